@@ -1,0 +1,63 @@
+//! Every code, once. Ranges: `V00` reading text and YAML, `V01` shape and fields, `V02` values that the API
+//! server refuses, `V03` the cluster, `V04` policies that mean something else than they seem to, `V05`
+//! questions (peers, ports, settings), `V06` traces, `V09` verdict itself.
+
+use super::Code;
+use super::Severity::{Error, Note, Warning};
+
+macro_rules! codes {
+    ($($name:ident = $id:literal, $severity:ident, $title:literal;)*) => {
+        $(
+            #[doc = $title]
+            pub static $name: Code = Code { id: $id, severity: $severity, title: $title };
+        )*
+
+        /// Every code, sorted by id.
+        pub static ALL: &[&Code] = &[$(&$name),*];
+    };
+}
+
+codes! {
+    // V00: reading text and YAML
+    UNREADABLE = "V0001", Error, "a file or folder cannot be read";
+    NOT_TEXT = "V0002", Error, "the file is not text";
+    TOO_LARGE = "V0003", Error, "the input is larger than what is read";
+    NOTHING_TO_READ = "V0004", Error, "there is nothing to read";
+    YAML_SYNTAX = "V0010", Error, "the text is not YAML";
+    JSON_SYNTAX = "V0011", Error, "the text is not JSON";
+    EXCESSIVE_ALIASING = "V0012", Error, "aliases expand to too much";
+    TOO_DEEP = "V0013", Error, "the document is nested too deeply";
+    DUPLICATE_KEY = "V0014", Warning, "a key stands twice";
+    SURPRISING_SCALAR = "V0015", Warning, "kubectl reads a value otherwise than it looks";
+    SURPRISING_KEY = "V0016", Warning, "kubectl reads a key otherwise than it looks";
+    // V01: shape and fields
+    UNKNOWN_FIELD = "V0101", Error, "a field that does not exist";
+    WRONG_TYPE = "V0102", Error, "a value of the wrong type";
+    MISSING_FIELD = "V0103", Error, "a required field is missing";
+    NOT_AN_OBJECT = "V0104", Error, "a document that is no Kubernetes object";
+    UNKNOWN_KIND = "V0105", Note, "a kind that is not read";
+    UNSUPPORTED_POLICY = "V0106", Warning, "a policy kind that changes verdicts and is not read";
+    NULL_ITEM = "V0107", Warning, "an empty list item";
+    DUPLICATE_OBJECT = "V0108", Error, "an object is defined twice";
+    // V02: values that the API server refuses
+    INVALID_VALUE = "V0201", Error, "a value that the API server refuses";
+    UNSUPPORTED_VALUE = "V0202", Error, "a value that is not one of the allowed ones";
+    REQUIRED_VALUE = "V0203", Error, "a value that the API server requires";
+    FORBIDDEN_VALUE = "V0204", Error, "a field that may not be set here";
+    TOO_MANY = "V0205", Error, "more items or characters than allowed";
+    TOO_FEW = "V0206", Error, "fewer items or fields than required";
+    RULE_VIOLATED = "V0207", Error, "a validation rule of the resource is violated";
+    LEGACY_ADDRESS = "V0208", Warning, "an address that newer API servers refuse";
+    // V09: verdict itself
+    INTERNAL = "V0901", Error, "a bug in verdict";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_sorted_and_unique() {
+        assert!(ALL.windows(2).all(|pair| pair[0].id < pair[1].id));
+    }
+}

@@ -1,0 +1,6 @@
+//! From texts to a cluster and a policy set.
+//!
+//! Input: [`crate::source::Sources`]. Output: [`crate::cluster::Cluster`], [`crate::hir::PolicySet`] and
+//! every diagnostic of every file. Each dialect ends here: nothing below knows what Kubernetes is.
+
+pub mod manifest;

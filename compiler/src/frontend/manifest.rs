@@ -1,0 +1,313 @@
+//! Manifests as kubectl reads them, with a byte span on every node.
+//!
+//! Input: one [`SourceFile`]. Output: its documents as arenas of nodes, in order, and diagnostics. Guarantee:
+//! a document that comes out has the value that kubectl's own reader (sigs.k8s.io/yaml on go-yaml v2, and
+//! encoding/json for text that starts with `{`) gives it; a document that kubectl refuses comes out as a
+//! diagnostic, and the documents behind it are read all the same.
+//!
+//! A document is a flat arena in document order: a node is followed by its children, and knows how many
+//! nodes it spans. [`NodeRef`] is the only way to look at it.
+
+use crate::source::{FileId, Span};
+
+/// A document: the nodes of one value, its root first.
+#[derive(Debug)]
+pub struct Document<'s> {
+    pub(super) file: FileId,
+    pub(super) text: &'s str,
+    pub(super) nodes: Vec<Node>,
+    /// Strings that are not a slice of the text: unescaped, folded or resolved to another spelling.
+    pub(super) strings: Vec<Box<str>>,
+}
+
+/// A node of the arena: 24 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    pub(super) kind: Kind,
+}
+
+/// What a node is. Mappings hold key and value nodes in turn. `size` counts the node itself and all below.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Uint(u64),
+    Float(f64),
+    /// The text of the document at `start..end`.
+    Slice {
+        start: u32,
+        end: u32,
+    },
+    /// An index into `strings`.
+    Owned(u32),
+    Sequence {
+        size: u32,
+    },
+    Mapping {
+        size: u32,
+    },
+    /// Stands for the node with this index, which comes earlier.
+    Alias(u32),
+}
+
+/// A value, as kubectl reads it.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// `null`, `~` or nothing.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A whole number above the range of [`Value::Int`].
+    Uint(u64),
+    /// Any other number.
+    Float(f64),
+    /// A string.
+    String(&'a str),
+    /// A list.
+    Sequence(Items<'a>),
+    /// A mapping.
+    Mapping(Entries<'a>),
+}
+
+impl Value<'_> {
+    /// The value's type in JSON's words.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "boolean",
+            Self::Int(_) | Self::Uint(_) => "integer",
+            Self::Float(_) => "number",
+            Self::String(_) => "string",
+            Self::Sequence(_) => "array",
+            Self::Mapping(_) => "object",
+        }
+    }
+}
+
+/// A node of a document. Cheap to copy.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeRef<'a> {
+    document: &'a Document<'a>,
+    index: u32,
+}
+
+impl<'s> Document<'s> {
+    /// The root node.
+    #[must_use]
+    pub fn root(&self) -> NodeRef<'_> {
+        NodeRef {
+            document: self,
+            index: 0,
+        }
+    }
+}
+
+impl<'a> NodeRef<'a> {
+    fn node(self) -> Option<&'a Node> {
+        self.document.nodes.get(self.index as usize)
+    }
+
+    /// The node itself, or the one that an alias stands for.
+    fn target(self) -> Self {
+        match self.node().map(|node| node.kind) {
+            Some(Kind::Alias(index)) => Self { index, ..self },
+            _ => self,
+        }
+    }
+
+    /// Where the node is written. For an alias this is the alias, not its target.
+    #[must_use]
+    pub fn span(self) -> Span {
+        let range = self.node().map_or(0..0, |node| node.start..node.end);
+        Span::new(self.document.file, range)
+    }
+
+    /// The node as it is written, unresolved.
+    #[must_use]
+    pub fn raw(self) -> &'a str {
+        self.document.text.get(self.span().range()).unwrap_or("")
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn value(self) -> Value<'a> {
+        let target = self.target();
+        let Some(node) = target.node() else {
+            return Value::Null;
+        };
+        let document = target.document;
+        match node.kind {
+            Kind::Null | Kind::Alias(_) => Value::Null,
+            Kind::Bool(value) => Value::Bool(value),
+            Kind::Int(value) => Value::Int(value),
+            Kind::Uint(value) => Value::Uint(value),
+            Kind::Float(value) => Value::Float(value),
+            Kind::Slice { start, end } => Value::String(
+                document
+                    .text
+                    .get(start as usize..end as usize)
+                    .unwrap_or(""),
+            ),
+            Kind::Owned(index) => {
+                Value::String(document.strings.get(index as usize).map_or("", |text| text))
+            }
+            Kind::Sequence { size } => Value::Sequence(Items {
+                document,
+                next: target.index + 1,
+                end: target.index + size,
+            }),
+            Kind::Mapping { size } => {
+                let items = Items {
+                    document,
+                    next: target.index + 1,
+                    end: target.index + size,
+                };
+                Value::Mapping(Entries { items })
+            }
+        }
+    }
+
+    /// Whether the value is null: absent and null mean the same almost everywhere in Kubernetes.
+    #[must_use]
+    pub fn is_null(self) -> bool {
+        matches!(self.value(), Value::Null)
+    }
+
+    /// The string, if it is one.
+    #[must_use]
+    pub fn as_str(self) -> Option<&'a str> {
+        if let Value::String(text) = self.value() {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
+    /// The whole number, if it is one.
+    #[must_use]
+    pub fn as_int(self) -> Option<i64> {
+        if let Value::Int(value) = self.value() {
+            Some(value)
+        } else {
+            None
+        }
+    }
+
+    /// The boolean, if it is one.
+    #[must_use]
+    pub fn as_bool(self) -> Option<bool> {
+        if let Value::Bool(value) = self.value() {
+            Some(value)
+        } else {
+            None
+        }
+    }
+
+    /// The items of a list; none for anything else.
+    #[must_use]
+    pub fn items(self) -> Items<'a> {
+        match self.value() {
+            Value::Sequence(items) => items,
+            _ => Items {
+                document: self.document,
+                next: 0,
+                end: 0,
+            },
+        }
+    }
+
+    /// The entries of a mapping; none for anything else.
+    #[must_use]
+    pub fn entries(self) -> Entries<'a> {
+        match self.value() {
+            Value::Mapping(entries) => entries,
+            _ => Entries {
+                items: Items {
+                    document: self.document,
+                    next: 0,
+                    end: 0,
+                },
+            },
+        }
+    }
+
+    /// The value of a key in a mapping, unless it is absent or null.
+    #[must_use]
+    pub fn get(self, key: &str) -> Option<NodeRef<'a>> {
+        self.entries()
+            .find(|entry| entry.key == key)
+            .map(|entry| entry.value)
+            .filter(|value| !value.is_null())
+    }
+
+    /// The value at the end of a path of keys, unless something on the way is absent or null.
+    #[must_use]
+    pub fn at(self, path: &[&str]) -> Option<NodeRef<'a>> {
+        path.iter().try_fold(self, |node, key| node.get(key))
+    }
+}
+
+/// The items of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Items<'a> {
+    document: &'a Document<'a>,
+    next: u32,
+    end: u32,
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = NodeRef<'a>;
+
+    fn next(&mut self) -> Option<NodeRef<'a>> {
+        if self.next >= self.end {
+            return None;
+        }
+        let item = NodeRef {
+            document: self.document,
+            index: self.next,
+        };
+        let size = match item.node()?.kind {
+            Kind::Sequence { size } | Kind::Mapping { size } => size,
+            _ => 1,
+        };
+        self.next += size;
+        Some(item)
+    }
+}
+
+/// A key with its value.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The key, as kubectl reads it.
+    pub key: &'a str,
+    /// The node of the key.
+    pub key_node: NodeRef<'a>,
+    /// The value.
+    pub value: NodeRef<'a>,
+}
+
+/// The entries of a mapping, as they stand in the text; of a key that stands twice, the last.
+#[derive(Clone, Copy, Debug)]
+pub struct Entries<'a> {
+    items: Items<'a>,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        let key_node = self.items.next()?;
+        let value = self.items.next()?;
+        Some(Entry {
+            key: key_node.as_str().unwrap_or(""),
+            key_node,
+            value,
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! verdict reads network policy and a snapshot of a cluster, and says what becomes of any flow, and why.
+//!
+//! The library does no I/O and reads no clock, environment or randomness: texts go in, answers and
+//! diagnostics come out. `main.rs` and `cli` are the only places with I/O.
+//!
+//! Modules stand in reading order; each uses only those above it.
+
+pub mod cluster;
+pub mod diagnostic;
+pub mod frontend;
+pub mod hir;
+pub mod source;

@@ -1,0 +1,2 @@
+//! The command `verdict`.
+fn main() {}

@@ -1,0 +1,246 @@
+//! Source texts and the places in them.
+//!
+//! Input: named byte strings. Guarantee: a [`Span`] made by this crate lies within its file and on
+//! character boundaries; [`Sources::location`] turns it into a 1-based line and column. Refused: files of
+//! 4 GiB and more, and bytes that are neither UTF-8 nor UTF-16 with a byte order mark.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+/// The largest text that is read, in bytes: offsets are kept in 32 bits.
+pub const MAX_FILE_BYTES: usize = u32::MAX as usize;
+
+/// A file among the [`Sources`] of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+/// A range of bytes, `start..end`, in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The file.
+    pub file: FileId,
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Offset behind the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// The span of `range` in `file`.
+    #[must_use]
+    pub fn new(file: FileId, range: Range<u32>) -> Self {
+        Self {
+            file,
+            start: range.start,
+            end: range.end,
+        }
+    }
+
+    /// The bytes of the span as a range of offsets.
+    #[must_use]
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// A place in a file as people and editors count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    /// 1-based line.
+    pub line: u32,
+    /// 1-based column, in characters.
+    pub column: u32,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// Why bytes are no text that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextError {
+    /// More than [`MAX_FILE_BYTES`].
+    TooLarge {
+        /// The size that was given, in bytes.
+        given: usize,
+    },
+    /// Neither UTF-8 nor UTF-16 with a byte order mark; the first offending byte.
+    NotText {
+        /// Offset of the first byte that does not decode.
+        offset: usize,
+    },
+}
+
+/// One text with the name under which it is shown.
+#[derive(Debug)]
+pub struct SourceFile {
+    name: Arc<str>,
+    text: String,
+    line_starts: OnceLock<Vec<u32>>,
+}
+
+impl SourceFile {
+    /// Decodes `bytes`: UTF-8, or UTF-16 where a byte order mark says so. Offsets in spans refer to the
+    /// decoded text.
+    ///
+    /// # Errors
+    /// [`TextError`] where the bytes are no text or too many.
+    pub fn new(name: impl Into<Arc<str>>, bytes: Vec<u8>) -> Result<Self, TextError> {
+        let text = decode(bytes)?;
+        if text.len() > MAX_FILE_BYTES {
+            return Err(TextError::TooLarge { given: text.len() });
+        }
+        Ok(Self {
+            name: name.into(),
+            text,
+            line_starts: OnceLock::new(),
+        })
+    }
+
+    /// The name under which the file is shown, as the user wrote it.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The offsets at which lines start, made on first use.
+    #[must_use]
+    pub fn line_starts(&self) -> &[u32] {
+        self.line_starts.get_or_init(|| {
+            let breaks = memchr::memchr_iter(b'\n', self.text.as_bytes());
+            std::iter::once(0)
+                .chain(breaks.map(|at| to_u32(at + 1)))
+                .collect()
+        })
+    }
+
+    /// The line and column of a byte offset; offsets past the end give the end.
+    #[must_use]
+    pub fn location(&self, offset: u32) -> Location {
+        let starts = self.line_starts();
+        let line = starts.partition_point(|start| *start <= offset).max(1);
+        let start = starts.get(line - 1).copied().unwrap_or(0);
+        let before = self.text.get(start as usize..offset as usize).unwrap_or("");
+        Location {
+            line: to_u32(line),
+            column: to_u32(before.chars().count() + 1),
+        }
+    }
+}
+
+/// The texts of one run, in the order in which they were given.
+#[derive(Debug, Default)]
+pub struct Sources {
+    files: Vec<SourceFile>,
+}
+
+impl Sources {
+    /// Adds a file and gives its id.
+    pub fn add(&mut self, file: SourceFile) -> FileId {
+        let id = FileId(to_u32(self.files.len()));
+        self.files.push(file);
+        id
+    }
+
+    /// The file, unless the id is of another run.
+    #[must_use]
+    pub fn get(&self, id: FileId) -> Option<&SourceFile> {
+        self.files.get(id.0 as usize)
+    }
+
+    /// All files with their ids.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (FileId, &SourceFile)> {
+        self.files
+            .iter()
+            .enumerate()
+            .map(|(index, file)| (FileId(to_u32(index)), file))
+    }
+
+    /// The text of a span; empty where the span is of another run.
+    #[must_use]
+    pub fn slice(&self, span: Span) -> &str {
+        self.get(span.file)
+            .and_then(|file| file.text.get(span.range()))
+            .unwrap_or("")
+    }
+
+    /// The name of the span's file and where the span starts.
+    #[must_use]
+    pub fn location(&self, span: Span) -> (&str, Location) {
+        match self.get(span.file) {
+            Some(file) => (&file.name, file.location(span.start)),
+            None => ("", Location { line: 1, column: 1 }),
+        }
+    }
+}
+
+/// Offsets and counts of this crate stay below [`MAX_FILE_BYTES`]; larger ones saturate.
+pub(crate) fn to_u32(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+fn decode(bytes: Vec<u8>) -> Result<String, TextError> {
+    match bytes.as_slice() {
+        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        _ => String::from_utf8(bytes).map_err(|error| TextError::NotText {
+            offset: error.utf8_error().valid_up_to(),
+        }),
+    }
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, TextError> {
+    let (pairs, odd) = bytes.as_chunks::<2>();
+    if !odd.is_empty() {
+        return Err(TextError::NotText {
+            offset: bytes.len() + 1,
+        });
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for (index, decoded) in char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).enumerate() {
+        text.push(decoded.map_err(|_| TextError::NotText {
+            offset: 2 + 2 * index,
+        })?);
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_count_characters_not_bytes() {
+        let file = SourceFile::new("x", "a: é!\nb".into()).unwrap();
+        assert_eq!(file.location(5), Location { line: 1, column: 5 });
+        assert_eq!(file.location(7), Location { line: 2, column: 1 });
+        assert_eq!(file.location(99), Location { line: 2, column: 1 });
+    }
+
+    #[test]
+    fn utf16_with_a_mark_is_text_and_other_bytes_are_not() {
+        assert_eq!(
+            SourceFile::new("x", b"\xFE\xFF\0a".to_vec())
+                .unwrap()
+                .text(),
+            "a"
+        );
+        assert_eq!(
+            SourceFile::new("x", b"\xFF\xFEa\0".to_vec())
+                .unwrap()
+                .text(),
+            "a"
+        );
+        let error = SourceFile::new("x", b"ab\xC3\x28".to_vec()).unwrap_err();
+        assert_eq!(error, TextError::NotText { offset: 2 });
+    }
+}

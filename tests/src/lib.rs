@@ -1,0 +1,1 @@
+//! What the tests and benchmarks share: generators of worlds, readers of the test corpora.
