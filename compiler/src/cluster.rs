@@ -1,1 +1,316 @@
-//! A snapshot of a cluster.
+//! A snapshot of a cluster: who is there, under which labels, addresses and named ports.
+//!
+//! Input: the objects that the manifests declare ([`object`]). Output: [`Cluster`], in which every list is
+//! sorted by name, equal label sets are stored once and every address has at most one owner. Guarantee: a
+//! namespace that is referred to exists, with at least the label `kubernetes.io/metadata.name`; ids of one
+//! cluster are indices into its lists. What does not fit together is a diagnostic, never dropped in silence.
+
+use crate::source::Span;
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+/// The label that every namespace has; its value is the namespace's name.
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-metadata-name>
+pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// Labels: keys with values, sorted by key, each key once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels(Box<[(Box<str>, Box<str>)]>);
+
+impl Labels {
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let index = self
+            .0
+            .binary_search_by(|(known, _)| (**known).cmp(key))
+            .ok()?;
+        self.0.get(index).map(|(_, value)| &**value)
+    }
+
+    /// All labels, sorted by key.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (&**key, &**value))
+    }
+
+    /// How many labels there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no label.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Labels {
+    /// Of a key that comes twice, the last value stays.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(labels: I) -> Self {
+        let sorted: BTreeMap<Box<str>, Box<str>> = labels
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect();
+        Self(sorted.into_iter().collect())
+    }
+}
+
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (key, value)) in self.iter().enumerate() {
+            write!(f, "{}{key}={value}", if index == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// A protocol above IP, by its IANA number.
+/// <https://www.iana.org/assignments/protocol-numbers>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Protocol(pub u8);
+
+impl Protocol {
+    /// Internet Control Message Protocol, for IPv4.
+    pub const ICMP: Self = Self(1);
+    /// Transmission Control Protocol.
+    pub const TCP: Self = Self(6);
+    /// User Datagram Protocol.
+    pub const UDP: Self = Self(17);
+    /// Internet Control Message Protocol, for IPv6.
+    pub const ICMPV6: Self = Self(58);
+    /// Stream Control Transmission Protocol.
+    pub const SCTP: Self = Self(132);
+
+    /// Whether packets of the protocol carry ports.
+    #[must_use]
+    pub fn has_ports(self) -> bool {
+        matches!(self, Self::TCP | Self::UDP | Self::SCTP)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::ICMP => f.write_str("ICMP"),
+            Self::TCP => f.write_str("TCP"),
+            Self::UDP => f.write_str("UDP"),
+            Self::ICMPV6 => f.write_str("ICMPv6"),
+            Self::SCTP => f.write_str("SCTP"),
+            Self(number) => write!(f, "protocol {number}"),
+        }
+    }
+}
+
+/// A container port that has a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamedPort {
+    /// The name.
+    pub name: Box<str>,
+    /// The protocol; TCP where the container says nothing.
+    pub protocol: Protocol,
+    /// The number.
+    pub number: u16,
+}
+
+macro_rules! ids {
+    ($($name:ident: $what:literal;)*) => {$(
+        #[doc = concat!("The index of ", $what, " in the lists of its cluster.")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The id as an index.
+            #[must_use]
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )*};
+}
+
+ids! {
+    NamespaceId: "a namespace";
+    PodId: "a pod";
+    NodeId: "a node";
+    WorkloadId: "a workload";
+    LabelsId: "a label set";
+    PortsId: "a set of named ports";
+}
+
+/// A namespace.
+#[derive(Clone, Debug)]
+pub struct Namespace {
+    /// The name.
+    pub name: Box<str>,
+    /// Its labels, [`NAMESPACE_NAME_LABEL`] among them.
+    pub labels: LabelsId,
+    /// Where it is defined; `None` where it is only referred to.
+    pub span: Option<Span>,
+}
+
+/// A pod, or the pod that a workload without pods would create.
+#[derive(Clone, Debug)]
+pub struct Pod {
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// The name; that of the workload where the pod stands for one.
+    pub name: Box<str>,
+    /// Its labels.
+    pub labels: LabelsId,
+    /// Its addresses, at most one of each family first; empty where the manifest has none.
+    pub addresses: Box<[IpAddr]>,
+    /// Its named ports, those of sidecars (init containers that restart always) among them.
+    pub ports: PortsId,
+    /// Whether it uses the network of its node: then its traffic is the node's, and no policy selects it.
+    pub host_network: bool,
+    /// The node on which it runs.
+    pub node: Option<NodeId>,
+    /// The workload that made it: a ReplicaSet's Deployment and a Job's CronJob where those are known.
+    pub workload: Option<WorkloadId>,
+    /// Whether no such pod is in the snapshot: it stands for the pods of its workload.
+    pub stand_in: bool,
+    /// The service account.
+    pub service_account: Box<str>,
+    /// Where it is defined.
+    pub span: Span,
+}
+
+/// A controller that makes pods, or the owner that pods name without it being in the snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Workload {
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// `Deployment`, `StatefulSet`, ...
+    pub kind: Box<str>,
+    /// The name.
+    pub name: Box<str>,
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The name.
+    pub name: Box<str>,
+    /// Its labels.
+    pub labels: LabelsId,
+    /// The addresses in its status, and those of its host-networked pods.
+    pub addresses: Vec<IpAddr>,
+    /// The blocks from which its pods get addresses (`spec.podCIDRs`).
+    pub pod_cidrs: Vec<IpNet>,
+    /// Where it is defined; `None` where only pods name it.
+    pub span: Option<Span>,
+}
+
+/// A service with the backends that its EndpointSlices name, or else that its selector finds.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// The name.
+    pub name: Box<str>,
+    /// Its cluster addresses; empty for a headless service.
+    pub addresses: Vec<IpAddr>,
+    /// Its ports.
+    pub ports: Vec<ServicePort>,
+    /// Where it is defined.
+    pub span: Span,
+}
+
+/// A port of a service and where it leads.
+#[derive(Clone, Debug)]
+pub struct ServicePort {
+    /// The name; empty where it has none.
+    pub name: Box<str>,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The number under which the service offers it.
+    pub number: u16,
+    /// The backends: address and port behind the translation.
+    pub backends: Vec<(IpAddr, u16)>,
+}
+
+/// Who owns an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    /// A pod with a network of its own.
+    Pod(PodId),
+    /// A node, also for its host-networked pods.
+    Node(NodeId),
+}
+
+/// The snapshot.
+#[derive(Debug, Default)]
+pub struct Cluster {
+    pub(crate) namespaces: Vec<Namespace>,
+    pub(crate) pods: Vec<Pod>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) workloads: Vec<Workload>,
+    pub(crate) services: Vec<Service>,
+    /// DNS answers that were seen, by name: lower case, without the final dot.
+    pub(crate) names: BTreeMap<Box<str>, Vec<IpAddr>>,
+    pub(crate) label_sets: Vec<Labels>,
+    pub(crate) port_sets: Vec<Box<[NamedPort]>>,
+    pub(crate) owners: rustc_hash::FxHashMap<IpAddr, Owner>,
+}
+
+static NO_LABELS: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
+
+impl Cluster {
+    /// The namespaces, sorted by name.
+    #[must_use]
+    pub fn namespaces(&self) -> &[Namespace] {
+        &self.namespaces
+    }
+
+    /// The pods, sorted by namespace and name.
+    #[must_use]
+    pub fn pods(&self) -> &[Pod] {
+        &self.pods
+    }
+
+    /// The nodes, sorted by name.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The workloads, sorted by namespace, kind and name.
+    #[must_use]
+    pub fn workloads(&self) -> &[Workload] {
+        &self.workloads
+    }
+
+    /// The services, sorted by namespace and name.
+    #[must_use]
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// DNS answers that were seen, by name: lower case, without the final dot.
+    #[must_use]
+    pub fn names(&self) -> &BTreeMap<Box<str>, Vec<IpAddr>> {
+        &self.names
+    }
+
+    /// The labels behind an id.
+    #[must_use]
+    pub fn labels(&self, id: LabelsId) -> &Labels {
+        self.label_sets.get(id.index()).unwrap_or(&NO_LABELS)
+    }
+
+    /// The named ports behind an id, sorted.
+    #[must_use]
+    pub fn ports(&self, id: PortsId) -> &[NamedPort] {
+        self.port_sets.get(id.index()).map_or(&[], |ports| ports)
+    }
+
+    /// Who owns an address; `None` is the outside.
+    #[must_use]
+    pub fn owner(&self, address: IpAddr) -> Option<Owner> {
+        self.owners.get(&address.to_canonical()).copied()
+    }
+}

@@ -3,4 +3,5 @@
 //! Input: [`crate::source::Sources`]. Output: [`crate::cluster::Cluster`], [`crate::hir::PolicySet`] and
 //! every diagnostic of every file. Each dialect ends here: nothing below knows what Kubernetes is.
 
+pub mod kinds;
 pub mod manifest;

@@ -1,1 +1,426 @@
-//! What the author of a policy meant.
+//! What the author of a policy meant, free of any dialect: the types, and [`spec`], the definition of their
+//! meaning.
+//!
+//! A [`PolicySet`] is lowered by a frontend. A policy has a tier, a priority in it, a subject, and per
+//! direction a list of rules; a rule has an action, peers and ports. Meaning and provenance are separate: a
+//! [`RuleId`] leads to the place in the text ([`RuleOrigin`]).
+//!
+//! What Cilium, GKE and AWS add fits as further variants, and every match over these enums is exhaustive, so
+//! that a new variant does not build before each engine says what it means.
+
+pub mod flow;
+pub mod spec;
+
+use crate::cluster::{Labels, Protocol};
+use crate::diagnostic::ObjectRef;
+use crate::source::Span;
+use ipnet::IpNet;
+use std::fmt;
+use std::net::IpAddr;
+
+/// The way of a flow as seen from the endpoint that is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// Into the endpoint.
+    Ingress,
+    /// Out of the endpoint.
+    Egress,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        })
+    }
+}
+
+/// Something for each direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerDirection<T> {
+    /// Into the endpoint.
+    pub ingress: T,
+    /// Out of the endpoint.
+    pub egress: T,
+}
+
+impl<T> PerDirection<T> {
+    /// What is kept for a direction.
+    pub fn get(&self, direction: Direction) -> &T {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+
+    /// What is kept for a direction, to change it.
+    pub fn get_mut(&mut self, direction: Direction) -> &mut T {
+        match direction {
+            Direction::Ingress => &mut self.ingress,
+            Direction::Egress => &mut self.egress,
+        }
+    }
+}
+
+/// The order in which policies are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// Before the policies of namespaces; final where it allows or denies.
+    Admin,
+    /// The policies of namespaces: they isolate, and their union decides.
+    Namespace,
+    /// Where no policy of a namespace isolates.
+    Baseline,
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Admin => "Admin",
+            Self::Namespace => "NetworkPolicy",
+            Self::Baseline => "Baseline",
+        })
+    }
+}
+
+/// What a rule does with a flow that it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// The side allows it.
+    Allow,
+    /// The side denies it.
+    Deny,
+    /// The tier is left without a decision.
+    Pass,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Pass => "pass",
+        })
+    }
+}
+
+macro_rules! ids {
+    ($($name:ident, $letter:literal: $what:literal;)*) => {$(
+        #[doc = concat!("The index of ", $what, " in its policy set.")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The id as an index.
+            #[must_use]
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($letter, "{}"), self.0)
+            }
+        }
+    )*};
+}
+
+ids! {
+    PolicyId, "p": "a policy";
+    RuleId, "r": "a rule";
+}
+
+/// Policies with all that is needed to judge by them.
+#[derive(Debug, Default)]
+pub struct PolicySet {
+    /// The policies, sorted by tier, priority and origin.
+    pub policies: Vec<Policy>,
+    /// Where each rule is written, by [`RuleId`].
+    pub origins: Vec<RuleOrigin>,
+    /// The switches that change verdicts.
+    pub semantics: Semantics,
+}
+
+impl PolicySet {
+    /// The policy behind an id.
+    #[must_use]
+    pub fn policy(&self, id: PolicyId) -> Option<&Policy> {
+        self.policies.get(id.index())
+    }
+
+    /// Where a rule is written.
+    #[must_use]
+    pub fn origin(&self, id: RuleId) -> Option<&RuleOrigin> {
+        self.origins.get(id.index())
+    }
+
+    /// The rule behind an id, with its policy.
+    #[must_use]
+    pub fn rule(&self, id: RuleId) -> Option<(&Policy, &Rule)> {
+        let origin = self.origin(id)?;
+        let policy = self.policy(origin.policy)?;
+        policy
+            .rules
+            .get(origin.direction)
+            .iter()
+            .find(|rule| rule.id == id)
+            .map(|rule| (policy, rule))
+    }
+}
+
+/// The switches on which implementations differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Semantics {
+    /// Whether an [`IpBlock`] matches the addresses of pods, not only of nodes and the outside.
+    pub cidr_matches_pods: bool,
+}
+
+impl Default for Semantics {
+    /// What the Kubernetes API documents and its conformance tests expect.
+    fn default() -> Self {
+        Self {
+            cidr_matches_pods: true,
+        }
+    }
+}
+
+/// One policy object.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Its index in the set.
+    pub id: PolicyId,
+    /// The object as its author names it.
+    pub object: ObjectRef,
+    /// Where the object stands.
+    pub span: Span,
+    /// Its tier.
+    pub tier: Tier,
+    /// Its rank in the tier: the lower number is asked first. Zero in [`Tier::Namespace`].
+    pub priority: u32,
+    /// The pods that it governs.
+    pub subject: PodSelector,
+    /// Whether it isolates its subjects: what no rule of their namespace allows is denied.
+    pub isolates: PerDirection<bool>,
+    /// Its rules. In [`Tier::Admin`] and [`Tier::Baseline`] the first that matches decides; in
+    /// [`Tier::Namespace`] their order means nothing.
+    pub rules: PerDirection<Vec<Rule>>,
+}
+
+/// One rule of a policy.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Leads to its origin.
+    pub id: RuleId,
+    /// What it does.
+    pub action: Action,
+    /// The other end of the flow: one of these; `None` is anyone, the outside included.
+    pub peers: Option<Vec<Peer>>,
+    /// The destination's port: one of these; `None` is every protocol and port.
+    pub ports: Option<Vec<PortMatch>>,
+}
+
+/// Where a rule is written.
+#[derive(Clone, Debug)]
+pub struct RuleOrigin {
+    /// Its policy.
+    pub policy: PolicyId,
+    /// Its direction.
+    pub direction: Direction,
+    /// The path in the object: `spec.ingress[0]`.
+    pub path: Box<str>,
+    /// The name that its author gave it, if any.
+    pub name: Option<Box<str>>,
+    /// The rule in the text.
+    pub span: Span,
+    /// Each item of [`Rule::peers`] in the text, with its path below the rule's: `from[0].podSelector`.
+    pub peers: Vec<ItemOrigin>,
+    /// Each item of [`Rule::ports`] in the text.
+    pub ports: Vec<ItemOrigin>,
+}
+
+/// Where an item of a rule is written.
+#[derive(Clone, Debug)]
+pub struct ItemOrigin {
+    /// The path below the rule's: `from[0]`.
+    pub path: Box<str>,
+    /// The item in the text.
+    pub span: Span,
+}
+
+/// The other end of a flow, as a rule names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Pods by their labels and those of their namespace; never host-networked ones.
+    Pods(PodSelector),
+    /// Nodes by their labels: their addresses, so host-networked pods too.
+    Nodes(Selector),
+    /// Addresses.
+    Addresses(IpBlock),
+    /// What a domain name resolves to.
+    Domain(DomainPattern),
+}
+
+/// Pods by the labels of their namespace and their own: both must match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodSelector {
+    /// Which namespaces.
+    pub namespaces: NamespaceSelector,
+    /// Which pods in them.
+    pub pods: Selector,
+}
+
+/// Namespaces by name or by label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamespaceSelector {
+    /// The one with this name.
+    Named(Box<str>),
+    /// Those whose labels match.
+    Labels(Selector),
+}
+
+/// A label selector: every requirement must hold; without any it selects everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Selector {
+    /// The requirements, as written.
+    pub requirements: Vec<Requirement>,
+}
+
+/// One requirement of a selector.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Requirement {
+    /// The label's key.
+    pub key: Box<str>,
+    /// What must be true of it.
+    pub operator: Operator,
+}
+
+/// What a requirement asks of a label.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operator {
+    /// It is there and has one of these values.
+    In(Vec<Box<str>>),
+    /// It is not there, or has none of these values.
+    NotIn(Vec<Box<str>>),
+    /// It is there.
+    Exists,
+    /// It is not there.
+    DoesNotExist,
+}
+
+impl Selector {
+    /// The selector that selects everything.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self::default()
+    }
+
+    /// Whether labels meet every requirement.
+    #[must_use]
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.requirements
+            .iter()
+            .all(|requirement| requirement.matches(labels))
+    }
+}
+
+impl Requirement {
+    /// Whether labels meet the requirement. A label that is not there is none of the values.
+    /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors>
+    #[must_use]
+    pub fn matches(&self, labels: &Labels) -> bool {
+        let value = labels.get(&self.key);
+        let is_one_of = |values: &[Box<str>]| {
+            value.is_some_and(|value| values.iter().any(|known| &**known == value))
+        };
+        match &self.operator {
+            Operator::In(values) => is_one_of(values),
+            Operator::NotIn(values) => !is_one_of(values),
+            Operator::Exists => value.is_some(),
+            Operator::DoesNotExist => value.is_none(),
+        }
+    }
+}
+
+/// Addresses in a block but in none of its exceptions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IpBlock {
+    /// The block.
+    pub cidr: IpNet,
+    /// What is left out of it.
+    pub except: Vec<IpNet>,
+}
+
+impl IpBlock {
+    /// Whether the block covers an address.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.cidr.contains(&address) && !self.except.iter().any(|except| except.contains(&address))
+    }
+}
+
+/// Names of the domain name system: lower case, without the final dot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DomainPattern {
+    /// This name.
+    Name(Box<str>),
+    /// One or more whole labels in front of this name, not the name itself.
+    Subdomains(Box<str>),
+}
+
+impl DomainPattern {
+    /// Whether the pattern covers a name in lower case without a final dot.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Name(own) => **own == *name,
+            Self::Subdomains(own) => name
+                .strip_suffix(&**own)
+                .and_then(|rest| rest.strip_suffix('.'))
+                .is_some_and(|rest| !rest.is_empty()),
+        }
+    }
+}
+
+/// Ports `first` to `last`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortRange {
+    /// The lowest port.
+    pub first: u16,
+    /// The highest port, not below `first`.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Every port.
+    pub const ALL: Self = Self {
+        first: 0,
+        last: u16::MAX,
+    };
+
+    /// Whether the range covers a port.
+    #[must_use]
+    pub fn contains(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+}
+
+/// A protocol with ports, as a rule names them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PortMatch {
+    /// Ports of a protocol; [`PortRange::ALL`] is the whole protocol.
+    Range {
+        /// The protocol.
+        protocol: Protocol,
+        /// The ports.
+        ports: PortRange,
+    },
+    /// The port to which the destination pod gives this name.
+    Named {
+        /// The protocol, or `None` for whichever the pod gives it.
+        protocol: Option<Protocol>,
+        /// The name.
+        name: Box<str>,
+    },
+}
