@@ -1,1 +1,463 @@
+//! The definition of the semantics: what a policy set says of a flow.
+//!
+//! Small enough to be read beside the documents that it transcribes, and never optimised. Every other engine
+//! is held to it. Citations: \[NP\] the NetworkPolicy API and its concept page
+//! (<https://kubernetes.io/docs/concepts/services-networking/network-policies/>), \[ANP\] the v1alpha1 types
+//! and \[CNP\] the v1alpha2 types of <https://github.com/kubernetes-sigs/network-policy-api>, and the
+//! documentation of API fields named there.
+//!
+//! What the snapshot does not tell is [`Truth::Unknown`], and the outcome of a side is the set of outcomes
+//! that it may have. Unknown matches are taken as independent of each other.
 
+use super::flow::{Address, Endpoint, EndpointKind, Flow, PodView};
+use super::{
+    Action, Direction, DomainPattern, IpBlock, NamespaceSelector, Peer, PodSelector, Policy,
+    PolicyId, PolicySet, PortMatch, PortRange, Rule, RuleId, Tier,
+};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Whether something holds, as far as the snapshot tells. Ordered, so that "and" is the least and "or" the
+/// greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Truth {
+    /// It does not.
+    No,
+    /// The snapshot lacks what would tell.
+    Unknown,
+    /// It does.
+    Yes,
+}
+
+impl From<bool> for Truth {
+    fn from(value: bool) -> Self {
+        if value { Self::Yes } else { Self::No }
+    }
+}
+
+/// The answer for a side or a whole flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// It passes.
+    Allow,
+    /// It does not pass.
+    Deny,
+    /// It hangs on something that the snapshot or the API leaves open.
+    Depends,
+}
+
+/// What there is to judge by.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    /// The policies.
+    pub policies: &'a PolicySet,
+    /// DNS answers that were seen, by name: lower case, without the final dot.
+    pub names: &'a BTreeMap<Box<str>, Vec<IpAddr>>,
+}
+
+/// The answer for a flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The answer of both sides together.
+    pub verdict: Verdict,
+    /// The source's side.
+    pub egress: Side,
+    /// The destination's side.
+    pub ingress: Side,
+}
+
+/// The answer of one side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Why no policy is asked, where none is.
+    pub exempt: Option<Exemption>,
+    /// The rules that decide, in the order in which they are asked. Several where they decide together, or
+    /// where it is open which of them does.
+    pub rules: Vec<RuleId>,
+    /// The policies that isolate the endpoint in this direction.
+    pub isolated_by: Vec<PolicyId>,
+}
+
+/// Why a side allows without asking a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exemption {
+    /// The end is no pod with a network of its own: nothing selects it. \[NP\] leaves host-networked pods to
+    /// the implementation, \[CNP\] excludes them.
+    NotAPod,
+    /// Both ends are the same pod: "a Pod cannot block access to itself" \[NP\].
+    Itself,
+}
+
+/// The outcomes that asking some rules may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Outcomes {
+    allow: bool,
+    deny: bool,
+    pass: bool,
+    /// No rule matches.
+    none: bool,
+}
+
+impl Outcomes {
+    const NEVER: Self = Self {
+        allow: false,
+        deny: false,
+        pass: false,
+        none: false,
+    };
+    const NONE: Self = Self {
+        none: true,
+        ..Self::NEVER
+    };
+
+    fn add(&mut self, action: Action) {
+        match action {
+            Action::Allow => self.allow = true,
+            Action::Deny => self.deny = true,
+            Action::Pass => self.pass = true,
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            allow: self.allow || other.allow,
+            deny: self.deny || other.deny,
+            pass: self.pass || other.pass,
+            none: self.none || other.none,
+        }
+    }
+}
+
+/// Judges a flow. It passes when the source's egress and the destination's ingress both allow it \[NP\].
+#[must_use]
+pub fn judge(world: World<'_>, flow: &Flow<'_>) -> Judgement {
+    let egress = judge_side(world, flow, Direction::Egress);
+    let ingress = judge_side(world, flow, Direction::Ingress);
+    Judgement {
+        verdict: both(egress.verdict, ingress.verdict),
+        egress,
+        ingress,
+    }
+}
+
+/// What two sides say together.
+#[must_use]
+pub fn both(egress: Verdict, ingress: Verdict) -> Verdict {
+    match (egress, ingress) {
+        (Verdict::Deny, _) | (_, Verdict::Deny) => Verdict::Deny,
+        (Verdict::Allow, Verdict::Allow) => Verdict::Allow,
+        (Verdict::Depends, _) | (_, Verdict::Depends) => Verdict::Depends,
+    }
+}
+
+/// Judges one side of a flow.
+///
+/// Order \[CNP, field `tier`\]: the Admin tier; then the policies of the namespace, which decide alone where
+/// they isolate the pod; else the Baseline tier; else it is allowed.
+#[must_use]
+pub fn judge_side(world: World<'_>, flow: &Flow<'_>, direction: Direction) -> Side {
+    let mut side = Side {
+        verdict: Verdict::Allow,
+        exempt: None,
+        rules: Vec::new(),
+        isolated_by: Vec::new(),
+    };
+    let (subject, other) = match direction {
+        Direction::Ingress => (&flow.dst, &flow.src),
+        Direction::Egress => (&flow.src, &flow.dst),
+    };
+    let EndpointKind::Pod(pod) = &subject.kind else {
+        side.exempt = Some(Exemption::NotAPod);
+        return side;
+    };
+    if is_same_pod(pod, other) {
+        side.exempt = Some(Exemption::Itself);
+        return side;
+    }
+    let question = Question {
+        world,
+        flow,
+        other,
+        direction,
+    };
+    let governing: Vec<&Policy> = world
+        .policies
+        .policies
+        .iter()
+        .filter(|policy| selects(&policy.subject, pod))
+        .collect();
+    let outcomes = question.tiers(&governing, is_own_node(pod, other), &mut side);
+    side.verdict = match (outcomes.allow, outcomes.deny) {
+        (true, true) => Verdict::Depends,
+        (_, false) => Verdict::Allow,
+        (false, true) => Verdict::Deny,
+    };
+    side
+}
+
+fn is_same_pod(pod: &PodView<'_>, other: &Endpoint<'_>) -> bool {
+    matches!(&other.kind, EndpointKind::Pod(peer) if pod.id.is_some() && peer.id == pod.id)
+}
+
+/// "Traffic to and from the node where a Pod is running is always allowed, regardless of the IP address of
+/// the Pod or the node" \[NP\].
+fn is_own_node(pod: &PodView<'_>, other: &Endpoint<'_>) -> bool {
+    matches!(&other.kind, EndpointKind::Node(node) if pod.node.is_some() && node.id == pod.node)
+}
+
+/// One side of a flow, while its policies are asked.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    world: World<'a>,
+    flow: &'a Flow<'a>,
+    other: &'a Endpoint<'a>,
+    direction: Direction,
+}
+
+impl Question<'_> {
+    /// All tiers: what comes out is a decision.
+    fn tiers(self, governing: &[&Policy], own_node: bool, side: &mut Side) -> Outcomes {
+        let admin = self.ordered(governing, Tier::Admin, &mut side.rules);
+        let mut outcomes = Outcomes {
+            pass: false,
+            none: false,
+            ..admin
+        };
+        let isolating: Vec<PolicyId> = governing
+            .iter()
+            .filter(|policy| policy.tier == Tier::Namespace && *policy.isolates.get(self.direction))
+            .map(|policy| policy.id)
+            .collect();
+        let isolated = !isolating.is_empty() && !own_node;
+        side.isolated_by = isolating;
+        if !admin.pass && !admin.none {
+            return outcomes;
+        }
+        if isolated {
+            return outcomes.or(self.union(governing, &mut side.rules));
+        }
+        let baseline = self.ordered(governing, Tier::Baseline, &mut side.rules);
+        outcomes = outcomes.or(Outcomes {
+            pass: false,
+            none: false,
+            ..baseline
+        });
+        // Passed on or matched by nothing: "the default kubernetes policy is applied, which says that all pods
+        // can communicate with each other" [CNP, field `tier`].
+        outcomes.allow |= baseline.pass || baseline.none;
+        outcomes
+    }
+
+    /// The policies of a namespace: allowed is what any rule of any of them allows; the rest is denied \[NP\].
+    fn union(self, governing: &[&Policy], rules: &mut Vec<RuleId>) -> Outcomes {
+        let mut best = Truth::No;
+        for policy in governing
+            .iter()
+            .filter(|policy| policy.tier == Tier::Namespace)
+        {
+            for rule in policy.rules.get(self.direction) {
+                let truth = self.rule(rule);
+                best = best.max(truth);
+                matching.extend((truth != Truth::No).then_some((truth, rule.id)));
+            }
+        }
+        rules.extend(
+            matching
+                .into_iter()
+                .filter(|(truth, _)| *truth == best)
+                .map(|(_, id)| id),
+        );
+        Outcomes {
+            allow: best != Truth::No,
+            deny: best != Truth::Yes,
+            ..Outcomes::NEVER
+        }
+    }
+
+    /// A tier in which order decides: lower priorities first \[CNP, field `priority`\]. Policies of equal
+    /// priority may be asked in any order, "and there is no way for the user to reliably determine which".
+    fn ordered(self, governing: &[&Policy], tier: Tier, rules: &mut Vec<RuleId>) -> Outcomes {
+        let mut levels: BTreeMap<u32, Vec<&Policy>> = BTreeMap::new();
+        for policy in governing.iter().filter(|policy| policy.tier == tier) {
+            levels.entry(policy.priority).or_default().push(policy);
+        }
+        let mut outcomes = Outcomes::NONE;
+        for level in levels.values() {
+            outcomes.none = false;
+            let mut all_may_miss = true;
+            for policy in level {
+                let first = self.first_match(policy, rules);
+                all_may_miss &= first.none;
+                outcomes = outcomes.or(Outcomes {
+                    none: false,
+                    ..first
+                });
+            }
+            outcomes.none = all_may_miss;
+            if !all_may_miss {
+                break;
+            }
+        }
+        outcomes
+    }
+
+    /// "A rule that appears at the top would take the highest precedence" \[CNP, field `ingress`\].
+    fn first_match(self, policy: &Policy, rules: &mut Vec<RuleId>) -> Outcomes {
+        let mut outcomes = Outcomes::NONE;
+        for rule in policy.rules.get(self.direction) {
+            let truth = self.rule(rule);
+            if truth != Truth::No {
+                outcomes.add(rule.action);
+                rules.push(rule.id);
+            }
+            if truth == Truth::Yes {
+                outcomes.none = false;
+                break;
+            }
+        }
+        outcomes
+    }
+
+    /// A rule matches when one of its peers and one of its ports does; a list that is not given matches
+    /// everything \[NP\].
+    fn rule(self, rule: &Rule) -> Truth {
+        peers_match(self.world, rule, self.other).min(ports_match(rule, self.flow))
+    }
+}
+
+/// Whether one of a rule's peers is this end of the flow.
+#[must_use]
+pub fn peers_match(world: World<'_>, rule: &Rule, other: &Endpoint<'_>) -> Truth {
+    let any = |peers: &Vec<Peer>| {
+        peers
+            .iter()
+            .map(|peer| peer_matches(world, peer, other))
+            .max()
+    };
+    rule.peers
+        .as_ref()
+        .map_or(Truth::Yes, |peers| any(peers).unwrap_or(Truth::No))
+}
+
+/// Whether one of a rule's ports is the flow's.
+#[must_use]
+pub fn ports_match(rule: &Rule, flow: &Flow<'_>) -> Truth {
+    let any = |ports: &Vec<PortMatch>| ports.iter().map(|port| port_matches(port, flow)).max();
+    rule.ports
+        .as_ref()
+        .map_or(Truth::Yes, |ports| any(ports).unwrap_or(Truth::No))
+}
+
+/// Whether a pod selector selects a pod.
+#[must_use]
+pub fn selects(selector: &PodSelector, pod: &PodView<'_>) -> bool {
+    let namespace = match &selector.namespaces {
+        NamespaceSelector::Named(name) => **name == *pod.namespace,
+        NamespaceSelector::Labels(labels) => labels.matches(pod.namespace_labels),
+    };
+    namespace && selector.pods.matches(pod.labels)
+}
+
+/// Whether a peer is this end of a flow.
+///
+/// Host-networked pods are their node here: no `Pods` peer selects them, a `Nodes` peer does, "by matching on
+/// the IPs present in the node.Status.Addresses field" \[CNP, field `nodes`\].
+#[must_use]
+pub fn peer_matches(world: World<'_>, peer: &Peer, end: &Endpoint<'_>) -> Truth {
+    match (peer, &end.kind) {
+        (Peer::Pods(selector), EndpointKind::Pod(pod)) => selects(selector, pod).into(),
+        (Peer::Pods(_), EndpointKind::Node(_) | EndpointKind::Outside) => Truth::No,
+        (Peer::Nodes(selector), EndpointKind::Node(node)) => selector.matches(node.labels).into(),
+        (Peer::Nodes(_), EndpointKind::Pod(_) | EndpointKind::Outside) => Truth::No,
+        // "Cluster-internal traffic will be checked against the rule as well" [CNP, field `networks`].
+        (Peer::Addresses(_), EndpointKind::Pod(_))
+            if !world.policies.semantics.cidr_matches_pods =>
+        {
+            Truth::No
+        }
+        (Peer::Addresses(block), _) => block_matches(block, end.address),
+        (Peer::Domain(pattern), _) => domain_matches(world, pattern, end),
+    }
+}
+
+/// "Except values will be rejected if they are outside the cidr range" and cut only out of their own block
+/// \[NP, field `ipBlock`\].
+fn block_matches(block: &IpBlock, address: Address) -> Truth {
+    match address {
+        Address::Known(address) => block.contains(address).into(),
+        Address::Unknown { v4, v6 } => {
+            let (own, other) = if block.cidr.addr().is_ipv4() {
+                (v4, v6)
+            } else {
+                (v6, v4)
+            };
+            let whole_family = block.cidr.prefix_len() == 0 && block.except.is_empty();
+            match (own, other) {
+                (false, _) => Truth::No,
+                (true, false) if whole_family => Truth::Yes,
+                (true, _) => Truth::Unknown,
+            }
+        }
+    }
+}
+
+/// An answer that was seen tells. Where none was seen for the name, the outside may be behind it; pods and
+/// nodes are taken to be behind a name only where an answer says so.
+fn domain_matches(world: World<'_>, pattern: &DomainPattern, end: &Endpoint<'_>) -> Truth {
+    let mut seen = world
+        .names
+        .iter()
+        .filter(|(name, _)| pattern.matches(name))
+        .peekable();
+    let nothing_seen = seen.peek().is_none();
+    match (end.address, &end.kind) {
+        (Address::Known(address), _) if seen.any(|(_, answers)| answers.contains(&address)) => {
+            Truth::Yes
+        }
+        (Address::Known(_), EndpointKind::Outside) if nothing_seen => Truth::Unknown,
+        (Address::Unknown { .. }, EndpointKind::Outside) => Truth::Unknown,
+        (Address::Known(_) | Address::Unknown { .. }, _) => Truth::No,
+    }
+}
+
+/// Whether a port of a rule is the flow's. A named port is a port of the destination pod, for egress too, by
+/// name and protocol \[NP, field `port`\]; an address outside has none.
+#[must_use]
+pub fn port_matches(port: &PortMatch, flow: &Flow<'_>) -> Truth {
+    let transport = flow.transport;
+    match port {
+        PortMatch::Range { protocol, ports } => {
+            if *protocol != transport.protocol {
+                return Truth::No;
+            }
+            match transport.port {
+                Some(port) => ports.contains(port).into(),
+                None if *ports == PortRange::ALL => Truth::Yes,
+                None => Truth::Unknown,
+            }
+        }
+        PortMatch::Named { protocol, name } => {
+            let EndpointKind::Pod(pod) = &flow.dst.kind else {
+                return Truth::No;
+            };
+            if !transport.protocol.has_ports()
+                || protocol.is_some_and(|protocol| protocol != transport.protocol)
+            {
+                return Truth::No;
+            }
+            let Some(ports) = pod.ports else {
+                return Truth::Unknown;
+            };
+            ports
+                .iter()
+                .any(|own| {
+                    own.name == *name
+                        && own.protocol == transport.protocol
+                        && transport.port == Some(own.number)
+                })
+                .into()
+        }
+    }
+}
