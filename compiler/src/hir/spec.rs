@@ -253,6 +253,7 @@ impl Question<'_> {
     /// The policies of a namespace: allowed is what any rule of any of them allows; the rest is denied \[NP\].
     fn union(self, governing: &[&Policy], rules: &mut Vec<RuleId>) -> Outcomes {
         let mut best = Truth::No;
+        let mut matching = Vec::new();
         for policy in governing
             .iter()
             .filter(|policy| policy.tier == Tier::Namespace)
