@@ -9,4 +9,5 @@ pub mod cluster;
 pub mod diagnostic;
 pub mod frontend;
 pub mod hir;
+pub mod query;
 pub mod source;
