@@ -48,6 +48,12 @@ codes! {
     TOO_FEW = "V0206", Error, "fewer items or fields than required";
     RULE_VIOLATED = "V0207", Error, "a validation rule of the resource is violated";
     LEGACY_ADDRESS = "V0208", Warning, "an address that newer API servers refuse";
+    // V05: questions and settings
+    SETTINGS_SYNTAX = "V0541", Error, "the settings are not TOML";
+    UNKNOWN_SETTING = "V0542", Error, "a setting that does not exist";
+    SETTING_VALUE = "V0543", Error, "a setting has a value that it does not take";
+    DIALECT_NOT_READ = "V0544", Error, "a dialect that this version does not read";
+    SETTING_IGNORED = "V0545", Note, "a setting that has no effect";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }
