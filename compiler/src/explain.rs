@@ -6,6 +6,7 @@
 
 pub mod condition;
 pub mod miss;
+pub mod question;
 pub mod report;
 pub mod suggest;
 
@@ -69,6 +70,7 @@ pub fn explain(context: Context<'_>, asked: &Asked<'_>) -> Explanation {
         egress: side(context, &asked.flow, Direction::Egress, &judgement),
         ingress: side(context, &asked.flow, Direction::Ingress, &judgement),
         suggestion,
+        alike: 0,
         cases: Vec::new(),
     }
 }

@@ -28,9 +28,16 @@ pub struct Explanation {
     /// The smallest change that allows a denied flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<Suggestion>,
+    /// How many further flows of the question have the same answer by the same rules.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub alike: usize,
     /// Where the question stands for several flows with different answers: each of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cases: Vec<Explanation>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// An answer in a word.
@@ -148,12 +155,9 @@ impl std::fmt::Display for Party {
             }
             (PartyKind::Pod, Some(namespace), Some(name), _) => write!(f, "{namespace}/{name}"),
             (PartyKind::Node, _, Some(name), _) => write!(f, "node/{name}"),
-            (PartyKind::Pod | PartyKind::Node, _, Some(name), _) => f.write_str(name),
             (_, _, _, Some(ip)) => f.write_str(ip),
             (_, _, Some(name), None) => f.write_str(name),
-            (PartyKind::Pod | PartyKind::Node | PartyKind::Ip, _, None, None) => {
-                f.write_str("the outside")
-            }
+            (_, _, None, None) => f.write_str("the outside"),
         }
     }
 }
