@@ -3,5 +3,9 @@
 //! Input: [`crate::source::Sources`]. Output: [`crate::cluster::Cluster`], [`crate::hir::PolicySet`] and
 //! every diagnostic of every file. Each dialect ends here: nothing below knows what Kubernetes is.
 
+pub mod identify;
 pub mod kinds;
 pub mod manifest;
+mod report;
+mod schema;
+pub mod validate;
