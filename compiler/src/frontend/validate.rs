@@ -44,14 +44,17 @@ pub fn check_object(kind: Kind, root: NodeRef<'_>, diagnostics: &mut Vec<Diagnos
         | Kind::Service
         | Kind::ServiceAccount
         | Kind::Endpoints
-        | Kind::EndpointSlice
-        | Kind::Deployment
+        | Kind::EndpointSlice => metadata::check(&place, &mut report),
+        Kind::Deployment
         | Kind::StatefulSet
         | Kind::DaemonSet
         | Kind::ReplicaSet
         | Kind::ReplicationController
         | Kind::Job
-        | Kind::CronJob => metadata::check(&place, &mut report),
+        | Kind::CronJob => {
+            metadata::check(&place, &mut report);
+            metadata::check_template(&place, &mut report);
+        }
     }
     report.accepted()
 }

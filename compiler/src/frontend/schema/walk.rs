@@ -118,7 +118,9 @@ impl<'a> Walker<'a, '_, '_, '_> {
                 },
                 Value::Sequence(children),
             ) => {
-                self.limits(node, children.count(), *limits, "items");
+                if limits.least > 0 || limits.most.is_some() {
+                    self.limits(node, children.count(), *limits);
+                }
                 if *is_set {
                     self.no_item_twice(children);
                 }
@@ -195,14 +197,14 @@ impl<'a> Walker<'a, '_, '_, '_> {
         }
     }
 
-    fn limits(&mut self, node: NodeRef<'a>, count: usize, limits: Limits, what: &str) {
+    fn limits(&mut self, node: NodeRef<'a>, count: usize, limits: Limits) {
         if count < limits.least {
             let spot = self.spot(node);
             let message = format!("{} must not be empty", subject(&spot));
             self.report.add(
                 spot.at_value(&codes::TOO_FEW, message, "empty list")
                     .help(format!(
-                        "list at least {} {what}, or leave the rule out",
+                        "list at least {} item, or leave the rule out",
                         limits.least
                     )),
             );
@@ -210,7 +212,7 @@ impl<'a> Walker<'a, '_, '_, '_> {
         if let Some(most) = limits.most.filter(|most| count > *most) {
             let spot = self.spot(node);
             let message = format!(
-                "{} has {count} {what}, and at most {most} are allowed",
+                "{} has {count} items, and at most {most} are allowed",
                 subject(&spot)
             );
             self.report.add(
@@ -260,13 +262,22 @@ impl<'a> Walker<'a, '_, '_, '_> {
                 "is read as an empty port, which is every TCP port",
                 "write `- protocol: TCP` where that is meant, or remove the item",
             ),
+            // Refused by the rules on these fields.
+            "from" | "to" | "except" | "policyTypes" | "matchExpressions" => return,
             _ => ("is read as an empty item", "remove the item"),
         };
         let spot = self.spot(node);
-        let message = format!("a lone `-` in `{list}` {reading}");
+        let written = match node.raw() {
+            "" | "-" => "a lone `-`".to_owned(),
+            raw => format!("`{raw}`"),
+        };
         self.report.add(
-            spot.at_value(&codes::NULL_ITEM, message, "empty item")
-                .help(remedy),
+            spot.at_value(
+                &codes::NULL_ITEM,
+                format!("{written} in `{list}` {reading}"),
+                "empty item",
+            )
+            .help(remedy),
         );
     }
 

@@ -33,6 +33,26 @@ pub(super) fn check(root: &Place<'_>, report: &mut Report<'_, '_>) {
     owners(&metadata, report);
 }
 
+/// Checks the labels that a workload gives its pods.
+pub(super) fn check_template(root: &Place<'_>, report: &mut Report<'_, '_>) {
+    let Some(spec) = root.get("spec") else { return };
+    if let Some(job) = spec.get("jobTemplate") {
+        if let Some(spec) = job.get("spec") {
+            template_labels(&spec, report);
+        }
+    } else {
+        template_labels(&spec, report);
+    }
+}
+
+fn template_labels(spec: &Place<'_>, report: &mut Report<'_, '_>) {
+    if let Some(template) = spec.get("template")
+        && let Some(metadata) = template.get("metadata")
+    {
+        labels(&metadata, report);
+    }
+}
+
 fn is_mapping(place: &Place<'_>) -> bool {
     matches!(
         place.node.value(),
