@@ -4,7 +4,11 @@
 //! every diagnostic of every file. Each dialect ends here: nothing below knows what Kubernetes is.
 
 pub mod address;
+pub mod identify;
 pub mod kinds;
 pub mod lower;
 pub mod manifest;
 pub mod spell;
+mod report;
+mod schema;
+pub mod validate;

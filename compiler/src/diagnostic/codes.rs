@@ -39,7 +39,7 @@ codes! {
     UNSUPPORTED_POLICY = "V0106", Warning, "a policy kind that changes verdicts and is not read";
     NULL_ITEM = "V0107", Warning, "an empty list item";
     DUPLICATE_OBJECT = "V0108", Error, "an object is defined twice";
-    OTHER_VERSION = "V0109", Error, "a version of a kind that is not read";
+    WRONG_VERSION = "V0109", Error, "a known kind in another version";
     MISSPELT_KIND = "V0110", Error, "a kind that does not exist";
     // V02: values that the API server refuses
     INVALID_VALUE = "V0201", Error, "a value that the API server refuses";
@@ -50,6 +50,13 @@ codes! {
     TOO_FEW = "V0206", Error, "fewer items or fields than required";
     RULE_VIOLATED = "V0207", Error, "a validation rule of the resource is violated";
     LEGACY_ADDRESS = "V0208", Warning, "an address that newer API servers refuse";
+    NAMESPACE_DROPPED = "V0209", Warning, "a namespace on an object that lives in none";
+    INVALID_ADDRESS = "V0210", Error, "text that is not an address or block of addresses";
+    INVALID_PORT = "V0211", Error, "a port that cannot exist";
+    INVALID_NAME = "V0212", Error, "a name that no object can have";
+    INVALID_LABEL = "V0213", Error, "a label that no object can have";
+    DUPLICATE_ITEM = "V0214", Error, "an item stands twice in a set";
+    OUT_OF_RANGE = "V0215", Error, "a number outside its range";
     // V04: policies that mean something else than they seem to
     SELECTS_NOTHING = "V0401", Note, "a policy selects no pod of the snapshot";
     UNKNOWN_PORT_NAME = "V0402", Warning, "a port name that no pod has";
