@@ -57,11 +57,31 @@ codes! {
     INVALID_LABEL = "V0213", Error, "a label that no object can have";
     DUPLICATE_ITEM = "V0214", Error, "an item stands twice in a set";
     OUT_OF_RANGE = "V0215", Error, "a number outside its range";
+    // V03: the cluster
+    UNDEFINED_NAMESPACE = "V0301", Note, "a namespace is referred to but not defined";
+    UNDEFINED_NODE = "V0302", Note, "a node is named but not defined";
+    UNDEFINED_OWNER = "V0303", Note, "a pod's owner is not defined";
+    SHARED_ADDRESS = "V0304", Warning, "an address has two owners";
+    NODE_ADDRESS = "V0305", Warning, "a pod has the address of a node";
+    NO_ADDRESS = "V0306", Note, "a pod has no address";
+    FINISHED_POD = "V0307", Note, "a pod has finished";
+    UNUSABLE_ADDRESS = "V0308", Warning, "an address that is none";
+    UNDEFINED_SERVICE = "V0309", Note, "endpoints of a service that is not defined";
+    UNRESOLVED_TARGET_PORT = "V0310", Warning, "a service leads to a port that its pods do not have";
+    SHARED_SERVICE_ADDRESS = "V0311", Warning, "an address belongs to two services";
     // V04: policies that mean something else than they seem to
     SELECTS_NOTHING = "V0401", Note, "a policy selects no pod of the snapshot";
     UNKNOWN_PORT_NAME = "V0402", Warning, "a port name that no pod has";
     EQUAL_PRIORITY = "V0403", Warning, "policies of equal priority that may contradict each other";
     HOST_NETWORK_ONLY = "V0404", Warning, "a policy selects pods that it cannot govern";
+    // V05: questions
+    MALFORMED_PEER = "V0501", Error, "a peer that cannot be read";
+    UNKNOWN_PEER = "V0502", Error, "a peer that does not exist";
+    AMBIGUOUS_PEER = "V0503", Error, "a peer that may be several things";
+    UNKNOWN_NAMESPACE = "V0504", Error, "a namespace that does not exist";
+    MALFORMED_PORT = "V0505", Error, "a port that cannot be read";
+    UNSUPPORTED_ENTITY = "V0506", Error, "an entity that this dialect does not have";
+    SERVICE_ADDRESS = "V0507", Note, "an address that belongs to a service";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }
