@@ -8,6 +8,7 @@ pub mod identify;
 pub mod kinds;
 pub mod lower;
 pub mod manifest;
+pub mod settings;
 pub mod spell;
 mod report;
 mod schema;

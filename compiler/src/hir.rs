@@ -10,6 +10,7 @@
 
 pub mod flow;
 pub mod spec;
+pub mod text;
 
 use crate::cluster::{Labels, Protocol};
 use crate::diagnostic::ObjectRef;
