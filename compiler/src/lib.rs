@@ -7,6 +7,8 @@
 
 pub mod cluster;
 pub mod diagnostic;
+pub mod explain;
 pub mod frontend;
 pub mod hir;
+pub mod query;
 pub mod source;

@@ -39,6 +39,8 @@ codes! {
     UNSUPPORTED_POLICY = "V0106", Warning, "a policy kind that changes verdicts and is not read";
     NULL_ITEM = "V0107", Warning, "an empty list item";
     DUPLICATE_OBJECT = "V0108", Error, "an object is defined twice";
+    OTHER_VERSION = "V0109", Error, "a version of a kind that is not read";
+    MISSPELT_KIND = "V0110", Error, "a kind that does not exist";
     // V02: values that the API server refuses
     INVALID_VALUE = "V0201", Error, "a value that the API server refuses";
     UNSUPPORTED_VALUE = "V0202", Error, "a value that is not one of the allowed ones";
@@ -48,6 +50,11 @@ codes! {
     TOO_FEW = "V0206", Error, "fewer items or fields than required";
     RULE_VIOLATED = "V0207", Error, "a validation rule of the resource is violated";
     LEGACY_ADDRESS = "V0208", Warning, "an address that newer API servers refuse";
+    // V04: policies that mean something else than they seem to
+    SELECTS_NOTHING = "V0401", Note, "a policy selects no pod of the snapshot";
+    UNKNOWN_PORT_NAME = "V0402", Warning, "a port name that no pod has";
+    EQUAL_PRIORITY = "V0403", Warning, "policies of equal priority that may contradict each other";
+    HOST_NETWORK_ONLY = "V0404", Warning, "a policy selects pods that it cannot govern";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }
