@@ -7,3 +7,4 @@ pub mod address;
 pub mod kinds;
 pub mod lower;
 pub mod manifest;
+pub mod spell;

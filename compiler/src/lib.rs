@@ -7,6 +7,7 @@
 
 pub mod cluster;
 pub mod diagnostic;
+pub mod explain;
 pub mod frontend;
 pub mod hir;
 pub mod query;

@@ -39,6 +39,8 @@ codes! {
     UNSUPPORTED_POLICY = "V0106", Warning, "a policy kind that changes verdicts and is not read";
     NULL_ITEM = "V0107", Warning, "an empty list item";
     DUPLICATE_OBJECT = "V0108", Error, "an object is defined twice";
+    OTHER_VERSION = "V0109", Error, "a version of a kind that is not read";
+    MISSPELT_KIND = "V0110", Error, "a kind that does not exist";
     // V02: values that the API server refuses
     INVALID_VALUE = "V0201", Error, "a value that the API server refuses";
     UNSUPPORTED_VALUE = "V0202", Error, "a value that is not one of the allowed ones";
@@ -60,6 +62,11 @@ codes! {
     UNDEFINED_SERVICE = "V0309", Note, "endpoints of a service that is not defined";
     UNRESOLVED_TARGET_PORT = "V0310", Warning, "a service leads to a port that its pods do not have";
     SHARED_SERVICE_ADDRESS = "V0311", Warning, "an address belongs to two services";
+    // V04: policies that mean something else than they seem to
+    SELECTS_NOTHING = "V0401", Note, "a policy selects no pod of the snapshot";
+    UNKNOWN_PORT_NAME = "V0402", Warning, "a port name that no pod has";
+    EQUAL_PRIORITY = "V0403", Warning, "policies of equal priority that may contradict each other";
+    HOST_NETWORK_ONLY = "V0404", Warning, "a policy selects pods that it cannot govern";
     // V05: questions
     MALFORMED_PEER = "V0501", Error, "a peer that cannot be read";
     UNKNOWN_PEER = "V0502", Error, "a peer that does not exist";
