@@ -7,4 +7,5 @@ pub mod address;
 pub mod kinds;
 pub mod lower;
 pub mod manifest;
+pub mod objects;
 pub mod spell;
