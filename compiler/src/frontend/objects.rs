@@ -127,7 +127,10 @@ impl Decoder<'_> {
 /// Each item once, where it comes first.
 fn once<T: Copy + Eq + Hash>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut seen = FxHashSet::default();
-    items.into_iter().filter(|item| seen.insert(*item)).collect()
+    items
+        .into_iter()
+        .filter(|item| seen.insert(*item))
+        .collect()
 }
 
 /// A domain name in lower case without the final dot.

@@ -97,7 +97,9 @@ fn add_shown_addresses(nodes: &mut [Node], pods: &[Pod]) {
             continue;
         };
         let mut add = |addresses: &[IpAddr]| {
-            let new = addresses.iter().filter(|address| known.insert((index, **address)));
+            let new = addresses
+                .iter()
+                .filter(|address| known.insert((index, **address)));
             node.addresses.extend(new);
         };
         if without.get(index) == Some(&true) {

@@ -1,7 +1,7 @@
 //! Services and their endpoints.
 
 use super::metadata::Metadata;
-use super::{Decoder, once, labels, port, protocol};
+use super::{Decoder, labels, once, port, protocol};
 use crate::cluster::ServiceKind;
 use crate::cluster::object::{self, EndpointPort, ServicePort, Subset, Target};
 use crate::frontend::manifest::{NodeRef, Value};
