@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// All lints.
 #[must_use]
-pub fn lint(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic> {
+pub(super) fn lint(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     if !cluster.pods().is_empty() {
         let groups = Groups::of(cluster);
