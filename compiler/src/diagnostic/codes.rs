@@ -30,6 +30,7 @@ codes! {
     DUPLICATE_KEY = "V0014", Warning, "a key stands twice";
     SURPRISING_SCALAR = "V0015", Warning, "kubectl reads a value otherwise than it looks";
     SURPRISING_KEY = "V0016", Warning, "kubectl reads a key otherwise than it looks";
+    IGNORED_TEXT = "V0017", Warning, "text behind the end of a document";
     // V01: shape and fields
     UNKNOWN_FIELD = "V0101", Error, "a field that does not exist";
     WRONG_TYPE = "V0102", Error, "a value of the wrong type";

@@ -126,7 +126,8 @@ fn read_object(root: NodeRef<'_>, listed: Option<Kind>, read: &mut Read) {
 fn read_known(kind: Kind, root: NodeRef<'_>, read: &mut Read) {
     read.count += 1;
     let object = objects::object_ref(root);
-    if !validate::check_object(kind, root, &mut read.diagnostics) {
+    let duplicates = validate::refuse_duplicate_keys(root.span(), &mut read.diagnostics);
+    if !validate::check_object(kind, root, &mut read.diagnostics) || duplicates {
         read.refused.push(object);
         return;
     }

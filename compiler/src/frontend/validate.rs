@@ -23,6 +23,7 @@ use super::manifest::NodeRef;
 use super::report::{Place, Report};
 use super::schema;
 use crate::diagnostic::{Diagnostic, Severity, codes};
+use crate::source::Span;
 
 /// Checks an object of a kind that is read, and says whether it is accepted.
 ///
@@ -59,12 +60,22 @@ pub fn check_object(kind: Kind, root: NodeRef<'_>, diagnostics: &mut Vec<Diagnos
     report.accepted()
 }
 
-/// Makes errors of the duplicate keys that the reader found in objects of a known kind: the API server's
-/// strict decoding refuses them, where kubectl takes the last.
-pub fn refuse_duplicate_keys(diagnostics: &mut [Diagnostic]) {
-    for diagnostic in diagnostics {
-        if diagnostic.code == &codes::DUPLICATE_KEY {
+/// Makes errors of the duplicate keys that the reader found in an object of a known kind, and says whether
+/// there are any: the API server's strict decoding refuses them, where kubectl alone takes the last.
+pub fn refuse_duplicate_keys(object: Span, diagnostics: &mut [Diagnostic]) -> bool {
+    let mut found = false;
+    for diagnostic in diagnostics
+        .iter_mut()
+        .filter(|diagnostic| diagnostic.code == &codes::DUPLICATE_KEY)
+    {
+        if diagnostic
+            .label
+            .as_ref()
+            .is_some_and(|label| object.contains(label.span))
+        {
             diagnostic.severity = Severity::Error;
+            found = true;
         }
     }
+    found
 }
