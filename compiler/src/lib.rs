@@ -12,3 +12,4 @@ pub mod hir;
 pub mod frontend;
 pub mod query;
 pub mod explain;
+pub mod cli;
