@@ -9,5 +9,6 @@ pub mod cluster;
 pub mod diagnostic;
 pub mod frontend;
 pub mod hir;
+pub mod ir;
 pub mod query;
 pub mod source;
