@@ -5,11 +5,18 @@
 //! namespace that is referred to exists, with at least the label `kubernetes.io/metadata.name`; ids of one
 //! cluster are indices into its lists. What does not fit together is a diagnostic, never dropped in silence.
 
+pub mod build;
+mod dump;
+mod lookup;
+pub mod object;
+pub mod peer;
+
 use crate::source::Span;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// The label that every namespace has; its value is the namespace's name.
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-metadata-name>
@@ -137,6 +144,7 @@ ids! {
     PodId: "a pod";
     NodeId: "a node";
     WorkloadId: "a workload";
+    ServiceId: "a service";
     LabelsId: "a label set";
     PortsId: "a set of named ports";
 }
@@ -161,7 +169,8 @@ pub struct Pod {
     pub name: Box<str>,
     /// Its labels.
     pub labels: LabelsId,
-    /// Its addresses, at most one of each family first; empty where the manifest has none.
+    /// Its addresses, at most one of each family first; empty where the manifest has none, and for a pod
+    /// that has finished. Those of a host-networked pod are its node's.
     pub addresses: Box<[IpAddr]>,
     /// Its named ports, those of sidecars (init containers that restart always) among them.
     pub ports: PortsId,
@@ -173,9 +182,12 @@ pub struct Pod {
     pub workload: Option<WorkloadId>,
     /// Whether no such pod is in the snapshot: it stands for the pods of its workload.
     pub stand_in: bool,
+    /// Whether it has run to its end: it takes no traffic and owns no address, but policies would judge the
+    /// next pod of its owner as they judge it.
+    pub finished: bool,
     /// The service account.
-    pub service_account: Box<str>,
-    /// Where it is defined.
+    pub service_account: Arc<str>,
+    /// Where it is defined; for a pod that stands for a workload's, the workload.
     pub span: Span,
 }
 
@@ -188,6 +200,8 @@ pub struct Workload {
     pub kind: Box<str>,
     /// The name.
     pub name: Box<str>,
+    /// Where it is defined; `None` where only pods name it.
+    pub span: Option<Span>,
 }
 
 /// A node.
@@ -212,12 +226,41 @@ pub struct Service {
     pub namespace: NamespaceId,
     /// The name.
     pub name: Box<str>,
+    /// How it is offered.
+    pub kind: ServiceKind,
     /// Its cluster addresses; empty for a headless service.
     pub addresses: Vec<IpAddr>,
+    /// Its addresses for the outside: `externalIPs` and those of its load balancer.
+    pub external_addresses: Vec<IpAddr>,
     /// Its ports.
     pub ports: Vec<ServicePort>,
     /// Where it is defined.
     pub span: Span,
+}
+
+/// How a service is offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceKind {
+    /// Under an address of the cluster, or headless.
+    #[default]
+    ClusterIp,
+    /// Also under a port of every node.
+    NodePort,
+    /// Also under the address of a load balancer.
+    LoadBalancer,
+    /// Not at all: it is another name for a host outside.
+    ExternalName,
+}
+
+impl fmt::Display for ServiceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+            Self::ExternalName => "ExternalName",
+        })
+    }
 }
 
 /// A port of a service and where it leads.
@@ -229,8 +272,25 @@ pub struct ServicePort {
     pub protocol: Protocol,
     /// The number under which the service offers it.
     pub number: u16,
-    /// The backends: address and port behind the translation.
+    /// The port on every node, for types that have one.
+    pub node_port: Option<u16>,
+    /// The backends: address and port behind the translation, sorted.
     pub backends: Vec<(IpAddr, u16)>,
+    /// The backends of which no address is known: pod and port behind the translation, sorted.
+    pub pods: Vec<(PodId, u16)>,
+}
+
+/// A service account.
+#[derive(Clone, Debug)]
+pub struct ServiceAccount {
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// The name.
+    pub name: Box<str>,
+    /// Its labels.
+    pub labels: LabelsId,
+    /// Where it is defined.
+    pub span: Span,
 }
 
 /// Who owns an address.
@@ -249,7 +309,12 @@ pub struct Cluster {
     pub(crate) pods: Vec<Pod>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) workloads: Vec<Workload>,
+    /// The pods of each workload, by [`WorkloadId`].
+    pub(crate) workload_pods: Vec<Vec<PodId>>,
     pub(crate) services: Vec<Service>,
+    pub(crate) service_owners: rustc_hash::FxHashMap<IpAddr, ServiceId>,
+    pub(crate) service_accounts: Vec<ServiceAccount>,
+    pub(crate) api_server_addresses: Vec<IpAddr>,
     /// DNS answers that were seen, by name: lower case, without the final dot.
     pub(crate) names: BTreeMap<Box<str>, Vec<IpAddr>>,
     pub(crate) label_sets: Vec<Labels>,
@@ -266,7 +331,7 @@ impl Cluster {
         &self.namespaces
     }
 
-    /// The pods, sorted by namespace and name.
+    /// The pods, sorted by namespace and name; those that stand for a workload's behind others of the name.
     #[must_use]
     pub fn pods(&self) -> &[Pod] {
         &self.pods
@@ -288,6 +353,18 @@ impl Cluster {
     #[must_use]
     pub fn services(&self) -> &[Service] {
         &self.services
+    }
+
+    /// The service accounts that are defined, sorted by namespace and name.
+    #[must_use]
+    pub fn service_accounts(&self) -> &[ServiceAccount] {
+        &self.service_accounts
+    }
+
+    /// The addresses of the API server: the endpoints of Service `default/kubernetes`, sorted.
+    #[must_use]
+    pub fn api_server_addresses(&self) -> &[IpAddr] {
+        &self.api_server_addresses
     }
 
     /// DNS answers that were seen, by name: lower case, without the final dot.

@@ -10,6 +10,7 @@
 
 pub mod flow;
 pub mod spec;
+pub mod text;
 
 use crate::cluster::{Labels, Protocol};
 use crate::diagnostic::ObjectRef;
@@ -133,7 +134,7 @@ ids! {
 }
 
 /// Policies with all that is needed to judge by them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PolicySet {
     /// The policies, sorted by tier, priority and origin.
     pub policies: Vec<Policy>,
@@ -379,6 +380,34 @@ impl DomainPattern {
                 .strip_suffix(&**own)
                 .and_then(|rest| rest.strip_suffix('.'))
                 .is_some_and(|rest| !rest.is_empty()),
+        }
+    }
+}
+
+impl fmt::Display for DomainPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Subdomains(name) => write!(f, "*.{name}"),
+        }
+    }
+}
+
+impl FromIterator<Requirement> for Selector {
+    fn from_iter<I: IntoIterator<Item = Requirement>>(requirements: I) -> Self {
+        Self {
+            requirements: requirements.into_iter().collect(),
+        }
+    }
+}
+
+impl Requirement {
+    /// The requirement that a label has this value.
+    #[must_use]
+    pub fn equal(key: &str, value: &str) -> Self {
+        Self {
+            key: key.into(),
+            operator: Operator::In(vec![value.into()]),
         }
     }
 }

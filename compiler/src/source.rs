@@ -37,6 +37,12 @@ impl Span {
         }
     }
 
+    /// Whether another span lies within this one.
+    #[must_use]
+    pub fn contains(self, other: Self) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
+    }
+
     /// The bytes of the span as a range of offsets.
     #[must_use]
     pub fn range(self) -> Range<usize> {
@@ -74,11 +80,23 @@ pub enum TextError {
     },
 }
 
+/// How a text was written in its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// UTF-8, with or without a byte order mark.
+    Utf8,
+    /// UTF-16, low byte first, with a byte order mark.
+    Utf16Le,
+    /// UTF-16, high byte first, with a byte order mark.
+    Utf16Be,
+}
+
 /// One text with the name under which it is shown.
 #[derive(Debug)]
 pub struct SourceFile {
     name: Arc<str>,
     text: String,
+    encoding: Encoding,
     line_starts: OnceLock<Vec<u32>>,
 }
 
@@ -89,13 +107,14 @@ impl SourceFile {
     /// # Errors
     /// [`TextError`] where the bytes are no text or too many.
     pub fn new(name: impl Into<Arc<str>>, bytes: Vec<u8>) -> Result<Self, TextError> {
-        let text = decode(bytes)?;
+        let (text, encoding) = decode(bytes)?;
         if text.len() > MAX_FILE_BYTES {
             return Err(TextError::TooLarge { given: text.len() });
         }
         Ok(Self {
             name: name.into(),
             text,
+            encoding,
             line_starts: OnceLock::new(),
         })
     }
@@ -110,6 +129,12 @@ impl SourceFile {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// How the text was written in the bytes that were given.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
     }
 
     /// The offsets at which lines start, made on first use.
@@ -188,13 +213,16 @@ pub(crate) fn to_u32(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-fn decode(bytes: Vec<u8>) -> Result<String, TextError> {
+fn decode(bytes: Vec<u8>) -> Result<(String, Encoding), TextError> {
     match bytes.as_slice() {
-        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
-        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        _ => String::from_utf8(bytes).map_err(|error| TextError::NotText {
-            offset: error.utf8_error().valid_up_to(),
-        }),
+        [0xFF, 0xFE, rest @ ..] => Ok((utf16(rest, u16::from_le_bytes)?, Encoding::Utf16Le)),
+        [0xFE, 0xFF, rest @ ..] => Ok((utf16(rest, u16::from_be_bytes)?, Encoding::Utf16Be)),
+        _ => match String::from_utf8(bytes) {
+            Ok(text) => Ok((text, Encoding::Utf8)),
+            Err(error) => Err(TextError::NotText {
+                offset: error.utf8_error().valid_up_to(),
+            }),
+        },
     }
 }
 

@@ -1,36 +1,57 @@
 //! Manifests as kubectl reads them, with a byte span on every node.
 //!
-//! Input: one [`SourceFile`]. Output: its documents as arenas of nodes, in order, and diagnostics. Guarantee:
+//! Input: one [`SourceFile`](crate::source::SourceFile). Output: its documents as arenas of nodes, in order, and diagnostics. Guarantee:
 //! a document that comes out has the value that kubectl's own reader (sigs.k8s.io/yaml on go-yaml v2, and
 //! encoding/json for text that starts with `{`) gives it; a document that kubectl refuses comes out as a
 //! diagnostic, and the documents behind it are read all the same.
 //!
+//! [`split`] cuts a file into chunks, [`parse`] reads one of them; both in the order below.
+//!
 //! A document is a flat arena in document order: a node is followed by its children, and knows how many
 //! nodes it spans. [`NodeRef`] is the only way to look at it.
+
+mod split;
+
+mod yaml;
+
+mod libyaml;
+mod scalar;
+
+mod json;
+
+mod build;
+mod expand;
+
+mod dump;
+
+pub use dump::Json;
+pub use split::{Chunk, parse, split};
 
 use crate::source::{FileId, Span};
 
 /// A document: the nodes of one value, its root first.
 #[derive(Debug)]
 pub struct Document<'s> {
-    pub(super) file: FileId,
-    pub(super) text: &'s str,
-    pub(super) nodes: Vec<Node>,
+    file: FileId,
+    text: &'s str,
+    nodes: Vec<Node>,
     /// Strings that are not a slice of the text: unescaped, folded or resolved to another spelling.
-    pub(super) strings: Vec<Box<str>>,
+    strings: Vec<Box<str>>,
+    /// Whether it was read as JSON, where numbers keep their spelling.
+    json: bool,
 }
 
 /// A node of the arena: 24 bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Node {
-    pub(super) start: u32,
-    pub(super) end: u32,
-    pub(super) kind: Kind,
+struct Node {
+    start: u32,
+    end: u32,
+    kind: Kind,
 }
 
 /// What a node is. Mappings hold key and value nodes in turn. `size` counts the node itself and all below.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+enum Kind {
     Null,
     Bool(bool),
     Int(i64),
@@ -106,6 +127,22 @@ impl<'s> Document<'s> {
             index: 0,
         }
     }
+
+    fn span_of(&self, index: u32) -> Span {
+        let node = self.nodes.get(index as usize);
+        Span::new(self.file, node.map_or(0..0, |node| node.start..node.end))
+    }
+
+    /// The string that a node holds, if it holds one.
+    fn string(&self, kind: Kind) -> Option<&str> {
+        if let Kind::Slice { start, end } = kind {
+            self.text.get(start as usize..end as usize)
+        } else if let Kind::Owned(index) = kind {
+            self.strings.get(index as usize).map(|text| &**text)
+        } else {
+            None
+        }
+    }
 }
 
 impl<'a> NodeRef<'a> {
@@ -124,8 +161,7 @@ impl<'a> NodeRef<'a> {
     /// Where the node is written. For an alias this is the alias, not its target.
     #[must_use]
     pub fn span(self) -> Span {
-        let range = self.node().map_or(0..0, |node| node.start..node.end);
-        Span::new(self.document.file, range)
+        self.document.span_of(self.index)
     }
 
     /// The node as it is written, unresolved.
@@ -148,14 +184,8 @@ impl<'a> NodeRef<'a> {
             Kind::Int(value) => Value::Int(value),
             Kind::Uint(value) => Value::Uint(value),
             Kind::Float(value) => Value::Float(value),
-            Kind::Slice { start, end } => Value::String(
-                document
-                    .text
-                    .get(start as usize..end as usize)
-                    .unwrap_or(""),
-            ),
-            Kind::Owned(index) => {
-                Value::String(document.strings.get(index as usize).map_or("", |text| text))
+            kind @ (Kind::Slice { .. } | Kind::Owned(_)) => {
+                Value::String(document.string(kind).unwrap_or(""))
             }
             Kind::Sequence { size } => Value::Sequence(Items {
                 document,
@@ -246,6 +276,12 @@ impl<'a> NodeRef<'a> {
             .filter(|value| !value.is_null())
     }
 
+    /// The value as JSON in one line.
+    #[must_use]
+    pub fn json(self) -> Json<'a> {
+        Json(self)
+    }
+
     /// The value at the end of a path of keys, unless something on the way is absent or null.
     #[must_use]
     pub fn at(self, path: &[&str]) -> Option<NodeRef<'a>> {
@@ -272,11 +308,7 @@ impl<'a> Iterator for Items<'a> {
             document: self.document,
             index: self.next,
         };
-        let size = match item.node()?.kind {
-            Kind::Sequence { size } | Kind::Mapping { size } => size,
-            _ => 1,
-        };
-        self.next += size;
+        self.next += item.node()?.size();
         Some(item)
     }
 }

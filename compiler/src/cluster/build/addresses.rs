@@ -1,0 +1,90 @@
+//! Who owns which address.
+//!
+//! Nodes own theirs before pods do, since a pod with a node's address almost surely uses the node's network;
+//! of two nodes or two pods the first by name does.
+
+use super::pods;
+use super::report::Report;
+use crate::cluster::{Cluster, Node, NodeId, Owner, Pod, PodId};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::source::{Span, to_u32};
+use rustc_hash::FxHashMap;
+use std::net::IpAddr;
+
+pub(super) fn build(cluster: &Cluster, report: &mut Report) -> FxHashMap<IpAddr, Owner> {
+    let mut owners = FxHashMap::default();
+    for (index, node) in cluster.nodes.iter().enumerate() {
+        let id = NodeId(to_u32(index));
+        for address in &node.addresses {
+            let first = *owners.entry(*address).or_insert(Owner::Node(id));
+            report.extend(shared_by_nodes(cluster, *address, first, (id, node)));
+        }
+    }
+    for (index, pod) in cluster.pods.iter().enumerate() {
+        let id = PodId(to_u32(index));
+        for address in pod.addresses.iter().filter(|_| !pod.host_network) {
+            let first = *owners.entry(*address).or_insert(Owner::Pod(id));
+            report.extend(shared_by_pod(cluster, *address, first, (id, pod)));
+        }
+    }
+    owners
+}
+
+fn shared_by_nodes(
+    cluster: &Cluster,
+    address: IpAddr,
+    first: Owner,
+    (id, node): (NodeId, &Node),
+) -> Option<Diagnostic> {
+    let (Owner::Node(first), Some(span)) = (first, node.span) else {
+        return None;
+    };
+    let owner = cluster.node(first).filter(|_| first != id)?;
+    let message = format!(
+        "nodes `{}` and `{}` both have the address `{address}`",
+        owner.name, node.name
+    );
+    let found = Diagnostic::new(&codes::SHARED_ADDRESS, message).at(span, "this node has it too");
+    let found = with_owner(found, owner.span);
+    Some(found.help(format!("it counts as the address of node `{}`", owner.name)))
+}
+
+fn with_owner(diagnostic: Diagnostic, owner: Option<Span>) -> Diagnostic {
+    match owner {
+        Some(span) => diagnostic.related(span, "counts as its owner"),
+        None => diagnostic,
+    }
+}
+
+fn shared_by_pod(
+    cluster: &Cluster,
+    address: IpAddr,
+    first: Owner,
+    (id, pod): (PodId, &Pod),
+) -> Option<Diagnostic> {
+    let name = pods::name(cluster, pod);
+    match first {
+        Owner::Pod(first) if first == id => None,
+        Owner::Pod(first) => {
+            let (owner, span) = pods::place(cluster, first)?;
+            let message = format!("pods `{owner}` and `{name}` both have the address `{address}`");
+            Some(
+                Diagnostic::new(&codes::SHARED_ADDRESS, message)
+                    .at(pod.span, "this pod has it too")
+                    .related(span, "counts as its owner")
+                    .help("a pod that has ended may still be in the snapshot: take both from one dump"),
+            )
+        }
+        Owner::Node(node) => {
+            let node = cluster.node(node)?;
+            let message = format!(
+                "pod `{name}` has the address `{address}` of node `{}` without `hostNetwork: true`",
+                node.name
+            );
+            let found = Diagnostic::new(&codes::NODE_ADDRESS, message)
+                .at(pod.span, "not on the node's network");
+            let found = with_owner(found, node.span);
+            Some(found.help("it counts as the address of the node: set `hostNetwork: true` if the pod uses the node's network"))
+        }
+    }
+}

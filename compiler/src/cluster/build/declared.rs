@@ -1,0 +1,102 @@
+//! Objects by kind, sorted by name, each once.
+//!
+//! Guarantee: of two definitions of one object the one that stands first stays, whatever order they came in;
+//! each further one is an error that shows both places.
+
+use super::report::Report;
+use crate::cluster::object::{
+    self, DnsSnapshot, Endpoints, Id, Namespace, Node, Object, Pod, Service, ServiceAccount,
+    Workload,
+};
+use crate::diagnostic::{Diagnostic, ObjectRef, codes};
+use crate::source::Span;
+
+#[derive(Default)]
+pub(super) struct Declared {
+    pub(super) namespaces: Vec<Namespace>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) pods: Vec<Pod>,
+    pub(super) workloads: Vec<Workload>,
+    pub(super) services: Vec<Service>,
+    pub(super) endpoints: Vec<Endpoints>,
+    pub(super) service_accounts: Vec<ServiceAccount>,
+    pub(super) dns_snapshots: Vec<DnsSnapshot>,
+}
+
+impl Declared {
+    pub(super) fn new(objects: Vec<Object>, report: &mut Report) -> Self {
+        let mut declared = Self::default();
+        for object in objects {
+            declared.add(object);
+        }
+        sort_once(&mut declared.namespaces, report);
+        sort_once(&mut declared.nodes, report);
+        sort_once(&mut declared.pods, report);
+        sort_once(&mut declared.workloads, report);
+        sort_once(&mut declared.services, report);
+        sort_once(&mut declared.endpoints, report);
+        sort_once(&mut declared.service_accounts, report);
+        sort_once(&mut declared.dns_snapshots, report);
+        declared
+    }
+
+    fn add(&mut self, object: Object) {
+        match object {
+            Object::Namespace(namespace) => self.namespaces.push(namespace),
+            Object::Node(node) => self.nodes.push(node),
+            Object::Pod(pod) => self.pods.push(pod),
+            Object::Workload(workload) => self.workloads.push(workload),
+            Object::Service(service) => self.services.push(service),
+            Object::Endpoints(endpoints) => self.endpoints.push(endpoints),
+            Object::ServiceAccount(account) => self.service_accounts.push(account),
+            Object::DnsSnapshot(snapshot) => self.dns_snapshots.push(snapshot),
+        }
+    }
+
+    /// The namespaces in which something is declared, with the places.
+    pub(super) fn used_namespaces(&self) -> impl Iterator<Item = (&str, Span)> {
+        uses(&self.pods)
+            .chain(uses(&self.workloads))
+            .chain(uses(&self.services))
+            .chain(uses(&self.endpoints))
+            .chain(uses(&self.service_accounts))
+    }
+}
+
+fn uses<T: object::Declared>(objects: &[T]) -> impl Iterator<Item = (&str, Span)> {
+    objects
+        .iter()
+        .map(|object| (object.id().namespace, object.span()))
+}
+
+fn sort_once<T: object::Declared>(objects: &mut Vec<T>, report: &mut Report) {
+    objects.sort_by(|one, other| (one.id(), one.span()).cmp(&(other.id(), other.span())));
+    objects.dedup_by(|again, first| {
+        let same = again.id() == first.id() && has_own_name(first.id().name);
+        if same {
+            report.add(duplicate(first.id(), first.span(), again.span()));
+        }
+        same
+    });
+}
+
+/// Whether a name is the object's own: what `generateName` gives, the server completes, and ours need none.
+fn has_own_name(name: &str) -> bool {
+    !name.is_empty() && !name.ends_with('-')
+}
+
+fn duplicate(id: Id<'_>, first: Span, again: Span) -> Diagnostic {
+    let object = ObjectRef {
+        kind: id.kind.into(),
+        namespace: (!id.namespace.is_empty()).then(|| id.namespace.into()),
+        name: id.name.into(),
+    };
+    Diagnostic::new(
+        &codes::DUPLICATE_OBJECT,
+        format!("`{object}` is defined twice"),
+    )
+    .at(again, "defined again")
+    .related(first, "defined first")
+    .help("remove one of them, or give the files to be compared to `verdict diff`")
+    .object(object)
+}

@@ -1,0 +1,85 @@
+//! Namespaces, declared and implied, and the service accounts in them.
+
+use super::declared::Declared;
+use super::report::{Report, Tally};
+use super::sets::Sets;
+use crate::cluster::{Cluster, Labels, NAMESPACE_NAME_LABEL, Namespace, ServiceAccount};
+use crate::diagnostic::codes;
+use crate::source::Span;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Every cluster has this namespace; manifests that name none mean it.
+const DEFAULT_NAMESPACE: &str = "default";
+
+pub(super) fn build<'d, 'r: 'd>(
+    declared: &'d Declared,
+    referred: impl IntoIterator<Item = (&'r str, Span)>,
+    sets: &mut Sets,
+    report: &mut Report,
+) -> Vec<Namespace> {
+    let mut places: BTreeMap<&str, Span> = BTreeMap::new();
+    let referred = referred
+        .into_iter()
+        .map(|(name, span)| -> (&'d str, Span) { (name, span) });
+    for (name, span) in declared.used_namespaces().chain(referred) {
+        let first = places.entry(name).or_insert(span);
+        *first = span.min(*first);
+    }
+    for namespace in &declared.namespaces {
+        places.remove(&*namespace.name);
+    }
+    report_undefined(&places, report);
+    let implied = places
+        .into_keys()
+        .map(|name| (Box::from(name), Arc::default(), None));
+    let defined = declared.namespaces.iter().map(|namespace| {
+        let labels = Arc::clone(&namespace.labels);
+        (namespace.name.clone(), labels, Some(namespace.span))
+    });
+    let mut all: Vec<(Box<str>, Arc<Labels>, Option<Span>)> = defined.chain(implied).collect();
+    all.sort();
+    all.into_iter()
+        .map(|(name, labels, span)| Namespace {
+            labels: sets.labels(&with_name(&labels, &name)),
+            name,
+            span,
+        })
+        .collect()
+}
+
+fn with_name(labels: &Labels, name: &str) -> Arc<Labels> {
+    let name_label = (NAMESPACE_NAME_LABEL, name);
+    Arc::new(labels.iter().chain([name_label]).collect())
+}
+
+fn report_undefined(places: &BTreeMap<&str, Span>, report: &mut Report) {
+    let mut undefined = Tally::default();
+    for (name, span) in places {
+        if *name != DEFAULT_NAMESPACE {
+            undefined.add(*span, || (*name).to_owned());
+        }
+    }
+    report.extend(undefined.report(
+        &codes::UNDEFINED_NAMESPACE,
+        "a namespace is referred to but not defined",
+        "namespaces are referred to but not defined",
+        "only the label `kubernetes.io/metadata.name` is known of it: add its Namespace object if a policy selects namespaces by other labels",
+    ));
+}
+
+pub(super) fn service_accounts(
+    declared: &Declared,
+    cluster: &Cluster,
+    sets: &mut Sets,
+) -> Vec<ServiceAccount> {
+    let accounts = declared.service_accounts.iter().filter_map(|account| {
+        Some(ServiceAccount {
+            namespace: cluster.find_namespace(&account.namespace)?,
+            name: account.name.clone(),
+            labels: sets.labels(&account.labels),
+            span: account.span,
+        })
+    });
+    accounts.collect()
+}

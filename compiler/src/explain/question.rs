@@ -1,0 +1,247 @@
+//! From a question with several ends, families or ports to one answer.
+//!
+//! Input: the ends with their names, and ranges of ports. Output: one [`Explanation`]; where the flows that
+//! the question stands for have different answers, it is `depends` and holds a case for each answer. Ports are
+//! never enumerated: a range is cut where a rule or a named port begins or ends, and one port of each piece is
+//! asked.
+
+use super::report::{Explanation, Party, Word};
+use super::{Asked, Context, explain};
+use crate::cluster::Protocol;
+use crate::hir::flow::{EndpointKind, Flow, Transport};
+use crate::hir::spec::{self, Judgement};
+use crate::hir::{PortMatch, PortRange, Rule};
+use crate::query::{Families, Target, Who, flows_between};
+use std::collections::BTreeSet;
+
+/// How many different answers are explained; the question is too wide beyond.
+pub const MAX_CASES: usize = 32;
+
+/// What a question asks about.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// Where the flow may come from.
+    pub src: Vec<(Party, Who<'a>)>,
+    /// Where it may go.
+    pub dst: Vec<(Party, Target<'a>)>,
+    /// What it may carry.
+    pub transports: Vec<TransportRange>,
+}
+
+/// A protocol with ports or an ICMP type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportRange {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The ports, for a protocol that has ports.
+    pub ports: Option<PortRange>,
+    /// Type and code, for ICMP.
+    pub icmp: Option<(u8, u8)>,
+}
+
+/// A flow with the last port that has the same answer.
+struct Piece<'a> {
+    asked: Asked<'a>,
+    last: Option<u16>,
+    judgement: Judgement,
+    alike: usize,
+}
+
+/// Answers a question; `None` where it has no end.
+#[must_use]
+pub fn answer(context: Context<'_>, question: &Question<'_>) -> Option<Explanation> {
+    let families = Families::of(context.cluster);
+    let mut pieces: Vec<Piece<'_>> = Vec::new();
+    for (src, from) in &question.src {
+        for (dst, to) in &question.dst {
+            for range in &question.transports {
+                for piece in pieces_between(context, families, (src, *from), (dst, *to), *range) {
+                    add(&mut pieces, piece);
+                }
+            }
+        }
+    }
+    let mut explanations = pieces.iter().take(MAX_CASES).map(|piece| {
+        let mut explanation = explain(context, &piece.asked);
+        explanation.flow.last_port = piece
+            .last
+            .filter(|last| Some(*last) != explanation.flow.port);
+        explanation.alike = piece.alike;
+        explanation
+    });
+    let first = explanations.next()?;
+    let rest: Vec<Explanation> = explanations.collect();
+    Some(if rest.is_empty() {
+        first
+    } else {
+        together(first, rest)
+    })
+}
+
+/// Puts a piece to those before it: as one more flow with the same answer where there is one.
+fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
+    match pieces
+        .iter_mut()
+        .find(|known| known.judgement == piece.judgement)
+    {
+        Some(known) => known.alike += 1,
+        None => pieces.push(piece),
+    }
+}
+
+/// Several answers as one: what they agree on, or `depends`.
+fn together(first: Explanation, rest: Vec<Explanation>) -> Explanation {
+    let mut whole = first.clone();
+    let mut cases = vec![first];
+    cases.extend(rest);
+    let agreed = |word: fn(&Explanation) -> Word| {
+        let words: BTreeSet<Word> = cases.iter().map(word).collect();
+        if words.len() == 1 {
+            words.first().copied()
+        } else {
+            None
+        }
+    };
+    whole.verdict = agreed(|case| case.verdict).unwrap_or(Word::Depends);
+    whole.egress.verdict = agreed(|case| case.egress.verdict).unwrap_or(Word::Depends);
+    whole.ingress.verdict = agreed(|case| case.ingress.verdict).unwrap_or(Word::Depends);
+    whole.conditions = cases.iter().map(case_condition).collect();
+    if whole.verdict != Word::Depends {
+        whole.conditions.clear();
+    }
+    whole.cases = cases;
+    whole
+}
+
+fn case_condition(case: &Explanation) -> String {
+    let flow = &case.flow;
+    let family = match flow.dst.ip.as_ref().or(flow.src.ip.as_ref()) {
+        Some(ip) => format!(" ({ip})"),
+        None => String::new(),
+    };
+    let more = if case.alike == 0 {
+        String::new()
+    } else {
+        format!(", and {} more alike", case.alike)
+    };
+    format!(
+        "{} for {} -> {}{family} {}{more}",
+        case.verdict,
+        flow.src,
+        flow.dst,
+        flow.port_text()
+    )
+}
+
+/// The flows between two ends, one for each family and each piece of the range, equal neighbours joined.
+fn pieces_between<'a>(
+    context: Context<'a>,
+    families: Families,
+    (src, from): (&Party, Who<'a>),
+    (dst, to): (&Party, Target<'a>),
+    range: TransportRange,
+) -> Vec<Piece<'a>> {
+    let ports = match (to.port, range.ports) {
+        (Some(port), Some(_)) => Some(PortRange {
+            first: port,
+            last: port,
+        }),
+        (_, ports) => ports,
+    };
+    let transport = Transport {
+        protocol: range.protocol,
+        port: ports.map(|ports| ports.first),
+        icmp: range.icmp,
+    };
+    let mut pieces: Vec<Piece<'a>> = Vec::new();
+    for flow in flows_between(context.cluster, families, from, to.who, transport) {
+        let mut of_family: Vec<Piece<'a>> = Vec::new();
+        for (first, last) in cut(context, &flow, ports) {
+            let flow = Flow {
+                transport: Transport {
+                    port: first,
+                    ..transport
+                },
+                ..flow
+            };
+            let judgement = spec::judge(context.world(), &flow);
+            match of_family.last_mut() {
+                Some(before) if before.judgement == judgement => before.last = last,
+                _ => {
+                    let asked = Asked {
+                        src: src.clone(),
+                        dst: dst.clone(),
+                        flow,
+                    };
+                    of_family.push(Piece {
+                        asked,
+                        last,
+                        judgement,
+                        alike: 0,
+                    });
+                }
+            }
+        }
+        for piece in of_family {
+            let known = pieces.iter().any(|known| {
+                known.judgement == piece.judgement
+                    && known.asked.flow.transport == piece.asked.flow.transport
+                    && known.last == piece.last
+            });
+            if !known {
+                pieces.push(piece);
+            }
+        }
+    }
+    pieces
+}
+
+/// Cuts a range at every port where a rule or a named port of the destination begins or ends.
+fn cut(
+    context: Context<'_>,
+    flow: &Flow<'_>,
+    ports: Option<PortRange>,
+) -> Vec<(Option<u16>, Option<u16>)> {
+    let Some(PortRange { first, last }) = ports else {
+        return vec![(None, None)];
+    };
+    let mut starts = BTreeSet::from([first]);
+    let mut between = |range: PortRange| {
+        starts.insert(range.first);
+        starts.extend(range.last.checked_add(1));
+    };
+    for rule in context
+        .policies
+        .policies
+        .iter()
+        .flat_map(|policy| policy.rules.ingress.iter().chain(&policy.rules.egress))
+    {
+        ranges(rule, flow).for_each(&mut between);
+    }
+    if let EndpointKind::Pod(pod) = &flow.dst.kind {
+        for port in pod.ports.unwrap_or_default() {
+            between(PortRange {
+                first: port.number,
+                last: port.number,
+            });
+        }
+    }
+    let starts: Vec<u16> = starts.range(first..=last).copied().collect();
+    let ends = starts.iter().skip(1).map(|start| start - 1).chain([last]);
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(start, end)| (Some(*start), Some(end)))
+        .collect()
+}
+
+fn ranges(rule: &Rule, flow: &Flow<'_>) -> impl Iterator<Item = PortRange> {
+    let own = flow.transport.protocol;
+    rule.ports
+        .iter()
+        .flatten()
+        .filter_map(move |port| match port {
+            PortMatch::Range { protocol, ports } if *protocol == own => Some(*ports),
+            PortMatch::Range { .. } | PortMatch::Named { .. } => None,
+        })
+}

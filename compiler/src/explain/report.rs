@@ -1,0 +1,277 @@
+//! What `explain --format json` prints.
+
+use super::Asked;
+use crate::diagnostic::ObjectRef;
+use crate::hir::flow::Address;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The version of the shape.
+pub const VERSION: u32 = 1;
+
+/// The answer for a question.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Explanation {
+    /// The version of this shape.
+    pub version: u32,
+    /// The flow that was asked about.
+    pub flow: FlowReport,
+    /// The answer of both sides together.
+    pub verdict: Word,
+    /// What the answer hangs on, where it is `depends`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<String>,
+    /// The source's side.
+    pub egress: SideReport,
+    /// The destination's side.
+    pub ingress: SideReport,
+    /// The smallest change that allows a denied flow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<Suggestion>,
+    /// How many further flows of the question have the same answer by the same rules.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub alike: usize,
+    /// Where the question stands for several flows with different answers: each of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cases: Vec<Explanation>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// An answer in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// It passes.
+    Allow,
+    /// It does not pass.
+    Deny,
+    /// It hangs on the conditions.
+    Depends,
+}
+
+impl std::fmt::Display for Word {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Depends => "depends",
+        })
+    }
+}
+
+/// A flow as it is shown.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct FlowReport {
+    /// The source.
+    pub src: Party,
+    /// The destination.
+    pub dst: Party,
+    /// The protocol.
+    pub protocol: String,
+    /// The destination port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The last port, where the answer is for a range that starts at `port`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_port: Option<u16>,
+    /// The ICMP type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icmp_type: Option<u8>,
+}
+
+impl FlowReport {
+    pub(super) fn new(asked: &Asked<'_>) -> Self {
+        let transport = asked.flow.transport;
+        let with_address = |party: &Party, address| match address {
+            Address::Known(ip) => Party {
+                ip: Some(ip.to_string()),
+                ..party.clone()
+            },
+            Address::Unknown { .. } => party.clone(),
+        };
+        Self {
+            src: with_address(&asked.src, asked.flow.src.address),
+            dst: with_address(&asked.dst, asked.flow.dst.address),
+            protocol: transport.protocol.to_string(),
+            port: transport.port,
+            last_port: None,
+            icmp_type: transport.icmp.map(|(kind, _)| kind),
+        }
+    }
+
+    /// The port as it is written on the command line: `443/TCP`.
+    #[must_use]
+    pub fn port_text(&self) -> String {
+        match (self.port, self.last_port, self.icmp_type) {
+            (Some(first), Some(last), _) if last != first => {
+                format!("{first}-{last}/{}", self.protocol)
+            }
+            (Some(port), ..) => format!("{port}/{}", self.protocol),
+            (None, _, Some(kind)) => format!("{kind}/{}", self.protocol),
+            (None, _, None) => self.protocol.clone(),
+        }
+    }
+}
+
+/// Who an end of a flow is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PartyKind {
+    /// A pod, existing or not.
+    Pod,
+    /// A node.
+    Node,
+    /// An address outside the cluster.
+    Ip,
+}
+
+/// One end of a flow as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+pub struct Party {
+    /// Who it is.
+    pub kind: PartyKind,
+    /// The namespace of a pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The name of a pod or node, or the labels of a pod that does not exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The workload of a pod: `Deployment/web`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// The address in this flow, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+}
+
+impl std::fmt::Display for Party {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.kind, &self.namespace, &self.name, &self.ip) {
+            (PartyKind::Pod, Some(namespace), Some(name), _) if name.starts_with('[') => {
+                write!(f, "{namespace}{name}")
+            }
+            (PartyKind::Pod, Some(namespace), Some(name), _) => write!(f, "{namespace}/{name}"),
+            (PartyKind::Node, _, Some(name), _) => write!(f, "node/{name}"),
+            (_, _, _, Some(ip)) => f.write_str(ip),
+            (_, _, Some(name), None) => f.write_str(name),
+            (_, _, None, None) => f.write_str("the outside"),
+        }
+    }
+}
+
+/// A policy as it is named.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+pub struct PolicyName {
+    /// The kind.
+    pub kind: String,
+    /// The namespace, for kinds that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The name.
+    pub name: String,
+}
+
+impl From<&ObjectRef> for PolicyName {
+    fn from(object: &ObjectRef) -> Self {
+        Self {
+            kind: object.kind.to_string(),
+            namespace: object.namespace.as_ref().map(ToString::to_string),
+            name: object.name.to_string(),
+        }
+    }
+}
+
+impl std::fmt::Display for PolicyName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{}/{namespace}/{}", self.kind, self.name),
+            None => write!(f, "{}/{}", self.kind, self.name),
+        }
+    }
+}
+
+/// The answer of one side.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct SideReport {
+    /// The answer.
+    pub verdict: Word,
+    /// Whether a policy isolates the endpoint in this direction.
+    pub isolated: bool,
+    /// The policies that do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub isolated_by: Vec<IsolationReport>,
+    /// What settles the side, in a sentence.
+    pub because: String,
+    /// The rules that decide, then those that almost matched.
+    pub rules: Vec<RuleReport>,
+}
+
+/// A policy that isolates an endpoint.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct IsolationReport {
+    /// The policy.
+    pub policy: PolicyName,
+    /// The file that it is in.
+    pub file: String,
+    /// The line on which it starts.
+    pub line: u32,
+}
+
+/// A rule with what it has to do with the flow.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct RuleReport {
+    /// Its policy.
+    pub policy: PolicyName,
+    /// The tier of the policy: `Admin`, `NetworkPolicy` or `Baseline`.
+    pub tier: String,
+    /// The rule: `spec.ingress[0]`.
+    pub rule: String,
+    /// The name that its author gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it does: `allow`, `deny` or `pass`.
+    pub action: String,
+    /// Whether it matches the flow.
+    pub matched: bool,
+    /// The field that `line` and `why` are about.
+    pub field: String,
+    /// Why it matches or does not.
+    pub why: String,
+    /// The file.
+    pub file: String,
+    /// The line.
+    pub line: u32,
+    /// The column.
+    pub column: u32,
+}
+
+/// A change that allows the flow; it has been applied and judged.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Suggestion {
+    /// What to do, in a sentence.
+    pub summary: String,
+    /// The edits, one for each side that denies.
+    pub edits: Vec<Edit>,
+}
+
+/// One edit of one object.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Edit {
+    /// The object.
+    pub policy: PolicyName,
+    /// The list that gets an item: `spec.ingress[0].ports`.
+    pub path: String,
+    /// The index that the item gets in the list.
+    pub index: usize,
+    /// The item.
+    pub value: serde_json::Value,
+    /// The item as YAML.
+    pub yaml: String,
+    /// The file.
+    pub file: String,
+    /// The line of what the item is put next to.
+    pub line: u32,
+}

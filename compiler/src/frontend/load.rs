@@ -1,0 +1,161 @@
+//! The whole way from texts to what can be judged.
+//!
+//! Input: the texts of one run and the settings. Output: [`Loaded`]. Guarantee: every problem of every
+//! document is among the diagnostics; an object that has an error is left out whole; the result depends on
+//! the texts and their names only, not on their order or on the number of threads.
+
+use super::kinds::{Kind, Recognised};
+use super::lower::{self, Draft};
+use super::manifest::{self, NodeRef};
+use super::settings::Settings;
+use super::{identify, lint, objects, validate};
+use crate::cluster::object::Object;
+use crate::cluster::{Cluster, build};
+use crate::diagnostic::{Diagnostic, ObjectRef, Severity, codes};
+use crate::hir::PolicySet;
+use crate::source::{SourceFile, Sources};
+use rayon::prelude::*;
+
+/// What the texts say.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The snapshot.
+    pub cluster: Cluster,
+    /// The policies.
+    pub policies: PolicySet,
+    /// Everything there is to say about the texts, in the order of their places.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many objects were read, those that were refused among them.
+    pub objects: usize,
+    /// The objects that were refused and left out.
+    pub refused: Vec<ObjectRef>,
+    /// Policies of kinds that change verdicts and are not read: every answer is incomplete by them.
+    pub unsupported: Vec<ObjectRef>,
+}
+
+impl Loaded {
+    /// Whether anything was refused.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+}
+
+/// Reads all texts.
+#[must_use]
+pub fn load(sources: &Sources, settings: &Settings) -> Loaded {
+    let documents: Vec<Read> = sources
+        .iter()
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .flat_map(|(id, file)| manifest::split(id, file).into_par_iter().map(move |chunk| read(file, &chunk)))
+        .collect();
+    let mut all = Read::default();
+    for document in documents {
+        all.append(document);
+    }
+    finish(all, settings)
+}
+
+fn finish(all: Read, settings: &Settings) -> Loaded {
+    let Read { objects, drafts, mut diagnostics, count, mut refused, unsupported } = all;
+    refused.sort();
+    let drafts = without_duplicates(drafts, &mut diagnostics);
+    let referred = drafts.iter().filter_map(|draft| Some((draft.object().namespace.clone()?, draft.span())));
+    let (cluster, more) = build::build(objects, referred);
+    diagnostics.extend(more);
+    let policies = lower::assemble(drafts, settings.semantics());
+    diagnostics.extend(lint::lint(&cluster, &policies));
+    diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
+    Loaded { cluster, policies, diagnostics, objects: count, refused, unsupported }
+}
+
+/// What a part of the texts says.
+#[derive(Debug, Default)]
+struct Read {
+    objects: Vec<Object>,
+    drafts: Vec<Draft>,
+    diagnostics: Vec<Diagnostic>,
+    count: usize,
+    refused: Vec<ObjectRef>,
+    unsupported: Vec<ObjectRef>,
+}
+
+impl Read {
+    fn append(&mut self, mut other: Self) {
+        self.objects.append(&mut other.objects);
+        self.drafts.append(&mut other.drafts);
+        self.diagnostics.append(&mut other.diagnostics);
+        self.count += other.count;
+        self.refused.append(&mut other.refused);
+        self.unsupported.append(&mut other.unsupported);
+    }
+}
+
+fn read(source: &SourceFile, chunk: &manifest::Chunk) -> Read {
+    let (document, diagnostics) = manifest::parse(source, chunk);
+    let mut read = Read { diagnostics, ..Read::default() };
+    if let Some(document) = &document {
+        read_object(document.root(), None, &mut read);
+    }
+    read
+}
+
+/// Reads an object; the items of a list of a known kind may leave out what the list says.
+fn read_object(root: NodeRef<'_>, listed: Option<Kind>, read: &mut Read) {
+    match identify::identify(root, listed, &mut read.diagnostics) {
+        Recognised::List(kind) => {
+            for item in root.get("items").into_iter().flat_map(NodeRef::items) {
+                read_object(item, kind, read);
+            }
+        }
+        Recognised::Known(kind) => read_known(kind, root, read),
+        Recognised::OtherVersion(..) | Recognised::Misspelt(_) => {
+            read.count += 1;
+            read.refused.push(objects::object_ref(root));
+        }
+        Recognised::UnsupportedPolicy(_) => {
+            read.count += 1;
+            read.unsupported.push(objects::object_ref(root));
+        }
+        Recognised::Unknown => read.count += 1,
+    }
+}
+
+/// Checks an object and lowers or decodes it.
+fn read_known(kind: Kind, root: NodeRef<'_>, read: &mut Read) {
+    read.count += 1;
+    let object = objects::object_ref(root);
+    let duplicates = validate::refuse_duplicate_keys(root.span(), &mut read.diagnostics);
+    if !validate::check_object(kind, root, &mut read.diagnostics) || duplicates {
+        read.refused.push(object);
+        return;
+    }
+    match lower::lower(kind, object, root) {
+        Some(draft) => read.drafts.push(draft),
+        None => read.objects.extend(objects::decode(kind, root, &mut read.diagnostics)),
+    }
+}
+
+/// Keeps the first of several policies that have one kind, namespace and name: the API server would hold one.
+fn without_duplicates(mut drafts: Vec<Draft>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Draft> {
+    drafts.sort_by(|a, b| (a.object(), a.span()).cmp(&(b.object(), b.span())));
+    let mut kept: Vec<Draft> = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        match kept.last() {
+            Some(first) if first.object() == draft.object() && !draft.object().name.is_empty() => {
+                diagnostics.push(duplicate(first, &draft));
+            }
+            _ => kept.push(draft),
+        }
+    }
+    kept
+}
+
+fn duplicate(first: &Draft, again: &Draft) -> Diagnostic {
+    Diagnostic::new(&codes::DUPLICATE_OBJECT, format!("`{}` is defined twice", again.object()))
+        .at(again.span(), "this definition is left out")
+        .related(first.span(), "the first definition")
+        .object(again.object().clone())
+        .help("give one of them another name, or remove it: the API server holds one object of a name")
+}

@@ -1,0 +1,264 @@
+//! Puts nodes into the arena of a [`Document`].
+//!
+//! Input: the leaves and the opening and closing of collections, in document order. Output: a [`Raw`]
+//! document: the arena, and what has to be done to it before it means what kubectl reads. Guarantee: a
+//! collection knows its size; keys that stand twice in one mapping are reported. Refused: nesting beyond
+//! [`MAX_DEPTH`] and more nodes than 32 bits count.
+
+use super::{Document, Kind, Node};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::source::{FileId, Span, to_u32};
+use std::collections::BTreeMap;
+
+/// The deepest nesting of lists and mappings: the limit of encoding/json and of go-yaml.
+pub(super) const MAX_DEPTH: usize = 10_000;
+
+/// Warnings of one document beyond this many are left out: a file of a million odd scalars says enough.
+const MAX_WARNINGS: usize = 1_000;
+
+/// Mappings up to this size are searched for duplicate keys pair by pair, larger ones by sorting.
+const PAIRWISE: usize = 8;
+
+/// An error on the way, boxed because it is rare.
+pub(super) type Refused = Box<Diagnostic>;
+
+/// An arena in which keys may stand twice and merges are not yet done.
+#[derive(Debug)]
+pub(super) struct Raw<'s> {
+    pub(super) document: Document<'s>,
+    /// The keys `<<`, ascending.
+    pub(super) merges: Vec<u32>,
+    /// The aliases that stand for a scalar, ascending. Their nodes hold the scalar itself.
+    pub(super) scalar_aliases: Vec<u32>,
+    /// Whether an alias stands for a list or mapping.
+    pub(super) aliases: bool,
+    /// Whether a key stands twice in a mapping.
+    pub(super) duplicates: bool,
+    /// Whether a value or key was met that JSON cannot hold.
+    pub(super) not_json: bool,
+}
+
+/// Builds one document.
+pub(super) struct Builder<'s> {
+    pub(super) raw: Raw<'s>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    open: Vec<Open>,
+    /// The key nodes of all open mappings.
+    keys: Vec<u32>,
+}
+
+/// A list or mapping that is not closed yet.
+struct Open {
+    index: u32,
+    /// Where the mapping's own keys start in `keys`; none for a list.
+    keys: Option<usize>,
+    key_next: bool,
+}
+
+impl<'s> Builder<'s> {
+    /// An empty document in `text`, `length` bytes of which belong to it.
+    pub(super) fn new(file: FileId, text: &'s str, length: usize) -> Self {
+        // Pods have a node for every 12 bytes; long documents grow as needed.
+        let nodes = Vec::with_capacity((length / 12 + 4).min(1 << 16));
+        Self {
+            raw: Raw {
+                document: Document {
+                    file,
+                    text,
+                    nodes,
+                    strings: Vec::new(),
+                    json: false,
+                },
+                merges: Vec::new(),
+                scalar_aliases: Vec::new(),
+                aliases: false,
+                duplicates: false,
+                not_json: false,
+            },
+            diagnostics: Vec::new(),
+            open: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+
+    /// The index of the node that comes next.
+    pub(super) fn next_index(&self) -> u32 {
+        to_u32(self.raw.document.nodes.len())
+    }
+
+    /// Whether the node that comes next is a key.
+    pub(super) fn at_key(&self) -> bool {
+        self.open.last().is_some_and(|open| open.key_next)
+    }
+
+    /// The key whose value comes next.
+    pub(super) fn current_key(&self) -> Option<&str> {
+        self.open.last()?.keys?;
+        self.text_of(*self.keys.last()?)
+    }
+
+    /// Whether all that was opened is closed.
+    pub(super) fn is_complete(&self) -> bool {
+        self.open.is_empty() && !self.raw.document.nodes.is_empty()
+    }
+
+    /// Keeps a string that is not a slice of the text.
+    pub(super) fn keep(&mut self, text: impl Into<Box<str>>) -> Kind {
+        let strings = &mut self.raw.document.strings;
+        strings.push(text.into());
+        Kind::Owned(to_u32(strings.len() - 1))
+    }
+
+    /// Adds a key, a scalar or an alias.
+    pub(super) fn leaf(&mut self, start: usize, end: usize, kind: Kind) -> Result<(), Refused> {
+        let index = self.push(start, end, kind)?;
+        self.step(index);
+        Ok(())
+    }
+
+    /// Opens a list.
+    pub(super) fn open_sequence(&mut self, start: usize) -> Result<(), Refused> {
+        let index = self.push(start, start, Kind::Sequence { size: 1 })?;
+        self.enter(index, None)
+    }
+
+    /// Opens a mapping.
+    pub(super) fn open_mapping(&mut self, start: usize) -> Result<(), Refused> {
+        let index = self.push(start, start, Kind::Mapping { size: 1 })?;
+        self.enter(index, Some(self.keys.len()))
+    }
+
+    /// Closes what was opened last.
+    pub(super) fn close(&mut self, end: usize) {
+        let Some(open) = self.open.pop() else {
+            return;
+        };
+        if let Some(first) = open.keys {
+            self.report_duplicates(first);
+            self.keys.truncate(first);
+        }
+        let size = self.next_index() - open.index;
+        if let Some(node) = self.raw.document.nodes.get_mut(open.index as usize) {
+            node.end = to_u32(end);
+            node.kind = match open.keys {
+                Some(_) => Kind::Mapping { size },
+                None => Kind::Sequence { size },
+            };
+        }
+        self.step(open.index);
+    }
+
+    /// Reports what kubectl takes, but probably not as it was meant.
+    pub(super) fn warn(&mut self, warning: impl FnOnce() -> Diagnostic) {
+        if self.diagnostics.len() < MAX_WARNINGS {
+            self.diagnostics.push(warning());
+        }
+    }
+
+    /// A range of the text as a span.
+    pub(super) fn span(&self, start: usize, end: usize) -> Span {
+        Span::new(self.raw.document.file, to_u32(start)..to_u32(end))
+    }
+
+    fn push(&mut self, start: usize, end: usize, kind: Kind) -> Result<u32, Refused> {
+        let index = self.next_index();
+        if index == u32::MAX {
+            let message = "the document has more values than verdict can number";
+            return Err(Box::new(
+                Diagnostic::new(&codes::TOO_LARGE, message)
+                    .at(self.span(start, end), "")
+                    .help("split the file into several"),
+            ));
+        }
+        self.raw.document.nodes.push(Node {
+            start: to_u32(start),
+            end: to_u32(end),
+            kind,
+        });
+        Ok(index)
+    }
+
+    fn enter(&mut self, index: u32, keys: Option<usize>) -> Result<(), Refused> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(too_deep(self.raw.document.span_of(index)));
+        }
+        self.open.push(Open {
+            index,
+            keys,
+            key_next: keys.is_some(),
+        });
+        Ok(())
+    }
+
+    /// A node is complete: in a mapping, a key is followed by a value and a value by a key.
+    fn step(&mut self, index: u32) {
+        if let Some(open) = self.open.last_mut()
+            && open.keys.is_some()
+        {
+            if open.key_next {
+                self.keys.push(index);
+            }
+            open.key_next = !open.key_next;
+        }
+    }
+
+    fn text_of(&self, index: u32) -> Option<&str> {
+        let document = &self.raw.document;
+        document.string(document.nodes.get(index as usize)?.kind)
+    }
+
+    fn report_duplicates(&mut self, first: usize) {
+        let mut pairs = Vec::new();
+        let own = self.keys.get(first..).unwrap_or_default();
+        if own.len() <= PAIRWISE {
+            for (at, key) in own.iter().enumerate().skip(1) {
+                let text = self.text_of(*key);
+                let earlier = own.iter().take(at);
+                let same = earlier.rev().find(|other| self.text_of(**other) == text);
+                if let Some(other) = same.filter(|_| text.is_some()) {
+                    pairs.push((*other, *key));
+                }
+            }
+        } else {
+            let mut last = BTreeMap::new();
+            for key in own {
+                if let Some(text) = self.text_of(*key)
+                    && let Some(other) = last.insert(text, *key)
+                {
+                    pairs.push((other, *key));
+                }
+            }
+        }
+        pairs.retain(|(other, key)| {
+            let merge = |key| self.raw.merges.binary_search(key).is_ok();
+            !merge(other) && !merge(key)
+        });
+        for (other, key) in pairs {
+            self.raw.duplicates = true;
+            let text = self.text_of(key).unwrap_or_default().to_owned();
+            let document = &self.raw.document;
+            let (first, second) = (document.span_of(other), document.span_of(key));
+            self.warn(|| duplicate(&text, first, second));
+        }
+    }
+}
+
+/// Nested beyond [`MAX_DEPTH`].
+pub(super) fn too_deep(at: Span) -> Refused {
+    let message = format!("lists and mappings are nested more than {MAX_DEPTH} deep");
+    Box::new(
+        Diagnostic::new(&codes::TOO_DEEP, message)
+            .at(at, "too deep here")
+            .help("kubectl refuses the document too: write it with less nesting"),
+    )
+}
+
+fn duplicate(key: &str, first: Span, second: Span) -> Diagnostic {
+    Diagnostic::new(
+        &codes::DUPLICATE_KEY,
+        format!("the key `{key}` stands twice"),
+    )
+    .at(second, "kubectl takes this one")
+    .related(first, "and drops this one")
+    .help("remove one of the two, or merge their values")
+}

@@ -1,0 +1,518 @@
+//! YAML as go-yaml v2 reads it.
+//!
+//! Input: a part of a text that holds one document, as [`super::split`] cuts it. Output: the document,
+//! unless it is empty, and diagnostics. Guarantee: the value that kubectl's reader gives the text. Refused:
+//! what libyaml's scanner and parser refuse, unknown anchors, keys that are lists or mappings, tags that the
+//! value does not fit; an error carries go-yaml's words and line beside ours. [`read`] is the entry.
+
+use super::build::{Builder, Refused};
+use super::libyaml::{Events, Problem, ScalarEvent, What};
+use super::scalar::{self, Scalar, Tag};
+use super::{Document, Kind, expand};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::source::FileId;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+const BYTE_ORDER_MARK: char = '\u{FEFF}';
+
+/// Reads the document in `range` of `text`.
+pub(super) fn read(
+    file: FileId,
+    text: &str,
+    range: Range<usize>,
+) -> (Option<Document<'_>>, Vec<Diagnostic>) {
+    let chunk = text.get(range.clone()).unwrap_or("");
+    // libyaml skips the mark without counting it.
+    let body = chunk.strip_prefix(BYTE_ORDER_MARK).unwrap_or(chunk);
+    let mut reader = Reader {
+        text,
+        body,
+        base: range.start + (chunk.len() - body.len()),
+        builder: Builder::new(file, text, body.len()),
+        anchors: BTreeMap::new(),
+        last_end: range.start,
+    };
+    let outcome = reader.document();
+    let Reader { builder, .. } = reader;
+    let mut diagnostics = builder.diagnostics;
+    let document = match outcome {
+        Ok(true) => expand::finish(builder.raw, &mut diagnostics).map(Some),
+        Ok(false) => Ok(None),
+        Err(refused) => Err(refused),
+    };
+    match document {
+        Ok(document) => (document.filter(|found| !found.root().is_null()), diagnostics),
+        Err(refused) => {
+            diagnostics.push(*refused);
+            (None, diagnostics)
+        }
+    }
+}
+
+/// What an anchor names.
+enum Anchor {
+    /// A scalar: its value and its text, since a key is made of both.
+    Scalar { value: Scalar, text: Kind },
+    /// The list or mapping at this index.
+    Collection(u32),
+}
+
+struct Reader<'s> {
+    /// The whole file.
+    text: &'s str,
+    /// The part to read, which starts at `base`.
+    body: &'s str,
+    base: usize,
+    builder: Builder<'s>,
+    anchors: BTreeMap<Box<str>, Anchor>,
+    /// The end of the scalar, alias or bracket that was read last.
+    last_end: usize,
+}
+
+impl Reader<'_> {
+    /// Reads the first document; false where there is none. go-yaml does not look behind its end.
+    fn document(&mut self) -> Result<bool, Refused> {
+        let mut events = Events::new(self.body);
+        loop {
+            let event = match events.next() {
+                Ok(event) => event,
+                Err(problem) => return Err(self.refuse(&problem)),
+            };
+            let start = self.base + event.range.start;
+            let end = self.base + event.range.end;
+            match event.what {
+                What::StreamStart => {}
+                What::DocumentStart { version } => self.check_version(version, start, end)?,
+                What::DocumentEnd => {
+                    self.report_ignored(end);
+                    return Ok(self.builder.is_complete());
+                }
+                What::End => return Ok(false),
+                What::Alias(name) => self.alias(name, start, end)?,
+                What::Scalar(event) => self.scalar(&event, start, end)?,
+                What::SequenceStart { anchor, block } => {
+                    self.name_collection(anchor, start, end)?;
+                    self.builder.open_sequence(start)?;
+                    self.last_end = if block { start } else { end };
+                }
+                What::MappingStart { anchor, block } => {
+                    self.name_collection(anchor, start, end)?;
+                    self.builder.open_mapping(start)?;
+                    self.last_end = if block { start } else { end };
+                }
+                What::SequenceEnd | What::MappingEnd => {
+                    // The end of a block is seen at what follows it, behind blank lines and comments.
+                    let bracket = matches!(self.text.as_bytes().get(start), Some(b']' | b'}'));
+                    if bracket && end > start {
+                        self.last_end = end;
+                    }
+                    self.builder.close(self.last_end);
+                }
+            }
+        }
+    }
+
+    fn check_version(
+        &self,
+        version: Option<(i32, i32)>,
+        start: usize,
+        end: usize,
+    ) -> Result<(), Refused> {
+        match version {
+            None | Some((1, 1)) => Ok(()),
+            Some((major, minor)) => Err(self.error(
+                start..end,
+                format!("kubectl does not read YAML {major}.{minor}"),
+                "found incompatible YAML document",
+                "remove the `%YAML` line",
+            )),
+        }
+    }
+
+    fn name_collection(
+        &mut self,
+        anchor: Option<&str>,
+        start: usize,
+        end: usize,
+    ) -> Result<(), Refused> {
+        if self.builder.at_key() {
+            return Err(self.collection_as_key(start, end));
+        }
+        if let Some(name) = anchor {
+            let index = self.builder.next_index();
+            self.anchors.insert(name.into(), Anchor::Collection(index));
+        }
+        Ok(())
+    }
+
+    fn collection_as_key(&self, start: usize, end: usize) -> Refused {
+        let mut refused = self.error(
+            start..end,
+            "a list or mapping cannot be a key".to_owned(),
+            "invalid map key",
+            "quote the key if it is meant as text",
+        );
+        if self.text.get(start..).is_some_and(|rest| rest.starts_with('{')) && self.is_template() {
+            refused.message = "a template is no manifest".to_owned();
+        }
+        refused
+    }
+
+    fn alias(&mut self, name: &str, start: usize, end: usize) -> Result<(), Refused> {
+        let is_key = self.builder.at_key();
+        let index = self.builder.next_index();
+        self.last_end = end;
+        match self.anchors.get(name) {
+            None => Err(self.error(
+                start..end,
+                format!("nothing is named `&{name}` before this"),
+                &format!("unknown anchor '{name}' referenced"),
+                "name the value with `&` in the same document, or quote the text if `*` belongs to it",
+            )),
+            Some(Anchor::Collection(_)) if is_key => Err(self.collection_as_key(start, end)),
+            Some(Anchor::Collection(target)) => {
+                let target = *target;
+                self.builder.raw.aliases = true;
+                self.builder.leaf(start, end, Kind::Alias(target))
+            }
+            Some(Anchor::Scalar { value, text }) => {
+                let (value, text) = (*value, *text);
+                self.builder.raw.scalar_aliases.push(index);
+                let written = self.builder.raw.document.string(text).unwrap_or("").to_owned();
+                let kind = if is_key {
+                    self.key_kind(value, &written, text)
+                } else {
+                    self.value_kind(value, &written, text)
+                };
+                self.builder.leaf(start, end, kind)
+            }
+        }
+    }
+
+    fn scalar(&mut self, event: &ScalarEvent<'_>, start: usize, end: usize) -> Result<(), Refused> {
+        let is_key = self.builder.at_key();
+        let written = String::from_utf8_lossy(event.value);
+        let slice = self.slice(event, end);
+        let span = match &slice {
+            Some(slice) if event.plain => slice.clone(),
+            Some(slice) => slice.start - 1..end,
+            None => start..start + self.text.get(start..end).unwrap_or("").trim_end().len(),
+        };
+        self.last_end = span.end;
+
+        let merge = event.tag == Some("tag:yaml.org,2002:merge");
+        if is_key && event.value == b"<<" && (event.implicit || merge) {
+            let index = self.builder.next_index();
+            self.builder.raw.merges.push(index);
+        }
+        let tag = if self.has_bare_tag(event, start) {
+            Tag::Other
+        } else {
+            Tag::new(event.tag, event.implicit)
+        };
+        let Ok(value) = scalar::resolve(tag, &written) else {
+            return Err(self.error(
+                span,
+                format!("`{}` is no {}", excerpt(&written), tag.name()),
+                "cannot decode the value as its tag says",
+                "remove the tag, or write a value of that type",
+            ));
+        };
+
+        let in_text = slice.map(|slice| Kind::Slice {
+            start: crate::source::to_u32(slice.start),
+            end: crate::source::to_u32(slice.end),
+        });
+        let needs_text = matches!(value, Scalar::Text) || event.anchor.is_some();
+        let text = match in_text {
+            Some(kind) => kind,
+            None if needs_text => self.builder.keep(written.as_ref()),
+            None => Kind::Null,
+        };
+        if let Some(name) = event.anchor {
+            self.anchors
+                .insert(name.into(), Anchor::Scalar { value, text });
+        }
+        let kind = if is_key {
+            self.key_kind(value, &written, text)
+        } else {
+            self.value_kind(value, &written, text)
+        };
+        if tag == Tag::Implicit && event.plain && !matches!(value, Scalar::Text) {
+            if is_key {
+                self.report_key(value, &written, span.clone());
+            } else {
+                self.report_value(value, &written, span.clone());
+            }
+        }
+        self.builder.leaf(span.start, span.end, kind)
+    }
+
+    /// Where the value of a scalar stands in the text as it is, without quotes.
+    fn slice(&self, event: &ScalarEvent<'_>, end: usize) -> Option<Range<usize>> {
+        let end = if event.plain { end } else { end.checked_sub(1)? };
+        let start = end.checked_sub(event.value.len())?;
+        let quote = event.plain
+            || matches!(
+                self.text.as_bytes().get(start.checked_sub(1)?),
+                Some(b'"' | b'\'')
+            );
+        let same = self.text.as_bytes().get(start..end) == Some(event.value);
+        (same && quote && start >= self.base).then_some(start..end)
+    }
+
+    /// go-yaml takes a lone `!` for a tag of its own, libyaml drops it.
+    fn has_bare_tag(&self, event: &ScalarEvent<'_>, start: usize) -> bool {
+        if event.tag.is_some() || !event.implicit {
+            return false;
+        }
+        if !event.plain {
+            return true;
+        }
+        let mut rest = self.text.get(start..).unwrap_or("");
+        while rest.starts_with('&') {
+            let name = rest.find(|c: char| c.is_whitespace()).unwrap_or(rest.len());
+            rest = rest.get(name..).unwrap_or("").trim_start();
+            while rest.starts_with('#') {
+                let line = rest.find(['\n', '\r']).unwrap_or(rest.len());
+                rest = rest.get(line..).unwrap_or("").trim_start();
+            }
+        }
+        rest.starts_with('!')
+    }
+
+    fn value_kind(&mut self, value: Scalar, written: &str, text: Kind) -> Kind {
+        let value = match value {
+            Scalar::Float(value) => scalar::through_json(value),
+            other => other,
+        };
+        match value {
+            Scalar::Null => Kind::Null,
+            Scalar::Bool(value) => Kind::Bool(value),
+            Scalar::Int(value) => Kind::Int(value),
+            Scalar::Uint(value) => Kind::Uint(value),
+            Scalar::Float(value) => {
+                self.builder.raw.not_json |= !value.is_finite();
+                Kind::Float(value)
+            }
+            Scalar::Text => text,
+            Scalar::Binary => self.builder.keep(scalar::base64(written).unwrap_or_default()),
+        }
+    }
+
+    fn key_kind(&mut self, value: Scalar, written: &str, text: Kind) -> Kind {
+        match scalar::key(value, written) {
+            Some(_) if value == Scalar::Text => text,
+            Some(key) if key == written && matches!(text, Kind::Slice { .. }) => text,
+            Some(key) => self.builder.keep(key),
+            None => {
+                self.builder.raw.not_json = true;
+                if let Scalar::Uint(value) = value {
+                    Kind::Uint(value)
+                } else {
+                    Kind::Null
+                }
+            }
+        }
+    }
+
+    fn report_key(&mut self, value: Scalar, written: &str, span: Range<usize>) {
+        let Some(key) = scalar::key(value, written).filter(|key| key != written) else {
+            return;
+        };
+        let span = self.builder.span(span.start, span.end);
+        self.builder.warn(|| {
+            Diagnostic::new(
+                &codes::SURPRISING_KEY,
+                format!("kubectl reads the key `{written}` as `{key}`"),
+            )
+            .at(span, format!("this is the key `{key}`"))
+            .help(format!("quote it: `\"{written}\"`"))
+        });
+    }
+
+    fn report_value(&mut self, value: Scalar, written: &str, span: Range<usize>) {
+        let Some(reading) = scalar::surprise(value, written) else {
+            return;
+        };
+        // File modes are octal by custom: `defaultMode: 0644`.
+        if matches!(self.builder.current_key(), Some("mode" | "defaultMode")) {
+            return;
+        }
+        let span = self.builder.span(span.start, span.end);
+        self.builder.warn(|| {
+            let plain = reading.rsplit(' ').next().unwrap_or("");
+            let help = if plain == "number" {
+                format!("quote it if text is meant: `\"{written}\"`")
+            } else {
+                format!("write `{plain}` if that is meant, or quote the text: `\"{written}\"`")
+            };
+            Diagnostic::new(
+                &codes::SURPRISING_SCALAR,
+                format!("kubectl reads `{written}` as {reading}"),
+            )
+            .at(span, format!("this is {reading}"))
+            .help(help)
+        });
+    }
+
+    /// Text behind the end of the document: go-yaml reads one document, and kubectl asks for one.
+    fn report_ignored(&mut self, end: usize) {
+        let chunk_end = self.base + self.body.len();
+        let rest = self.text.get(end..chunk_end).unwrap_or("");
+        let mut at = end;
+        for line in rest.split_inclusive(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
+            let content = line.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK);
+            if !content.is_empty() && !content.starts_with('#') && content != "..." {
+                let start = at + (line.len() - line.trim_start().len());
+                let span = self.builder.span(start, start + content.len());
+                self.builder.warn(|| {
+                    Diagnostic::new(
+                        &codes::IGNORED_TEXT,
+                        "kubectl does not read what stands behind the end of a document",
+                    )
+                    .at(span, "dropped from here on")
+                    .help("start a new document with a line `---`, or remove the text")
+                });
+                return;
+            }
+            at += line.len();
+        }
+    }
+
+    fn is_template(&self) -> bool {
+        memchr::memmem::find(self.body.as_bytes(), b"{{").is_some()
+    }
+
+    /// An error with our words and with go-yaml's.
+    fn error(&self, span: Range<usize>, message: String, theirs: &str, help: &str) -> Refused {
+        let help = if self.is_template() {
+            "this looks like a template: render the chart first (`helm template`)"
+        } else {
+            help
+        };
+        Box::new(
+            Diagnostic::new(&codes::YAML_SYNTAX, message)
+                .at(
+                    self.builder.span(span.start, span.end),
+                    format!("kubectl: {theirs}"),
+                )
+                .help(help),
+        )
+    }
+
+    fn refuse(&self, problem: &Problem) -> Refused {
+        let at = self.body.floor_char_boundary(problem.at);
+        let found = self.body.get(at..).and_then(|rest| rest.chars().next());
+        let width = found.filter(|found| *found != '\n').map_or(0, char::len_utf8);
+        let (message, help) = explain(problem.text, problem.context, found);
+        let theirs = match problem.line {
+            Some(line) => format!("line {line}: {}", problem.text),
+            None => problem.text.to_owned(),
+        };
+        let start = self.base + at;
+        self.error(start..start + width, message, &theirs, help)
+    }
+}
+
+/// The first characters of a value, for a message.
+fn excerpt(text: &str) -> String {
+    let mut excerpt: String = text.chars().take(40).collect();
+    if excerpt.len() < text.len() {
+        excerpt.push('…');
+    }
+    excerpt
+}
+
+/// What libyaml's words mean for an author, and the remedy.
+fn explain(problem: &str, context: &str, found: Option<char>) -> (String, &'static str) {
+    let (message, help) = match problem {
+        "mapping values are not allowed in this context" => (
+            "a `:` stands where no key can be",
+            "quote the value if the colon belongs to it, or put the entry on a line of its own",
+        ),
+        "did not find expected key" => (
+            "the line does not fit the mapping around it",
+            "indent it like the other keys, and put what follows a quoted value on its own line",
+        ),
+        "did not find expected '-' indicator" => (
+            "the line does not fit the list around it",
+            "indent it like the other items, and start it with `- `",
+        ),
+        "did not find expected node content" => (
+            "a value is missing or a bracket does not match",
+            "write the value, or quote the text if the sign belongs to it",
+        ),
+        "could not find expected ':'" => (
+            "a key without `:`",
+            "write `key: value`, or indent the line if it continues a value above",
+        ),
+        "did not find expected ',' or '}'" => (
+            "a mapping in braces does not end",
+            "separate the entries with `,` and close the brace",
+        ),
+        "did not find expected ',' or ']'" => (
+            "a list in brackets does not end",
+            "separate the items with `,` and close the bracket",
+        ),
+        "block sequence entries are not allowed in this context" => (
+            "a list cannot start here",
+            "start the list on a line of its own, or quote the value if the dash belongs to it",
+        ),
+        "mapping keys are not allowed in this context" => (
+            "a `? ` stands where no key can be",
+            "quote the value if the question mark belongs to it",
+        ),
+        "found unexpected end of stream" => ("a quoted text does not end", "close the quote"),
+        "found unexpected document indicator" => (
+            "a quoted text runs into the end of the document",
+            "close the quote",
+        ),
+        "found unknown escape character" => (
+            "an escape that YAML does not know",
+            "write `\\\\` for a backslash, or use single quotes",
+        ),
+        "found a tab character where an indentation space is expected"
+        | "found a tab character that violates indentation" => {
+            ("a tab cannot indent YAML", "indent with spaces")
+        }
+        "found character that cannot start any token" if found == Some('\t') => {
+            ("a tab cannot indent YAML", "indent with spaces")
+        }
+        "found character that cannot start any token" => {
+            return (
+                format!("a value cannot start with `{}`", found.unwrap_or(' ')),
+                "quote the value",
+            );
+        }
+        "did not find expected alphabetic or numeric character" if context.contains("alias") => (
+            "`*` starts an alias, and no name follows",
+            "quote the value if the asterisk belongs to it",
+        ),
+        "did not find expected alphabetic or numeric character" => (
+            "`&` starts an anchor, and no name follows",
+            "quote the value if the sign belongs to it",
+        ),
+        "did not find expected <document start>" => (
+            "the document does not start where it should",
+            "remove `%` lines, and put `---` between documents",
+        ),
+        "control characters are not allowed" => {
+            let code = found.map_or(0, u32::from);
+            return (
+                format!("the control character U+{code:04X} cannot stand in YAML"),
+                "remove it, or write it as an escape in double quotes",
+            );
+        }
+        other => {
+            let message = if context.is_empty() {
+                other.to_owned()
+            } else {
+                format!("{other} {context}")
+            };
+            return (message, "see the line above too: the cause may stand there");
+        }
+    };
+    (message.to_owned(), help)
+}
