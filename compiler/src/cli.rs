@@ -10,7 +10,6 @@ mod documents;
 mod dump;
 mod explain;
 mod input;
-mod load;
 mod output;
 mod progress;
 pub mod render;

@@ -5,7 +5,7 @@
 //! way.
 
 use super::args::{Global, Inputs};
-use super::load::{self, Loaded};
+use crate::frontend::load::{self, Loaded};
 use super::output::{self, Style};
 use super::progress::Progress;
 use super::render::{Report, human};
