@@ -5,12 +5,12 @@
 //! way.
 
 use super::args::{Global, Inputs};
-use crate::frontend::load::{self, Loaded};
 use super::output::{self, Style};
 use super::progress::Progress;
 use super::render::{Report, human};
 use super::{Failure, input};
 use crate::diagnostic::{Code, Diagnostic, Severity, codes};
+use crate::frontend::load::{self, Loaded};
 use crate::frontend::settings::Settings;
 use crate::source::{FileId, SourceFile, Sources, to_u32};
 use std::path::{Path, PathBuf};

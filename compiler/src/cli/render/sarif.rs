@@ -162,7 +162,7 @@ fn level(severity: Severity) -> &'static str {
 
 fn outcome<'a>(report: &Report<'a>, codes: &[&'static Code], one: &'a Diagnostic) -> Outcome<'a> {
     let text = match &one.help {
-        Some(help) => format!("{}\nhelp: {help}", one.message).into(),
+        Some(help) => format!("{} (help: {help})", one.message).into(),
         None => one.message.as_str().into(),
     };
     let related = one.related.iter().enumerate();

@@ -1,0 +1,131 @@
+//! Input that cannot be a file of the repository: folders without anything, bytes that are no text, sizes.
+
+use super::run;
+use std::fs;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: b}\nspec: {containers: [{name: c, image: d}]}\n";
+
+/// A folder with one file `in.yaml`.
+fn file(bytes: &[u8]) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.yaml");
+    fs::write(&path, bytes).unwrap();
+    (folder, path)
+}
+
+/// Checks a text: the exit code, and what standard error must hold.
+fn check(bytes: &[u8], code: i32, said: &[&str]) {
+    let (_folder, path) = file(bytes);
+    let ran = run(["check".as_ref(), path.as_os_str()]);
+    assert_eq!(ran.code, Some(code), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "");
+    assert!(
+        ran.stderr.len() < 50_000,
+        "{} bytes of words",
+        ran.stderr.len()
+    );
+    for words in said {
+        assert!(
+            ran.stderr.contains(words),
+            "no `{words}` in:\n{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn an_empty_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(["check".as_ref(), folder.path().as_os_str()]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr.contains("error[V0004]: there is no manifest in"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn an_empty_file_is_no_error() {
+    check(b"", 0, &["no problems in 1 file, 0 objects"]);
+}
+
+#[test]
+fn bytes_that_are_no_text() {
+    check(
+        b"a: 1\nb: \xff\xfe\n",
+        1,
+        &["error[V0002]", "byte 0xff on line 2"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_may_not_be_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_folder, path) = file(POD.as_bytes());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    if fs::read(&path).is_ok() {
+        eprintln!("skipped: this user may read everything");
+        return;
+    }
+    let ran = run(["check".as_ref(), path.as_os_str()]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("permission denied"), "{}", ran.stderr);
+}
+
+#[test]
+fn deep_nesting() {
+    check("[".repeat(100_000).as_bytes(), 1, &["error[V00"]);
+    check("- ".repeat(100_000).as_bytes(), 1, &["error["]);
+    let json = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
+    check(json.as_bytes(), 1, &["error["]);
+}
+
+#[test]
+fn aliases_that_grow_or_go_round() {
+    check(b"a: &a [*a]\n", 1, &["error["]);
+    let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let item = format!("*a{},", level - 1).repeat(9);
+        laughs.push_str(&format!("a{level}: &a{level} [{item}]\n"));
+    }
+    check(laughs.as_bytes(), 1, &["error[V0012]"]);
+}
+
+#[test]
+fn a_broken_document_does_not_hide_the_next() {
+    let text = format!("{POD}---\nfoo: [1\n---\nkind: Pod\n");
+    check(text.as_bytes(), 1, &["error[V0010]", "error[V0104]"]);
+}
+
+/// A line of some length with a mistake at its end.
+fn long_line(length: usize) -> String {
+    let filler = "x".repeat(length);
+    format!(
+        "{{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{{\"name\":\"a\",\"annotations\":{{\"f\":\"{filler}\"}}}},\"spec\":{{\"containers\":[{{\"name\":\"c\",\"image\":\"d\"}}],\"hostNetwork\":1}}}}"
+    )
+}
+
+#[test]
+fn a_line_of_megabytes_is_cut_around_its_mistake() {
+    check(long_line(4 << 20).as_bytes(), 1, &["hostNetwork"]);
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "takes long without optimisation")]
+fn a_line_of_64_megabytes_is_cut_around_its_mistake() {
+    check(long_line(64 << 20).as_bytes(), 1, &["hostNetwork"]);
+}
+
+#[test]
+fn many_equal_problems_are_counted() {
+    let one = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: n}\nspec: {podSelector: {}, x: 1}\n---\n";
+    check(
+        one.repeat(100).as_bytes(),
+        1,
+        &["… and 80 more of V0101", "100 errors"],
+    );
+}

@@ -1,0 +1,147 @@
+//! Where things go: standard output, standard error, files, and readers that go away.
+
+use super::{ran, run, verdict};
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
+
+const BROKEN: &str = "foo: [1\n";
+
+#[test]
+fn standard_input_is_a_path() {
+    let mut child = verdict()
+        .args(["check", "-", "--format", "concise"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(BROKEN.as_bytes()).unwrap();
+    drop(stdin);
+    let ran = ran(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.starts_with("<stdin>:"), "{}", ran.stdout);
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
+fn machine_formats_go_to_standard_output_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.yaml");
+    fs::write(&path, BROKEN).unwrap();
+    for format in ["concise", "json", "jsonl", "github", "sarif", "markdown"] {
+        let ran = run(["check", path.to_str().unwrap(), "--format", format]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""), "{format}");
+        assert!(ran.stdout.contains("V0010"), "{format}: {}", ran.stdout);
+        if ["json", "sarif"].contains(&format) {
+            let _: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        }
+    }
+    let ran = run(["check", path.to_str().unwrap()]);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.contains("V0010"));
+}
+
+#[test]
+fn a_file_is_written_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.yaml");
+    fs::write(&path, BROKEN).unwrap();
+    let check = |output: &str| {
+        let output = folder.path().join(output);
+        let arguments = [
+            "check",
+            path.to_str().unwrap(),
+            "--format",
+            "json",
+            "--output",
+        ];
+        let ran = ran(verdict().args(arguments).arg(&output).output().unwrap());
+        (ran.code, ran.stdout, fs::read_to_string(output).ok())
+    };
+    let (code, stdout, text) = check("out.json");
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(text.unwrap().contains("V0010"));
+    let (code, stdout, text) = check("missing/out.json");
+    assert_eq!((code, stdout.as_str(), text), (Some(2), "", None));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = verdict()
+        .arg("man")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut stderr)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(stderr, "");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error() {
+    let arguments = ["man", "--color", "never"];
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = verdict().args(arguments).stdout(full).output().unwrap();
+    let ran = ran(output);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr.contains("`standard output` cannot be written"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn colour_is_for_terminals_and_for_those_who_ask() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.yaml");
+    fs::write(&path, BROKEN).unwrap();
+    let colored = |when: &str| {
+        let ran = run(["check", path.to_str().unwrap(), "--color", when]);
+        ran.stderr.contains('\u{1b}')
+    };
+    assert!(!colored("auto"));
+    assert!(!colored("never"));
+    assert!(colored("always"));
+}
+
+#[test]
+fn manual_pages_go_to_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let ran = run(["man".as_ref(), "--output".as_ref(), pages.as_os_str()]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let mut names: Vec<String> = fs::read_dir(pages)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let commands = [
+        "check",
+        "completions",
+        "dump",
+        "explain",
+        "man",
+        "replay",
+        "schema",
+    ];
+    let mut expected = vec!["verdict.1".to_owned()];
+    expected.extend(commands.map(|name| format!("verdict-{name}.1")));
+    expected.sort();
+    assert_eq!(names, expected);
+}
