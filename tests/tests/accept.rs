@@ -24,8 +24,8 @@ fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
     let mut all = Vec::new();
     for chunk in manifest::split(id, file) {
         let (document, mut diagnostics) = manifest::parse(file, &chunk);
-        validate::refuse_duplicate_keys(&mut diagnostics);
         if let Some(document) = &document {
+            validate::refuse_duplicate_keys(document.root().span(), &mut diagnostics);
             check_node(document.root(), None, &mut diagnostics);
         }
         all.append(&mut diagnostics);
