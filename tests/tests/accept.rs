@@ -24,7 +24,6 @@ fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
     let mut all = Vec::new();
     for chunk in manifest::split(id, file) {
         let (document, mut diagnostics) = manifest::parse(file, &chunk);
-        validate::refuse_duplicate_keys(&mut diagnostics);
         if let Some(document) = &document {
             check_node(document.root(), None, &mut diagnostics);
         }
@@ -37,6 +36,7 @@ fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
 fn check_node(root: NodeRef<'_>, inherited: Option<Kind>, diagnostics: &mut Vec<Diagnostic>) {
     match identify::identify(root, inherited, diagnostics) {
         Recognised::Known(kind) => {
+            validate::refuse_duplicate_keys(root.span(), diagnostics);
             validate::check_object(kind, root, diagnostics);
         }
         Recognised::List(kind) => {

@@ -184,14 +184,14 @@ impl<'a> Walker<'a, '_, '_, '_> {
                 if names.len() > 1 { "one of " } else { "" }
             );
             self.report.add(
-                spot.at_head(&codes::TOO_FEW, message, "nothing is set here")
+                spot.at_head(&codes::ONE_FIELD_ONLY, message, "nothing is set here")
                     .help(help),
             );
         } else if most.is_some_and(|most| set.len() > most) {
             let spot = self.spot(node);
             let message = format!("{} sets {} at once", subject(&spot), quoted(&set, "and"));
             self.report.add(
-                spot.at_head(&codes::TOO_MANY, message, "only one may be set")
+                spot.at_head(&codes::ONE_FIELD_ONLY, message, "only one may be set")
                     .help(format!("set only one of {choice}; make one item for each")),
             );
         }

@@ -133,7 +133,7 @@ fn check_exception(item: &Place<'_>, outer: &str, cidr: Cidr, report: &mut Repor
             "remove the exception: it may only take addresses out of its own `cidr`"
         };
         report.add(
-            spot.at_value(&codes::INVALID_ADDRESS, message, "not part of `cidr`")
+            spot.at_value(&codes::USELESS_EXCEPTION, message, "not part of `cidr`")
                 .help(help),
         );
     }
