@@ -37,6 +37,7 @@ fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
 fn check_node(root: NodeRef<'_>, inherited: Option<Kind>, diagnostics: &mut Vec<Diagnostic>) {
     match identify::identify(root, inherited, diagnostics) {
         Recognised::Known(kind) => {
+            validate::refuse_duplicate_keys(root.span(), diagnostics);
             validate::check_object(kind, root, diagnostics);
         }
         Recognised::List(kind) => {
