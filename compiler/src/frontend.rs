@@ -1,11 +1,19 @@
 //! From texts to a cluster and a policy set.
 //!
 //! Input: [`crate::source::Sources`]. Output: [`crate::cluster::Cluster`], [`crate::hir::PolicySet`] and
-//! every diagnostic of every file. Each dialect ends here: nothing below knows what Kubernetes is.
+//! every diagnostic of every file. Each dialect ends here: nothing below knows what Kubernetes is. The entry
+//! is [`load::load`].
 
 pub mod address;
-pub mod kinds;
-pub mod lower;
 pub mod manifest;
+pub mod settings;
+pub mod kinds;
+pub mod identify;
+mod report;
+mod schema;
+pub mod validate;
 pub mod objects;
+pub mod lower;
 pub mod spell;
+mod lint;
+pub mod load;

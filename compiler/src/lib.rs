@@ -5,10 +5,12 @@
 //!
 //! Modules stand in reading order; each uses only those above it.
 
-pub mod cluster;
-pub mod diagnostic;
-pub mod explain;
-pub mod frontend;
-pub mod hir;
-pub mod query;
 pub mod source;
+pub mod diagnostic;
+pub mod cluster;
+pub mod hir;
+pub mod frontend;
+pub mod query;
+pub mod ir;
+pub mod explain;
+pub mod cli;

@@ -37,6 +37,12 @@ impl Span {
         }
     }
 
+    /// Whether another span lies within this one.
+    #[must_use]
+    pub fn contains(self, other: Self) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
+    }
+
     /// The bytes of the span as a range of offsets.
     #[must_use]
     pub fn range(self) -> Range<usize> {

@@ -40,7 +40,7 @@ codes! {
     UNSUPPORTED_POLICY = "V0106", Warning, "a policy kind that changes verdicts and is not read";
     NULL_ITEM = "V0107", Warning, "an empty list item";
     DUPLICATE_OBJECT = "V0108", Error, "an object is defined twice";
-    OTHER_VERSION = "V0109", Error, "a version of a kind that is not read";
+    WRONG_VERSION = "V0109", Error, "a known kind in another version";
     MISSPELT_KIND = "V0110", Error, "a kind that does not exist";
     // V02: values that the API server refuses
     INVALID_VALUE = "V0201", Error, "a value that the API server refuses";
@@ -51,6 +51,13 @@ codes! {
     TOO_FEW = "V0206", Error, "fewer items or fields than required";
     RULE_VIOLATED = "V0207", Error, "a validation rule of the resource is violated";
     LEGACY_ADDRESS = "V0208", Warning, "an address that newer API servers refuse";
+    NAMESPACE_DROPPED = "V0209", Warning, "a namespace on an object that lives in none";
+    INVALID_ADDRESS = "V0210", Error, "text that is not an address or block of addresses";
+    INVALID_PORT = "V0211", Error, "a port that cannot exist";
+    INVALID_NAME = "V0212", Error, "a name that no object can have";
+    INVALID_LABEL = "V0213", Error, "a label that no object can have";
+    DUPLICATE_ITEM = "V0214", Error, "an item stands twice in a set";
+    OUT_OF_RANGE = "V0215", Error, "a number outside its range";
     // V03: the cluster
     UNDEFINED_NAMESPACE = "V0301", Note, "a namespace is referred to but not defined";
     UNDEFINED_NODE = "V0302", Note, "a node is named but not defined";
@@ -59,7 +66,7 @@ codes! {
     NODE_ADDRESS = "V0305", Warning, "a pod has the address of a node";
     NO_ADDRESS = "V0306", Note, "a pod has no address";
     FINISHED_POD = "V0307", Note, "a pod has finished";
-    INVALID_ADDRESS = "V0308", Warning, "an address that is none";
+    UNUSABLE_ADDRESS = "V0308", Warning, "an address that is none";
     UNDEFINED_SERVICE = "V0309", Note, "endpoints of a service that is not defined";
     UNRESOLVED_TARGET_PORT = "V0310", Warning, "a service leads to a port that its pods do not have";
     SHARED_SERVICE_ADDRESS = "V0311", Warning, "an address belongs to two services";
@@ -76,6 +83,11 @@ codes! {
     MALFORMED_PORT = "V0505", Error, "a port that cannot be read";
     UNSUPPORTED_ENTITY = "V0506", Error, "an entity that this dialect does not have";
     SERVICE_ADDRESS = "V0507", Note, "an address that belongs to a service";
+    SETTINGS_SYNTAX = "V0541", Error, "the settings are not TOML";
+    UNKNOWN_SETTING = "V0542", Error, "a setting that does not exist";
+    SETTING_VALUE = "V0543", Error, "a setting has a value that it does not take";
+    DIALECT_NOT_READ = "V0544", Error, "a dialect that this version does not read";
+    SETTING_IGNORED = "V0545", Note, "a setting that has no effect";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }

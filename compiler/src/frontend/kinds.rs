@@ -1,4 +1,7 @@
 //! The kinds that are read, told by API group and kind: a kind of another group is never taken for ours.
+//!
+//! Input: the texts of `apiVersion` and `kind`. Output: [`Recognised`]. Guarantee: [`Recognised::Known`] only
+//! where group, version and kind are those of the table below.
 
 /// A kind that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,8 +55,385 @@ pub enum Recognised {
     List(Option<Kind>),
     /// A known kind in a version that is not read; what is read instead.
     OtherVersion(Kind, &'static str),
+    /// Nearly the name of a kind of this group.
+    Misspelt(Kind),
     /// A policy kind that changes verdicts and is not read; whose it is.
     UnsupportedPolicy(&'static str),
     /// Anything else.
     Unknown,
+}
+
+impl Kind {
+    /// Every kind that is read.
+    pub const ALL: [Self; 19] = [
+        Self::NetworkPolicy,
+        Self::AdminNetworkPolicy,
+        Self::BaselineAdminNetworkPolicy,
+        Self::ClusterNetworkPolicy,
+        Self::Namespace,
+        Self::Node,
+        Self::Pod,
+        Self::Service,
+        Self::ServiceAccount,
+        Self::Endpoints,
+        Self::EndpointSlice,
+        Self::Deployment,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::ReplicaSet,
+        Self::ReplicationController,
+        Self::Job,
+        Self::CronJob,
+        Self::DnsSnapshot,
+    ];
+
+    /// The kind's name, as in `kind:`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The group and version in which the kind is read, as in `apiVersion:`.
+    #[must_use]
+    pub fn api_version(self) -> &'static str {
+        self.row().0
+    }
+
+    /// Whether objects of the kind live in a namespace.
+    #[must_use]
+    pub fn is_namespaced(self) -> bool {
+        match self {
+            Self::AdminNetworkPolicy
+            | Self::BaselineAdminNetworkPolicy
+            | Self::ClusterNetworkPolicy
+            | Self::Namespace
+            | Self::Node
+            | Self::DnsSnapshot => false,
+            Self::NetworkPolicy
+            | Self::Pod
+            | Self::Service
+            | Self::ServiceAccount
+            | Self::Endpoints
+            | Self::EndpointSlice
+            | Self::Deployment
+            | Self::StatefulSet
+            | Self::DaemonSet
+            | Self::ReplicaSet
+            | Self::ReplicationController
+            | Self::Job
+            | Self::CronJob => true,
+        }
+    }
+
+    /// Whether objects of the kind are policies, not parts of the cluster.
+    #[must_use]
+    pub fn is_policy(self) -> bool {
+        match self {
+            Self::NetworkPolicy
+            | Self::AdminNetworkPolicy
+            | Self::BaselineAdminNetworkPolicy
+            | Self::ClusterNetworkPolicy => true,
+            Self::Namespace
+            | Self::Node
+            | Self::Pod
+            | Self::Service
+            | Self::ServiceAccount
+            | Self::Endpoints
+            | Self::EndpointSlice
+            | Self::Deployment
+            | Self::StatefulSet
+            | Self::DaemonSet
+            | Self::ReplicaSet
+            | Self::ReplicationController
+            | Self::Job
+            | Self::CronJob
+            | Self::DnsSnapshot => false,
+        }
+    }
+
+    fn row(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NetworkPolicy => ("networking.k8s.io/v1", "NetworkPolicy"),
+            Self::AdminNetworkPolicy => ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy"),
+            Self::BaselineAdminNetworkPolicy => (
+                "policy.networking.k8s.io/v1alpha1",
+                "BaselineAdminNetworkPolicy",
+            ),
+            Self::ClusterNetworkPolicy => {
+                ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy")
+            }
+            Self::Namespace => ("v1", "Namespace"),
+            Self::Node => ("v1", "Node"),
+            Self::Pod => ("v1", "Pod"),
+            Self::Service => ("v1", "Service"),
+            Self::ServiceAccount => ("v1", "ServiceAccount"),
+            Self::Endpoints => ("v1", "Endpoints"),
+            Self::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice"),
+            Self::Deployment => ("apps/v1", "Deployment"),
+            Self::StatefulSet => ("apps/v1", "StatefulSet"),
+            Self::DaemonSet => ("apps/v1", "DaemonSet"),
+            Self::ReplicaSet => ("apps/v1", "ReplicaSet"),
+            Self::ReplicationController => ("v1", "ReplicationController"),
+            Self::Job => ("batch/v1", "Job"),
+            Self::CronJob => ("batch/v1", "CronJob"),
+            Self::DnsSnapshot => ("verdict.dev/v1", "DnsSnapshot"),
+        }
+    }
+
+    /// Groups in which older clusters served the kind.
+    fn former_groups(self) -> &'static [&'static str] {
+        match self {
+            Self::NetworkPolicy | Self::ReplicaSet | Self::DaemonSet => &["extensions"],
+            Self::Deployment => &["extensions"],
+            Self::AdminNetworkPolicy
+            | Self::BaselineAdminNetworkPolicy
+            | Self::ClusterNetworkPolicy
+            | Self::Namespace
+            | Self::Node
+            | Self::Pod
+            | Self::Service
+            | Self::ServiceAccount
+            | Self::Endpoints
+            | Self::EndpointSlice
+            | Self::StatefulSet
+            | Self::ReplicationController
+            | Self::Job
+            | Self::CronJob
+            | Self::DnsSnapshot => &[],
+        }
+    }
+}
+
+/// Policy kinds that change verdicts and are not read: group, kinds, whose they are.
+const UNSUPPORTED_POLICIES: &[(&str, &[&str], &str)] = &[
+    ("projectcalico.org", CALICO, "Calico"),
+    ("crd.projectcalico.org", CALICO, "Calico"),
+    ("crd.antrea.io", ANTREA, "Antrea"),
+    ("security.antrea.tanzu.vmware.com", ANTREA, "Antrea"),
+    (
+        "k8s.ovn.org",
+        &[
+            "EgressFirewall",
+            "UserDefinedNetwork",
+            "ClusterUserDefinedNetwork",
+        ],
+        "OVN-Kubernetes",
+    ),
+    (
+        "network.openshift.io",
+        &["EgressNetworkPolicy", "NetNamespace"],
+        "OpenShift SDN",
+    ),
+    ("security.istio.io", &["AuthorizationPolicy"], "Istio"),
+    (
+        "policy.linkerd.io",
+        &["AuthorizationPolicy", "ServerAuthorization", "Server"],
+        "Linkerd",
+    ),
+    (
+        "kuma.io",
+        &["MeshTrafficPermission", "TrafficPermission"],
+        "Kuma",
+    ),
+    (
+        "cilium.io",
+        &[
+            "CiliumNetworkPolicy",
+            "CiliumClusterwideNetworkPolicy",
+            "CiliumLocalRedirectPolicy",
+        ],
+        "Cilium",
+    ),
+    ("networking.gke.io", &["FQDNNetworkPolicy"], "GKE"),
+    (
+        "networking.k8s.aws",
+        &["ApplicationNetworkPolicy", "ClusterNetworkPolicy"],
+        "Amazon EKS",
+    ),
+    ("k8s.cni.cncf.io", &["MultiNetworkPolicy"], "Multus"),
+];
+
+const CALICO: &[&str] = &[
+    "NetworkPolicy",
+    "GlobalNetworkPolicy",
+    "HostEndpoint",
+    "Profile",
+];
+
+const ANTREA: &[&str] = &["NetworkPolicy", "ClusterNetworkPolicy"];
+
+/// What `apiVersion` and `kind` say. The group decides: `projectcalico.org/v3 NetworkPolicy` is not ours.
+#[must_use]
+pub fn recognise(api_version: &str, kind: &str) -> Recognised {
+    let (group, _) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    if let Some(owner) = unsupported_policy(group, kind) {
+        return Recognised::UnsupportedPolicy(owner);
+    }
+    if kind == "List" && group.is_empty() {
+        return Recognised::List(None);
+    }
+    if let Some(found) = known(api_version, group, kind) {
+        return found;
+    }
+    if let Some(item) = kind.strip_suffix("List") {
+        return match known(api_version, group, item) {
+            Some(Recognised::Known(kind)) => Recognised::List(Some(kind)),
+            Some(other) => other,
+            None => Recognised::Unknown,
+        };
+    }
+    misspelt(group, kind).map_or(Recognised::Unknown, Recognised::Misspelt)
+}
+
+fn unsupported_policy(group: &str, kind: &str) -> Option<&'static str> {
+    UNSUPPORTED_POLICIES
+        .iter()
+        .find(|(own, kinds, _)| *own == group && kinds.contains(&kind))
+        .map(|(_, _, owner)| *owner)
+}
+
+fn known(api_version: &str, group: &str, name: &str) -> Option<Recognised> {
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name)?;
+    if kind.api_version() == api_version {
+        return Some(Recognised::Known(kind));
+    }
+    is_group_of(group, api_version, kind)
+        .then(|| Recognised::OtherVersion(kind, kind.api_version()))
+}
+
+/// Whether the group is the kind's, or can only have been meant to be: a former one, a forgotten or
+/// misspelt one, another one of Kubernetes itself.
+fn is_group_of(group: &str, api_version: &str, kind: Kind) -> bool {
+    let own = group_of(kind);
+    let written = if group.is_empty() { api_version } else { group };
+    group == own
+        || kind.former_groups().contains(&group)
+        || (group.is_empty() && kind.is_policy())
+        || (group.is_empty() && written == own)
+        || (kind.is_policy() && (group == "k8s.io" || group.ends_with(".k8s.io")))
+        || (!own.is_empty() && strsim::osa_distance(group, own) <= 2)
+}
+
+fn group_of(kind: Kind) -> &'static str {
+    kind.api_version()
+        .split_once('/')
+        .map_or("", |(group, _)| group)
+}
+
+fn misspelt(group: &str, name: &str) -> Option<Kind> {
+    Kind::ALL
+        .into_iter()
+        .filter(|kind| group_of(*kind) == group)
+        .map(|kind| (distance(name, kind.name()), kind))
+        .filter(|(distance, kind)| *distance <= kind.name().len() / 5)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, kind)| kind)
+}
+
+/// The edits between two names; case does not count.
+fn distance(left: &str, right: &str) -> usize {
+    strsim::osa_distance(&left.to_lowercase(), &right.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn group_and_version_decide() {
+        let known = Recognised::Known;
+        let other = |kind: Kind| Recognised::OtherVersion(kind, kind.api_version());
+        for (api_version, kind, expected) in [
+            (
+                "networking.k8s.io/v1",
+                "NetworkPolicy",
+                known(Kind::NetworkPolicy),
+            ),
+            ("v1", "Pod", known(Kind::Pod)),
+            (
+                "extensions/v1beta1",
+                "NetworkPolicy",
+                other(Kind::NetworkPolicy),
+            ),
+            (
+                "networking.k8s.io/v1beta1",
+                "NetworkPolicy",
+                other(Kind::NetworkPolicy),
+            ),
+            (
+                "networking.k8s.io",
+                "NetworkPolicy",
+                other(Kind::NetworkPolicy),
+            ),
+            (
+                "network.k8s.io/v1",
+                "NetworkPolicy",
+                other(Kind::NetworkPolicy),
+            ),
+            ("v1", "NetworkPolicy", other(Kind::NetworkPolicy)),
+            ("k8sV1", "NetworkPolicy", other(Kind::NetworkPolicy)),
+            ("extensions/v1beta1", "Deployment", other(Kind::Deployment)),
+            ("batch/v1beta1", "CronJob", other(Kind::CronJob)),
+            (
+                "policy.networking.k8s.io/v1alpha1",
+                "ClusterNetworkPolicy",
+                other(Kind::ClusterNetworkPolicy),
+            ),
+            (
+                "policy.networking.k8s.io/v1alpha2",
+                "AdminNetworkPolicy",
+                other(Kind::AdminNetworkPolicy),
+            ),
+            (
+                "projectcalico.org/v3",
+                "NetworkPolicy",
+                Recognised::UnsupportedPolicy("Calico"),
+            ),
+            (
+                "crd.antrea.io/v1beta1",
+                "ClusterNetworkPolicy",
+                Recognised::UnsupportedPolicy("Antrea"),
+            ),
+            ("serving.knative.dev/v1", "Service", Recognised::Unknown),
+            ("example.com/v1", "NetworkPolicy", Recognised::Unknown),
+            ("v1", "ConfigMap", Recognised::Unknown),
+            ("v1", "List", Recognised::List(None)),
+            (
+                "networking.k8s.io/v1",
+                "NetworkPolicyList",
+                Recognised::List(Some(Kind::NetworkPolicy)),
+            ),
+            (
+                "networking.k8s.io/v1",
+                "NetworkPolice",
+                Recognised::Misspelt(Kind::NetworkPolicy),
+            ),
+            (
+                "networking.k8s.io/v1",
+                "Networkpolicy",
+                Recognised::Misspelt(Kind::NetworkPolicy),
+            ),
+            ("networking.k8s.io/v1", "Ingress", Recognised::Unknown),
+            ("v1", "Event", Recognised::Unknown),
+            ("v1", "PodTemplate", Recognised::Unknown),
+            ("v1", "Secret", Recognised::Unknown),
+            ("", "", Recognised::Unknown),
+        ] {
+            assert_eq!(
+                recognise(api_version, kind),
+                expected,
+                "{api_version} {kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_kind_recognises_itself() {
+        for kind in Kind::ALL {
+            assert_eq!(
+                recognise(kind.api_version(), kind.name()),
+                Recognised::Known(kind)
+            );
+        }
+    }
 }

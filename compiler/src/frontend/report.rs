@@ -1,0 +1,218 @@
+//! What is said of one object, gathered.
+//!
+//! Input: places in the object ([`Place`], [`Spot`]) with a problem each. Output: diagnostics that name the
+//! object and the field in the API server's notation. Guarantee: an object with an error is refused.
+
+use super::kinds::Kind;
+use super::manifest::{NodeRef, Value};
+use crate::diagnostic::{Code, Diagnostic, ObjectRef, Severity};
+use crate::source::Span;
+use std::fmt::Write as _;
+
+/// The problems of one object.
+pub(super) struct Report<'a, 'd> {
+    pub(super) kind: Kind,
+    pub(super) root: NodeRef<'a>,
+    diagnostics: &'d mut Vec<Diagnostic>,
+    refused: bool,
+}
+
+impl<'a, 'd> Report<'a, 'd> {
+    pub(super) fn new(kind: Kind, root: NodeRef<'a>, diagnostics: &'d mut Vec<Diagnostic>) -> Self {
+        Self {
+            kind,
+            root,
+            diagnostics,
+            refused: false,
+        }
+    }
+
+    /// Adds a problem of the object.
+    pub(super) fn add(&mut self, diagnostic: Diagnostic) {
+        self.refused |= diagnostic.severity == Severity::Error;
+        let object = object_ref(self.kind, self.root);
+        self.diagnostics.push(diagnostic.object(object));
+    }
+
+    /// Whether no error was found.
+    pub(super) fn accepted(&self) -> bool {
+        !self.refused
+    }
+}
+
+/// The object as its author names it.
+pub(super) fn object_ref(kind: Kind, root: NodeRef<'_>) -> ObjectRef {
+    let text = |key| {
+        root.at(&["metadata", key])
+            .and_then(NodeRef::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    let name = text("name").or_else(|| text("generateName"));
+    ObjectRef {
+        kind: kind.name().into(),
+        namespace: kind
+            .is_namespaced()
+            .then(|| text("namespace").unwrap_or("default").into()),
+        name: name.unwrap_or("").into(),
+    }
+}
+
+/// Where a problem is: the field's name, its key in the text and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Spot<'a> {
+    pub(super) field: String,
+    /// The key, or the start of a list item.
+    pub(super) head: Span,
+    pub(super) node: NodeRef<'a>,
+}
+
+impl<'a> Spot<'a> {
+    /// A diagnostic about the value: shown at a scalar itself, at the key of anything larger.
+    pub(super) fn at_value(
+        &self,
+        code: &'static Code,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Diagnostic {
+        let span = self.node.span();
+        let is_scalar = !matches!(self.node.value(), Value::Sequence(_) | Value::Mapping(_));
+        let span = if is_scalar && span.start < span.end {
+            span
+        } else {
+            self.head
+        };
+        Diagnostic::new(code, message)
+            .at(span, label)
+            .field(&*self.field)
+    }
+
+    /// A diagnostic about something below that is not there: shown at the key of what lacks it.
+    pub(super) fn at_head(
+        &self,
+        code: &'static Code,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic::new(code, message)
+            .at(self.head, label)
+            .field(&*self.field)
+    }
+
+    /// The same place with a field below it, which need not exist.
+    pub(super) fn below(&self, key: &str) -> Self {
+        let separator = if self.field.is_empty() { "" } else { "." };
+        Self {
+            field: format!("{}{separator}{key}", self.field),
+            ..self.clone()
+        }
+    }
+}
+
+/// How a value is reached from the one that holds it.
+#[derive(Clone, Copy, Debug)]
+enum Step<'a> {
+    Root,
+    Key(&'a str, Span),
+    Index(usize),
+}
+
+/// A value with its way from the root of the object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    parent: Option<&'a Place<'a>>,
+    step: Step<'a>,
+    pub(super) node: NodeRef<'a>,
+}
+
+impl<'a> Place<'a> {
+    /// The object itself.
+    pub(super) fn root(node: NodeRef<'a>) -> Self {
+        Self {
+            parent: None,
+            step: Step::Root,
+            node,
+        }
+    }
+
+    /// The value of a field, unless it is absent or null.
+    pub(super) fn get(&'a self, key: &str) -> Option<Self> {
+        self.entries()
+            .find(|(own, place)| *own == key && !place.node.is_null())
+            .map(|(_, place)| place)
+    }
+
+    /// Each key with its value.
+    pub(super) fn entries(&'a self) -> impl Iterator<Item = (&'a str, Self)> {
+        self.node.entries().map(move |entry| {
+            let step = Step::Key(entry.key, entry.key_node.span());
+            let place = Self {
+                parent: Some(self),
+                step,
+                node: entry.value,
+            };
+            (entry.key, place)
+        })
+    }
+
+    /// The items of a list, nulls included.
+    pub(super) fn items(&'a self) -> impl Iterator<Item = Self> {
+        self.node
+            .items()
+            .enumerate()
+            .map(move |(index, node)| Self {
+                parent: Some(self),
+                step: Step::Index(index),
+                node,
+            })
+    }
+
+    /// The place, ready for a diagnostic.
+    pub(super) fn spot(&self) -> Spot<'a> {
+        let mut field = String::new();
+        self.write_field(&mut field);
+        Spot {
+            field,
+            head: self.head(),
+            node: self.node,
+        }
+    }
+
+    fn head(&self) -> Span {
+        match self.step {
+            Step::Key(_, span) => span,
+            Step::Root | Step::Index(_) => item_head(self.node),
+        }
+    }
+
+    fn write_field(&self, out: &mut String) {
+        if let Some(parent) = self.parent {
+            parent.write_field(out);
+        }
+        match self.step {
+            Step::Root => {}
+            Step::Key(key, _) => push_key(out, key),
+            Step::Index(index) => push_index(out, index),
+        }
+    }
+}
+
+/// Where a list item, or a whole object, is shown: at its first key if it has one.
+pub(super) fn item_head(node: NodeRef<'_>) -> Span {
+    node.entries()
+        .next()
+        .map_or(node.span(), |entry| entry.key_node.span())
+}
+
+/// Appends a field to a path.
+pub(super) fn push_key(path: &mut String, key: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(key);
+}
+
+/// Appends a position to a path.
+pub(super) fn push_index(path: &mut String, index: usize) {
+    // Writing to a string cannot fail.
+    let _ = write!(path, "[{index}]");
+}

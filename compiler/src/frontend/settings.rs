@@ -1,0 +1,354 @@
+//! The settings that change verdicts: the text of `verdict.toml`, and single ones as `key=value`.
+//!
+//! Input: one text, with the file under which its spans go. Output: [`Settings`] and diagnostics with places.
+//! Guarantee: a key or a value that is not known is an error, never ignored; a setting that stands in no text
+//! has its documented default. Entries: [`Settings::read`] and [`Settings::set`].
+
+use crate::diagnostic::{Diagnostic, codes};
+use crate::hir::Semantics;
+use crate::source::{FileId, Span, to_u32};
+use std::fmt;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The keys, each with what its value may be.
+pub const KEYS: [(&str, &str); 3] = [
+    (DIALECT, "`kubernetes`"),
+    (CIDR_MATCHES_PODS, "`true` or `false`"),
+    (CILIUM, "a table of Cilium's own options"),
+];
+
+const DIALECT: &str = "dialect";
+const CIDR_MATCHES_PODS: &str = "cidr-matches-pods";
+const CILIUM: &str = "cilium";
+
+/// How alike a word must be to a known one to be taken for it, from 0 to 1.
+const ALIKE: f64 = 0.7;
+
+/// Whose implementation answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dialect {
+    /// What the Kubernetes API documents.
+    #[default]
+    Kubernetes,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kubernetes => "kubernetes",
+        })
+    }
+}
+
+/// The dialects that have a name but are not read by this version.
+const LATER_DIALECTS: [&str; 3] = ["cilium", "gke", "aws"];
+
+/// The settings of one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Whose implementation answers.
+    pub dialect: Dialect,
+    /// Whether a block of addresses matches pods; `None` leaves it to the dialect.
+    pub cidr_matches_pods: Option<bool>,
+}
+
+impl Settings {
+    /// The switches for the engines: what is set, else the dialect's default.
+    #[must_use]
+    pub fn semantics(&self) -> Semantics {
+        let default = match self.dialect {
+            Dialect::Kubernetes => Semantics::default(),
+        };
+        Semantics {
+            cidr_matches_pods: self.cidr_matches_pods.unwrap_or(default.cidr_matches_pods),
+        }
+    }
+
+    /// Takes over what the text of a `verdict.toml` sets.
+    pub fn read(&mut self, file: FileId, text: &str) -> Vec<Diagnostic> {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let mut found: Vec<Diagnostic> = errors
+            .iter()
+            .map(|error| syntax_error(file, text, error))
+            .collect();
+        let reader = Reader { file, shift: 0 };
+        for (key, value) in table.get_ref() {
+            found.extend(reader.entry(self, key, value));
+        }
+        found
+    }
+
+    /// Takes over one setting that is written as `key=value`. A value that is no TOML is a bare string.
+    pub fn set(&mut self, file: FileId, text: &str) -> Vec<Diagnostic> {
+        let Some((key, value)) = text.split_once('=') else {
+            let span = Span::new(file, 0..to_u32(text.len()));
+            return vec![
+                Diagnostic::new(
+                    &codes::SETTINGS_SYNTAX,
+                    format!("`{text}` is not of the form `key=value`"),
+                )
+                .at(span, "no `=` in it")
+                .help(format!("the settings are {}", key_list())),
+            ];
+        };
+        let parsed = DeValue::parse(value).unwrap_or_else(|_| {
+            Spanned::new(
+                0..value.len(),
+                DeValue::String(value.trim().to_owned().into()),
+            )
+        });
+        let key = Spanned::new(0..key.len(), key.trim().to_owned().into());
+        let shift = key.span().end + 1;
+        let reader = Reader { file, shift };
+        reader.entry(self, &key, &parsed).into_iter().collect()
+    }
+}
+
+fn syntax_error(file: FileId, text: &str, error: &toml::de::Error) -> Diagnostic {
+    let range = error.span().unwrap_or(0..text.len());
+    let message = error.message().lines().next().unwrap_or_default();
+    Diagnostic::new(
+        &codes::SETTINGS_SYNTAX,
+        format!("the settings are not TOML: {message}"),
+    )
+    .at(span(file, range), "")
+}
+
+fn span(file: FileId, range: Range<usize>) -> Span {
+    Span::new(file, to_u32(range.start)..to_u32(range.end))
+}
+
+/// Where the entries of a text stand.
+#[derive(Clone, Copy)]
+struct Reader {
+    file: FileId,
+    /// What is added to the place of a value.
+    shift: usize,
+}
+
+type Key<'t> = Spanned<std::borrow::Cow<'t, str>>;
+
+impl Reader {
+    fn key_span(self, key: &Key<'_>) -> Span {
+        span(self.file, key.span())
+    }
+
+    fn value_span(self, value: &Spanned<DeValue<'_>>) -> Span {
+        let range = value.span();
+        span(self.file, range.start + self.shift..range.end + self.shift)
+    }
+
+    fn entry(
+        self,
+        settings: &mut Settings,
+        key: &Key<'_>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<Diagnostic> {
+        match &**key.get_ref() {
+            DIALECT => match self.dialect(value) {
+                Ok(dialect) => settings.dialect = dialect,
+                Err(error) => return Some(*error),
+            },
+            CIDR_MATCHES_PODS => match value.get_ref().as_bool() {
+                Some(switch) => settings.cidr_matches_pods = Some(switch),
+                None => return Some(self.wrong_value(CIDR_MATCHES_PODS, value, None)),
+            },
+            CILIUM if value.get_ref().is_table() => return Some(self.cilium_ignored(key)),
+            CILIUM => return Some(self.wrong_value(CILIUM, value, None)),
+            option if option.starts_with("cilium.") => return Some(self.cilium_ignored(key)),
+            unknown => return Some(self.unknown_key(unknown, key)),
+        }
+        None
+    }
+
+    fn dialect(self, value: &Spanned<DeValue<'_>>) -> Result<Dialect, Box<Diagnostic>> {
+        match value.get_ref().as_str() {
+            Some("kubernetes") => Ok(Dialect::Kubernetes),
+            Some(later) if LATER_DIALECTS.contains(&later) => Err(Box::new(
+                Diagnostic::new(
+                    &codes::DIALECT_NOT_READ,
+                    format!("the dialect `{later}` is not read by this version of verdict"),
+                )
+                .at(self.value_span(value), "only `kubernetes` is")
+                .help("set `dialect` to `kubernetes`, or use a version that reads it")
+                .field(DIALECT),
+            )),
+            Some(other) => {
+                let known = std::iter::once("kubernetes").chain(LATER_DIALECTS);
+                Err(Box::new(self.wrong_value(
+                    DIALECT,
+                    value,
+                    closest(other, known),
+                )))
+            }
+            None => Err(Box::new(self.wrong_value(DIALECT, value, None))),
+        }
+    }
+
+    fn wrong_value(
+        self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        meant: Option<&str>,
+    ) -> Diagnostic {
+        let wanted = KEYS
+            .iter()
+            .find(|(known, _)| *known == key)
+            .map_or("", |(_, wanted)| wanted);
+        let given = match value.get_ref().as_str() {
+            Some(text) => format!("`{text}`"),
+            None => format!("a value of type {}", value.get_ref().type_str()),
+        };
+        let help = match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("write {wanted}"),
+        };
+        Diagnostic::new(
+            &codes::SETTING_VALUE,
+            format!("`{key}` takes {wanted}, not {given}"),
+        )
+        .at(self.value_span(value), "")
+        .help(help)
+        .field(key)
+    }
+
+    fn unknown_key(self, unknown: &str, key: &Key<'_>) -> Diagnostic {
+        let help = match closest(&unknown.replace('_', "-"), KEYS.map(|(known, _)| known)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("the settings are {}", key_list()),
+        };
+        Diagnostic::new(
+            &codes::UNKNOWN_SETTING,
+            format!("there is no setting `{unknown}`"),
+        )
+        .at(self.key_span(key), "not a setting")
+        .help(help)
+        .field(unknown)
+    }
+
+    fn cilium_ignored(self, key: &Key<'_>) -> Diagnostic {
+        Diagnostic::new(
+            &codes::SETTING_IGNORED,
+            "Cilium's options have no effect in the dialect `kubernetes`",
+        )
+        .at(self.key_span(key), "")
+        .field(key.get_ref().to_string())
+    }
+}
+
+fn key_list() -> String {
+    KEYS.map(|(key, _)| format!("`{key}`")).join(", ")
+}
+
+fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    known
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(word, known), known))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `id@start..end: message; help`, one a line.
+    fn show(text: &str, found: &[Diagnostic]) -> String {
+        let lines = found.iter().map(|one| {
+            let at = one
+                .label
+                .as_ref()
+                .map_or("-", |label| &text[label.span.range()]);
+            let help = one.help.as_deref().unwrap_or("");
+            format!("{} at `{at}`: {}; {help}", one.code.id, one.message)
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn check(text: &str, expected: &str) -> Settings {
+        let mut settings = Settings::default();
+        let found = settings.read(FileId(0), text);
+        assert_eq!(show(text, &found), expected, "{text}");
+        settings
+    }
+
+    fn check_set(text: &str, expected: &str) -> Settings {
+        let mut settings = Settings::default();
+        let found = settings.set(FileId(0), text);
+        assert_eq!(show(text, &found), expected, "{text}");
+        settings
+    }
+
+    #[test]
+    fn known_settings_are_taken_over() {
+        let settings = check("dialect = \"kubernetes\"\ncidr-matches-pods = false\n", "");
+        assert!(!settings.semantics().cidr_matches_pods);
+        assert!(check("", "").semantics().cidr_matches_pods);
+        assert!(
+            !check_set("cidr-matches-pods=false", "")
+                .semantics()
+                .cidr_matches_pods
+        );
+        check_set("dialect=kubernetes", "");
+        check_set("dialect=\"kubernetes\"", "");
+    }
+
+    #[test]
+    fn whatever_is_wrong_has_a_place() {
+        check(
+            "cidr_matches_pods = true",
+            "V0542 at `cidr_matches_pods`: there is no setting `cidr_matches_pods`; did you mean `cidr-matches-pods`?",
+        );
+        check(
+            "xyz = 1",
+            "V0542 at `xyz`: there is no setting `xyz`; the settings are `dialect`, `cidr-matches-pods`, `cilium`",
+        );
+        check(
+            "cidr-matches-pods = 1",
+            "V0543 at `1`: `cidr-matches-pods` takes `true` or `false`, not a value of type integer; write `true` or `false`",
+        );
+        check(
+            "dialect = \"kubernets\"",
+            "V0543 at `\"kubernets\"`: `dialect` takes `kubernetes`, not `kubernets`; did you mean `kubernetes`?",
+        );
+        check(
+            "dialect = \"cilium\"",
+            "V0544 at `\"cilium\"`: the dialect `cilium` is not read by this version of verdict; set `dialect` to `kubernetes`, or use a version that reads it",
+        );
+        check(
+            "[cilium]\nenable-policy = \"always\"",
+            "V0545 at `cilium`: Cilium's options have no effect in the dialect `kubernetes`; ",
+        );
+    }
+
+    #[test]
+    fn single_settings_are_checked_alike() {
+        check_set(
+            "dialect=gke",
+            "V0544 at `gke`: the dialect `gke` is not read by this version of verdict; set `dialect` to `kubernetes`, or use a version that reads it",
+        );
+        check_set(
+            "cidr-matches-pods=yes",
+            "V0543 at `yes`: `cidr-matches-pods` takes `true` or `false`, not `yes`; write `true` or `false`",
+        );
+        check_set(
+            "dialect",
+            "V0541 at `dialect`: `dialect` is not of the form `key=value`; the settings are `dialect`, `cidr-matches-pods`, `cilium`",
+        );
+        check_set(
+            "cilium.enable-policy=always",
+            "V0545 at `cilium.enable-policy`: Cilium's options have no effect in the dialect `kubernetes`; ",
+        );
+    }
+
+    #[test]
+    fn broken_text_does_not_hide_the_rest() {
+        let mut settings = Settings::default();
+        let found = settings.read(FileId(0), "dialect = \ncidr-matches-pods = false\n");
+        assert_eq!(found[0].code.id, "V0541");
+        assert_eq!(settings.cidr_matches_pods, Some(false));
+    }
+}

@@ -1,0 +1,73 @@
+//! Rules on ClusterNetworkPolicy.
+//!
+//! Guarantee: the CEL rules of its published definition (v0.2.0) hold.
+
+use super::{metadata, peers};
+use crate::diagnostic::codes;
+use crate::frontend::report::{Place, Report};
+use crate::frontend::schema::walk::whole;
+
+/// Checks the policy at `root`.
+pub(super) fn check(root: &Place<'_>, report: &mut Report<'_, '_>) {
+    metadata::check(root, report);
+    let Some(spec) = root.get("spec") else { return };
+    if let Some(subject) = spec.get("subject") {
+        peers::check(&subject, report);
+    }
+    for (direction, key) in [("ingress", "from"), ("egress", "to")] {
+        let Some(rules) = spec.get(direction) else {
+            continue;
+        };
+        for rule in rules.items() {
+            check_rule(&rule, key, report);
+        }
+    }
+}
+
+fn check_rule(rule: &Place<'_>, key: &str, report: &mut Report<'_, '_>) {
+    if let Some(list) = rule.get(key) {
+        for peer in list.items() {
+            peers::check(&peer, report);
+        }
+    }
+    if let Some(protocols) = rule.get("protocols") {
+        for protocol in protocols.items() {
+            for key in ["tcp", "udp", "sctp"] {
+                if let Some(place) = protocol.get(key)
+                    && let Some(port) = place.get("destinationPort")
+                    && let Some(range) = port.get("range")
+                {
+                    check_range(&range, report);
+                }
+            }
+        }
+    }
+    if key == "to" {
+        peers::no_named_ports_outside(rule, "protocols", "destinationNamedPort", report);
+    }
+}
+
+/// CEL: `self.start < self.end`.
+fn check_range(range: &Place<'_>, report: &mut Report<'_, '_>) {
+    let end = |key| range.get(key).and_then(|place| whole(place.node.value()));
+    let (Some(start), Some(end)) = (end("start"), end("end")) else {
+        return;
+    };
+    if start >= end {
+        let help = if start == end {
+            format!("write `number: {start}` instead of the range")
+        } else {
+            format!("write `start: {end}` and `end: {start}`")
+        };
+        report.add(
+            range
+                .spot()
+                .at_head(
+                    &codes::RULE_VIOLATED,
+                    format!("the range must end above its start: {start} to {end}"),
+                    "not a range",
+                )
+                .help(help),
+        );
+    }
+}
