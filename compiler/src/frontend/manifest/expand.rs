@@ -163,7 +163,10 @@ fn check_merges(raw: &Raw<'_>) -> Result<(), Refused> {
         if !fits {
             return Err(Box::new(
                 Diagnostic::new(&codes::YAML_SYNTAX, "only mappings can be merged with `<<`")
-                    .at(document.span_of(value), "neither a mapping nor a list of mappings")
+                    .at(
+                        document.span_of(value),
+                        "neither a mapping nor a list of mappings",
+                    )
                     .help("give an alias of a mapping, or quote the key: `\"<<\"`"),
             ));
         }
@@ -272,7 +275,10 @@ impl Node {
 fn effective_entries(raw: &Raw<'_>, mapping: u32, warnings: &mut Vec<Diagnostic>) -> Vec<Step> {
     let document = &raw.document;
     let mut entries: Vec<(u32, u32)> = Vec::new();
-    let mut stack = vec![(mapping + 1, mapping + document.nodes.get(mapping as usize).map_or(1, Node::size))];
+    let mut stack = vec![(
+        mapping + 1,
+        mapping + document.nodes.get(mapping as usize).map_or(1, Node::size),
+    )];
     while let Some((next, end)) = stack.last_mut() {
         if *next >= *end {
             stack.pop();
@@ -342,7 +348,11 @@ fn check_json(document: &Document<'_>) -> Result<(), Refused> {
         };
         match node.kind {
             Kind::Float(value) if !value.is_finite() => {
-                return refused(to_u32(index), "a number that is not finite", "quote it if text is meant");
+                return refused(
+                    to_u32(index),
+                    "a number that is not finite",
+                    "quote it if text is meant",
+                );
             }
             Kind::Mapping { .. } => {
                 let keys = document.children(to_u32(index)).step_by(2);

@@ -177,7 +177,11 @@ impl Reader<'_> {
     }
 
     fn digits(&mut self) -> Result<(), Refused> {
-        let count = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let count = self
+            .rest()
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if count == 0 {
             return Err(self.error("a digit is missing"));
         }
@@ -218,7 +222,11 @@ impl Reader<'_> {
             let value = text.parse::<f64>().ok();
             value.filter(|value| value.is_finite()).map(Kind::Float)
         };
-        let kind = if whole { integer().or_else(float) } else { float() };
+        let kind = if whole {
+            integer().or_else(float)
+        } else {
+            float()
+        };
         let Some(kind) = kind else {
             self.at = start;
             return Err(self.error("the number is too large"));
@@ -232,7 +240,10 @@ impl Reader<'_> {
         let mut unescaped: Option<String> = None;
         loop {
             let from = self.at;
-            let plain = self.rest().iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+            let plain = self
+                .rest()
+                .iter()
+                .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
             self.at = plain.map_or(self.end, |count| from + count);
             if let Some(unescaped) = &mut unescaped {
                 unescaped.push_str(self.text.get(from..self.at).unwrap_or(""));
@@ -293,7 +304,9 @@ impl Reader<'_> {
             self.at += 6;
         }
         let decoded = char::decode_utf16(units.into_iter().take(count)).next();
-        Ok(decoded.and_then(Result::ok).unwrap_or(char::REPLACEMENT_CHARACTER))
+        Ok(decoded
+            .and_then(Result::ok)
+            .unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 
     /// The value of the `\uXXXX` that comes next.
@@ -310,7 +323,10 @@ impl Reader<'_> {
     fn error(&self, message: &str) -> Refused {
         let at = self.text.floor_char_boundary(self.at.min(self.end));
         let width = self.text.get(at..).and_then(|rest| rest.chars().next());
-        let end = at + width.filter(|found| *found != '\n').map_or(0, char::len_utf8);
+        let end = at
+            + width
+                .filter(|found| *found != '\n')
+                .map_or(0, char::len_utf8);
         Box::new(
             Diagnostic::new(&codes::JSON_SYNTAX, message)
                 .at(self.builder.span(at, end), "expected here")

@@ -88,7 +88,10 @@ pub fn parse<'s>(source: &'s SourceFile, chunk: &Chunk) -> (Option<Document<'s>>
         Form::BadSeparator(line) => refused(bad_separator(file, text, line)),
         Form::Utf16(message) => refused(
             Diagnostic::new(&codes::YAML_SYNTAX, *message)
-                .at(Span::new(file, 0..0), "kubectl: incomplete UTF-16 character")
+                .at(
+                    Span::new(file, 0..0),
+                    "kubectl: incomplete UTF-16 character",
+                )
                 .help("save the file as UTF-8"),
         ),
     }
@@ -97,7 +100,10 @@ pub fn parse<'s>(source: &'s SourceFile, chunk: &Chunk) -> (Option<Document<'s>>
 fn not_json(file: FileId, text: &str, at: usize, problem: &str) -> Diagnostic {
     let at = text.floor_char_boundary(at);
     let found = text.get(at..).and_then(|rest| rest.chars().next());
-    let end = at + found.filter(|found| *found != '\n').map_or(0, char::len_utf8);
+    let end = at
+        + found
+            .filter(|found| *found != '\n')
+            .map_or(0, char::len_utf8);
     Diagnostic::new(&codes::JSON_SYNTAX, problem)
         .at(Span::new(file, to_u32(at)..to_u32(end)), "not JSON here")
         .help("correct the JSON; text that starts with `{` is read as JSON first")
@@ -114,7 +120,9 @@ fn bad_separator(file: FileId, text: &str, line: &Range<usize>) -> Diagnostic {
         Span::new(file, to_u32(line.start)..to_u32(line.end)),
         format!("kubectl: invalid Yaml document separator: {behind}"),
     )
-    .help("put what follows `---` on the next line; kubectl reads nothing of this file from here on")
+    .help(
+        "put what follows `---` on the next line; kubectl reads nothing of this file from here on",
+    )
 }
 
 struct Splitter<'s> {
@@ -143,8 +151,7 @@ impl Splitter<'_> {
 
     fn json(&mut self) {
         let mut end = 0;
-        let mut values =
-            serde_json::Deserializer::from_str(self.text).into_iter::<IgnoredAny>();
+        let mut values = serde_json::Deserializer::from_str(self.text).into_iter::<IgnoredAny>();
         let error = loop {
             match values.next() {
                 None => return,

@@ -42,7 +42,10 @@ pub(super) fn read(
         Err(refused) => Err(refused),
     };
     match document {
-        Ok(document) => (document.filter(|found| !found.root().is_null()), diagnostics),
+        Ok(document) => (
+            document.filter(|found| !found.root().is_null()),
+            diagnostics,
+        ),
         Err(refused) => {
             diagnostics.push(*refused);
             (None, diagnostics)
@@ -153,7 +156,12 @@ impl Reader<'_> {
             "invalid map key",
             "quote the key if it is meant as text",
         );
-        if self.text.get(start..).is_some_and(|rest| rest.starts_with('{')) && self.is_template() {
+        if self
+            .text
+            .get(start..)
+            .is_some_and(|rest| rest.starts_with('{'))
+            && self.is_template()
+        {
             refused.message = "a template is no manifest".to_owned();
         }
         refused
@@ -251,7 +259,11 @@ impl Reader<'_> {
 
     /// Where the value of a scalar stands in the text as it is, without quotes.
     fn slice(&self, event: &ScalarEvent<'_>, end: usize) -> Option<Range<usize>> {
-        let end = if event.plain { end } else { end.checked_sub(1)? };
+        let end = if event.plain {
+            end
+        } else {
+            end.checked_sub(1)?
+        };
         let start = end.checked_sub(event.value.len())?;
         let quote = event.plain
             || matches!(
@@ -297,7 +309,9 @@ impl Reader<'_> {
                 Kind::Float(value)
             }
             Scalar::Text => text,
-            Scalar::Binary => self.builder.keep(scalar::base64(written).unwrap_or_default()),
+            Scalar::Binary => self
+                .builder
+                .keep(scalar::base64(written).unwrap_or_default()),
         }
     }
 
@@ -405,7 +419,9 @@ impl Reader<'_> {
     fn refuse(&self, problem: &Problem) -> Refused {
         let at = self.body.floor_char_boundary(problem.at);
         let found = self.body.get(at..).and_then(|rest| rest.chars().next());
-        let width = found.filter(|found| *found != '\n').map_or(0, char::len_utf8);
+        let width = found
+            .filter(|found| *found != '\n')
+            .map_or(0, char::len_utf8);
         let (message, help) = explain(problem.text, problem.context, found);
         let theirs = match problem.line {
             Some(line) => format!("line {line}: {}", problem.text),
