@@ -13,3 +13,4 @@ pub mod frontend;
 pub mod query;
 pub mod ir;
 pub mod explain;
+pub mod cli;

@@ -23,9 +23,9 @@ fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
     let file = sources.get(id).unwrap();
     let mut all = Vec::new();
     for chunk in manifest::split(id, file) {
-        let (document, mut diagnostics) = manifest::parse(&chunk);
-        validate::refuse_duplicate_keys(&mut diagnostics);
+        let (document, mut diagnostics) = manifest::parse(file, &chunk);
         if let Some(document) = &document {
+            validate::refuse_duplicate_keys(document.root().span(), &mut diagnostics);
             check_node(document.root(), None, &mut diagnostics);
         }
         all.append(&mut diagnostics);
@@ -194,7 +194,7 @@ fn judge_accept(expected: &Value, sources: &Sources, all: &[Diagnostic]) -> Resu
     for error in expected["errors"].as_array().into_iter().flatten() {
         let want = error["field"].as_str().unwrap();
         let is_near =
-            |got: &&str| got.starts_with(want) || (!got.is_empty() && want.starts_with(**got));
+            |got: &&str| got.starts_with(want) || (!got.is_empty() && want.starts_with(*got));
         if !want.is_empty() && want != "<nil>" && !fields.iter().any(|got| is_near(got)) {
             return Err(format!("no error at {want}, only at {fields:?}"));
         }

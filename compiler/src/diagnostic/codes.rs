@@ -83,6 +83,8 @@ codes! {
     MALFORMED_PORT = "V0505", Error, "a port that cannot be read";
     UNSUPPORTED_ENTITY = "V0506", Error, "an entity that this dialect does not have";
     SERVICE_ADDRESS = "V0507", Note, "an address that belongs to a service";
+    NO_BACKEND = "V0508", Error, "a service leads nowhere";
+    UNKNOWN_PORT = "V0509", Error, "a port name that the destination does not have";
     SETTINGS_SYNTAX = "V0541", Error, "the settings are not TOML";
     UNKNOWN_SETTING = "V0542", Error, "a setting that does not exist";
     SETTING_VALUE = "V0543", Error, "a setting has a value that it does not take";

@@ -5,7 +5,7 @@
 //! the wrong type or an unknown field is not looked at. Numbers and nulls count as Go's decoder counts them.
 
 use super::{Form, Limits, Object, Schema, Shape, ShapeId, Shapes, TextRule};
-use crate::diagnostic::{Diagnostic, codes};
+use crate::diagnostic::{Diagnostic, Severity, codes};
 use crate::frontend::manifest::{Entries, Items, NodeRef, Value};
 use crate::frontend::report::{Report, Spot, item_head, push_index, push_key};
 use crate::frontend::validate::text;
@@ -348,7 +348,16 @@ impl<'a> Walker<'a, '_, '_, '_> {
 
     fn wrong_type(&mut self, node: NodeRef<'a>, form: &Form) {
         let spot = self.spot(node);
-        self.report.add(wrong_type(&spot, form));
+        let diagnostic = wrong_type(&spot, form);
+        // Where the cluster is described, `{}` for a list loses nothing; some tools dump it so.
+        let is_harmless = !self.report.kind.is_policy()
+            && matches!(form, Form::List { .. })
+            && matches!(node.value(), Value::Mapping(entries) if entries.count() == 0);
+        self.report.add(if is_harmless {
+            diagnostic.severity(Severity::Warning)
+        } else {
+            diagnostic
+        });
     }
 
     fn unknown_field(&mut self, node: NodeRef<'a>) {
