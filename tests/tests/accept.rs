@@ -24,8 +24,8 @@ fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
     let mut all = Vec::new();
     for chunk in manifest::split(id, file) {
         let (document, mut diagnostics) = manifest::parse(file, &chunk);
-        validate::refuse_duplicate_keys(&mut diagnostics);
         if let Some(document) = &document {
+            validate::refuse_duplicate_keys(document.root().span(), &mut diagnostics);
             check_node(document.root(), None, &mut diagnostics);
         }
         all.append(&mut diagnostics);
@@ -37,6 +37,7 @@ fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
 fn check_node(root: NodeRef<'_>, inherited: Option<Kind>, diagnostics: &mut Vec<Diagnostic>) {
     match identify::identify(root, inherited, diagnostics) {
         Recognised::Known(kind) => {
+            validate::refuse_duplicate_keys(root.span(), diagnostics);
             validate::check_object(kind, root, diagnostics);
         }
         Recognised::List(kind) => {

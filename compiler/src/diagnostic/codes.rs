@@ -48,7 +48,7 @@ codes! {
     REQUIRED_VALUE = "V0203", Error, "a value that the API server requires";
     FORBIDDEN_VALUE = "V0204", Error, "a field that may not be set here";
     TOO_MANY = "V0205", Error, "more items or characters than allowed";
-    TOO_FEW = "V0206", Error, "fewer items or fields than required";
+    TOO_FEW = "V0206", Error, "fewer items than required";
     RULE_VIOLATED = "V0207", Error, "a validation rule of the resource is violated";
     LEGACY_ADDRESS = "V0208", Warning, "an address that newer API servers refuse";
     NAMESPACE_DROPPED = "V0209", Warning, "a namespace on an object that lives in none";
@@ -58,6 +58,8 @@ codes! {
     INVALID_LABEL = "V0213", Error, "a label that no object can have";
     DUPLICATE_ITEM = "V0214", Error, "an item stands twice in a set";
     OUT_OF_RANGE = "V0215", Error, "a number outside its range";
+    ONE_FIELD_ONLY = "V0216", Error, "not exactly one of several fields is set";
+    USELESS_EXCEPTION = "V0217", Error, "an exception that is not part of its block";
     // V03: the cluster
     UNDEFINED_NAMESPACE = "V0301", Note, "a namespace is referred to but not defined";
     UNDEFINED_NODE = "V0302", Note, "a node is named but not defined";
@@ -83,6 +85,8 @@ codes! {
     MALFORMED_PORT = "V0505", Error, "a port that cannot be read";
     UNSUPPORTED_ENTITY = "V0506", Error, "an entity that this dialect does not have";
     SERVICE_ADDRESS = "V0507", Note, "an address that belongs to a service";
+    NO_BACKEND = "V0508", Error, "a service leads nowhere";
+    UNKNOWN_PORT = "V0509", Error, "a port name that the destination does not have";
     SETTINGS_SYNTAX = "V0541", Error, "the settings are not TOML";
     UNKNOWN_SETTING = "V0542", Error, "a setting that does not exist";
     SETTING_VALUE = "V0543", Error, "a setting has a value that it does not take";

@@ -6,7 +6,7 @@
 use super::kinds::{Kind, Recognised, recognise};
 use super::manifest::{NodeRef, Value};
 use super::report::item_head;
-use crate::diagnostic::{Diagnostic, ObjectRef, codes};
+use crate::diagnostic::{Diagnostic, ObjectRef, Severity, codes};
 use crate::source::Span;
 
 /// Says of which kind the object at `root` is.
@@ -31,7 +31,19 @@ pub fn identify(
     let (Some((api_version, version_span)), Some((kind, kind_span))) = (api_version, kind) else {
         return Recognised::Unknown;
     };
-    let found = recognise(api_version, kind);
+    let found = match recognise(api_version, kind) {
+        // The cluster may be an old one; policies are for the one to come.
+        Recognised::OtherVersion(known, right) if !known.is_policy() => {
+            match known.removed_in(api_version) {
+                Some(removed) => {
+                    diagnostics.push(former_version(known, removed, right, version_span));
+                    Recognised::Known(known)
+                }
+                None => Recognised::OtherVersion(known, right),
+            }
+        }
+        other => other,
+    };
     let diagnostic = match &found {
         Recognised::Known(_) | Recognised::List(_) => None,
         Recognised::OtherVersion(known, right) => Some(
@@ -74,6 +86,18 @@ pub fn identify(
     };
     diagnostics.extend(diagnostic.map(|diagnostic| diagnostic.object(object(root, kind))));
     found
+}
+
+fn former_version(kind: Kind, removed: &str, right: &str, span: Span) -> Diagnostic {
+    let message = format!(
+        "Kubernetes {removed} and newer refuse {} in this version; it is read as `{right}`",
+        kind.name()
+    );
+    Diagnostic::new(&codes::WRONG_VERSION, message)
+        .at(span, "a former version")
+        .severity(Severity::Warning)
+        .field("apiVersion")
+        .help(format!("write `apiVersion: {right}`"))
 }
 
 fn object(root: NodeRef<'_>, kind: &str) -> ObjectRef {

@@ -180,29 +180,46 @@ impl Kind {
         }
     }
 
-    /// Groups in which older clusters served the kind.
-    fn former_groups(self) -> &'static [&'static str] {
-        match self {
-            Self::NetworkPolicy | Self::ReplicaSet | Self::DaemonSet => &["extensions"],
-            Self::Deployment => &["extensions"],
-            Self::AdminNetworkPolicy
-            | Self::BaselineAdminNetworkPolicy
-            | Self::ClusterNetworkPolicy
-            | Self::Namespace
-            | Self::Node
-            | Self::Pod
-            | Self::Service
-            | Self::ServiceAccount
-            | Self::Endpoints
-            | Self::EndpointSlice
-            | Self::StatefulSet
-            | Self::ReplicationController
-            | Self::Job
-            | Self::CronJob
-            | Self::DnsSnapshot => &[],
-        }
+    /// The Kubernetes version that removed this way to write the kind; before, it meant what it means now.
+    #[must_use]
+    pub fn removed_in(self, api_version: &str) -> Option<&'static str> {
+        FORMER_VERSIONS
+            .iter()
+            .find(|(own, kinds, _)| *own == api_version && kinds.contains(&self))
+            .map(|(_, _, removed)| *removed)
     }
 }
+
+/// Versions that older clusters served: their name, kinds in them, and in which Kubernetes they ended.
+/// <https://kubernetes.io/docs/reference/using-api/deprecation-guide/>
+const FORMER_VERSIONS: &[(&str, &[Kind], &str)] = &[
+    (
+        "extensions/v1beta1",
+        &[
+            Kind::NetworkPolicy,
+            Kind::Deployment,
+            Kind::DaemonSet,
+            Kind::ReplicaSet,
+        ],
+        "1.16",
+    ),
+    (
+        "apps/v1beta1",
+        &[Kind::Deployment, Kind::StatefulSet],
+        "1.16",
+    ),
+    (
+        "apps/v1beta2",
+        &[
+            Kind::Deployment,
+            Kind::StatefulSet,
+            Kind::DaemonSet,
+            Kind::ReplicaSet,
+        ],
+        "1.16",
+    ),
+    ("batch/v1beta1", &[Kind::CronJob], "1.25"),
+];
 
 /// Policy kinds that change verdicts and are not read: group, kinds, whose they are.
 const UNSUPPORTED_POLICIES: &[(&str, &[&str], &str)] = &[
@@ -307,7 +324,7 @@ fn is_group_of(group: &str, api_version: &str, kind: Kind) -> bool {
     let own = group_of(kind);
     let written = if group.is_empty() { api_version } else { group };
     group == own
-        || kind.former_groups().contains(&group)
+        || kind.removed_in(api_version).is_some()
         || (group.is_empty() && kind.is_policy())
         || (group.is_empty() && written == own)
         || (kind.is_policy() && (group == "k8s.io" || group.ends_with(".k8s.io")))

@@ -161,3 +161,6 @@ fn port(node: NodeRef<'_>) -> Option<u16> {
     let number = node.as_int()?;
     u16::try_from(number).ok().filter(|number| *number > 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,7 @@ pub(super) struct ShapeId(u32);
 /// The schema of one kind.
 #[derive(Debug)]
 pub(super) struct Schema {
+    kind: Kind,
     shapes: Arc<Shapes>,
     root: ShapeId,
     fields: OnceLock<suggest::FieldIndex>,
@@ -126,8 +127,9 @@ impl Shapes {
 }
 
 impl Schema {
-    fn new(shapes: Arc<Shapes>, root: ShapeId) -> Self {
+    fn new(kind: Kind, shapes: Arc<Shapes>, root: ShapeId) -> Self {
         Self {
+            kind,
             shapes,
             root,
             fields: OnceLock::new(),

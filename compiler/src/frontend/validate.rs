@@ -16,13 +16,11 @@ mod ports;
 mod selector;
 pub(in crate::frontend) mod text;
 
-pub use address::parse_cidr;
-
 use super::kinds::Kind;
 use super::manifest::NodeRef;
 use super::report::{Place, Report};
 use super::schema;
-use crate::diagnostic::{Diagnostic, Severity, codes};
+use crate::diagnostic::{Code, Diagnostic, Severity, codes};
 use crate::source::Span;
 
 /// Checks an object of a kind that is read, and says whether it is accepted.
@@ -78,4 +76,24 @@ pub fn refuse_duplicate_keys(object: Span, diagnostics: &mut [Diagnostic]) -> bo
         }
     }
     found
+}
+
+/// Whether it is clear what an object means in spite of this error: a name that is none, more items than
+/// allowed, an exception of nothing. Where answers are wanted from refused objects, such ones can be read.
+#[must_use]
+pub fn leaves_meaning(error: &Diagnostic) -> bool {
+    const HARMLESS: [&Code; 5] = [
+        &codes::TOO_MANY,
+        &codes::RULE_VIOLATED,
+        &codes::INVALID_NAME,
+        &codes::DUPLICATE_ITEM,
+        &codes::USELESS_EXCEPTION,
+    ];
+    // A selector that is missing decodes as an empty one, which selects everything.
+    let lacks_selector = error.code == &codes::MISSING_FIELD
+        && error
+            .field
+            .as_deref()
+            .is_some_and(|field| field.ends_with("Selector"));
+    lacks_selector || HARMLESS.contains(&error.code)
 }

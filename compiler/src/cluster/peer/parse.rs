@@ -90,6 +90,7 @@ fn named(text: &str) -> Result<PeerSpec, String> {
         return Err("a peer is one address, not a block of them".into());
     }
     let (namespace, kind, own) = match parts.as_slice() {
+        [own] if looks_like_an_address(own) => return Err("it is no IP address".into()),
         [own] => (None, None, own),
         ["node" | "nodes", own] => return Ok(PeerSpec::Node(name(own)?)),
         [namespace, own] => (Some(name(namespace)?), None, own),
@@ -101,6 +102,13 @@ fn named(text: &str) -> Result<PeerSpec, String> {
         kind,
         name: name(own)?,
     })
+}
+
+fn looks_like_an_address(text: &str) -> bool {
+    text.contains('.')
+        && text
+            .bytes()
+            .all(|byte| byte == b'.' || byte.is_ascii_digit())
 }
 
 /// A name, if no other part of the grammar stands in it.

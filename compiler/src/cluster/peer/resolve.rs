@@ -6,7 +6,7 @@ use crate::cluster::{
     Cluster, Labels, NamespaceId, PodId, Service, ServiceId, ServicePort, WorkloadId,
 };
 use crate::diagnostic::{Diagnostic, codes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The namespace of names that are given without one.
@@ -195,23 +195,25 @@ fn unknown(cluster: &Cluster, (namespace, id): (&str, NamespaceId), name: &str) 
 }
 
 fn known_instead(cluster: &Cluster, (namespace, id): (&str, NamespaceId), name: &str) -> String {
-    let pods = || cluster.pods_in(id).map(|(_, pod)| &*pod.name);
-    let workloads = cluster
-        .workloads_in(id)
-        .map(|(_, workload)| &*workload.name);
-    let near: Vec<String> = nearest(name, pods().chain(workloads))
+    let pods = cluster.pods_in(id).filter(|(_, pod)| !pod.stand_in);
+    let workloads = cluster.workloads_in(id);
+    let known: BTreeSet<&str> = pods
+        .map(|(_, pod)| &*pod.name)
+        .chain(workloads.map(|(_, workload)| &*workload.name))
+        .collect();
+    let near: Vec<String> = nearest(name, known.iter().copied())
         .into_iter()
         .map(|near| format!("{namespace}/{near}"))
         .collect();
     if let Some(help) = did_you_mean(&near) {
         return help;
     }
-    if pods().len() == 0 {
+    if known.is_empty() {
         return format!(
             "it has no pods; for one that does not exist write `{namespace}[KEY=VALUE]`"
         );
     }
-    format!("its pods are {}", list(pods()))
+    format!("its pods and workloads are {}", list(known))
 }
 
 fn ambiguous(cluster: &Cluster, namespace: &str, name: &str, several: &[WorkloadId]) -> Diagnostic {

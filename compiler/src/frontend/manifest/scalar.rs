@@ -263,7 +263,7 @@ pub(super) fn base64(text: &str) -> Option<String> {
         .bytes()
         .filter(|byte| !matches!(byte, b'\r' | b'\n'))
         .collect();
-    if digits.len() % 4 != 0 {
+    if !digits.len().is_multiple_of(4) {
         return None;
     }
     let padded = digits.len();

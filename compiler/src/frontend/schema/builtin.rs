@@ -40,6 +40,7 @@ pub(super) fn schema(kind: Kind) -> Schema {
     };
     let root = roots.iter().find(|(other, _)| *other == kind);
     Schema::new(
+        kind,
         Arc::clone(shapes),
         root.map_or(ShapeId(0), |(_, root)| *root),
     )

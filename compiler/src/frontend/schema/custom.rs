@@ -33,7 +33,7 @@ pub(super) fn schema(kind: Kind) -> Option<Schema> {
         | Kind::Job
         | Kind::CronJob => return None,
     };
-    Some(Schema::new(Arc::new(table.shapes), root))
+    Some(Schema::new(kind, Arc::new(table.shapes), root))
 }
 
 const RULES: Limits = up_to(0, 100);

@@ -19,7 +19,7 @@ const MOST_PLACES: usize = 64;
 /// Where each field name stands, as paths of the objects that have it: `spec.ingress[]`.
 pub(super) type FieldIndex = FxHashMap<Box<str>, Vec<Box<str>>>;
 
-/// Fields of other dialects, or with a common misunderstanding: name, remedy.
+/// Fields of other dialects, or with a common misunderstanding, in policies: name, remedy.
 const FOREIGN: &[(&str, &str)] = &[
     (
         "targetPort",
@@ -44,19 +44,19 @@ const FOREIGN: &[(&str, &str)] = &[
     ),
     (
         "fromEndpoints",
-        "that is CiliumNetworkPolicy's; here it is `from` with a `podSelector`",
+        "that is CiliumNetworkPolicy's; here it is `from`",
     ),
     (
         "toEndpoints",
-        "that is CiliumNetworkPolicy's; here it is `to` with a `podSelector`",
+        "that is CiliumNetworkPolicy's; here it is `to`",
     ),
     (
         "fromCIDR",
-        "that is CiliumNetworkPolicy's; here it is `from` with an `ipBlock`",
+        "that is CiliumNetworkPolicy's; here addresses stand under `from`",
     ),
     (
         "toCIDR",
-        "that is CiliumNetworkPolicy's; here it is `to` with an `ipBlock`",
+        "that is CiliumNetworkPolicy's; here addresses stand under `to`",
     ),
     (
         "toPorts",
@@ -64,12 +64,28 @@ const FOREIGN: &[(&str, &str)] = &[
     ),
     (
         "toFQDNs",
-        "that is CiliumNetworkPolicy's; NetworkPolicy cannot match domain names",
+        "that is CiliumNetworkPolicy's; ClusterNetworkPolicy has `domainNames`",
+    ),
+    ("order", "that is Calico's; remove it"),
+    ("tier", "that is ClusterNetworkPolicy's; remove it"),
+    (
+        "priority",
+        "this kind of policy has no priority; ClusterNetworkPolicy has",
     ),
     (
-        "order",
-        "that is Calico's; NetworkPolicy has no order: its rules add up",
+        "action",
+        "rules of this kind only allow; those of ClusterNetworkPolicy have an action",
     ),
+    (
+        "policyTypes",
+        "that is NetworkPolicy's; here only what a rule matches is decided",
+    ),
+    (
+        "ports",
+        "here it is `protocols`: write `protocols: [{tcp: {destinationPort: {number: 443}}}]`",
+    ),
+    ("protocols", "here it is `ports`"),
+    ("ipBlock", "here it is `networks`, a list of CIDRs"),
 ];
 
 impl Schema {
@@ -97,7 +113,8 @@ impl Schema {
                 format!("`{key}` belongs under `{place}`")
             };
         }
-        if let Some((_, help)) = FOREIGN.iter().find(|(name, _)| *name == key) {
+        let foreign = FOREIGN.iter().find(|(name, _)| *name == key);
+        if let Some((_, help)) = foreign.filter(|_| self.kind.is_policy()) {
             return (*help).to_owned();
         }
         known_fields(object)
@@ -113,6 +130,7 @@ impl Schema {
             .iter()
             .map(|place| &**place)
             .filter(|place| !(is_deep && place.starts_with("metadata")))
+            .filter(|place| self.kind.is_policy() || is_near(place, &holder))
             .max_by_key(|place| (common(place, &holder), usize::MAX - place.len()))
     }
 
@@ -198,6 +216,12 @@ pub(in crate::frontend) fn nearest<'n>(
         .map(|name| (strsim::osa_distance(&lower, &name.to_lowercase()), name))
         .filter(|(distance, name)| *distance <= written.len().max(name.len()) / 3)
         .min()
+}
+
+/// Whether one of the paths holds the other, or is the other's parent: pods have many fields of one name.
+fn is_near(place: &str, holder: &str) -> bool {
+    let parent = place.rsplit_once('.').map_or("", |(parent, _)| parent);
+    holder.starts_with(place) || parent == holder
 }
 
 /// How many leading fields two paths share.

@@ -184,14 +184,14 @@ impl<'a> Walker<'a, '_, '_, '_> {
                 if names.len() > 1 { "one of " } else { "" }
             );
             self.report.add(
-                spot.at_head(&codes::TOO_FEW, message, "nothing is set here")
+                spot.at_head(&codes::ONE_FIELD_ONLY, message, "nothing is set here")
                     .help(help),
             );
         } else if most.is_some_and(|most| set.len() > most) {
             let spot = self.spot(node);
             let message = format!("{} sets {} at once", subject(&spot), quoted(&set, "and"));
             self.report.add(
-                spot.at_head(&codes::TOO_MANY, message, "only one may be set")
+                spot.at_head(&codes::ONE_FIELD_ONLY, message, "only one may be set")
                     .help(format!("set only one of {choice}; make one item for each")),
             );
         }
@@ -203,10 +203,7 @@ impl<'a> Walker<'a, '_, '_, '_> {
             let message = format!("{} must not be empty", subject(&spot));
             self.report.add(
                 spot.at_value(&codes::TOO_FEW, message, "empty list")
-                    .help(format!(
-                        "list at least {} item, or leave the rule out",
-                        limits.least
-                    )),
+                    .help("list at least one item"),
             );
         }
         if let Some(most) = limits.most.filter(|most| count > *most) {
@@ -331,24 +328,23 @@ impl<'a> Walker<'a, '_, '_, '_> {
             return;
         }
         let spot = self.spot(node);
-        let message = format!(
-            "{} must be between {least} and {most}, not {value}",
-            subject(&spot)
-        );
-        let code = if is_bounded {
-            &codes::OUT_OF_RANGE
+        let subject = subject(&spot);
+        let diagnostic = if is_bounded {
+            let message = format!("{subject} must be between {least} and {most}, not {value}");
+            spot.at_value(&codes::OUT_OF_RANGE, message, "out of range")
+                .help(format!("write a number from {least} to {most}"))
         } else {
-            &codes::WRONG_TYPE
+            let bits = if most > i64::from(i32::MAX) { 64 } else { 32 };
+            let message = format!("{subject} must fit into {bits} bits, and {value} does not");
+            spot.at_value(&codes::WRONG_TYPE, message, "out of range")
+                .help("write a number nearer to zero")
         };
-        self.report.add(
-            spot.at_value(code, message, "out of range")
-                .help(format!("write a number from {least} to {most}")),
-        );
+        self.report.add(diagnostic);
     }
 
     fn wrong_type(&mut self, node: NodeRef<'a>, form: &Form) {
         let spot = self.spot(node);
-        let diagnostic = wrong_type(&spot, form);
+        let diagnostic = wrong_type(self.shapes, &spot, form);
         // Where the cluster is described, `{}` for a list loses nothing; some tools dump it so.
         let is_harmless = !self.report.kind.is_policy()
             && matches!(form, Form::List { .. })
@@ -401,17 +397,7 @@ impl<'a> Walker<'a, '_, '_, '_> {
     fn head(&self, node: NodeRef<'a>) -> Span {
         match self.here {
             Step::Key(_, key) => key.span(),
-            Step::Root => item_head(node),
-            Step::Index(_) => self.item_span(node),
-        }
-    }
-
-    /// An item that holds nothing is shown at the key of its list.
-    fn item_span(&self, node: NodeRef<'a>) -> Span {
-        let span = item_head(node);
-        match self.stack.last().map(|frame| frame.step) {
-            Some(Step::Key(_, key)) if span.start == span.end => key.span(),
-            Some(Step::Root | Step::Key(..) | Step::Index(_)) | None => span,
+            Step::Root | Step::Index(_) => item_head(node),
         }
     }
 
@@ -470,16 +456,13 @@ fn missing(spot: &Spot<'_>, field: &str) -> Diagnostic {
         .help(format!("add `{field}`"))
 }
 
-fn wrong_type(spot: &Spot<'_>, form: &Form) -> Diagnostic {
+fn wrong_type(shapes: &Shapes, spot: &Spot<'_>, form: &Form) -> Diagnostic {
     let expected = description(form);
     let subject = subject(spot);
     let (reading, label) = reading(spot.node);
     let message = format!("{subject} must be {expected}, but {reading}");
-    let diagnostic = spot.at_value(&codes::WRONG_TYPE, message, label);
-    match remedy(spot, form) {
-        Some(help) => diagnostic.help(help),
-        None => diagnostic.help(format!("write {expected}")),
-    }
+    let help = remedy(shapes, spot, form).unwrap_or_else(|| format!("write {expected}"));
+    spot.at_value(&codes::WRONG_TYPE, message, label).help(help)
 }
 
 fn description(form: &Form) -> &'static str {
@@ -501,7 +484,7 @@ fn description(form: &Form) -> &'static str {
 fn reading(node: NodeRef<'_>) -> (String, String) {
     let raw = node.raw();
     let (what, plain) = match node.value() {
-        Value::Null => ("null".to_owned(), "null".to_owned()),
+        Value::Null => return ("is null".to_owned(), "null".to_owned()),
         Value::Bool(value) => (format!("the boolean `{value}`"), value.to_string()),
         Value::Int(value) => (format!("the number `{value}`"), value.to_string()),
         Value::Uint(value) => (format!("the number `{value}`"), value.to_string()),
@@ -530,40 +513,24 @@ fn without_quote(what: &str) -> String {
     }
 }
 
-fn remedy(spot: &Spot<'_>, form: &Form) -> Option<String> {
+fn remedy(shapes: &Shapes, spot: &Spot<'_>, form: &Form) -> Option<String> {
     let raw = spot.node.raw();
     match (form, spot.node.value()) {
         (
             Form::Text(_) | Form::Time,
             Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Float(_),
         ) => Some(format!("write `\"{raw}\"`")),
-        (Form::Integer { .. } | Form::Number | Form::IntOrString, Value::String(text))
-            if text.parse::<i64>().is_ok() =>
-        {
-            Some(format!("write `{text}` without quotes"))
-        }
-        (Form::Boolean, Value::String(text)) => match &*text.to_lowercase() {
-            "true" | "yes" | "on" => Some("write `true` without quotes".to_owned()),
-            "false" | "no" | "off" => Some("write `false` without quotes".to_owned()),
-            _ => None,
-        },
+        (Form::Integer { .. } | Form::Number | Form::IntOrString, Value::String(text)) => text
+            .parse::<i64>()
+            .is_ok()
+            .then(|| format!("write `{text}` without quotes")),
+        (Form::Boolean, Value::String(text)) => unquoted_boolean(text),
+        (_, Value::Null) => Some(remedy_of_null(spot, form)),
         (Form::List { .. }, Value::Mapping(_)) => Some("start each item with `- `".to_owned()),
-        (Form::List { .. }, Value::String(_)) if !raw.contains('\n') => {
-            Some(format!("write `[{raw}]`"))
-        }
-        (Form::List { .. }, Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Float(_)) => {
-            Some(format!("write `[{raw}]`"))
-        }
-        (Form::Map { .. } | Form::Object(_), Value::Sequence(_)) => {
-            Some("remove the `- ` in front of its fields".to_owned())
-        }
-        (Form::Object(object), Value::Null) if object.required.is_empty() => Some(format!(
-            "write `{}: {{}}` for everything, or remove the field",
-            last_key(&spot.field)
-        )),
-        (_, Value::Null) => Some("give it a value, or remove the field".to_owned()),
-        (Form::Object(object), _) => example(object),
-        (
+        (Form::List { items, .. }, _) => match &shapes.get(*items).form {
+            Form::Object(object) => as_field(object, spot.node)
+                .map(|field| format!("write `[{{{field}}}]`"))
+                .or_else(|| example(object, "a list of mappings")),
             Form::Any
             | Form::Boolean
             | Form::Integer { .. }
@@ -573,21 +540,72 @@ fn remedy(spot: &Spot<'_>, form: &Form) -> Option<String> {
             | Form::Quantity
             | Form::Time
             | Form::List { .. }
+            | Form::Map { .. } => (!raw.contains('\n')).then(|| format!("write `[{raw}]`")),
+        },
+        (Form::Map { .. } | Form::Object(_), Value::Sequence(_)) => {
+            Some("remove the `- ` in front of its fields".to_owned())
+        }
+        (Form::Object(object), _) => as_field(object, spot.node)
+            .map(|field| format!("write `{field}`"))
+            .or_else(|| example(object, "a mapping")),
+        (
+            Form::Any
+            | Form::Boolean
+            | Form::Integer { .. }
+            | Form::Number
+            | Form::Text(_)
+            | Form::IntOrString
+            | Form::Quantity
+            | Form::Time
             | Form::Map { .. },
             _,
         ) => None,
     }
 }
 
-fn example(object: &Object) -> Option<String> {
-    let mut names: Vec<&str> = object.fields.keys().map(|name| &**name).collect();
-    names.sort_unstable();
-    (names.len() <= 5).then(|| format!("write a mapping with {}", quoted(&names, "or")))
+fn unquoted_boolean(text: &str) -> Option<String> {
+    let value = match &*text.to_lowercase() {
+        "true" | "yes" | "on" => true,
+        "false" | "no" | "off" => false,
+        _ => return None,
+    };
+    Some(format!("write `{value}` without quotes"))
 }
 
-fn last_key(field: &str) -> &str {
-    let key = field.rsplit('.').next().unwrap_or(field);
-    key.split('[').next().unwrap_or(key)
+fn remedy_of_null(spot: &Spot<'_>, form: &Form) -> String {
+    match form {
+        Form::Object(object)
+            if object.required.is_empty()
+                && object.limits.least == 0
+                && !spot.field.ends_with(']') =>
+        {
+            let key = spot.field.rsplit('.').next().unwrap_or("");
+            format!("write `{key}: {{}}` for everything, or remove the field")
+        }
+        Form::Any
+        | Form::Boolean
+        | Form::Integer { .. }
+        | Form::Number
+        | Form::Text(_)
+        | Form::IntOrString
+        | Form::Quantity
+        | Form::Time
+        | Form::List { .. }
+        | Form::Map { .. }
+        | Form::Object(_) => "give it a value, or remove it".to_owned(),
+    }
+}
+
+/// A bare port where a mapping that names it belongs.
+fn as_field(object: &Object, node: NodeRef<'_>) -> Option<String> {
+    let is_port = matches!(node.value(), Value::Int(_)) && object.fields.contains_key("port");
+    is_port.then(|| format!("port: {}", node.raw()))
+}
+
+fn example(object: &Object, what: &str) -> Option<String> {
+    let mut names: Vec<&str> = object.fields.keys().map(|name| &**name).collect();
+    names.sort_unstable();
+    (names.len() <= 5).then(|| format!("write {what} with {}", quoted(&names, "or")))
 }
 
 /// `` `a`, `b` or `c` ``.

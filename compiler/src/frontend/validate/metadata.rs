@@ -70,7 +70,7 @@ fn name(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
         // The server appends characters that may follow a hyphen.
         && let Err(breach) = rule(report.kind)(&format!("{}a", prefix.trim_end_matches('-')))
     {
-        report.add(bad_name(&place.spot(), prefix, breach));
+        report.add(bad_name(report.kind, &place.spot(), prefix, breach));
     }
     match metadata.get("name") {
         Some(place) => match place.node.as_str() {
@@ -78,7 +78,7 @@ fn name(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
             Some("") | None => {}
             Some(name) => {
                 if let Err(breach) = rule(report.kind)(name) {
-                    report.add(bad_name(&place.spot(), name, breach));
+                    report.add(bad_name(report.kind, &place.spot(), name, breach));
                 }
             }
         },
@@ -120,12 +120,16 @@ fn nameless(spot: &Spot<'_>) -> Diagnostic {
     .help("set `metadata.name`")
 }
 
-fn bad_name(spot: &Spot<'_>, name: &str, breach: text::Breach) -> Diagnostic {
+fn bad_name(kind: Kind, spot: &Spot<'_>, name: &str, breach: text::Breach) -> Diagnostic {
     let message = format!("the name `{name}` {breach}");
     let diagnostic = spot.at_value(&codes::INVALID_NAME, message, "not a valid name");
-    match text::as_dns_name(name) {
-        Some(better) if better != name => diagnostic.help(format!("write `{better}`")),
-        Some(_) | None => diagnostic.help("choose a shorter name"),
+    let better = [name.to_owned(), name.replace('.', "-")]
+        .iter()
+        .filter_map(|name| text::as_dns_name(name))
+        .find(|better| better != name && rule(kind)(better).is_ok());
+    match better {
+        Some(better) => diagnostic.help(format!("write `{better}`")),
+        None => diagnostic.help("choose a shorter name"),
     }
 }
 

@@ -7,6 +7,7 @@ use super::address::{Cidr, Objection};
 use super::{metadata, ports, selector, text};
 use crate::diagnostic::{Diagnostic, Severity, codes};
 use crate::frontend::report::{Place, Report, Spot};
+use std::net::IpAddr;
 
 const POLICY_TYPES: &[&str] = &["Ingress", "Egress"];
 
@@ -133,7 +134,7 @@ fn check_exception(item: &Place<'_>, outer: &str, cidr: Cidr, report: &mut Repor
             "remove the exception: it may only take addresses out of its own `cidr`"
         };
         report.add(
-            spot.at_value(&codes::INVALID_ADDRESS, message, "not part of `cidr`")
+            spot.at_value(&codes::USELESS_EXCEPTION, message, "not part of `cidr`")
                 .help(help),
         );
     }
@@ -152,23 +153,44 @@ fn check_cidr(spot: &Spot<'_>, text: &str, report: &mut Report<'_, '_>) -> Optio
 }
 
 pub(super) fn no_cidr(spot: &Spot<'_>, text: &str) -> Diagnostic {
-    let help = match text.trim().parse() {
-        Ok(std::net::IpAddr::V4(address)) => format!("write `{address}/32` for this address alone"),
-        Ok(std::net::IpAddr::V6(address)) => {
-            format!("write `{address}/128` for this address alone")
-        }
-        Err(_) if Cidr::parse(text.trim()).is_some() => format!("write `{}`", text.trim()),
-        Err(_) => {
-            "write an address and a prefix length, for example `10.0.0.0/8` or `2001:db8::/32`"
-                .to_owned()
-        }
-    };
+    if text.is_empty() {
+        return spot
+            .at_value(
+                &codes::INVALID_ADDRESS,
+                "a CIDR must not be empty",
+                "nothing here",
+            )
+            .help("remove the item, or write an address and a prefix length");
+    }
+    let help = as_cidr(text.trim()).unwrap_or_else(|| {
+        "write an address and a prefix length, for example `10.0.0.0/8` or `2001:db8::/32`"
+            .to_owned()
+    });
     spot.at_value(
         &codes::INVALID_ADDRESS,
         format!("`{text}` is not a CIDR"),
         "not an address with a prefix length",
     )
     .help(help)
+}
+
+/// What may have been meant: an address alone, a mask for a length, a length that is too large.
+fn as_cidr(text: &str) -> Option<String> {
+    if Cidr::parse(text).is_some() {
+        return Some(format!("write `{text}`"));
+    }
+    let (address, rest) = match text.split_once('/') {
+        Some((address, rest)) => (address.parse::<IpAddr>().ok()?, Some(rest)),
+        None => (text.parse().ok()?, None),
+    };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    Some(match rest {
+        None => format!("write `{address}/{most}` for this address alone"),
+        Some(rest) => match rest.parse().map(ipnet::ipv4_mask_to_prefix) {
+            Ok(Ok(length)) => format!("write `{address}/{length}`"),
+            Ok(Err(_)) | Err(_) => format!("write a prefix length from 0 to {most}"),
+        },
+    })
 }
 
 fn legacy(spot: &Spot<'_>, text: &str, cidr: Cidr, objection: Objection) -> Diagnostic {

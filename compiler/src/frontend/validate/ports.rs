@@ -124,7 +124,10 @@ fn breaches(name: &str) -> Vec<text::Breach> {
     if name.len() > 15 {
         breaches.push("must be no longer than 15 characters");
     }
-    if name.is_empty() || !name.bytes().all(is_inner) {
+    if name.is_empty() {
+        breaches.push("must not be empty");
+    }
+    if !name.bytes().all(is_inner) {
         breaches.push("must consist of lower case letters, digits and `-`");
     }
     if !name.bytes().any(|byte| byte.is_ascii_lowercase()) {

@@ -6,6 +6,7 @@
 
 use super::text;
 use crate::diagnostic::{Diagnostic, Severity, codes};
+use crate::frontend::manifest::Value;
 use crate::frontend::report::{Place, Report, Spot};
 
 const OPERATORS: &[&str] = &["In", "NotIn", "Exists", "DoesNotExist"];
@@ -111,6 +112,10 @@ fn check_expression(expression: &Place<'_>, severity: Severity, report: &mut Rep
     }
 }
 
+fn is_list(place: &Place<'_>) -> bool {
+    matches!(place.node.value(), Value::Sequence(_))
+}
+
 fn check_operator(expression: &Place<'_>, severity: Severity, report: &mut Report<'_, '_>) {
     let values = expression.get("values");
     let count = values.map_or(0, |values| values.node.items().count());
@@ -125,7 +130,8 @@ fn check_operator(expression: &Place<'_>, severity: Severity, report: &mut Repor
         None => return,
     };
     match name {
-        "In" | "NotIn" if count == 0 => {
+        // Anything but a list is reported as such by the schema.
+        "In" | "NotIn" if count == 0 && values.is_none_or(|place| is_list(&place)) => {
             let spot = match &values {
                 Some(place) => place.spot(),
                 None => expression.spot().below("values"),

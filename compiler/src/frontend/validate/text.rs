@@ -116,12 +116,17 @@ pub(super) fn as_dns_name(text: &str) -> Option<String> {
 /// A string that is none of the allowed ones.
 pub(in crate::frontend) fn not_one_of(spot: &Spot<'_>, text: &str, allowed: &[&str]) -> Diagnostic {
     let list = format!("`{}`", allowed.join("`, `"));
-    let message = format!("`{}` must be one of {list}, not `{text}`", spot.field);
+    let (found, label) = if text.is_empty() {
+        ("but is empty".to_owned(), "nothing is set here")
+    } else {
+        (format!("not `{text}`"), "not an allowed value")
+    };
+    let message = format!("`{}` must be one of {list}, {found}", spot.field);
     let help = match nearest(text, allowed.iter().copied()) {
         Some((_, name)) => format!("write `{name}`"),
         None => format!("write one of {list}"),
     };
-    spot.at_value(&codes::UNSUPPORTED_VALUE, message, "not an allowed value")
+    spot.at_value(&codes::UNSUPPORTED_VALUE, message, label)
         .help(help)
 }
 
