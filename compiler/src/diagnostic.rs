@@ -8,6 +8,7 @@ pub mod codes;
 
 use crate::source::Span;
 use std::fmt;
+use std::sync::Arc;
 
 /// How much a diagnostic weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +90,8 @@ pub struct Diagnostic {
     pub field: Option<String>,
     /// The object.
     pub object: Option<ObjectRef>,
+    /// The file, where it is about a whole file of which there is no text to point into.
+    pub file: Option<Arc<str>>,
 }
 
 impl Diagnostic {
@@ -104,6 +107,7 @@ impl Diagnostic {
             help: None,
             field: None,
             object: None,
+            file: None,
         }
     }
 
@@ -145,6 +149,13 @@ impl Diagnostic {
     #[must_use]
     pub fn object(mut self, object: ObjectRef) -> Self {
         self.object = Some(object);
+        self
+    }
+
+    /// With the file, where there is no text to point into.
+    #[must_use]
+    pub fn file(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.file = Some(name.into());
         self
     }
 

@@ -5,13 +5,15 @@
 //! that decides about it, and a suggestion has been applied and judged again before it is given.
 
 pub mod condition;
+pub mod ends;
 pub mod miss;
 pub mod question;
 pub mod report;
 pub mod suggest;
 
 use crate::cluster::Cluster;
-use crate::diagnostic::ObjectRef;
+use crate::cluster::peer::{PortSpec, Resolved};
+use crate::diagnostic::{Diagnostic, ObjectRef};
 use crate::hir::flow::Flow;
 use crate::hir::spec::{self, Exemption, Judgement, Side, Verdict, World};
 use crate::hir::{Action, Direction, Policy, PolicySet, Rule, RuleId, Tier};
@@ -52,6 +54,20 @@ pub struct Asked<'a> {
     pub dst: Party,
     /// The flow.
     pub flow: Flow<'a>,
+}
+
+/// Answers a question between resolved peers: what `verdict explain` prints.
+///
+/// # Errors
+/// Diagnostics where the question makes no sense for any of the ends.
+pub fn ask(
+    context: Context<'_>,
+    from: &[Resolved],
+    to: &[Resolved],
+    port: &PortSpec,
+) -> Result<Explanation, Vec<Diagnostic>> {
+    let question = ends::question(context, from, to, port)?;
+    question::answer(context, &question).ok_or_else(Vec::new)
 }
 
 /// Explains one flow.

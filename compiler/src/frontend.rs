@@ -12,5 +12,8 @@ pub mod identify;
 mod report;
 mod schema;
 pub mod validate;
+pub mod objects;
 pub mod lower;
 pub mod spell;
+mod lint;
+pub mod load;

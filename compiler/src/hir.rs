@@ -251,7 +251,7 @@ pub struct ItemOrigin {
 }
 
 /// The other end of a flow, as a rule names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// Pods by their labels and those of their namespace; never host-networked ones.
     Pods(PodSelector),
@@ -264,7 +264,7 @@ pub enum Peer {
 }
 
 /// Pods by the labels of their namespace and their own: both must match.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PodSelector {
     /// Which namespaces.
     pub namespaces: NamespaceSelector,
@@ -273,7 +273,7 @@ pub struct PodSelector {
 }
 
 /// Namespaces by name or by label.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NamespaceSelector {
     /// The one with this name.
     Named(Box<str>),

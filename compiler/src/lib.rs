@@ -11,4 +11,6 @@ pub mod cluster;
 pub mod hir;
 pub mod frontend;
 pub mod query;
+pub mod ir;
 pub mod explain;
+pub mod cli;

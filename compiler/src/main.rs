@@ -1,2 +1,7 @@
 //! The command `verdict`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    verdict_compiler::cli::main(std::env::args_os().collect())
+}

@@ -1,1 +1,3 @@
 //! What the tests and benchmarks share: generators of worlds, readers of the test corpora.
+
+pub mod generate;

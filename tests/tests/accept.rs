@@ -25,6 +25,7 @@ fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
     for chunk in manifest::split(id, file) {
         let (document, mut diagnostics) = manifest::parse(file, &chunk);
         if let Some(document) = &document {
+            validate::refuse_duplicate_keys(document.root().span(), &mut diagnostics);
             check_node(document.root(), None, &mut diagnostics);
         }
         all.append(&mut diagnostics);

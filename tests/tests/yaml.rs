@@ -144,10 +144,16 @@ fn decode(base64: &str) -> Vec<u8> {
         b'+' => 62,
         _ => 63,
     };
-    let digits: Vec<u8> = base64.bytes().filter(|byte| *byte != b'=').map(digit).collect();
+    let digits: Vec<u8> = base64
+        .bytes()
+        .filter(|byte| *byte != b'=')
+        .map(digit)
+        .collect();
     let mut bytes = Vec::new();
     for group in digits.chunks(4) {
-        let bits = group.iter().fold(0_u32, |bits, digit| bits << 6 | u32::from(*digit));
+        let bits = group
+            .iter()
+            .fold(0_u32, |bits, digit| bits << 6 | u32::from(*digit));
         let bits = bits << (6 * (4 - group.len()));
         bytes.extend(bits.to_be_bytes().iter().skip(1).take(group.len() * 6 / 8));
     }

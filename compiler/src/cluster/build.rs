@@ -36,10 +36,12 @@ use std::net::IpAddr;
 
 /// Puts a cluster together. `referred` are the namespaces that policies name, with the places where they do.
 #[must_use]
-pub fn build<'a>(
+pub fn build<S: AsRef<str>>(
     objects: Vec<Object>,
-    referred: impl IntoIterator<Item = (&'a str, Span)>,
+    referred: impl IntoIterator<Item = (S, Span)>,
 ) -> (Cluster, Vec<Diagnostic>) {
+    let referred: Vec<(S, Span)> = referred.into_iter().collect();
+    let referred = referred.iter().map(|(name, span)| (name.as_ref(), *span));
     let mut report = Report::default();
     let mut sets = Sets::default();
     let mut cluster = Cluster::default();

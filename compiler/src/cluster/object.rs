@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use rustc_hash::FxHashSet;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One object.
 #[derive(Clone, Debug)]
@@ -276,41 +276,41 @@ declared! {
     DnsSnapshot: |_object| "DnsSnapshot", "";
 }
 
-/// Shares equal strings, label sets and port lists among objects.
+/// Shares equal strings, label sets and port lists among objects, on any number of threads.
 #[derive(Debug, Default)]
 pub struct Interner {
-    strings: FxHashSet<Arc<str>>,
-    labels: FxHashSet<Arc<Labels>>,
-    ports: FxHashSet<Arc<[NamedPort]>>,
+    strings: Mutex<FxHashSet<Arc<str>>>,
+    labels: Mutex<FxHashSet<Arc<Labels>>>,
+    ports: Mutex<FxHashSet<Arc<[NamedPort]>>>,
 }
 
 impl Interner {
     /// The shared string.
-    pub fn string(&mut self, text: &str) -> Arc<str> {
-        match self.strings.get(text) {
-            Some(known) => Arc::clone(known),
-            None => shared(&mut self.strings, text.into()),
-        }
+    pub fn string(&self, text: &str) -> Arc<str> {
+        share(&self.strings, text, |text| text.into())
     }
 
     /// The shared label set.
-    pub fn labels(&mut self, labels: Labels) -> Arc<Labels> {
-        match self.labels.get(&labels) {
-            Some(known) => Arc::clone(known),
-            None => shared(&mut self.labels, Arc::new(labels)),
-        }
+    pub fn labels(&self, labels: &Labels) -> Arc<Labels> {
+        share(&self.labels, labels, |labels| Arc::new(labels.clone()))
     }
 
     /// The shared port list.
-    pub fn ports(&mut self, ports: &[NamedPort]) -> Arc<[NamedPort]> {
-        match self.ports.get(ports) {
-            Some(known) => Arc::clone(known),
-            None => shared(&mut self.ports, ports.into()),
-        }
+    pub fn ports(&self, ports: &[NamedPort]) -> Arc<[NamedPort]> {
+        share(&self.ports, ports, |ports| ports.into())
     }
 }
 
-fn shared<T: ?Sized + Eq + Hash>(set: &mut FxHashSet<Arc<T>>, value: Arc<T>) -> Arc<T> {
-    set.insert(Arc::clone(&value));
-    value
+fn share<T: ?Sized + Eq + Hash>(
+    known: &Mutex<FxHashSet<Arc<T>>>,
+    value: &T,
+    make: impl FnOnce(&T) -> Arc<T>,
+) -> Arc<T> {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(shared) = known.get(value) {
+        return Arc::clone(shared);
+    }
+    let shared = make(value);
+    known.insert(Arc::clone(&shared));
+    shared
 }

@@ -77,7 +77,7 @@ codes! {
     UNKNOWN_PORT_NAME = "V0402", Warning, "a port name that no pod has";
     EQUAL_PRIORITY = "V0403", Warning, "policies of equal priority that may contradict each other";
     HOST_NETWORK_ONLY = "V0404", Warning, "a policy selects pods that it cannot govern";
-    // V05: questions and settings
+    // V05: questions
     MALFORMED_PEER = "V0501", Error, "a peer that cannot be read";
     UNKNOWN_PEER = "V0502", Error, "a peer that does not exist";
     AMBIGUOUS_PEER = "V0503", Error, "a peer that may be several things";
@@ -85,6 +85,8 @@ codes! {
     MALFORMED_PORT = "V0505", Error, "a port that cannot be read";
     UNSUPPORTED_ENTITY = "V0506", Error, "an entity that this dialect does not have";
     SERVICE_ADDRESS = "V0507", Note, "an address that belongs to a service";
+    NO_BACKEND = "V0508", Error, "a service leads nowhere";
+    UNKNOWN_PORT = "V0509", Error, "a port name that the destination does not have";
     SETTINGS_SYNTAX = "V0541", Error, "the settings are not TOML";
     UNKNOWN_SETTING = "V0542", Error, "a setting that does not exist";
     SETTING_VALUE = "V0543", Error, "a setting has a value that it does not take";

@@ -17,14 +17,23 @@ use std::collections::BTreeSet;
 /// How many different answers are explained; the question is too wide beyond.
 pub const MAX_CASES: usize = 32;
 
-/// What a question asks about.
+/// What a question asks about: every source with every destination.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
     /// Where the flow may come from.
     pub src: Vec<(Party, Who<'a>)>,
     /// Where it may go.
-    pub dst: Vec<(Party, Target<'a>)>,
-    /// What it may carry.
+    pub dst: Vec<Destination<'a>>,
+}
+
+/// A destination with what a flow to it may carry.
+#[derive(Clone, Debug)]
+pub struct Destination<'a> {
+    /// As it is shown.
+    pub party: Party,
+    /// Who it is.
+    pub target: Target<'a>,
+    /// What the flow may carry.
     pub transports: Vec<TransportRange>,
 }
 
@@ -53,9 +62,16 @@ pub fn answer(context: Context<'_>, question: &Question<'_>) -> Option<Explanati
     let families = Families::of(context.cluster);
     let mut pieces: Vec<Piece<'_>> = Vec::new();
     for (src, from) in &question.src {
-        for (dst, to) in &question.dst {
-            for range in &question.transports {
-                for piece in pieces_between(context, families, (src, *from), (dst, *to), *range) {
+        for Destination {
+            party,
+            target,
+            transports,
+        } in &question.dst
+        {
+            for range in transports {
+                for piece in
+                    pieces_between(context, families, (src, *from), (party, *target), *range)
+                {
                     add(&mut pieces, piece);
                 }
             }

@@ -5,13 +5,14 @@
 use crate::cluster::{Cluster, LabelsId, PortsId};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::hir::{
-    Action, Direction, NamespaceSelector, PodSelector, Policy, PolicySet, PortMatch, Rule, RuleOrigin, Tier,
+    Action, Direction, NamespaceSelector, PodSelector, Policy, PolicySet, PortMatch, Rule,
+    RuleOrigin, Tier,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All lints.
 #[must_use]
-pub fn lint(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic> {
+pub(super) fn lint(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     if !cluster.pods().is_empty() {
         let groups = Groups::of(cluster);
@@ -40,7 +41,10 @@ impl<'a> Groups<'a> {
                 *hosts += usize::from(pod.host_network);
             }
         }
-        Self { cluster, namespaces }
+        Self {
+            cluster,
+            namespaces,
+        }
     }
 
     /// How many pods a subject selects, and how many of them use their node's network.
@@ -48,12 +52,16 @@ impl<'a> Groups<'a> {
         let namespaces = self.cluster.namespaces().iter().zip(&self.namespaces);
         let governed = namespaces.filter(|(namespace, _)| match &subject.namespaces {
             NamespaceSelector::Named(name) => *name == namespace.name,
-            NamespaceSelector::Labels(selector) => selector.matches(self.cluster.labels(namespace.labels)),
+            NamespaceSelector::Labels(selector) => {
+                selector.matches(self.cluster.labels(namespace.labels))
+            }
         });
         governed
             .flat_map(|(_, groups)| groups)
             .filter(|(labels, _)| subject.pods.matches(self.cluster.labels(**labels)))
-            .fold((0, 0), |(pods, hosts), (_, (more, more_hosts))| (pods + more, hosts + more_hosts))
+            .fold((0, 0), |(pods, hosts), (_, (more, more_hosts))| {
+                (pods + more, hosts + more_hosts)
+            })
     }
 }
 
@@ -75,7 +83,12 @@ fn subject(groups: &Groups<'_>, policy: &Policy) -> Option<Diagnostic> {
         ),
         _ => return None,
     };
-    Some(Diagnostic::new(code, message).at(policy.span, label).object(object.clone()).help(help))
+    Some(
+        Diagnostic::new(code, message)
+            .at(policy.span, label)
+            .object(object.clone())
+            .help(help),
+    )
 }
 
 /// Port names in rules that no pod of the snapshot gives to a port of that protocol: such an item matches
@@ -90,19 +103,29 @@ fn port_names(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     for (policy, rule, origin) in rules(policies) {
         for (port, item) in rule.ports.iter().flatten().zip(&origin.ports) {
-            let PortMatch::Named { protocol, name } = port else { continue };
+            let PortMatch::Named { protocol, name } = port else {
+                continue;
+            };
             let is_known = match protocol {
                 Some(protocol) => known.contains(&(&**name, protocol.0)),
-                None => known.range((&**name, 0)..=(&**name, u8::MAX)).next().is_some(),
+                None => known
+                    .range((&**name, 0)..=(&**name, u8::MAX))
+                    .next()
+                    .is_some(),
             };
             if !is_known {
-                let over = protocol.map(|protocol| format!(" over {protocol}")).unwrap_or_default();
+                let over = protocol
+                    .map(|protocol| format!(" over {protocol}"))
+                    .unwrap_or_default();
                 diagnostics.push(
-                    Diagnostic::new(&codes::UNKNOWN_PORT_NAME, format!("no pod has a port named `{name}`{over}"))
-                        .at(item.span, "this item matches nothing")
-                        .field(format!("{}.{}", origin.path, item.path))
-                        .object(policy.object.clone())
-                        .help("name the container port so, or write the number"),
+                    Diagnostic::new(
+                        &codes::UNKNOWN_PORT_NAME,
+                        format!("no pod has a port named `{name}`{over}"),
+                    )
+                    .at(item.span, "this item matches nothing")
+                    .field(format!("{}.{}", origin.path, item.path))
+                    .object(policy.object.clone())
+                    .help("name the container port so, or write the number"),
                 );
             }
         }
@@ -121,8 +144,15 @@ fn rules(policies: &PolicySet) -> impl Iterator<Item = (&Policy, &Rule, &RuleOri
 /// open which of them decides.
 fn equal_priorities(policies: &PolicySet) -> Vec<Diagnostic> {
     let mut levels: BTreeMap<(Tier, u32), Vec<&Policy>> = BTreeMap::new();
-    for policy in policies.policies.iter().filter(|policy| policy.tier != Tier::Namespace) {
-        levels.entry((policy.tier, policy.priority)).or_default().push(policy);
+    for policy in policies
+        .policies
+        .iter()
+        .filter(|policy| policy.tier != Tier::Namespace)
+    {
+        levels
+            .entry((policy.tier, policy.priority))
+            .or_default()
+            .push(policy);
     }
     let mut diagnostics = Vec::new();
     for ((tier, priority), level) in levels {
@@ -133,9 +163,19 @@ fn equal_priorities(policies: &PolicySet) -> Vec<Diagnostic> {
     diagnostics
 }
 
-fn contradiction(level: &[&Policy], tier: Tier, priority: u32, direction: Direction) -> Option<Diagnostic> {
+fn contradiction(
+    level: &[&Policy],
+    tier: Tier,
+    priority: u32,
+    direction: Direction,
+) -> Option<Diagnostic> {
     let actions = |policy: &Policy| -> BTreeSet<Action> {
-        policy.rules.get(direction).iter().map(|rule| rule.action).collect()
+        policy
+            .rules
+            .get(direction)
+            .iter()
+            .map(|rule| rule.action)
+            .collect()
     };
     let mut acting = level.iter().filter(|policy| !actions(policy).is_empty());
     let first = acting.next()?;

@@ -7,9 +7,10 @@
 use super::kinds::{Kind, Recognised};
 use super::lower::{self, Draft};
 use super::manifest::{self, NodeRef};
+use super::report::object_ref;
 use super::settings::Settings;
 use super::{identify, lint, objects, validate};
-use crate::cluster::object::Object;
+use crate::cluster::object::{Interner, Object};
 use crate::cluster::{Cluster, build};
 use crate::diagnostic::{Diagnostic, ObjectRef, Severity, codes};
 use crate::hir::PolicySet;
@@ -37,18 +38,25 @@ impl Loaded {
     /// Whether anything was refused.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+        self.diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 }
 
 /// Reads all texts.
 #[must_use]
 pub fn load(sources: &Sources, settings: &Settings) -> Loaded {
+    let interner = &Interner::default();
     let documents: Vec<Read> = sources
         .iter()
         .collect::<Vec<_>>()
         .into_par_iter()
-        .flat_map(|(id, file)| manifest::split(id, file).into_par_iter().map(move |chunk| read(file, &chunk)))
+        .flat_map(|(id, file)| {
+            manifest::split(id, file)
+                .into_par_iter()
+                .map(move |chunk| read(file, &chunk, interner))
+        })
         .collect();
     let mut all = Read::default();
     for document in documents {
@@ -58,16 +66,32 @@ pub fn load(sources: &Sources, settings: &Settings) -> Loaded {
 }
 
 fn finish(all: Read, settings: &Settings) -> Loaded {
-    let Read { objects, drafts, mut diagnostics, count, mut refused, unsupported } = all;
+    let Read {
+        objects,
+        drafts,
+        mut diagnostics,
+        count,
+        mut refused,
+        unsupported,
+    } = all;
     refused.sort();
     let drafts = without_duplicates(drafts, &mut diagnostics);
-    let referred = drafts.iter().filter_map(|draft| Some((draft.object().namespace.clone()?, draft.span())));
+    let referred = drafts
+        .iter()
+        .filter_map(|draft| Some((draft.object().namespace.as_deref()?, draft.span())));
     let (cluster, more) = build::build(objects, referred);
     diagnostics.extend(more);
     let policies = lower::assemble(drafts, settings.semantics());
     diagnostics.extend(lint::lint(&cluster, &policies));
     diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
-    Loaded { cluster, policies, diagnostics, objects: count, refused, unsupported }
+    Loaded {
+        cluster,
+        policies,
+        diagnostics,
+        objects: count,
+        refused,
+        unsupported,
+    }
 }
 
 /// What a part of the texts says.
@@ -92,40 +116,53 @@ impl Read {
     }
 }
 
-fn read(source: &SourceFile, chunk: &manifest::Chunk) -> Read {
+fn read(source: &SourceFile, chunk: &manifest::Chunk, interner: &Interner) -> Read {
     let (document, diagnostics) = manifest::parse(source, chunk);
-    let mut read = Read { diagnostics, ..Read::default() };
+    let mut read = Read {
+        diagnostics,
+        ..Read::default()
+    };
     if let Some(document) = &document {
-        read_object(document.root(), None, &mut read);
+        read_object(document.root(), None, interner, &mut read);
     }
     read
 }
 
 /// Reads an object; the items of a list of a known kind may leave out what the list says.
-fn read_object(root: NodeRef<'_>, listed: Option<Kind>, read: &mut Read) {
+fn read_object(root: NodeRef<'_>, listed: Option<Kind>, interner: &Interner, read: &mut Read) {
     match identify::identify(root, listed, &mut read.diagnostics) {
         Recognised::List(kind) => {
             for item in root.get("items").into_iter().flat_map(NodeRef::items) {
-                read_object(item, kind, read);
+                read_object(item, kind, interner, read);
             }
         }
-        Recognised::Known(kind) => read_known(kind, root, read),
-        Recognised::OtherVersion(..) | Recognised::Misspelt(_) => {
+        Recognised::Known(kind) => read_known(kind, root, interner, read),
+        Recognised::OtherVersion(kind, _) | Recognised::Misspelt(kind) => {
             read.count += 1;
-            read.refused.push(objects::object_ref(root));
+            read.refused.push(object_ref(kind, root));
         }
         Recognised::UnsupportedPolicy(_) => {
             read.count += 1;
-            read.unsupported.push(objects::object_ref(root));
+            read.unsupported.push(foreign_ref(root));
         }
         Recognised::Unknown => read.count += 1,
     }
 }
 
+/// An object of a kind that is not read, as its author names it.
+fn foreign_ref(root: NodeRef<'_>) -> ObjectRef {
+    let text = |path: &[&str]| root.at(path).and_then(NodeRef::as_str);
+    ObjectRef {
+        kind: text(&["kind"]).unwrap_or("").into(),
+        namespace: text(&["metadata", "namespace"]).map(Into::into),
+        name: text(&["metadata", "name"]).unwrap_or("").into(),
+    }
+}
+
 /// Checks an object and lowers or decodes it.
-fn read_known(kind: Kind, root: NodeRef<'_>, read: &mut Read) {
+fn read_known(kind: Kind, root: NodeRef<'_>, interner: &Interner, read: &mut Read) {
     read.count += 1;
-    let object = objects::object_ref(root);
+    let object = object_ref(kind, root);
     let duplicates = validate::refuse_duplicate_keys(root.span(), &mut read.diagnostics);
     if !validate::check_object(kind, root, &mut read.diagnostics) || duplicates {
         read.refused.push(object);
@@ -133,7 +170,9 @@ fn read_known(kind: Kind, root: NodeRef<'_>, read: &mut Read) {
     }
     match lower::lower(kind, object, root) {
         Some(draft) => read.drafts.push(draft),
-        None => read.objects.extend(objects::decode(kind, root, &mut read.diagnostics)),
+        None => read
+            .objects
+            .extend(objects::decode(kind, root, interner, &mut read.diagnostics)),
     }
 }
 
@@ -153,9 +192,12 @@ fn without_duplicates(mut drafts: Vec<Draft>, diagnostics: &mut Vec<Diagnostic>)
 }
 
 fn duplicate(first: &Draft, again: &Draft) -> Diagnostic {
-    Diagnostic::new(&codes::DUPLICATE_OBJECT, format!("`{}` is defined twice", again.object()))
-        .at(again.span(), "this definition is left out")
-        .related(first.span(), "the first definition")
-        .object(again.object().clone())
-        .help("give one of them another name, or remove it: the API server holds one object of a name")
+    Diagnostic::new(
+        &codes::DUPLICATE_OBJECT,
+        format!("`{}` is defined twice", again.object()),
+    )
+    .at(again.span(), "this definition is left out")
+    .related(first.span(), "the first definition")
+    .object(again.object().clone())
+    .help("give one of them another name, or remove it: the API server holds one object of a name")
 }

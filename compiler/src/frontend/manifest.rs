@@ -242,28 +242,30 @@ impl<'a> NodeRef<'a> {
     /// The items of a list; none for anything else.
     #[must_use]
     pub fn items(self) -> Items<'a> {
-        match self.value() {
-            Value::Sequence(items) => items,
-            _ => Items {
-                document: self.document,
-                next: 0,
-                end: 0,
-            },
+        if let Value::Sequence(items) = self.value() {
+            items
+        } else {
+            self.nothing()
         }
     }
 
     /// The entries of a mapping; none for anything else.
     #[must_use]
     pub fn entries(self) -> Entries<'a> {
-        match self.value() {
-            Value::Mapping(entries) => entries,
-            _ => Entries {
-                items: Items {
-                    document: self.document,
-                    next: 0,
-                    end: 0,
-                },
-            },
+        if let Value::Mapping(entries) = self.value() {
+            entries
+        } else {
+            Entries {
+                items: self.nothing(),
+            }
+        }
+    }
+
+    fn nothing(self) -> Items<'a> {
+        Items {
+            document: self.document,
+            next: 0,
+            end: 0,
         }
     }
 

@@ -197,13 +197,13 @@ pub fn judge_side(world: World<'_>, flow: &Flow<'_>, direction: Direction) -> Si
     side
 }
 
-fn is_same_pod(pod: &PodView<'_>, other: &Endpoint<'_>) -> bool {
+pub(crate) fn is_same_pod(pod: &PodView<'_>, other: &Endpoint<'_>) -> bool {
     matches!(&other.kind, EndpointKind::Pod(peer) if pod.id.is_some() && peer.id == pod.id)
 }
 
 /// "Traffic to and from the node where a Pod is running is always allowed, regardless of the IP address of
 /// the Pod or the node" \[NP\].
-fn is_own_node(pod: &PodView<'_>, other: &Endpoint<'_>) -> bool {
+pub(crate) fn is_own_node(pod: &PodView<'_>, other: &Endpoint<'_>) -> bool {
     matches!(&other.kind, EndpointKind::Node(node) if pod.node.is_some() && node.id == pod.node)
 }
 

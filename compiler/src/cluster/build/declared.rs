@@ -72,12 +72,17 @@ fn uses<T: object::Declared>(objects: &[T]) -> impl Iterator<Item = (&str, Span)
 fn sort_once<T: object::Declared>(objects: &mut Vec<T>, report: &mut Report) {
     objects.sort_by(|one, other| (one.id(), one.span()).cmp(&(other.id(), other.span())));
     objects.dedup_by(|again, first| {
-        let same = again.id() == first.id();
+        let same = again.id() == first.id() && has_own_name(first.id().name);
         if same {
             report.add(duplicate(first.id(), first.span(), again.span()));
         }
         same
     });
+}
+
+/// Whether a name is the object's own: what `generateName` gives, the server completes, and ours need none.
+fn has_own_name(name: &str) -> bool {
+    !name.is_empty() && !name.ends_with('-')
 }
 
 fn duplicate(id: Id<'_>, first: Span, again: Span) -> Diagnostic {

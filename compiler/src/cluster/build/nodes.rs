@@ -7,6 +7,7 @@ use crate::cluster::object::{self, Pod};
 use crate::cluster::{Node, NodeId};
 use crate::diagnostic::codes;
 use crate::source::{Span, to_u32};
+use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -84,6 +85,10 @@ fn find(nodes: &[Node], name: &str) -> Option<usize> {
 
 fn add_shown_addresses(nodes: &mut [Node], pods: &[Pod]) {
     let without: Vec<bool> = nodes.iter().map(|node| node.addresses.is_empty()).collect();
+    let mut known: FxHashSet<(usize, IpAddr)> = FxHashSet::default();
+    for (index, node) in nodes.iter().enumerate() {
+        known.extend(node.addresses.iter().map(|address| (index, *address)));
+    }
     for pod in pods {
         let Some(index) = name_for(pod).and_then(|name| find(nodes, name)) else {
             continue;
@@ -91,19 +96,17 @@ fn add_shown_addresses(nodes: &mut [Node], pods: &[Pod]) {
         let Some(node) = nodes.get_mut(index) else {
             continue;
         };
+        let mut add = |addresses: &[IpAddr]| {
+            let new = addresses
+                .iter()
+                .filter(|address| known.insert((index, **address)));
+            node.addresses.extend(new);
+        };
         if without.get(index) == Some(&true) {
-            add_missing(&mut node.addresses, &pod.host_addresses);
+            add(&pod.host_addresses);
         }
         if pod.template.host_network && !pod.finished {
-            add_missing(&mut node.addresses, &pod.addresses);
-        }
-    }
-}
-
-fn add_missing(list: &mut Vec<IpAddr>, more: &[IpAddr]) {
-    for address in more {
-        if !list.contains(address) {
-            list.push(*address);
+            add(&pod.addresses);
         }
     }
 }

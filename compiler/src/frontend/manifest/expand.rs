@@ -154,16 +154,15 @@ fn check_merges(raw: &Raw<'_>) -> Result<(), Refused> {
     let document = &raw.document;
     for merge in &raw.merges {
         let value = *merge + 1;
-        let fits = match document.kind_of(value) {
-            Kind::Sequence { .. } => document
-                .children(value)
-                .all(|item| document.mapping_behind(item).is_some()),
-            _ => document.mapping_behind(value).is_some(),
-        };
+        let mut merged = document.merged(value);
+        let fits = merged.all(|item| document.mapping_behind(item).is_some());
         if !fits {
             return Err(Box::new(
                 Diagnostic::new(&codes::YAML_SYNTAX, "only mappings can be merged with `<<`")
-                    .at(document.span_of(value), "neither a mapping nor a list of mappings")
+                    .at(
+                        document.span_of(value),
+                        "neither a mapping nor a list of mappings",
+                    )
                     .help("give an alias of a mapping, or quote the key: `\"<<\"`"),
             ));
         }
@@ -187,6 +186,14 @@ impl Document<'_> {
             next += self.nodes.get(child as usize)?.size();
             (child < end).then_some(child)
         })
+    }
+
+    /// The values that `<<` merges: the items of a list, or the value itself.
+    fn merged(&self, value: u32) -> impl Iterator<Item = u32> {
+        let list = matches!(self.kind_of(value), Kind::Sequence { .. });
+        let items = list.then(|| self.children(value));
+        let single = (!list).then_some(value);
+        items.into_iter().flatten().chain(single)
     }
 
     fn mapping_behind(&self, index: u32) -> Option<u32> {
@@ -240,13 +247,13 @@ fn rewrite<'s>(raw: Raw<'s>, warnings: &mut Vec<Diagnostic>) -> Document<'s> {
             continue;
         }
         let kind = raw.document.kind_of(target);
-        let below: Vec<Step> = match kind {
-            Kind::Sequence { .. } => raw.document.children(target).map(Step::Write).collect(),
-            Kind::Mapping { .. } => effective_entries(&raw, target, warnings),
-            _ => {
-                nodes.push(*written);
-                continue;
-            }
+        let below: Vec<Step> = if let Kind::Mapping { .. } = kind {
+            effective_entries(&raw, target, warnings)
+        } else if let Kind::Sequence { .. } = kind {
+            raw.document.children(target).map(Step::Write).collect()
+        } else {
+            nodes.push(*written);
+            continue;
         };
         placed.insert(target, new);
         nodes.push(Node { kind, ..*written });
@@ -272,7 +279,10 @@ impl Node {
 fn effective_entries(raw: &Raw<'_>, mapping: u32, warnings: &mut Vec<Diagnostic>) -> Vec<Step> {
     let document = &raw.document;
     let mut entries: Vec<(u32, u32)> = Vec::new();
-    let mut stack = vec![(mapping + 1, mapping + document.nodes.get(mapping as usize).map_or(1, Node::size))];
+    let mut stack = vec![(
+        mapping + 1,
+        mapping + document.nodes.get(mapping as usize).map_or(1, Node::size),
+    )];
     while let Some((next, end)) = stack.last_mut() {
         if *next >= *end {
             stack.pop();
@@ -285,11 +295,7 @@ fn effective_entries(raw: &Raw<'_>, mapping: u32, warnings: &mut Vec<Diagnostic>
             entries.push((key, value));
             continue;
         }
-        let merged: Vec<u32> = match document.kind_of(value) {
-            Kind::Sequence { .. } => document.children(value).collect(),
-            _ => vec![value],
-        };
-        for item in merged {
+        for item in document.merged(value) {
             if let Some(target) = document.mapping_behind(item) {
                 let size = document.nodes.get(target as usize).map_or(1, Node::size);
                 stack.push((target + 1, target + size));
@@ -331,32 +337,30 @@ fn effective_entries(raw: &Raw<'_>, mapping: u32, warnings: &mut Vec<Diagnostic>
 
 /// JSON has no infinity, and sigs.k8s.io/yaml makes no key of null or of a number above 64 signed bits.
 fn check_json(document: &Document<'_>) -> Result<(), Refused> {
+    let refused = |at: u32, what: &str, help: &str| {
+        let message = format!("{what} cannot be written as JSON");
+        Err(Box::new(
+            Diagnostic::new(&codes::YAML_SYNTAX, message)
+                .at(document.span_of(at), "kubectl refuses this")
+                .help(help),
+        ))
+    };
     for (index, node) in document.nodes.iter().enumerate() {
-        let refused = |at: u32, what: &str, help: &str| {
-            let message = format!("{what} cannot be written as JSON");
-            Err(Box::new(
-                Diagnostic::new(&codes::YAML_SYNTAX, message)
-                    .at(document.span_of(at), "kubectl refuses this")
-                    .help(help),
-            ))
-        };
-        match node.kind {
-            Kind::Float(value) if !value.is_finite() => {
-                return refused(to_u32(index), "a number that is not finite", "quote it if text is meant");
+        let index = to_u32(index);
+        if let Kind::Float(value) = node.kind
+            && !value.is_finite()
+        {
+            return refused(
+                index,
+                "a number that is not finite",
+                "quote it if text is meant",
+            );
+        }
+        if let Kind::Mapping { .. } = node.kind {
+            let mut keys = document.children(index).step_by(2);
+            if let Some(key) = keys.find(|key| document.string(document.kind_of(*key)).is_none()) {
+                return refused(key, "a key that is null or above 64 bits", "quote the key");
             }
-            Kind::Mapping { .. } => {
-                let keys = document.children(to_u32(index)).step_by(2);
-                for key in keys {
-                    match document.kind_of(key) {
-                        Kind::Null => return refused(key, "a key that is null", "quote the key"),
-                        Kind::Uint(_) => {
-                            return refused(key, "a key above 64 bits", "quote the key");
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
         }
     }
     Ok(())

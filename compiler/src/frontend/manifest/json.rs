@@ -3,16 +3,16 @@
 //! Input: a part of a text that holds one JSON value. Output: the document, unless it is null, and
 //! diagnostics. Guarantee: the value that kubectl's reader gives the text: of a key that stands twice the
 //! last, a lone surrogate as U+FFFD, numbers as they are written. Refused: what is not JSON, numbers beyond
-//! 64-bit floats. [`read`] is the entry.
+//! 64-bit floats. [`read`] is the entry; [`end_of_value`] finds where a value ends and keeps nothing.
 //!
 //! The tokenizer is our own. serde_json tells no offsets of values; of the readers that do, jiter, hifijson,
 //! struson and json-event-parser refuse lone surrogates, which Go takes, and struson and json-event-parser
 //! read through a buffer that allows no slices of the text.
 
-use super::build::{Builder, Refused};
+use super::build::{Builder, MAX_DEPTH, Refused, too_deep};
 use super::{Document, Kind, expand};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::source::{FileId, to_u32};
+use crate::source::{FileId, Span, to_u32};
 use std::ops::Range;
 
 /// Reads the value in `range` of `text`.
@@ -22,19 +22,23 @@ pub(super) fn read(
     range: Range<usize>,
 ) -> (Option<Document<'_>>, Vec<Diagnostic>) {
     let end = range.end.min(text.len());
+    let mut builder = Builder::new(file, text, end.saturating_sub(range.start));
+    builder.raw.document.json = true;
     let mut reader = Reader {
         text,
         at: range.start.min(end),
         end,
-        builder: Builder::new(file, text, end.saturating_sub(range.start)),
+        sink: builder,
     };
-    reader.builder.raw.document.json = true;
-    let outcome = reader.document();
+    let outcome = reader.value().map_err(|stop| match stop {
+        Stop::Refused(refused) => refused,
+        Stop::Syntax(at, message) => Box::new(syntax_error(file, text, at, message)),
+    });
     let Builder {
         raw,
         mut diagnostics,
         ..
-    } = reader.builder;
+    } = reader.sink;
     match outcome.and_then(|()| expand::finish(raw, &mut diagnostics)) {
         Ok(document) if document.root().is_null() => (None, diagnostics),
         Ok(document) => (Some(document), diagnostics),
@@ -45,12 +49,139 @@ pub(super) fn read(
     }
 }
 
-struct Reader<'s> {
+/// The offset behind the value that starts at `from`, or none where only white space is left.
+///
+/// # Errors
+/// The offset and the description of what is not JSON.
+pub(super) fn end_of_value(
+    text: &str,
+    from: usize,
+) -> Result<Option<Range<usize>>, (usize, &'static str)> {
+    let mut reader = Reader {
+        text,
+        at: from,
+        end: text.len(),
+        sink: Skip { depth: 0 },
+    };
+    let start = reader.skip_space();
+    if start == text.len() {
+        return Ok(None);
+    }
+    match reader.value() {
+        Ok(()) => Ok(Some(start..reader.at)),
+        Err(Stop::Syntax(at, message)) => Err((at, message)),
+        Err(Stop::Refused(_)) => Err((reader.at, "lists and objects are nested too deeply")),
+    }
+}
+
+/// What is not JSON, as a diagnostic.
+pub(super) fn syntax_error(file: FileId, text: &str, at: usize, message: &str) -> Diagnostic {
+    let at = text.floor_char_boundary(at);
+    let found = text.get(at..).and_then(|rest| rest.chars().next());
+    let end = at
+        + found
+            .filter(|found| *found != '\n')
+            .map_or(0, char::len_utf8);
+    Diagnostic::new(&codes::JSON_SYNTAX, message)
+        .at(Span::new(file, to_u32(at)..to_u32(end)), "not JSON here")
+        .help("correct the JSON; text that starts with `{` is read as JSON first")
+}
+
+/// Why reading stops.
+enum Stop {
+    /// Not JSON: where, and what is wrong.
+    Syntax(usize, &'static str),
+    /// Beyond a limit.
+    Refused(Refused),
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// Takes what the reader finds: into an arena, or nowhere.
+trait Sink {
+    fn open(&mut self, at: usize, mapping: bool) -> Result<(), Refused>;
+    fn close(&mut self, end: usize);
+    fn leaf(&mut self, start: usize, end: usize, kind: Kind) -> Result<(), Refused>;
+    fn keep(&mut self, text: String) -> Kind;
+    /// The value of a number, unless it is out of range.
+    fn number(&self, text: &str, whole: bool) -> Option<Kind>;
+}
+
+impl Sink for Builder<'_> {
+    fn open(&mut self, at: usize, mapping: bool) -> Result<(), Refused> {
+        if mapping {
+            self.open_mapping(at)
+        } else {
+            self.open_sequence(at)
+        }
+    }
+
+    fn close(&mut self, end: usize) {
+        Builder::close(self, end);
+    }
+
+    fn leaf(&mut self, start: usize, end: usize, kind: Kind) -> Result<(), Refused> {
+        Builder::leaf(self, start, end, kind)
+    }
+
+    fn keep(&mut self, text: String) -> Kind {
+        Builder::keep(self, text)
+    }
+
+    fn number(&self, text: &str, whole: bool) -> Option<Kind> {
+        if whole && let Ok(value) = text.parse() {
+            return Some(Kind::Int(value));
+        }
+        if whole && let Ok(value) = text.parse() {
+            return Some(Kind::Uint(value));
+        }
+        let value = text.parse::<f64>().ok();
+        value.filter(|value| value.is_finite()).map(Kind::Float)
+    }
+}
+
+/// Keeps nothing but the depth.
+struct Skip {
+    depth: usize,
+}
+
+impl Sink for Skip {
+    fn open(&mut self, at: usize, _mapping: bool) -> Result<(), Refused> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            let at = to_u32(at);
+            return Err(too_deep(Span::new(FileId(0), at..at)));
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, _end: usize) {
+        self.depth -= 1;
+    }
+
+    fn leaf(&mut self, _start: usize, _end: usize, _kind: Kind) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    fn keep(&mut self, _text: String) -> Kind {
+        Kind::Null
+    }
+
+    fn number(&self, _text: &str, _whole: bool) -> Option<Kind> {
+        Some(Kind::Null)
+    }
+}
+
+struct Reader<'s, S> {
     text: &'s str,
     /// The offset of the next byte.
     at: usize,
     end: usize,
-    builder: Builder<'s>,
+    sink: S,
 }
 
 /// What may come next.
@@ -66,8 +197,8 @@ enum Expect {
     Separator,
 }
 
-impl Reader<'_> {
-    fn document(&mut self) -> Result<(), Refused> {
+impl<S: Sink> Reader<'_, S> {
+    fn value(&mut self) -> Result<(), Stop> {
         // Whether each open collection is a mapping.
         let mut open: Vec<bool> = Vec::new();
         let mut expect = Expect::Value;
@@ -79,13 +210,13 @@ impl Reader<'_> {
             let byte = self.peek();
             expect = match (expect, byte) {
                 (Expect::Value | Expect::FirstItem, Some(b'{')) => {
-                    self.builder.open_mapping(start)?;
+                    self.sink.open(start, true)?;
                     self.at += 1;
                     open.push(true);
                     Expect::FirstKey
                 }
                 (Expect::Value | Expect::FirstItem, Some(b'[')) => {
-                    self.builder.open_sequence(start)?;
+                    self.sink.open(start, false)?;
                     self.at += 1;
                     open.push(false);
                     Expect::FirstItem
@@ -133,7 +264,7 @@ impl Reader<'_> {
     fn close(&mut self, open: &mut Vec<bool>) -> Expect {
         self.at += 1;
         open.pop();
-        self.builder.close(self.at);
+        self.sink.close(self.at);
         Expect::Separator
     }
 
@@ -152,7 +283,7 @@ impl Reader<'_> {
         self.at
     }
 
-    fn scalar(&mut self) -> Result<(), Refused> {
+    fn scalar(&mut self) -> Result<(), Stop> {
         match self.peek() {
             Some(b'"') => self.string(),
             Some(b'-' | b'0'..=b'9') => self.number(),
@@ -163,21 +294,25 @@ impl Reader<'_> {
         }
     }
 
-    fn word(&mut self, word: &str, kind: Kind) -> Result<(), Refused> {
+    fn word(&mut self, word: &str, kind: Kind) -> Result<(), Stop> {
         let start = self.at;
         if !self.rest().starts_with(word.as_bytes()) {
             return Err(self.error("a value is missing"));
         }
         self.at += word.len();
-        self.builder.leaf(start, self.at, kind)
+        Ok(self.sink.leaf(start, self.at, kind)?)
     }
 
     fn rest(&self) -> &[u8] {
         self.text.as_bytes().get(self.at..self.end).unwrap_or(&[])
     }
 
-    fn digits(&mut self) -> Result<(), Refused> {
-        let count = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
+    fn digits(&mut self) -> Result<(), Stop> {
+        let count = self
+            .rest()
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if count == 0 {
             return Err(self.error("a digit is missing"));
         }
@@ -185,7 +320,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn number(&mut self) -> Result<(), Refused> {
+    fn number(&mut self) -> Result<(), Stop> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -210,29 +345,24 @@ impl Reader<'_> {
             self.digits()?;
         }
         let text = self.text.get(start..self.at).unwrap_or("");
-        let integer = || {
-            let signed = text.parse().map(Kind::Int);
-            signed.or_else(|_| text.parse().map(Kind::Uint)).ok()
-        };
-        let float = || {
-            let value = text.parse::<f64>().ok();
-            value.filter(|value| value.is_finite()).map(Kind::Float)
-        };
-        let kind = if whole { integer().or_else(float) } else { float() };
+        let kind = self.sink.number(text, whole);
         let Some(kind) = kind else {
             self.at = start;
             return Err(self.error("the number is too large"));
         };
-        self.builder.leaf(start, self.at, kind)
+        Ok(self.sink.leaf(start, self.at, kind)?)
     }
 
-    fn string(&mut self) -> Result<(), Refused> {
+    fn string(&mut self) -> Result<(), Stop> {
         let start = self.at;
         self.at += 1;
         let mut unescaped: Option<String> = None;
         loop {
             let from = self.at;
-            let plain = self.rest().iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+            let plain = self
+                .rest()
+                .iter()
+                .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
             self.at = plain.map_or(self.end, |count| from + count);
             if let Some(unescaped) = &mut unescaped {
                 unescaped.push_str(self.text.get(from..self.at).unwrap_or(""));
@@ -250,18 +380,18 @@ impl Reader<'_> {
             }
         }
         let kind = match unescaped {
-            Some(text) => self.builder.keep(text),
+            Some(text) => self.sink.keep(text),
             None => Kind::Slice {
                 start: to_u32(start + 1),
                 end: to_u32(self.at),
             },
         };
         self.at += 1;
-        self.builder.leaf(start, self.at, kind)
+        Ok(self.sink.leaf(start, self.at, kind)?)
     }
 
     /// Reads an escape; a surrogate without its other half gives U+FFFD, as in Go.
-    fn escape(&mut self) -> Result<char, Refused> {
+    fn escape(&mut self) -> Result<char, Stop> {
         let escaped = match *self.rest() {
             [_, b'"', ..] => '"',
             [_, b'\\', ..] => '\\',
@@ -278,7 +408,7 @@ impl Reader<'_> {
         Ok(escaped)
     }
 
-    fn unicode_escape(&mut self) -> Result<char, Refused> {
+    fn unicode_escape(&mut self) -> Result<char, Stop> {
         let Some(first) = self.unit() else {
             return Err(self.error("`\\u` needs four hexadecimal digits"));
         };
@@ -293,7 +423,9 @@ impl Reader<'_> {
             self.at += 6;
         }
         let decoded = char::decode_utf16(units.into_iter().take(count)).next();
-        Ok(decoded.and_then(Result::ok).unwrap_or(char::REPLACEMENT_CHARACTER))
+        Ok(decoded
+            .and_then(Result::ok)
+            .unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 
     /// The value of the `\uXXXX` that comes next.
@@ -307,14 +439,7 @@ impl Reader<'_> {
         })
     }
 
-    fn error(&self, message: &str) -> Refused {
-        let at = self.text.floor_char_boundary(self.at.min(self.end));
-        let width = self.text.get(at..).and_then(|rest| rest.chars().next());
-        let end = at + width.filter(|found| *found != '\n').map_or(0, char::len_utf8);
-        Box::new(
-            Diagnostic::new(&codes::JSON_SYNTAX, message)
-                .at(self.builder.span(at, end), "expected here")
-                .help("correct the JSON; a program that writes JSON should have done so"),
-        )
+    fn error(&self, message: &'static str) -> Stop {
+        Stop::Syntax(self.at.min(self.end), message)
     }
 }

@@ -198,6 +198,10 @@ unsafe fn read(data: *mut c_void, buffer: *mut u8, size: u64, read: *mut u64) ->
     1
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the library may add kinds of events"
+)]
 fn what(event: &yaml_event_t) -> What<'_> {
     // SAFETY: the type says which member of the union is filled; its texts are null or end with a zero, a
     // scalar's value has the length that stands beside it, and all live as long as the event.

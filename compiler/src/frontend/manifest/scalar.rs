@@ -100,9 +100,10 @@ fn implicit(text: &str) -> Scalar {
     match text.as_bytes() {
         [] => Scalar::Null,
         [b'+' | b'-' | b'.' | b'0'..=b'9', ..] => number(text),
-        [b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~', ..] => {
-            word(text)
-        }
+        [
+            b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~',
+            ..,
+        ] => word(text),
         _ => Scalar::Text,
     }
 }
@@ -262,7 +263,7 @@ pub(super) fn base64(text: &str) -> Option<String> {
         .bytes()
         .filter(|byte| !matches!(byte, b'\r' | b'\n'))
         .collect();
-    if digits.len() % 4 != 0 {
+    if !digits.len().is_multiple_of(4) {
         return None;
     }
     let padded = digits.len();
@@ -328,7 +329,11 @@ fn timestamp(text: &str) -> Option<()> {
     let zoned = rest.starts_with(['T', 't']);
     let rest = rest.strip_prefix(['T', 't', ' '])?;
     // Go skips further spaces where the form has one.
-    let rest = if zoned { rest } else { rest.trim_start_matches(' ') };
+    let rest = if zoned {
+        rest
+    } else {
+        rest.trim_start_matches(' ')
+    };
     let (hour, rest) = one_or_two_digits(rest)?;
     let (minute, rest) = one_or_two_digits(rest.strip_prefix(':')?)?;
     let (second, rest) = one_or_two_digits(rest.strip_prefix(':')?)?;
@@ -344,13 +349,26 @@ fn timestamp(text: &str) -> Option<()> {
         None => rest,
     };
     let clock = hour < 24 && minute < 60 && second < 60;
-    (clock && if zoned { is_zone(rest) } else { rest.is_empty() }).then_some(())
+    (clock
+        && if zoned {
+            is_zone(rest)
+        } else {
+            rest.is_empty()
+        })
+    .then_some(())
 }
 
 fn is_zone(text: &str) -> bool {
     match text.as_bytes() {
         [b'Z'] => true,
-        [b'+' | b'-', h1 @ b'0'..=b'9', h2 @ b'0'..=b'9', b':', m1 @ b'0'..=b'9', m2 @ b'0'..=b'9'] => {
+        [
+            b'+' | b'-',
+            h1 @ b'0'..=b'9',
+            h2 @ b'0'..=b'9',
+            b':',
+            m1 @ b'0'..=b'9',
+            m2 @ b'0'..=b'9',
+        ] => {
             let two = |tens: u8, ones: u8| (tens - b'0') * 10 + (ones - b'0');
             two(*h1, *h2) <= 24 && two(*m1, *m2) <= 60
         }
@@ -359,11 +377,7 @@ fn is_zone(text: &str) -> bool {
 }
 
 fn one_or_two_digits(text: &str) -> Option<(u64, &str)> {
-    let count = text
-        .bytes()
-        .take(2)
-        .take_while(u8::is_ascii_digit)
-        .count();
+    let count = text.bytes().take(2).take_while(u8::is_ascii_digit).count();
     let (digits, rest) = text.split_at_checked(count)?;
     Some((radix(digits, 10)?, rest))
 }
@@ -373,7 +387,9 @@ fn one_or_two_digits(text: &str) -> Option<(u64, &str)> {
 pub(super) fn surprise(value: Scalar, text: &str) -> Option<String> {
     let mut reading = String::new();
     match value {
-        Scalar::Bool(value) if !matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE") => {
+        Scalar::Bool(value)
+            if !matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE") =>
+        {
             let _ = write!(reading, "the boolean {value}");
         }
         Scalar::Int(value) if other_number(text, value) => {
@@ -512,7 +528,9 @@ mod tests {
         for text in ["yes", "N", "017", "1_000", "0b11", "0O17", "-0x1f"] {
             assert!(surprising(text), "{text}");
         }
-        for text in ["true", "False", "80", "007", "0x1F", "0o17", "1e3", "1.10", "+1"] {
+        for text in [
+            "true", "False", "80", "007", "0x1F", "0o17", "1e3", "1.10", "+1",
+        ] {
             assert!(!surprising(text), "{text}");
         }
     }

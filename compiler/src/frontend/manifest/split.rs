@@ -9,7 +9,6 @@
 use super::{Document, json, yaml};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::{Encoding, FileId, SourceFile, Span, to_u32};
-use serde::de::IgnoredAny;
 use std::ops::Range;
 
 /// A part of a file that holds at most one document.
@@ -26,9 +25,9 @@ enum Form {
     Yaml,
     Json,
     /// YAML that was first tried as JSON, and what JSON's reader said, and where. kubectl reports that.
-    YamlOrJson(usize, String),
+    YamlOrJson(usize, &'static str),
     /// Not JSON behind two JSON values or more: kubectl does not try YAML.
-    NotJson(usize, String),
+    NotJson(usize, &'static str),
     /// YAML in front of a line that starts with `---` and goes on with something else.
     BadSeparator(Range<usize>),
     /// UTF-16 as kubectl cannot read it.
@@ -79,28 +78,22 @@ pub fn parse<'s>(source: &'s SourceFile, chunk: &Chunk) -> (Option<Document<'s>>
             let template = text.get(*at..).is_some_and(|rest| rest.starts_with('{'));
             for error in &mut diagnostics {
                 if error.code == &codes::YAML_SYNTAX && !template {
-                    *error = not_json(file, text, *at, problem);
+                    *error = json::syntax_error(file, text, *at, problem);
                 }
             }
             (document, diagnostics)
         }
-        Form::NotJson(at, problem) => refused(not_json(file, text, *at, problem)),
+        Form::NotJson(at, problem) => refused(json::syntax_error(file, text, *at, problem)),
         Form::BadSeparator(line) => refused(bad_separator(file, text, line)),
         Form::Utf16(message) => refused(
             Diagnostic::new(&codes::YAML_SYNTAX, *message)
-                .at(Span::new(file, 0..0), "kubectl: incomplete UTF-16 character")
+                .at(
+                    Span::new(file, 0..0),
+                    "kubectl: incomplete UTF-16 character",
+                )
                 .help("save the file as UTF-8"),
         ),
     }
-}
-
-fn not_json(file: FileId, text: &str, at: usize, problem: &str) -> Diagnostic {
-    let at = text.floor_char_boundary(at);
-    let found = text.get(at..).and_then(|rest| rest.chars().next());
-    let end = at + found.filter(|found| *found != '\n').map_or(0, char::len_utf8);
-    Diagnostic::new(&codes::JSON_SYNTAX, problem)
-        .at(Span::new(file, to_u32(at)..to_u32(end)), "not JSON here")
-        .help("correct the JSON; text that starts with `{` is read as JSON first")
 }
 
 fn bad_separator(file: FileId, text: &str, line: &Range<usize>) -> Diagnostic {
@@ -114,7 +107,9 @@ fn bad_separator(file: FileId, text: &str, line: &Range<usize>) -> Diagnostic {
         Span::new(file, to_u32(line.start)..to_u32(line.end)),
         format!("kubectl: invalid Yaml document separator: {behind}"),
     )
-    .help("put what follows `---` on the next line; kubectl reads nothing of this file from here on")
+    .help(
+        "put what follows `---` on the next line; kubectl reads nothing of this file from here on",
+    )
 }
 
 struct Splitter<'s> {
@@ -143,41 +138,49 @@ impl Splitter<'_> {
 
     fn json(&mut self) {
         let mut end = 0;
-        let mut values =
-            serde_json::Deserializer::from_str(self.text).into_iter::<IgnoredAny>();
-        let error = loop {
-            match values.next() {
-                None => return,
-                Some(Err(error)) => break error,
-                Some(Ok(IgnoredAny)) => {
-                    let start = end + leading_space(self.text.get(end..).unwrap_or(""));
-                    end = values.byte_offset();
-                    self.push(start..end, Form::Json);
+        let (at, problem) = loop {
+            match json::end_of_value(self.text, end) {
+                Ok(None) => return,
+                Ok(Some(range)) => {
+                    end = range.end;
+                    self.push(range, Form::Json);
                 }
+                Err(problem) => break problem,
             }
         };
-        let at = offset(self.text, error.line(), error.column());
-        let problem = without_place(&error.to_string());
-        if self.chunks.len() > 1 {
-            let rest = self.text.get(end..).unwrap_or("").as_bytes();
-            let next = memchr::memmem::find(rest, b"\n---");
-            let stop = next.map_or(self.text.len(), |line| end + line + 1);
-            self.push(end..stop, Form::NotJson(at, problem));
-            if stop < self.text.len() {
-                self.yaml(stop, None);
-            }
+        let start = self.yaml_behind_json(end);
+        if let Some(start) = start.filter(|_| self.chunks.len() < 2) {
+            self.yaml(start, Some((at, problem)));
             return;
         }
-        // White space up to and including the first line break belongs to the JSON in front of it.
-        let rest = self.text.get(end..).unwrap_or("");
-        let space = rest.len() - rest.trim_start().len();
-        let line_break = rest.get(..space).and_then(|space| space.find('\n'));
-        let start = end + line_break.map_or(space, |at| at + 1);
-        self.yaml(start, Some((at, problem)));
+        let rest = self.text.get(end..).unwrap_or("").as_bytes();
+        let next = memchr::memmem::find(rest, b"\n---");
+        let stop = next.map_or(self.text.len(), |line| end + line + 1);
+        self.push(end..stop, Form::NotJson(at, problem));
+        if stop < self.text.len() {
+            self.yaml(stop, None);
+        }
+    }
+
+    /// Where YAML starts behind JSON: white space up to and including the first line break belongs to the
+    /// JSON in front of it. kubectl looks four bytes ahead, and gives up where there are fewer.
+    fn yaml_behind_json(&self, end: usize) -> Option<usize> {
+        let mut start = end;
+        loop {
+            let rest = self.text.get(start..).filter(|rest| rest.len() >= 4)?;
+            let next = rest.chars().next().filter(|next| next.is_whitespace());
+            let Some(space) = next else {
+                return Some(start);
+            };
+            start += space.len_utf8();
+            if space == '\n' {
+                return Some(start);
+            }
+        }
     }
 
     /// Cuts YAML; the first chunk was tried as JSON if there is a problem to report.
-    fn yaml(&mut self, from: usize, mut tried: Option<(usize, String)>) {
+    fn yaml(&mut self, from: usize, mut tried: Option<(usize, &'static str)>) {
         let bytes = self.text.as_bytes();
         let mut start = from;
         // Separators start at the very beginning or behind a line break.
@@ -220,24 +223,4 @@ impl Splitter<'_> {
             self.push(start..self.text.len(), form);
         }
     }
-}
-
-fn leading_space(text: &str) -> usize {
-    text.len() - text.trim_start_matches([' ', '\t', '\n', '\r']).len()
-}
-
-/// The offset of serde_json's line and column, both 1-based and the column in bytes.
-fn offset(text: &str, line: usize, column: usize) -> usize {
-    let breaks = memchr::memchr_iter(b'\n', text.as_bytes());
-    let start = match line.checked_sub(2) {
-        Some(nth) => breaks.map(|at| at + 1).nth(nth).unwrap_or(text.len()),
-        None => 0,
-    };
-    (start + column.saturating_sub(1)).min(text.len())
-}
-
-/// serde_json's message without its ` at line 1 column 2`.
-fn without_place(message: &str) -> String {
-    let place = message.rfind(" at line ").unwrap_or(message.len());
-    message.get(..place).unwrap_or(message).to_owned()
 }

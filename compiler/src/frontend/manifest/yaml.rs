@@ -11,6 +11,7 @@ use super::scalar::{self, Scalar, Tag};
 use super::{Document, Kind, expand};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::FileId;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -25,16 +26,30 @@ pub(super) fn read(
     let chunk = text.get(range.clone()).unwrap_or("");
     // libyaml skips the mark without counting it.
     let body = chunk.strip_prefix(BYTE_ORDER_MARK).unwrap_or(chunk);
-    let mut reader = Reader {
-        text,
-        body,
-        base: range.start + (chunk.len() - body.len()),
-        builder: Builder::new(file, text, body.len()),
-        anchors: BTreeMap::new(),
-        last_end: range.start,
+    let base = range.start + (chunk.len() - body.len());
+    let mut fed = Fed::new(body);
+    let (builder, outcome) = loop {
+        let mut reader = Reader {
+            text,
+            fed: &fed,
+            base,
+            builder: Builder::new(file, text, body.len()),
+            anchors: BTreeMap::new(),
+            last_end: base,
+            flow_depth: 0,
+        };
+        let outcome = reader.document();
+        let Reader { builder, .. } = reader;
+        match outcome {
+            Ok(found) => break (builder, Ok(found)),
+            Err(Stop::Refused(refused)) => break (builder, Err(refused)),
+            Err(Stop::Differs(at, refused)) => {
+                if !fed.disguise(at) {
+                    break (builder, Err(refused));
+                }
+            }
+        }
     };
-    let outcome = reader.document();
-    let Reader { builder, .. } = reader;
     let mut diagnostics = builder.diagnostics;
     let document = match outcome {
         Ok(true) => expand::finish(builder.raw, &mut diagnostics).map(Some),
@@ -42,7 +57,10 @@ pub(super) fn read(
         Err(refused) => Err(refused),
     };
     match document {
-        Ok(document) => (document.filter(|found| !found.root().is_null()), diagnostics),
+        Ok(document) => (
+            document.filter(|found| !found.root().is_null()),
+            diagnostics,
+        ),
         Err(refused) => {
             diagnostics.push(*refused);
             (None, diagnostics)
@@ -58,22 +76,38 @@ enum Anchor {
     Collection(u32),
 }
 
-struct Reader<'s> {
+/// Why reading stops.
+enum Stop {
+    Refused(Refused),
+    /// libyaml takes the sign at this offset of the body for an indicator, go-yaml for text; and the error
+    /// if it cannot be helped.
+    Differs(usize, Refused),
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+struct Reader<'s, 'f> {
     /// The whole file.
     text: &'s str,
     /// The part to read, which starts at `base`.
-    body: &'s str,
+    fed: &'f Fed<'s>,
     base: usize,
     builder: Builder<'s>,
     anchors: BTreeMap<Box<str>, Anchor>,
     /// The end of the scalar, alias or bracket that was read last.
     last_end: usize,
+    /// How many brackets and braces are open.
+    flow_depth: usize,
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     /// Reads the first document; false where there is none. go-yaml does not look behind its end.
-    fn document(&mut self) -> Result<bool, Refused> {
-        let mut events = Events::new(self.body);
+    fn document(&mut self) -> Result<bool, Stop> {
+        let mut events = Events::new(&self.fed.text);
         loop {
             let event = match events.next() {
                 Ok(event) => event,
@@ -95,11 +129,13 @@ impl Reader<'_> {
                     self.name_collection(anchor, start, end)?;
                     self.builder.open_sequence(start)?;
                     self.last_end = if block { start } else { end };
+                    self.flow_depth += usize::from(!block);
                 }
                 What::MappingStart { anchor, block } => {
                     self.name_collection(anchor, start, end)?;
                     self.builder.open_mapping(start)?;
                     self.last_end = if block { start } else { end };
+                    self.flow_depth += usize::from(!block);
                 }
                 What::SequenceEnd | What::MappingEnd => {
                     // The end of a block is seen at what follows it, behind blank lines and comments.
@@ -108,6 +144,7 @@ impl Reader<'_> {
                         self.last_end = end;
                     }
                     self.builder.close(self.last_end);
+                    self.flow_depth = self.flow_depth.saturating_sub(1);
                 }
             }
         }
@@ -153,7 +190,12 @@ impl Reader<'_> {
             "invalid map key",
             "quote the key if it is meant as text",
         );
-        if self.text.get(start..).is_some_and(|rest| rest.starts_with('{')) && self.is_template() {
+        if self
+            .text
+            .get(start..)
+            .is_some_and(|rest| rest.starts_with('{'))
+            && self.is_template()
+        {
             refused.message = "a template is no manifest".to_owned();
         }
         refused
@@ -190,10 +232,11 @@ impl Reader<'_> {
         }
     }
 
-    fn scalar(&mut self, event: &ScalarEvent<'_>, start: usize, end: usize) -> Result<(), Refused> {
+    fn scalar(&mut self, event: &ScalarEvent<'_>, start: usize, end: usize) -> Result<(), Stop> {
         let is_key = self.builder.at_key();
-        let written = String::from_utf8_lossy(event.value);
+        let written = self.fed.restore(event.value);
         let slice = self.slice(event, end);
+        self.check_dialect(event, slice.as_ref(), start, end)?;
         let span = match &slice {
             Some(slice) if event.plain => slice.clone(),
             Some(slice) => slice.start - 1..end,
@@ -206,18 +249,18 @@ impl Reader<'_> {
             let index = self.builder.next_index();
             self.builder.raw.merges.push(index);
         }
-        let tag = if self.has_bare_tag(event, start) {
+        let tag = if self.has_bare_tag(event, start, end) {
             Tag::Other
         } else {
             Tag::new(event.tag, event.implicit)
         };
         let Ok(value) = scalar::resolve(tag, &written) else {
-            return Err(self.error(
+            return Err(Stop::Refused(self.error(
                 span,
                 format!("`{}` is no {}", excerpt(&written), tag.name()),
                 "cannot decode the value as its tag says",
                 "remove the tag, or write a value of that type",
-            ));
+            )));
         };
 
         let in_text = slice.map(|slice| Kind::Slice {
@@ -246,46 +289,117 @@ impl Reader<'_> {
                 self.report_value(value, &written, span.clone());
             }
         }
-        self.builder.leaf(span.start, span.end, kind)
+        Ok(self.builder.leaf(span.start, span.end, kind)?)
     }
 
     /// Where the value of a scalar stands in the text as it is, without quotes.
     fn slice(&self, event: &ScalarEvent<'_>, end: usize) -> Option<Range<usize>> {
-        let end = if event.plain { end } else { end.checked_sub(1)? };
+        let end = if event.plain {
+            end
+        } else {
+            end.checked_sub(1)?
+        };
         let start = end.checked_sub(event.value.len())?;
         let quote = event.plain
             || matches!(
                 self.text.as_bytes().get(start.checked_sub(1)?),
                 Some(b'"' | b'\'')
             );
-        let same = self.text.as_bytes().get(start..end) == Some(event.value);
-        (same && quote && start >= self.base).then_some(start..end)
+        let body = start.checked_sub(self.base)?..end.checked_sub(self.base)?;
+        let same = self.fed.text.as_bytes().get(body) == Some(event.value);
+        (same && quote).then_some(start..end)
     }
 
     /// go-yaml takes a lone `!` for a tag of its own, libyaml drops it.
-    fn has_bare_tag(&self, event: &ScalarEvent<'_>, start: usize) -> bool {
+    fn has_bare_tag(&self, event: &ScalarEvent<'_>, start: usize, end: usize) -> bool {
         if event.tag.is_some() || !event.implicit {
             return false;
         }
         if !event.plain {
             return true;
         }
-        let mut rest = self.text.get(start..).unwrap_or("");
-        while rest.starts_with('&') {
-            let name = rest.find(|c: char| c.is_whitespace()).unwrap_or(rest.len());
-            rest = rest.get(name..).unwrap_or("").trim_start();
+        let (at, rest) = self.behind_properties(start, &['&']);
+        at < end && rest.starts_with('!')
+    }
+
+    /// The text behind the properties (`&` anchors, `!` tags) that start at an offset, and where it starts.
+    fn behind_properties(&self, start: usize, signs: &[char]) -> (usize, &str) {
+        let all = self.text.get(start..).unwrap_or("");
+        let mut rest = all;
+        while rest.starts_with(signs) {
+            let property = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            rest = rest.get(property..).unwrap_or("").trim_start();
             while rest.starts_with('#') {
                 let line = rest.find(['\n', '\r']).unwrap_or(rest.len());
                 rest = rest.get(line..).unwrap_or("").trim_start();
             }
         }
-        rest.starts_with('!')
+        (start + (all.len() - rest.len()), rest)
+    }
+
+    /// What go-yaml's older scanner reads otherwise than libyaml.
+    fn check_dialect(
+        &self,
+        event: &ScalarEvent<'_>,
+        slice: Option<&Range<usize>>,
+        start: usize,
+        end: usize,
+    ) -> Result<(), Stop> {
+        let in_flow = self.flow_depth > 0;
+        if event.plain && event.value.is_empty() {
+            let tagged = self
+                .text
+                .get(start..end)
+                .is_some_and(|text| text.contains('!'));
+            if in_flow && tagged && self.text.as_bytes().get(end) == Some(&b',') {
+                let refused = self.error(
+                    end..end + 1,
+                    "a tag runs into a comma".to_owned(),
+                    "the comma is part of the tag",
+                    "put a space or a value in front of the comma",
+                );
+                return Err(Stop::Differs(end - self.base, refused));
+            }
+        } else if event.plain && in_flow && event.value.contains(&b'?') {
+            let from =
+                slice.map_or_else(|| self.behind_properties(start, &['&', '!']).0, |s| s.start);
+            let region = self.text.get(from..end).unwrap_or("");
+            let later = region.char_indices().skip(1);
+            if let Some((at, _)) = later.into_iter().find(|(_, sign)| *sign == '?') {
+                let at = from + at;
+                return Err(Stop::Refused(self.error(
+                    at..at + 1,
+                    "a `?` between brackets or braces".to_owned(),
+                    "did not find expected ',' or ']'",
+                    "quote the value",
+                )));
+            }
+        } else if !event.plain
+            && slice.is_none()
+            && self.text.get(..end).is_some_and(|text| text.ends_with('"'))
+        {
+            let mut escapes = self.text.get(start..end).unwrap_or("").char_indices();
+            while let Some((_, sign)) = escapes.next() {
+                if sign == '\\'
+                    && let Some((at, '/')) = escapes.next()
+                {
+                    return Err(Stop::Refused(self.error(
+                        start + at - 1..start + at + 1,
+                        "an escape that YAML does not know".to_owned(),
+                        "found unknown escape character",
+                        "write `/` without a backslash",
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn value_kind(&mut self, value: Scalar, written: &str, text: Kind) -> Kind {
-        let value = match value {
-            Scalar::Float(value) => scalar::through_json(value),
-            other => other,
+        let value = if let Scalar::Float(float) = value {
+            scalar::through_json(float)
+        } else {
+            value
         };
         match value {
             Scalar::Null => Kind::Null,
@@ -297,7 +411,9 @@ impl Reader<'_> {
                 Kind::Float(value)
             }
             Scalar::Text => text,
-            Scalar::Binary => self.builder.keep(scalar::base64(written).unwrap_or_default()),
+            Scalar::Binary => self
+                .builder
+                .keep(scalar::base64(written).unwrap_or_default()),
         }
     }
 
@@ -359,13 +475,14 @@ impl Reader<'_> {
 
     /// Text behind the end of the document: go-yaml reads one document, and kubectl asks for one.
     fn report_ignored(&mut self, end: usize) {
-        let chunk_end = self.base + self.body.len();
+        let chunk_end = self.base + self.fed.text.len();
         let rest = self.text.get(end..chunk_end).unwrap_or("");
         let mut at = end;
         for line in rest.split_inclusive(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
-            let content = line.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK);
+            let blank = |c: char| c.is_whitespace() || c == BYTE_ORDER_MARK;
+            let content = line.trim_matches(blank);
             if !content.is_empty() && !content.starts_with('#') && content != "..." {
-                let start = at + (line.len() - line.trim_start().len());
+                let start = at + (line.len() - line.trim_start_matches(blank).len());
                 let span = self.builder.span(start, start + content.len());
                 self.builder.warn(|| {
                     Diagnostic::new(
@@ -382,7 +499,7 @@ impl Reader<'_> {
     }
 
     fn is_template(&self) -> bool {
-        memchr::memmem::find(self.body.as_bytes(), b"{{").is_some()
+        memchr::memmem::find(self.fed.text.as_bytes(), b"{{").is_some()
     }
 
     /// An error with our words and with go-yaml's.
@@ -402,17 +519,99 @@ impl Reader<'_> {
         )
     }
 
-    fn refuse(&self, problem: &Problem) -> Refused {
-        let at = self.body.floor_char_boundary(problem.at);
-        let found = self.body.get(at..).and_then(|rest| rest.chars().next());
-        let width = found.filter(|found| *found != '\n').map_or(0, char::len_utf8);
+    fn refuse(&self, problem: &Problem) -> Stop {
+        let at = self.fed.text.floor_char_boundary(problem.at);
+        let start = self.base + at;
+        let found = self.text.get(start..).and_then(|rest| rest.chars().next());
+        let width = found
+            .filter(|found| *found != '\n')
+            .map_or(0, char::len_utf8);
         let (message, help) = explain(problem.text, problem.context, found);
         let theirs = match problem.line {
             Some(line) => format!("line {line}: {}", problem.text),
             None => problem.text.to_owned(),
         };
-        let start = self.base + at;
-        self.error(start..start + width, message, &theirs, help)
+        let refused = self.error(start..start + width, message, &theirs, help);
+        let in_plain = problem.text == "found unexpected ':'";
+        let in_tag = problem.context.ends_with("a tag") && matches!(found, Some(',' | '[' | ']'));
+        if in_plain || in_tag {
+            Stop::Differs(at, refused)
+        } else {
+            Stop::Refused(refused)
+        }
+    }
+}
+
+/// The text as it is handed to libyaml: signs that it would take for something else than go-yaml does stand
+/// in disguise, each as a sign of the same length that the text does not hold.
+struct Fed<'s> {
+    text: Cow<'s, str>,
+    /// Stands for a byte order mark: go-yaml takes one within the text for text.
+    mark: Option<char>,
+    /// Stands for a colon in a plain scalar.
+    colon: Option<char>,
+    disguised: usize,
+}
+
+/// Each disguise costs reading the document anew.
+const MAX_DISGUISED: usize = 64;
+
+impl<'s> Fed<'s> {
+    fn new(body: &'s str) -> Self {
+        let mut text = Cow::Borrowed(body);
+        let mut mark = None;
+        let mut encoded = [0; 4];
+        let order_mark = BYTE_ORDER_MARK.encode_utf8(&mut encoded);
+        if memchr::memmem::find(body.as_bytes(), order_mark.as_bytes()).is_some() {
+            mark = ('\u{E000}'..'\u{E100}').find(|free| !body.contains(*free));
+            if let Some(mark) = mark {
+                text = Cow::Owned(body.replace(BYTE_ORDER_MARK, mark.encode_utf8(&mut [0; 4])));
+            }
+        }
+        Self {
+            text,
+            mark,
+            colon: None,
+            disguised: 0,
+        }
+    }
+
+    /// Disguises the sign at an offset; false where that cannot be done.
+    fn disguise(&mut self, at: usize) -> bool {
+        self.disguised += 1;
+        let colon = self
+            .text
+            .get(at..)
+            .is_some_and(|rest| rest.starts_with(':'));
+        if colon && self.colon.is_none() {
+            self.colon =
+                ('A'..='z').find(|free| free.is_alphabetic() && !self.text.contains(*free));
+        }
+        // What stands in a tag with such signs does not matter: it is a tag that nothing knows.
+        let disguise = if colon { self.colon } else { Some('~') };
+        let Some(disguise) = disguise.filter(|_| self.disguised <= MAX_DISGUISED) else {
+            return false;
+        };
+        self.text
+            .to_mut()
+            .replace_range(at..at + 1, disguise.encode_utf8(&mut [0; 4]));
+        true
+    }
+
+    /// The value of a scalar without disguises.
+    fn restore<'v>(&self, value: &'v [u8]) -> Cow<'v, str> {
+        let mut value = String::from_utf8_lossy(value);
+        if let Some(mark) = self.mark
+            && value.contains(mark)
+        {
+            value = Cow::Owned(value.replace(mark, "\u{FEFF}"));
+        }
+        if let Some(colon) = self.colon
+            && value.contains(colon)
+        {
+            value = Cow::Owned(value.replace(colon, ":"));
+        }
+        value
     }
 }
 

@@ -1,0 +1,167 @@
+//! The command line: the only place with I/O.
+//!
+//! Input: the arguments of the process. Output: its exit code, the answer on standard output or in a file, and
+//! everything else on standard error. A panic of ours is shown as what it is, a bug. The entry is [`main`];
+//! each command is a module of its own name.
+
+pub mod args;
+mod check;
+mod documents;
+mod dump;
+mod explain;
+mod input;
+mod load;
+mod output;
+mod progress;
+pub mod render;
+mod replay;
+pub mod schema;
+mod session;
+
+use crate::diagnostic::codes;
+use args::{Args, Command};
+use std::ffi::OsString;
+use std::panic::{self, PanicHookInfo, UnwindSafe};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+/// How a command ends that did its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    Yes,
+    No,
+}
+
+impl From<bool> for Answered {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+}
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The question makes no sense; what to say about it.
+    Usage(String),
+    /// The answer cannot be written there.
+    Write(PathBuf, std::io::Error),
+    /// The input; everything has been said about it.
+    Input,
+}
+
+/// Runs the command that the arguments ask for.
+#[must_use]
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let code = reporting_bugs(move || run(&arguments));
+    ExitCode::from(code)
+}
+
+const DONE: u8 = 0;
+const ANSWERED_NO: u8 = 1;
+const NOT_DONE: u8 = 2;
+
+fn run(arguments: &[OsString]) -> u8 {
+    let args = match args::parse(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            // Where help cannot be printed, nobody reads it.
+            let _ = error.print();
+            return if error.use_stderr() { NOT_DONE } else { DONE };
+        }
+    };
+    let exit_zero = args.global.exit_zero;
+    match command(args) {
+        Ok(Answered::Yes) => DONE,
+        Ok(Answered::No) if exit_zero => DONE,
+        Ok(Answered::No) => ANSWERED_NO,
+        Err(failure) => {
+            report(&failure);
+            NOT_DONE
+        }
+    }
+}
+
+fn command(args: Args) -> Result<Answered, Failure> {
+    let Args { command, global } = args;
+    match command {
+        Command::Check(check) => check::run(&global, &check),
+        Command::Explain(explain) => explain::run(&global, &explain),
+        Command::Replay(replay) => replay::run(&global, &replay),
+        Command::Dump(dump) => dump::run(&global, &dump),
+        Command::Completions { shell } => documents::completions(&global, shell),
+        Command::Man => documents::man(&global),
+        Command::Schema { name } => schema::run(&global, name),
+    }
+}
+
+fn report(failure: &Failure) {
+    match failure {
+        Failure::Usage(message) => output::remark(&format!("error: {message}\n")),
+        Failure::Write(path, error) => {
+            let path = path.display();
+            output::remark(&format!("error: `{path}` cannot be written: {error}\n"));
+        }
+        Failure::Input => {}
+    }
+}
+
+/// Where and with what words the last panic happened.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Runs some work; a panic in it becomes a report of a bug.
+fn reporting_bugs(work: impl FnOnce() -> u8 + UnwindSafe) -> u8 {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(remember));
+    let result = panic::catch_unwind(work);
+    panic::set_hook(usual);
+    result.unwrap_or_else(|_| {
+        let what = PANIC.lock().ok().and_then(|mut text| text.take());
+        output::remark(&bug_report(what.as_deref().unwrap_or("unknown")));
+        NOT_DONE
+    })
+}
+
+fn remember(panic: &PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let words = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let place = panic.location().map(ToString::to_string);
+    let text = format!(
+        "{}\n  at {}",
+        words.unwrap_or("no words"),
+        place.as_deref().unwrap_or("an unknown place")
+    );
+    if let Ok(mut last) = PANIC.lock() {
+        *last = Some(text);
+    }
+}
+
+fn bug_report(what: &str) -> String {
+    format!(
+        "error[{code}]: {title}: {what}, verdict {version}\n  \
+         help: this is not your fault, and no answer was given; please report the lines above, the command \
+         and, if you can, the input at {repository}/issues\n",
+        code = codes::INTERNAL.id,
+        title = codes::INTERNAL.title,
+        version = env!("CARGO_PKG_VERSION"),
+        repository = env!("CARGO_PKG_REPOSITORY"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_bug_and_exits_with_2() {
+        assert_eq!(reporting_bugs(|| panic!("of the test")), NOT_DONE);
+        assert_eq!(reporting_bugs(|| ANSWERED_NO), ANSWERED_NO);
+        let text = bug_report("index out of bounds\n  at x.rs:1:2");
+        assert!(text.starts_with(
+            "error[V0901]: a bug in verdict: index out of bounds\n  at x.rs:1:2, verdict "
+        ));
+    }
+}

@@ -1,0 +1,379 @@
+//! The arguments of every command that exists, and their help.
+//!
+//! Input: the command line. Output: [`Args`]. Bad usage ends the process with exit code 2, help and version
+//! with 0. Where the program is called `kubectl-verdict`, it shows itself as `kubectl verdict`.
+
+use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Exit codes, for every help page.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, and the answer is yes (valid, allowed, agreed)
+  1  done, and the answer is no (errors found, denied or depends, disagreement)
+  2  not done (bad usage, unreadable or invalid input, a bug in verdict)";
+
+/// Reads Kubernetes network policy and a snapshot of a cluster, offline, and says what becomes of any packet
+/// and which line of YAML decides about it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "verdict",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_long_help = EXIT_CODES
+)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// Take the settings from this file instead of the `verdict.toml` found upwards from the first path.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// Set one setting, after the settings file: `--set cidr-matches-pods=false`.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Write the answer to this file, whole or not at all, instead of to standard output.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Show errors and the answer, and nothing else.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Show everything: all notes, all near misses, all repeated problems.
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// Exit with 0 where the answer is no.
+    #[arg(long, global = true)]
+    pub exit_zero: bool,
+    /// Leave out objects that have errors, say so, and answer for the others.
+    #[arg(long, global = true)]
+    pub keep_going: bool,
+    /// Make objects of kinds that are not read errors.
+    #[arg(long, global = true)]
+    pub strict: bool,
+    /// When to use colour; `auto` heeds NO_COLOR and whether there is a terminal.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Where the manifests are.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Inputs {
+    /// Files, folders (all `.yaml`, `.yml` and `.json` below them, hidden ones left out), or `-` for standard
+    /// input.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Are these manifests valid, and do they mean what they seem to mean?
+    #[command(after_long_help = CHECK_HELP)]
+    Check(Check),
+    /// Is this packet allowed, which rules decide, and if not, what is the smallest change?
+    #[command(after_long_help = EXPLAIN_HELP)]
+    Explain(Explain),
+    /// What would have happened to this recorded traffic?
+    #[command(after_long_help = REPLAY_HELP)]
+    Replay(Replay),
+    /// Show what verdict makes of manifests, stage by stage.
+    #[command(after_long_help = DUMP_HELP)]
+    Dump(Dump),
+    /// Print the completion script of a shell.
+    #[command(after_long_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of every command.
+    #[command(after_long_help = MAN_HELP)]
+    Man,
+    /// Print the JSON Schema of a format that verdict reads or writes.
+    #[command(after_long_help = SCHEMA_HELP)]
+    Schema {
+        /// The format; without it, the names of all.
+        #[arg(value_enum)]
+        name: Option<super::schema::Name>,
+    },
+}
+
+/// `verdict check`
+#[derive(Debug, ClapArgs)]
+pub struct Check {
+    /// The manifests.
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// How to show what was found. `human` goes to standard error, all others to standard output.
+    #[arg(long, value_enum, default_value_t = CheckFormat::Human)]
+    pub format: CheckFormat,
+    /// Count warnings as errors.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub deny: Option<Deny>,
+}
+
+/// What else counts as an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Deny {
+    /// Warnings.
+    Warnings,
+}
+
+/// The formats of `verdict check`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// With the lines of text and the remedy.
+    Human,
+    /// One line each: `file:line:column: error[V0101]: message`.
+    Concise,
+    /// One JSON object (`verdict schema check`).
+    Json,
+    /// One JSON object each.
+    Jsonl,
+    /// Annotations of GitHub Actions.
+    Github,
+    /// SARIF 2.1.0.
+    Sarif,
+    /// A table for a comment.
+    Markdown,
+}
+
+/// `verdict explain`
+#[derive(Debug, ClapArgs)]
+pub struct Explain {
+    /// The manifests.
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// Where the packet comes from.
+    #[arg(long, value_name = "PEER")]
+    pub from: String,
+    /// Where it goes.
+    #[arg(long, value_name = "PEER")]
+    pub to: String,
+    /// The destination port: `443`, `80-90/UDP`, `http/TCP`, `8/ICMP`, `ANY`.
+    #[arg(long, value_name = "PORT")]
+    pub port: String,
+    /// How to show the answer.
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Human)]
+    pub format: ExplainFormat,
+}
+
+/// The formats of `verdict explain`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// For people.
+    Human,
+    /// One JSON object (`verdict schema explain`).
+    Json,
+}
+
+/// `verdict replay`
+#[derive(Debug, ClapArgs)]
+pub struct Replay {
+    /// The manifests.
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// The recorded traffic, one JSON object a line (`verdict schema trace`).
+    #[arg(long, value_name = "FILE")]
+    pub trace: PathBuf,
+    /// Count by verdict and by policy, and show only the flows that change.
+    #[arg(long)]
+    pub summary: bool,
+    /// How to show the answer.
+    #[arg(long, value_enum, default_value_t = ReplayFormat::Human)]
+    pub format: ReplayFormat,
+}
+
+/// The formats of `verdict replay`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReplayFormat {
+    /// For people.
+    Human,
+    /// One JSON object for each record (`verdict schema replay`).
+    Jsonl,
+}
+
+/// `verdict dump`
+#[derive(Debug, ClapArgs)]
+pub struct Dump {
+    /// The manifests.
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// The stage to show.
+    #[arg(long, value_enum)]
+    pub stage: Stage,
+    /// How to show it. `yaml` has `jsonl` only, `hir` has `text` only; each is that stage's default.
+    #[arg(long, value_enum)]
+    pub format: Option<DumpFormat>,
+}
+
+/// The stages that can be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// What kubectl's reader makes of the text, one line for each document.
+    Yaml,
+    /// The policies, free of any dialect.
+    Hir,
+}
+
+/// The formats of `verdict dump`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DumpFormat {
+    /// Text.
+    Text,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+const CHECK_HELP: &str = "\
+Errors are what the API server refuses; they make the exit code 1. Warnings are accepted, but \
+probably not meant. Exit code 2 says that something could not be looked at.
+
+Examples:
+  verdict check deploy/
+  helm template shop ./chart | verdict check -
+  verdict check deploy/ --format github --deny warnings
+  verdict check deploy/ --format sarif --output verdict.sarif";
+
+const EXPLAIN_HELP: &str = "\
+Peers:
+  shop/web                    the pod, or, where no pod has that name, the workload
+  shop/deployment/web         the workload
+  shop[app=web,tier=front]    a pod that does not exist, with these labels
+  [team=blue]/[app=web]       the same in a namespace that does not exist
+  10.0.0.7, 2001:db8::1       an address; its pod or node where one owns it
+  node/worker-1, entity:world a node, the world outside
+  service:shop/api            the backends of a service, with port translation
+
+Exit code 0 says allowed, 1 denied or depends.
+
+Examples:
+  verdict explain deploy/ cluster.yaml --from shop/web --to shop/api --port 8080
+  kubectl get pods,ns,netpol -A -o json | verdict explain - --from shop/web --to 10.0.0.7 --port 53/UDP
+  verdict explain deploy/ --from 'shop[app=new]' --to shop/db --port 5432 --format json";
+
+const REPLAY_HELP: &str = "\
+Exit code 0 says that the policies agree with what every record expects or has seen.
+
+Examples:
+  verdict replay deploy/ cluster.yaml --trace traffic.jsonl
+  verdict replay deploy/ cluster.yaml --trace - --format jsonl < traffic.jsonl";
+
+const DUMP_HELP: &str = "\
+Examples:
+  verdict dump deploy/ --stage hir
+  verdict dump policy.yaml --stage yaml --format jsonl";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  verdict completions bash > /etc/bash_completion.d/verdict
+  verdict completions zsh > \"${fpath[1]}/_verdict\"
+  verdict completions fish > ~/.config/fish/completions/verdict.fish";
+
+const MAN_HELP: &str = "\
+Without --output all pages go to standard output; with it, one file each into that folder.
+
+Examples:
+  verdict man | man -l -
+  verdict man --output /usr/local/share/man/man1";
+
+const SCHEMA_HELP: &str = "\
+Examples:
+  verdict schema
+  verdict schema check > check.schema.json";
+
+/// The command under the name by which it was called.
+#[must_use]
+pub fn command(program: Option<&OsString>) -> clap::Command {
+    let called = program
+        .map(Path::new)
+        .and_then(Path::file_stem)
+        .and_then(|name| name.to_str());
+    let command = Args::command();
+    match called {
+        Some("kubectl-verdict") => command
+            .bin_name("kubectl verdict")
+            .display_name("kubectl verdict"),
+        _ => command,
+    }
+}
+
+/// Parses a command line.
+///
+/// # Errors
+/// What clap has to say: bad usage, help or version.
+pub fn parse(arguments: &[OsString]) -> Result<Args, clap::Error> {
+    let command = command(arguments.first()).color(color_of(arguments));
+    let matches = command.clone().try_get_matches_from(arguments)?;
+    Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command.clone()))
+}
+
+/// The colour of help and of usage errors, which are shown before the arguments are known.
+fn color_of(arguments: &[OsString]) -> clap::ColorChoice {
+    let asked = |when: &str| {
+        arguments
+            .iter()
+            .any(|argument| *argument == *format!("--color={when}"))
+            || arguments
+                .windows(2)
+                .any(|pair| matches!(pair, [option, value] if option == "--color" && value == when))
+    };
+    match (asked("never"), asked("always")) {
+        (true, _) => clap::ColorChoice::Never,
+        (false, true) => clap::ColorChoice::Always,
+        (false, false) => clap::ColorChoice::Auto,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_text(line: &str) -> Result<Args, String> {
+        let arguments: Vec<OsString> = line.split(' ').map(Into::into).collect();
+        parse(&arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_anywhere() {
+        for line in ["verdict --quiet check x", "verdict check x --quiet"] {
+            assert!(parse_text(line).unwrap().global.quiet, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_plugin_shows_the_name_by_which_it_is_called() {
+        let help = parse_text("/usr/bin/kubectl-verdict check").unwrap_err();
+        assert!(help.contains("Usage: kubectl verdict check"), "{help}");
+        let help = parse_text("verdict check").unwrap_err();
+        assert!(help.contains("Usage: verdict check"), "{help}");
+    }
+}

@@ -1,0 +1,385 @@
+//! From paths to texts.
+//!
+//! Input: the paths of the command line. Output: [`Sources`] and what could not be read. A file is read
+//! whatever its name is; a folder is walked for `.yaml`, `.yml` and `.json`, sorted by name, through symbolic
+//! links, without entries whose name starts with a dot (`.git`, the `..data` of a mounted ConfigMap) unless
+//! they are given themselves. `-` is standard input and is shown as `<stdin>`. A file that is reached twice is
+//! read once, under its first name.
+//!
+//! Guarantee: the ids of the files depend on the paths and the folders only, not on threads; every problem is
+//! a diagnostic and hides no other file.
+
+use super::progress::Progress;
+use crate::diagnostic::{Diagnostic, Severity, codes};
+use crate::source::{MAX_FILE_BYTES, SourceFile, Sources, TextError};
+use rayon::prelude::*;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use walkdir::{DirEntry, WalkDir};
+
+/// The name of standard input.
+pub(super) const STDIN: &str = "<stdin>";
+
+const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    /// The texts.
+    pub(super) sources: Sources,
+    /// What could not be read.
+    pub(super) diagnostics: Vec<Diagnostic>,
+}
+
+/// Something to read.
+#[derive(Debug)]
+enum Item {
+    Stdin,
+    File { path: PathBuf, name: String },
+}
+
+/// Reads all texts behind some paths.
+#[must_use]
+pub(super) fn read(paths: &[PathBuf], progress: &Progress) -> Texts {
+    let mut found = Walk::default();
+    for path in paths {
+        found.path(path);
+    }
+    let texts: Vec<Result<SourceFile, Box<Diagnostic>>> = found
+        .items
+        .par_iter()
+        .map(|item| {
+            progress.count();
+            text(item)
+        })
+        .collect();
+    let mut read = Texts {
+        diagnostics: found.diagnostics,
+        ..Texts::default()
+    };
+    for text in texts {
+        match text {
+            Ok(file) => {
+                read.sources.add(file);
+            }
+            Err(diagnostic) => read.diagnostics.push(*diagnostic),
+        }
+    }
+    read
+}
+
+/// What was found on the way.
+#[derive(Default)]
+struct Walk {
+    items: Vec<Item>,
+    diagnostics: Vec<Diagnostic>,
+    /// The files so far by their real paths.
+    known: HashSet<PathBuf>,
+}
+
+impl Walk {
+    fn path(&mut self, path: &Path) {
+        if path == Path::new("-") {
+            if self.known.insert(path.into()) {
+                self.items.push(Item::Stdin);
+            }
+            return;
+        }
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => self.folder(path),
+            Ok(_) => self.file(path.into()),
+            Err(error) => self.unreadable(&shown(path), &error),
+        }
+    }
+
+    fn folder(&mut self, folder: &Path) {
+        let before = self.diagnostics.len();
+        let mut any = false;
+        let walk = WalkDir::new(folder)
+            .follow_links(true)
+            .sort_by_file_name()
+            .into_iter()
+            .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry));
+        for entry in walk {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() && is_manifest(entry.path()) => {
+                    any = true;
+                    self.file(entry.into_path());
+                }
+                Ok(_) => {}
+                Err(error) => self.walk_error(&error),
+            }
+        }
+        if !any && self.diagnostics.len() == before {
+            self.diagnostics.push(nothing_in(folder));
+        }
+    }
+
+    fn file(&mut self, path: PathBuf) {
+        // A pipe has no real path; it stands for itself.
+        let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        if self.known.insert(real) {
+            let name = shown(&path);
+            self.items.push(Item::File { path, name });
+        }
+    }
+
+    fn walk_error(&mut self, error: &walkdir::Error) {
+        let path = error.path().map(shown).unwrap_or_default();
+        if let Some(ancestor) = error.loop_ancestor() {
+            self.diagnostics.push(
+                Diagnostic::new(
+                    &codes::UNREADABLE,
+                    format!(
+                        "`{path}` leads back to `{}` and is not followed",
+                        shown(ancestor)
+                    ),
+                )
+                .severity(Severity::Note)
+                .file(path),
+            );
+            return;
+        }
+        match error.io_error() {
+            // A broken link with another name than a manifest's is nothing that is missed.
+            Some(error)
+                if error.kind() == io::ErrorKind::NotFound && !is_manifest(Path::new(&path)) => {}
+            Some(error) => self.unreadable(&path, error),
+            None => {}
+        }
+    }
+
+    fn unreadable(&mut self, name: &str, error: &io::Error) {
+        self.diagnostics.push(unreadable(name, error));
+    }
+}
+
+fn is_hidden(entry: &DirEntry) -> bool {
+    entry.file_name().as_encoded_bytes().starts_with(b".")
+}
+
+fn is_manifest(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+}
+
+/// A path as the user wrote it, and as annotations of other tools need it: `.` in front says nothing.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(".")
+        .ok()
+        .filter(|rest| *rest != Path::new(""))
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+/// Reads one file that is no manifest.
+pub(super) fn file(path: &Path) -> Result<SourceFile, Box<Diagnostic>> {
+    if path == Path::new("-") {
+        return text(&Item::Stdin);
+    }
+    let name = shown(path);
+    text(&Item::File {
+        path: path.into(),
+        name,
+    })
+}
+
+fn text(item: &Item) -> Result<SourceFile, Box<Diagnostic>> {
+    let (name, bytes) = match item {
+        Item::Stdin => (STDIN, bytes(io::stdin().lock())),
+        Item::File { path, name } => (name.as_str(), file_bytes(path)),
+    };
+    let bytes = bytes.map_err(|error| unreadable(name, &error))?;
+    // The line of a byte that does not decode is looked for before the bytes are given away.
+    let broken = match bytes.as_slice() {
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => None,
+        other => std::str::from_utf8(other).err(),
+    };
+    let broken = broken.map(|error| place(&bytes, error.valid_up_to()));
+    SourceFile::new(name, bytes)
+        .map_err(|error| Box::new(no_text(name, error, broken.as_deref().unwrap_or_default())))
+}
+
+fn file_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > MAX_FILE_BYTES as u64 {
+        return Err(too_large(size));
+    }
+    bytes(file)
+}
+
+fn bytes(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(MAX_FILE_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(too_large(bytes.len() as u64));
+    }
+    Ok(bytes)
+}
+
+fn too_large(size: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("{size} bytes or more"))
+}
+
+fn place(bytes: &[u8], offset: usize) -> String {
+    let before = bytes.get(..offset).unwrap_or(bytes);
+    let line = memchr::memchr_iter(b'\n', before).count() + 1;
+    let byte = bytes.get(offset).copied().unwrap_or_default();
+    format!("byte 0x{byte:02x} on line {line}")
+}
+
+fn no_text(name: &str, error: TextError, broken: &str) -> Diagnostic {
+    let (code, message) = match error {
+        TextError::NotText { offset } if broken.is_empty() => (
+            &codes::NOT_TEXT,
+            format!("`{name}` is not UTF-16 at offset {offset}"),
+        ),
+        TextError::NotText { .. } => (&codes::NOT_TEXT, format!("`{name}` is not UTF-8: {broken}")),
+        TextError::TooLarge { given } => (
+            &codes::TOO_LARGE,
+            format!("`{name}` has {given} bytes of text, and {MAX_FILE_BYTES} are read at most"),
+        ),
+    };
+    Diagnostic::new(code, message).file(name)
+}
+
+fn unreadable(name: &str, error: &io::Error) -> Diagnostic {
+    if error.kind() == io::ErrorKind::FileTooLarge {
+        return Diagnostic::new(
+            &codes::TOO_LARGE,
+            format!("`{name}` has {error}, and {MAX_FILE_BYTES} are read at most"),
+        )
+        .file(name)
+        .help("split it, or leave out what network policy does not need");
+    }
+    let why = match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file or folder".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    };
+    Diagnostic::new(
+        &codes::UNREADABLE,
+        format!("`{name}` cannot be read: {why}"),
+    )
+    .file(name)
+}
+
+fn nothing_in(folder: &Path) -> Diagnostic {
+    let name = shown(folder);
+    Diagnostic::new(
+        &codes::NOTHING_TO_READ,
+        format!("there is no manifest in `{name}`"),
+    )
+    .help("a folder is searched for `.yaml`, `.yml` and `.json`; hidden files and folders are left out")
+    .file(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::{self, Global};
+    use std::fs;
+
+    fn progress() -> Progress {
+        let arguments = ["verdict", "man", "--quiet"].map(Into::into);
+        let global: Global = args::parse(&arguments).unwrap().global;
+        Progress::start(&global, "")
+    }
+
+    /// The names of the files and the problems, folder names cut off.
+    fn names(folder: &Path, paths: &[&str]) -> Vec<String> {
+        let paths: Vec<PathBuf> = paths.iter().map(|path| folder.join(path)).collect();
+        let read = read(&paths, &progress());
+        let prefix = format!("{}/", folder.display());
+        let files = read.sources.iter().map(|(_, file)| file.name().to_string());
+        let problems = read
+            .diagnostics
+            .iter()
+            .map(|one| format!("{} {}", one.code.id, one.message));
+        files
+            .chain(problems)
+            .map(|text| text.replace(&prefix, ""))
+            .collect()
+    }
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "a: 1\n").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn folders_are_walked_in_order_and_without_hidden_entries() {
+        let folder = folder(&[
+            "x/b.yml",
+            "x/a/z.yaml",
+            "x/c.json",
+            "x/.git/d.yaml",
+            "x/.e.yaml",
+            "x/f.txt",
+        ]);
+        assert_eq!(
+            names(folder.path(), &["x"]),
+            ["x/a/z.yaml", "x/b.yml", "x/c.json"]
+        );
+        assert_eq!(names(folder.path(), &["x/.git"]), ["x/.git/d.yaml"]);
+    }
+
+    #[test]
+    fn a_file_is_read_once_and_whatever_its_name() {
+        let folder = folder(&["x/a.yaml", "policy"]);
+        assert_eq!(
+            names(folder.path(), &["x/a.yaml", "policy", "x"]),
+            ["x/a.yaml", "policy"]
+        );
+    }
+
+    #[test]
+    fn each_problem_is_told_and_hides_nothing() {
+        let folder = folder(&["a.yaml"]);
+        fs::create_dir(folder.path().join("empty")).unwrap();
+        fs::write(folder.path().join("bad.yaml"), b"a: 1\nb: \xff\n").unwrap();
+        assert_eq!(
+            names(folder.path(), &["missing", "empty", "bad.yaml", "a.yaml"]),
+            [
+                "a.yaml",
+                "V0001 `missing` cannot be read: there is no such file or folder",
+                "V0004 there is no manifest in `empty`",
+                "V0002 `bad.yaml` is not UTF-8: byte 0xff on line 2",
+            ]
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_but_not_in_circles() {
+        use std::os::unix::fs::symlink;
+        let folder = folder(&["x/a.yaml", "y/b.yaml"]);
+        symlink(folder.path().join("x"), folder.path().join("x/again")).unwrap();
+        symlink(folder.path().join("y"), folder.path().join("x/y")).unwrap();
+        symlink("nowhere", folder.path().join("x/gone.txt")).unwrap();
+        let found = names(folder.path(), &["x"]);
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(found[..2], ["x/a.yaml", "x/y/b.yaml"]);
+        assert!(
+            found[2].starts_with("V0001 `x/again` leads back to"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_dot_in_front_is_not_shown() {
+        assert_eq!(shown(Path::new("./a/b.yaml")), "a/b.yaml");
+        assert_eq!(shown(Path::new("../b.yaml")), "../b.yaml");
+        assert_eq!(shown(Path::new(".")), ".");
+    }
+}

@@ -1,0 +1,99 @@
+//! Diagnostics and answers in every format.
+//!
+//! Input: a [`Report`] or an answer of the library. Output: text. Renderers do no I/O; they are given what
+//! they need to know of the terminal. What users wrote is cleaned of control characters before people see it.
+
+pub(super) mod concise;
+pub(super) mod explain;
+pub(super) mod github;
+pub(super) mod human;
+pub mod json;
+pub(super) mod markdown;
+pub(super) mod sarif;
+mod snippet;
+
+use crate::diagnostic::{Diagnostic, Label, Severity};
+use crate::source::{Location, Sources, Span};
+use std::borrow::Cow;
+
+/// What was found in the input of one run.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// The texts.
+    pub sources: &'a Sources,
+    /// What there is to say, in the order of [`Diagnostic::order`].
+    pub diagnostics: &'a [Diagnostic],
+    /// How many files were read.
+    pub files: usize,
+    /// How many objects were in them.
+    pub objects: usize,
+}
+
+/// A place as all formats need it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) file: &'a str,
+    pub(super) start: Location,
+    pub(super) end: Location,
+}
+
+impl<'a> Report<'a> {
+    fn count(&self, severity: Severity) -> usize {
+        let alike = |one: &&Diagnostic| one.severity == severity;
+        self.diagnostics.iter().filter(alike).count()
+    }
+
+    fn place(&self, span: Span) -> Option<Place<'a>> {
+        let file = self.sources.get(span.file)?;
+        Some(Place {
+            file: file.name(),
+            start: file.location(span.start),
+            end: file.location(span.end),
+        })
+    }
+
+    fn place_of(&self, label: Option<&Label>) -> Option<Place<'a>> {
+        self.place(label?.span)
+    }
+}
+
+/// Where a diagnostic is, in the words of editors: `file:line:column`, or the file alone.
+fn prefix(report: &Report<'_>, diagnostic: &Diagnostic) -> Option<String> {
+    match report.place_of(diagnostic.label.as_ref()) {
+        Some(place) => Some(format!("{}:{}", place.file, place.start)),
+        None => Some(diagnostic.file.as_ref()?.to_string()),
+    }
+}
+
+/// The text with control characters made visible: they could change what a terminal shows.
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
+    let harmless = |c: char| c == '\n' || !c.is_control();
+    if text.chars().all(harmless) {
+        return text.into();
+    }
+    let visible = |c: char| {
+        if harmless(c) {
+            c.to_string()
+        } else {
+            c.escape_default().to_string()
+        }
+    };
+    text.chars().map(visible).collect::<String>().into()
+}
+
+/// `1 error`, `2 errors`.
+fn counted(count: usize, word: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {word}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_made_visible() {
+        assert_eq!(clean("a\u{1b}[2Jb\tc\nd"), "a\\u{1b}[2Jb\\tc\nd");
+        assert!(matches!(clean("plain é"), Cow::Borrowed(_)));
+    }
+}

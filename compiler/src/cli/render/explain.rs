@@ -1,0 +1,410 @@
+//! An explanation for people, most of all for one who is in a hurry.
+//!
+//! The first line is the answer with its reason. Then each side: what isolates the end, which rules decide,
+//! which almost matched and why not, each with its place. Last comes the change that allows a denied flow, and
+//! the command that checks it.
+
+use super::clean;
+use crate::cli::output::Style;
+use crate::explain::report::{Explanation, RuleReport, SideReport, Suggestion, Word};
+use clap::builder::styling::{AnsiColor, Effects, Style as Ansi};
+use std::fmt::{self, Write};
+
+/// How many rules that almost matched are shown for a side, and how many answers of a wide question.
+const SHOWN: usize = 3;
+
+/// How an explanation is shown.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct Setting<'a> {
+    pub(in crate::cli) style: Style,
+    /// With everything.
+    pub(in crate::cli) verbose: bool,
+    /// With the answer alone.
+    pub(in crate::cli) quiet: bool,
+    /// The command that asks again.
+    pub(in crate::cli) again: &'a str,
+}
+
+/// Shows an explanation.
+pub(in crate::cli) fn text(explanation: &Explanation, setting: Setting<'_>) -> String {
+    let mut text = String::new();
+    let printer = Printer {
+        setting,
+        out: &mut text,
+    };
+    // Writing to a string does not fail.
+    let _ = printer.all(explanation);
+    text
+}
+
+struct Printer<'a> {
+    setting: Setting<'a>,
+    out: &'a mut String,
+}
+
+impl Printer<'_> {
+    fn all(mut self, explanation: &Explanation) -> fmt::Result {
+        self.headline(explanation)?;
+        if self.setting.quiet {
+            return Ok(());
+        }
+        for condition in &explanation.conditions {
+            self.wrapped("  - ", &clean(condition))?;
+        }
+        if explanation.cases.is_empty() {
+            self.body(explanation)
+        } else {
+            self.cases(&explanation.cases)
+        }
+    }
+
+    fn headline(&mut self, explanation: &Explanation) -> fmt::Result {
+        let flow = &explanation.flow;
+        let word = explanation.verdict.to_string().to_uppercase();
+        let line = format!(
+            "{} -> {} {}: {}",
+            flow.src,
+            flow.dst,
+            flow.port_text(),
+            reason(explanation)
+        );
+        let start = format!(
+            "{}  ",
+            self.painted(&word, verdict_style(explanation.verdict))
+        );
+        self.wrapped_at(&start, word.len() + 2, &clean(&line))
+    }
+
+    fn body(&mut self, explanation: &Explanation) -> fmt::Result {
+        let egress = format!("egress of {}", explanation.flow.src);
+        self.side(&egress, &explanation.egress)?;
+        let ingress = format!("ingress of {}", explanation.flow.dst);
+        self.side(&ingress, &explanation.ingress)?;
+        match &explanation.suggestion {
+            Some(suggestion) => self.suggestion(suggestion),
+            None => Ok(()),
+        }
+    }
+
+    /// The different answers of a wide question: those that do not allow first.
+    fn cases(&mut self, cases: &[Explanation]) -> fmt::Result {
+        let mut order: Vec<&Explanation> = cases.iter().collect();
+        order.sort_by_key(|case| case.verdict == Word::Allow);
+        let shown = if self.setting.verbose {
+            order.len()
+        } else {
+            SHOWN
+        };
+        for case in order.iter().take(shown) {
+            self.out.push('\n');
+            self.headline(case)?;
+            self.body(case)?;
+        }
+        match order.len().saturating_sub(shown) {
+            0 => Ok(()),
+            more => writeln!(self.out, "\n… and {more} more answers (`-v` shows all)"),
+        }
+    }
+
+    fn side(&mut self, title: &str, side: &SideReport) -> fmt::Result {
+        self.out.push('\n');
+        let title = clean(title);
+        let word = side.verdict.to_string().to_uppercase();
+        writeln!(
+            self.out,
+            "{}  {}",
+            self.painted(&title, Ansi::new().bold()),
+            self.painted(&word, verdict_style(side.verdict)),
+        )?;
+        self.wrapped("  ", &clean(&side.because))?;
+        for isolating in &side.isolated_by {
+            let place = format!("{}:{}", isolating.file, isolating.line);
+            self.entry("isolated by", &isolating.policy.to_string(), &place)?;
+        }
+        let (deciding, missing): (Vec<&RuleReport>, Vec<&RuleReport>) =
+            side.rules.iter().partition(|rule| rule.matched);
+        for rule in deciding {
+            self.rule("decides", rule)?;
+        }
+        let shown = if self.setting.verbose {
+            missing.len()
+        } else {
+            SHOWN
+        };
+        for rule in missing.iter().take(shown) {
+            self.rule("no match", rule)?;
+        }
+        match missing.len().saturating_sub(shown) {
+            0 => Ok(()),
+            more => writeln!(
+                self.out,
+                "  … and {more} more rules that do not match (`-v` shows all)"
+            ),
+        }
+    }
+
+    fn rule(&mut self, what: &str, rule: &RuleReport) -> fmt::Result {
+        let name = rule.name.as_ref().map(|name| format!(" \"{name}\""));
+        let line = format!(
+            "{} {} {}{}",
+            rule.policy,
+            rule.rule,
+            rule.action,
+            name.unwrap_or_default()
+        );
+        self.entry(what, &line, &format!("{}:{}", rule.file, rule.line))?;
+        let field = rule.field.strip_prefix(&rule.rule).unwrap_or(&rule.field);
+        let field = field.trim_start_matches('.');
+        let why = if field.is_empty() {
+            rule.why.clone()
+        } else {
+            format!("{field}: {}", rule.why)
+        };
+        self.wrapped("               ", &clean(&why))
+    }
+
+    /// `  isolated by  NetworkPolicy/shop/api  shop/policies.yaml:3`
+    fn entry(&mut self, what: &str, line: &str, place: &str) -> fmt::Result {
+        let place = self.painted(&clean(place), AnsiColor::Cyan.on_default());
+        writeln!(self.out, "  {what:<11}  {}  {place}", clean(line))
+    }
+
+    fn suggestion(&mut self, suggestion: &Suggestion) -> fmt::Result {
+        let title = self.painted("to allow it", Ansi::new().bold());
+        writeln!(self.out, "\n{title}  (tried: the flow is allowed then)")?;
+        for edit in &suggestion.edits {
+            let line = format!("{} of {}", edit.path, edit.policy);
+            self.entry("add to", &line, &format!("{}:{}", edit.file, edit.line))?;
+            for line in edit.yaml.lines() {
+                writeln!(self.out, "      {}", clean(line))?;
+            }
+        }
+        writeln!(
+            self.out,
+            "  then check:\n      {}",
+            clean(self.setting.again)
+        )
+    }
+
+    fn painted(&self, text: &str, style: Ansi) -> String {
+        if self.setting.style.color {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.into()
+        }
+    }
+
+    fn wrapped(&mut self, start: &str, text: &str) -> fmt::Result {
+        self.wrapped_at(start, start.len(), text)
+    }
+
+    /// Sets text behind a start of some columns; further lines are indented alike.
+    fn wrapped_at(&mut self, start: &str, indent: usize, text: &str) -> fmt::Result {
+        let width = self.setting.style.width;
+        self.out.push_str(start);
+        let mut column = indent;
+        for (index, word) in text.split_whitespace().enumerate() {
+            let length = word.chars().count();
+            if index > 0 && column + 1 + length > width {
+                write!(self.out, "\n{:indent$}", "")?;
+                column = indent;
+            } else if index > 0 {
+                self.out.push(' ');
+                column += 1;
+            }
+            self.out.push_str(word);
+            column += length;
+        }
+        self.out.push('\n');
+        Ok(())
+    }
+}
+
+fn verdict_style(verdict: Word) -> Ansi {
+    let color = match verdict {
+        Word::Allow => AnsiColor::Green,
+        Word::Deny => AnsiColor::Red,
+        Word::Depends => AnsiColor::Yellow,
+    };
+    color.on_default().effects(Effects::BOLD)
+}
+
+/// Why, in the words of the side that settles it.
+fn reason(explanation: &Explanation) -> String {
+    let egress = &explanation.egress;
+    let ingress = &explanation.ingress;
+    let at_egress = || format!("egress of {}: {}", explanation.flow.src, egress.because);
+    let at_ingress = || format!("ingress of {}: {}", explanation.flow.dst, ingress.because);
+    match (explanation.verdict, egress.verdict, ingress.verdict) {
+        (Word::Depends, ..) if !explanation.cases.is_empty() => {
+            "not every flow has the same answer".into()
+        }
+        (Word::Depends, ..) => "it hangs on what the snapshot does not tell".into(),
+        (Word::Deny, Word::Deny, Word::Deny) => format!("both ends deny it; {}", at_egress()),
+        (Word::Deny, Word::Deny, _) => at_egress(),
+        (Word::Deny, ..) => at_ingress(),
+        (Word::Allow, ..) if !egress.isolated && !ingress.isolated => {
+            "no policy isolates either end".into()
+        }
+        (Word::Allow, ..) if !ingress.isolated => at_egress(),
+        (Word::Allow, ..) if !egress.isolated => at_ingress(),
+        (Word::Allow, ..) => "both ends allow it".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::report::{Edit, FlowReport, IsolationReport, Party, PartyKind, PolicyName};
+
+    fn pod(name: &str) -> Party {
+        Party {
+            kind: PartyKind::Pod,
+            namespace: Some("shop".into()),
+            name: Some(name.into()),
+            workload: None,
+            ip: None,
+        }
+    }
+
+    fn policy() -> PolicyName {
+        (&crate::diagnostic::ObjectRef {
+            kind: "NetworkPolicy".into(),
+            namespace: Some("shop".into()),
+            name: "api".into(),
+        })
+            .into()
+    }
+
+    fn denied() -> Explanation {
+        let egress = SideReport {
+            verdict: Word::Allow,
+            isolated: false,
+            isolated_by: Vec::new(),
+            because: "no policy isolates this end, and no rule matches".into(),
+            rules: Vec::new(),
+        };
+        let rule = RuleReport {
+            policy: policy(),
+            tier: "NetworkPolicy".into(),
+            rule: "spec.ingress[0]".into(),
+            name: None,
+            action: "allow".into(),
+            matched: false,
+            field: "spec.ingress[0].ports[0]".into(),
+            why: "port 8080/TCP is not in 80/TCP".into(),
+            file: "shop/policies.yaml".into(),
+            line: 17,
+            column: 5,
+        };
+        let ingress = SideReport {
+            verdict: Word::Deny,
+            isolated: true,
+            isolated_by: vec![IsolationReport {
+                policy: policy(),
+                file: "shop/policies.yaml".into(),
+                line: 3,
+            }],
+            because: "`NetworkPolicy/shop/api` isolates this end, and no rule allows the flow"
+                .into(),
+            rules: vec![rule],
+        };
+        Explanation {
+            version: 1,
+            flow: FlowReport {
+                src: pod("web"),
+                dst: pod("api"),
+                protocol: "TCP".into(),
+                port: Some(8080),
+                last_port: None,
+                icmp_type: None,
+            },
+            verdict: Word::Deny,
+            conditions: Vec::new(),
+            egress,
+            ingress,
+            suggestion: Some(Suggestion {
+                summary: String::new(),
+                edits: vec![Edit {
+                    policy: policy(),
+                    path: "spec.ingress[0].ports".into(),
+                    index: 1,
+                    value: serde_json::Value::Null,
+                    yaml: "- port: 8080\n  protocol: TCP\n".into(),
+                    file: "shop/policies.yaml".into(),
+                    line: 17,
+                }],
+            }),
+            alike: 0,
+            cases: Vec::new(),
+        }
+    }
+
+    fn shown(explanation: &Explanation, width: usize) -> String {
+        let setting = Setting {
+            style: Style {
+                color: false,
+                width,
+            },
+            verbose: false,
+            quiet: false,
+            again: "verdict explain shop --from shop/web --to shop/api --port 8080",
+        };
+        text(explanation, setting)
+    }
+
+    #[test]
+    fn a_denial_says_why_and_what_to_do() {
+        let expected = "\
+DENY  shop/web -> shop/api 8080/TCP: ingress of shop/api: `NetworkPolicy/shop/api` isolates this
+      end, and no rule allows the flow
+
+egress of shop/web  ALLOW
+  no policy isolates this end, and no rule matches
+
+ingress of shop/api  DENY
+  `NetworkPolicy/shop/api` isolates this end, and no rule allows the flow
+  isolated by  NetworkPolicy/shop/api  shop/policies.yaml:3
+  no match     NetworkPolicy/shop/api spec.ingress[0] allow  shop/policies.yaml:17
+               ports[0]: port 8080/TCP is not in 80/TCP
+
+to allow it  (tried: the flow is allowed then)
+  add to       spec.ingress[0].ports of NetworkPolicy/shop/api  shop/policies.yaml:17
+      - port: 8080
+        protocol: TCP
+  then check:
+      verdict explain shop --from shop/web --to shop/api --port 8080
+";
+        assert_eq!(shown(&denied(), 100), expected);
+    }
+
+    #[test]
+    fn prose_keeps_to_narrow_terminals() {
+        let text = shown(&denied(), 50);
+        let prose: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
+        assert!(
+            prose.len() > 2 && prose.iter().all(|line| line.len() <= 50),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn several_answers_are_listed_with_those_that_do_not_allow_first() {
+        let allowed = Explanation {
+            verdict: Word::Allow,
+            suggestion: None,
+            ..denied()
+        };
+        let wide = Explanation {
+            verdict: Word::Depends,
+            cases: vec![allowed, denied()],
+            ..denied()
+        };
+        let words: Vec<String> = shown(&wide, 100)
+            .lines()
+            .filter(|line| line.contains(" -> "))
+            .map(|line| line.split(' ').next().unwrap().to_owned())
+            .collect();
+        assert_eq!(words, ["DEPENDS", "DENY", "ALLOW"]);
+    }
+}

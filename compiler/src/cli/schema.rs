@@ -1,0 +1,126 @@
+//! `verdict schema`: the JSON Schemas of the formats, made from the types that write and read them.
+
+use super::args::Global;
+use super::output::Answer;
+use super::render::json::CheckReport;
+use super::{Answered, Failure};
+use crate::explain::report::Explanation;
+use clap::ValueEnum;
+use schemars::{JsonSchema, Schema, schema_for};
+
+/// A format with a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Name {
+    /// What `check --format json` prints.
+    Check,
+    /// What `explain --format json` prints.
+    Explain,
+    /// The settings file, `verdict.toml`.
+    Settings,
+    /// The document `DnsSnapshot`.
+    DnsSnapshot,
+}
+
+/// The formats of all schemas.
+pub const NAMES: &[Name] = &[
+    Name::Check,
+    Name::Explain,
+    Name::Settings,
+    Name::DnsSnapshot,
+];
+
+impl Name {
+    /// The name on the command line and of the file in `schemas/`.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Explain => "explain",
+            Self::Settings => "settings",
+            Self::DnsSnapshot => "dns-snapshot",
+        }
+    }
+
+    /// The schema as it stands in `schemas/`.
+    #[must_use]
+    pub fn schema(self) -> String {
+        let mut schema = match self {
+            Self::Check => schema_for!(CheckReport<'static>),
+            Self::Explain => schema_for!(Explanation),
+            Self::Settings => schema_for!(SettingsFile),
+            Self::DnsSnapshot => schema_for!(DnsSnapshot),
+        };
+        title(&mut schema, self);
+        let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
+
+fn title(schema: &mut Schema, name: Name) {
+    let text = format!("verdict {}", name.text());
+    schema.insert("title".into(), text.into());
+}
+
+/// Prints one schema, or the names of all.
+pub(super) fn run(global: &Global, name: Option<Name>) -> Result<Answered, Failure> {
+    let text = match name {
+        Some(name) => name.schema(),
+        None => NAMES
+            .iter()
+            .map(|name| format!("{}\n", name.text()))
+            .collect(),
+    };
+    Answer::new(global).write(|out| out.write_all(text.as_bytes()))?;
+    Ok(Answered::Yes)
+}
+
+/// The settings that change verdicts.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(dead_code, reason = "stands for a shape that is read from its text")]
+struct SettingsFile {
+    /// Whose implementation answers; `kubernetes` where it is not set.
+    dialect: Option<DialectName>,
+    /// Whether a block of addresses in a rule matches the addresses of pods; the dialect's default (true for
+    /// `kubernetes`) where it is not set.
+    cidr_matches_pods: Option<bool>,
+    /// Cilium's own options; they have no effect in the dialect `kubernetes`.
+    cilium: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Whose implementation answers.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "stands for a shape that is read from its text")]
+enum DialectName {
+    Kubernetes,
+}
+
+/// DNS answers that were seen.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[expect(dead_code, reason = "stands for a shape that is read from its text")]
+struct DnsSnapshot {
+    /// The version of this shape.
+    api_version: ApiVersion,
+    /// The kind of document.
+    kind: SnapshotKind,
+    /// The name of the document.
+    metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The addresses that were seen, by domain name.
+    names: std::collections::BTreeMap<String, Vec<std::net::IpAddr>>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "stands for a shape that is read from its text")]
+enum ApiVersion {
+    #[schemars(rename = "verdict.dev/v1")]
+    V1,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "stands for a shape that is read from its text")]
+enum SnapshotKind {
+    DnsSnapshot,
+}

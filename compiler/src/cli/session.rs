@@ -1,0 +1,215 @@
+//! What every command does first: settings, texts, and all that the library makes of them.
+//!
+//! Input: the options and the paths. Output: [`Session`], with every problem of settings, paths and texts in
+//! one list. [`Session::answerable`] decides whether a question may be answered, and says what stands in its
+//! way.
+
+use super::args::{Global, Inputs};
+use super::load::{self, Loaded};
+use super::output::{self, Style};
+use super::progress::Progress;
+use super::render::{Report, human};
+use super::{Failure, input};
+use crate::diagnostic::{Code, Diagnostic, Severity, codes};
+use crate::frontend::settings::Settings;
+use crate::source::{FileId, SourceFile, Sources, to_u32};
+use std::path::{Path, PathBuf};
+
+/// The name of a settings file.
+const SETTINGS_FILE: &str = "verdict.toml";
+
+/// The texts of one run and what they say.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// The manifests, then the texts with settings.
+    pub(super) sources: Sources,
+    /// What the manifests say; its diagnostics have been moved out.
+    pub(super) loaded: Loaded,
+    /// Everything there is to say, in the order in which it is shown.
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// How many files were read.
+    pub(super) files: usize,
+}
+
+impl Session {
+    /// Reads settings and manifests.
+    pub(super) fn open(global: &Global, inputs: &Inputs) -> Self {
+        let (mut sources, mut diagnostics) = read(global, inputs);
+        let files = sources.iter().len();
+        let settings = SettingsTexts::read(global, &inputs.paths, files);
+        diagnostics.extend(settings.diagnostics);
+        let mut loaded = {
+            let _progress = Progress::start(global, "checking");
+            load::load(&sources, &settings.settings)
+        };
+        diagnostics.append(&mut loaded.diagnostics);
+        for text in settings.texts {
+            sources.add(text);
+        }
+        if global.strict {
+            diagnostics.iter_mut().for_each(make_strict);
+        }
+        diagnostics.sort_by(|one, other| one.order().cmp(&other.order()));
+        Self {
+            sources,
+            loaded,
+            diagnostics,
+            files,
+        }
+    }
+
+    /// All that was found, for a renderer.
+    pub(super) fn report(&self) -> Report<'_> {
+        Report {
+            sources: &self.sources,
+            diagnostics: &self.diagnostics,
+            files: self.files,
+            objects: self.loaded.objects,
+        }
+    }
+
+    /// Whether something could not be looked at at all, so that even `check` did not do its work.
+    pub(super) fn could_not_look(&self) -> bool {
+        let errors = self.diagnostics.iter().filter(|one| is_error(one));
+        errors.into_iter().any(|one| prevents_looking(one.code))
+    }
+
+    /// Lets a question be answered, after what must be said about the input.
+    ///
+    /// # Errors
+    /// Where the input has errors that `--keep-going` does not pass over.
+    pub(super) fn answerable(&self, global: &Global) -> Result<(), Failure> {
+        let style = Style::of_stderr(global.color);
+        let errors = self.diagnostics.iter().any(is_error);
+        output::remark(&human::before_answer(&self.report(), style, global));
+        if !errors {
+            return Ok(());
+        }
+        if self.could_not_look() || !global.keep_going {
+            output::remark(&refusal(self.could_not_look()));
+            return Err(Failure::Input);
+        }
+        output::remark(&left_out(&self.loaded));
+        Ok(())
+    }
+}
+
+/// Reads the manifests alone.
+pub(super) fn read(global: &Global, inputs: &Inputs) -> (Sources, Vec<Diagnostic>) {
+    let progress = Progress::start(global, "reading files");
+    let texts = input::read(&inputs.paths, &progress);
+    (texts.sources, texts.diagnostics)
+}
+
+pub(super) fn is_error(diagnostic: &Diagnostic) -> bool {
+    diagnostic.severity == Severity::Error
+}
+
+/// Problems that leave something unseen, or unclear by what rules to see it.
+fn prevents_looking(code: &Code) -> bool {
+    [
+        &codes::UNREADABLE,
+        &codes::TOO_LARGE,
+        &codes::NOTHING_TO_READ,
+        &codes::SETTINGS_SYNTAX,
+        &codes::UNKNOWN_SETTING,
+        &codes::SETTING_VALUE,
+        &codes::DIALECT_NOT_READ,
+    ]
+    .contains(&code)
+}
+
+fn make_strict(diagnostic: &mut Diagnostic) {
+    if *diagnostic.code == codes::UNKNOWN_KIND {
+        diagnostic.severity = Severity::Error;
+    }
+}
+
+fn refusal(could_not_look: bool) -> String {
+    if could_not_look {
+        "no answer: part of the input could not be read\n".into()
+    } else {
+        "no answer: the input has errors (`--keep-going` leaves out the objects that have them)\n"
+            .into()
+    }
+}
+
+/// Names what `--keep-going` left out, in one line of a bounded length.
+fn left_out(loaded: &Loaded) -> String {
+    const NAMED: usize = 8;
+    let names: Vec<String> = loaded
+        .refused
+        .iter()
+        .take(NAMED)
+        .map(ToString::to_string)
+        .collect();
+    let more = match loaded.refused.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    if names.is_empty() {
+        return "incomplete answer: documents with errors are left out\n".into();
+    }
+    format!(
+        "incomplete answer: left out because of errors: {}{more}\n",
+        names.join(", ")
+    )
+}
+
+/// The settings with the texts that they come from.
+struct SettingsTexts {
+    settings: Settings,
+    /// The texts in the order of their file ids, which follow those of the manifests.
+    texts: Vec<SourceFile>,
+    diagnostics: Vec<Diagnostic>,
+    next: usize,
+}
+
+impl SettingsTexts {
+    fn read(global: &Global, paths: &[PathBuf], files: usize) -> Self {
+        let mut all = Self {
+            settings: Settings::default(),
+            texts: Vec::new(),
+            diagnostics: Vec::new(),
+            next: files,
+        };
+        if let Some(path) = global.settings.clone().or_else(|| find(paths)) {
+            match input::file(&path) {
+                Ok(text) => all.add(text, Settings::read),
+                Err(diagnostic) => all.diagnostics.push(*diagnostic),
+            }
+        }
+        for setting in &global.set {
+            // The text of an argument is UTF-8 and short.
+            if let Ok(text) = SourceFile::new("--set", setting.clone().into_bytes()) {
+                all.add(text, Settings::set);
+            }
+        }
+        all
+    }
+
+    fn add(&mut self, text: SourceFile, take: fn(&mut Settings, FileId, &str) -> Vec<Diagnostic>) {
+        let found = take(&mut self.settings, FileId(to_u32(self.next)), text.text());
+        self.diagnostics.extend(found);
+        self.texts.push(text);
+        self.next += 1;
+    }
+}
+
+/// The settings file that is nearest above the first path.
+fn find(paths: &[PathBuf]) -> Option<PathBuf> {
+    let first = paths.first()?;
+    let start = if first == Path::new("-") {
+        Path::new(".")
+    } else {
+        first
+    };
+    let real = std::fs::canonicalize(start).ok()?;
+    let found = real
+        .ancestors()
+        .map(|folder| folder.join(SETTINGS_FILE))
+        .find(|path| path.is_file())?;
+    let here = std::env::current_dir().ok();
+    let short = here.and_then(|here| Some(found.strip_prefix(here).ok()?.to_owned()));
+    Some(short.unwrap_or(found))
+}

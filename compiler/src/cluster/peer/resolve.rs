@@ -1,0 +1,453 @@
+//! From [`PeerSpec`] to who is meant in a cluster.
+
+use super::suggest::{did_you_mean, list, nearest};
+use super::{HypotheticalNamespace, NamespaceSpec, PeerSpec, PortSpec, Resolved};
+use crate::cluster::{
+    Cluster, Labels, NamespaceId, PodId, Service, ServiceId, ServicePort, WorkloadId,
+};
+use crate::diagnostic::{Diagnostic, codes};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// The namespace of names that are given without one.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// How many places of a bare name are listed.
+const MOST_CANDIDATES: usize = 5;
+
+/// Who is meant: one, or, for a workload, each of its pods, since they may differ in labels, ports and
+/// addresses ([`representatives`] leaves out those that differ in their addresses only).
+///
+/// # Errors
+/// A diagnostic where nothing or more than one thing has the name.
+pub fn resolve(cluster: &Cluster, peer: &PeerSpec) -> Result<Vec<Resolved>, Diagnostic> {
+    match peer {
+        PeerSpec::Named {
+            namespace,
+            kind,
+            name,
+        } => {
+            let namespace = match namespace {
+                Some(namespace) => namespace,
+                None => bare(cluster, name)?,
+            };
+            match kind {
+                Some(kind) => of_kind(cluster, namespace, kind, name),
+                None => pod_or_workload(cluster, namespace, name),
+            }
+        }
+        PeerSpec::Hypothetical { namespace, labels } => {
+            hypothetical(cluster, namespace, labels).map(|pod| vec![pod])
+        }
+        PeerSpec::Address(address) => Ok(vec![self::address(cluster, *address)]),
+        PeerSpec::Node(name) => node(cluster, name).map(|node| vec![node]),
+        PeerSpec::Entity(name) => entity(name).map(|entity| vec![entity]),
+        PeerSpec::Fqdn(name) => Ok(vec![Resolved::Fqdn {
+            name: name.clone(),
+            addresses: cluster.names.get(name).cloned().unwrap_or_default(),
+        }]),
+        PeerSpec::Service { namespace, name } => {
+            let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+            service(cluster, namespace, name).map(|service| vec![service])
+        }
+    }
+}
+
+/// Something that the user should know about how a peer was understood.
+#[must_use]
+pub fn note(cluster: &Cluster, resolved: &Resolved) -> Option<Diagnostic> {
+    let Resolved::Service {
+        service,
+        address: Some(address),
+    } = resolved
+    else {
+        return None;
+    };
+    let service = cluster.service(*service)?;
+    let namespace = cluster.namespace_name(service.namespace);
+    let name = &service.name;
+    let message = format!("`{address}` is the address of service `{namespace}/{name}`");
+    Some(
+        Diagnostic::new(&codes::SERVICE_ADDRESS, message)
+            .at(service.span, "stands for its backends")
+            .help("policies see the address of a backend, not that of the service"),
+    )
+}
+
+/// Leaves out pods that differ from another in their name and addresses only. Two of a kind stay, so that
+/// they can talk to each other.
+#[must_use]
+pub fn representatives(cluster: &Cluster, resolved: Vec<Resolved>) -> Vec<Resolved> {
+    let mut seen: BTreeMap<_, usize> = BTreeMap::new();
+    let mut keep = |id: &PodId| {
+        let Some(pod) = cluster.pod(*id) else {
+            return false;
+        };
+        let on_node = pod.node.filter(|_| pod.host_network);
+        let key = (
+            pod.namespace,
+            (pod.labels, pod.ports),
+            (pod.host_network, on_node),
+            &pod.service_account,
+        );
+        let count = seen.entry(key).or_default();
+        *count += 1;
+        *count <= 2
+    };
+    let mut resolved = resolved;
+    resolved.retain(|one| match one {
+        Resolved::Pod(id) => keep(id),
+        Resolved::Node(_)
+        | Resolved::Address(_)
+        | Resolved::Hypothetical { .. }
+        | Resolved::Fqdn { .. }
+        | Resolved::Service { .. }
+        | Resolved::World => true,
+    });
+    resolved
+}
+
+fn find_namespace(cluster: &Cluster, name: &str) -> Result<NamespaceId, Diagnostic> {
+    cluster.find_namespace(name).ok_or_else(|| {
+        let names = || cluster.namespaces.iter().map(|known| &*known.name);
+        let near: Vec<String> = nearest(name, names())
+            .into_iter()
+            .map(String::from)
+            .collect();
+        let help = did_you_mean(&near).unwrap_or_else(|| {
+            if cluster.namespaces.is_empty() {
+                "the inputs have no namespace: add the manifests of the cluster".into()
+            } else {
+                format!("the namespaces are {}", list(names()))
+            }
+        });
+        Diagnostic::new(
+            &codes::UNKNOWN_NAMESPACE,
+            format!("there is no namespace `{name}`"),
+        )
+        .help(help)
+    })
+}
+
+/// The namespace of a name without one: `default`, if it has such a pod or workload.
+fn bare(cluster: &Cluster, name: &str) -> Result<&'static str, Diagnostic> {
+    let has = |namespace: &str| {
+        let id = cluster.find_namespace(namespace);
+        cluster.find_pod(namespace, name).is_some()
+            || id.is_some_and(|id| workloads(cluster, id, name).next().is_some())
+    };
+    if has(DEFAULT_NAMESPACE) {
+        return Ok(DEFAULT_NAMESPACE);
+    }
+    let places = cluster.namespaces.iter().map(|namespace| &namespace.name);
+    let candidates: Vec<String> = places
+        .filter(|namespace| has(namespace))
+        .take(MOST_CANDIDATES)
+        .map(|namespace| format!("{namespace}/{name}"))
+        .collect();
+    let message = format!("the namespace `{DEFAULT_NAMESPACE}` has no pod or workload `{name}`");
+    let help = did_you_mean(&candidates)
+        .unwrap_or_else(|| "write the namespace too: `NAMESPACE/NAME`".into());
+    Err(Diagnostic::new(&codes::UNKNOWN_PEER, message).help(help))
+}
+
+fn workloads(
+    cluster: &Cluster,
+    namespace: NamespaceId,
+    name: &str,
+) -> impl Iterator<Item = WorkloadId> {
+    cluster
+        .workloads_in(namespace)
+        .filter(move |(_, workload)| *workload.name == *name)
+        .map(|(id, _)| id)
+}
+
+fn pods_of(cluster: &Cluster, workload: WorkloadId) -> Vec<Resolved> {
+    let pods = cluster.workload_pods(workload);
+    pods.iter().map(|id| Resolved::Pod(*id)).collect()
+}
+
+fn pod_or_workload(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<Vec<Resolved>, Diagnostic> {
+    let id = find_namespace(cluster, namespace)?;
+    if let Some(pod) = cluster.find_pod(namespace, name) {
+        return Ok(vec![Resolved::Pod(pod)]);
+    }
+    let found: Vec<WorkloadId> = workloads(cluster, id, name).collect();
+    match found.as_slice() {
+        [] => Err(unknown(cluster, (namespace, id), name)),
+        [workload] => Ok(pods_of(cluster, *workload)),
+        several => Err(ambiguous(cluster, namespace, name, several)),
+    }
+}
+
+fn unknown(cluster: &Cluster, (namespace, id): (&str, NamespaceId), name: &str) -> Diagnostic {
+    let message = format!("the namespace `{namespace}` has no pod or workload `{name}`");
+    let help = if cluster.find_service(namespace, name).is_some() {
+        format!("it has a service of that name: write `service:{namespace}/{name}`")
+    } else {
+        known_instead(cluster, (namespace, id), name)
+    };
+    Diagnostic::new(&codes::UNKNOWN_PEER, message).help(help)
+}
+
+fn known_instead(cluster: &Cluster, (namespace, id): (&str, NamespaceId), name: &str) -> String {
+    let pods = cluster.pods_in(id).filter(|(_, pod)| !pod.stand_in);
+    let workloads = cluster.workloads_in(id);
+    let known: BTreeSet<&str> = pods
+        .map(|(_, pod)| &*pod.name)
+        .chain(workloads.map(|(_, workload)| &*workload.name))
+        .collect();
+    let near: Vec<String> = nearest(name, known.iter().copied())
+        .into_iter()
+        .map(|near| format!("{namespace}/{near}"))
+        .collect();
+    if let Some(help) = did_you_mean(&near) {
+        return help;
+    }
+    if known.is_empty() {
+        return format!(
+            "it has no pods; for one that does not exist write `{namespace}[KEY=VALUE]`"
+        );
+    }
+    format!("its pods and workloads are {}", list(known))
+}
+
+fn ambiguous(cluster: &Cluster, namespace: &str, name: &str, several: &[WorkloadId]) -> Diagnostic {
+    let spellings: Vec<String> = several
+        .iter()
+        .filter_map(|id| cluster.workload(*id))
+        .map(|workload| format!("{namespace}/{}/{name}", workload.kind.to_ascii_lowercase()))
+        .collect();
+    let message = format!(
+        "`{namespace}/{name}` may be {}",
+        list(spellings.iter().map(|spelling| &**spelling))
+    );
+    Diagnostic::new(&codes::AMBIGUOUS_PEER, message).help("write the kind too")
+}
+
+/// What kubectl calls a kind.
+fn kind_name(kind: &str) -> &str {
+    match kind.to_ascii_lowercase().as_str() {
+        "pod" | "pods" | "po" => "Pod",
+        "deployment" | "deployments" | "deploy" => "Deployment",
+        "statefulset" | "statefulsets" | "sts" => "StatefulSet",
+        "daemonset" | "daemonsets" | "ds" => "DaemonSet",
+        "replicaset" | "replicasets" | "rs" => "ReplicaSet",
+        "replicationcontroller" | "replicationcontrollers" | "rc" => "ReplicationController",
+        "job" | "jobs" => "Job",
+        "cronjob" | "cronjobs" | "cj" => "CronJob",
+        "service" | "services" | "svc" => "Service",
+        _ => kind,
+    }
+}
+
+fn of_kind(
+    cluster: &Cluster,
+    namespace: &str,
+    kind: &str,
+    name: &str,
+) -> Result<Vec<Resolved>, Diagnostic> {
+    let id = find_namespace(cluster, namespace)?;
+    let kind = kind_name(kind);
+    if kind == "Service" {
+        return service(cluster, namespace, name).map(|service| vec![service]);
+    }
+    let found = if kind == "Pod" {
+        let pod = cluster.find_pod(namespace, name);
+        pod.map(|pod| vec![Resolved::Pod(pod)])
+    } else {
+        let is_it = |id: &WorkloadId| {
+            let workload = cluster.workload(*id);
+            workload.is_some_and(|workload| workload.kind.eq_ignore_ascii_case(kind))
+        };
+        let workload = workloads(cluster, id, name).find(is_it);
+        workload.map(|workload| pods_of(cluster, workload))
+    };
+    found.ok_or_else(|| unknown_of_kind(cluster, (namespace, id), kind, name))
+}
+
+fn unknown_of_kind(
+    cluster: &Cluster,
+    (namespace, id): (&str, NamespaceId),
+    kind: &str,
+    name: &str,
+) -> Diagnostic {
+    let others: Vec<String> = workloads(cluster, id, name)
+        .filter_map(|id| cluster.workload(id))
+        .map(|workload| workload.kind.to_ascii_lowercase())
+        .chain(cluster.find_pod(namespace, name).map(|_| "pod".into()))
+        .map(|kind| format!("{namespace}/{kind}/{name}"))
+        .collect();
+    let message = format!("the namespace `{namespace}` has no {kind} `{name}`");
+    let help =
+        did_you_mean(&others).unwrap_or_else(|| known_instead(cluster, (namespace, id), name));
+    Diagnostic::new(&codes::UNKNOWN_PEER, message).help(help)
+}
+
+fn hypothetical(
+    cluster: &Cluster,
+    namespace: &NamespaceSpec,
+    labels: &Labels,
+) -> Result<Resolved, Diagnostic> {
+    let namespace = match namespace {
+        NamespaceSpec::Named(name) => {
+            HypotheticalNamespace::Existing(find_namespace(cluster, name)?)
+        }
+        NamespaceSpec::Labels(labels) => HypotheticalNamespace::New(labels.clone()),
+    };
+    Ok(Resolved::Hypothetical {
+        namespace,
+        labels: labels.clone(),
+    })
+}
+
+/// An address of a service stands for it, unless a pod or node has it too.
+fn address(cluster: &Cluster, address: IpAddr) -> Resolved {
+    let address = address.to_canonical();
+    match (cluster.owner(address), cluster.service_by_address(address)) {
+        (None, Some(service)) => Resolved::Service {
+            service,
+            address: Some(address),
+        },
+        (Some(_), _) | (None, None) => Resolved::Address(address),
+    }
+}
+
+fn node(cluster: &Cluster, name: &str) -> Result<Resolved, Diagnostic> {
+    if let Some(id) = cluster.find_node(name) {
+        return Ok(Resolved::Node(id));
+    }
+    let names = || cluster.nodes.iter().map(|node| &*node.name);
+    let near: Vec<String> = nearest(name, names())
+        .into_iter()
+        .map(|near| format!("node/{near}"))
+        .collect();
+    let help = did_you_mean(&near).unwrap_or_else(|| {
+        if cluster.find_pod("node", name).is_some() {
+            format!("for the pod of the namespace `node` write `node/pod/{name}`")
+        } else if cluster.nodes.is_empty() {
+            "the inputs have no nodes: add their manifests".into()
+        } else {
+            format!("the nodes are {}", list(names()))
+        }
+    });
+    Err(Diagnostic::new(&codes::UNKNOWN_PEER, format!("there is no node `{name}`")).help(help))
+}
+
+/// The entities of Cilium's dialect.
+/// <https://docs.cilium.io/en/stable/security/policy/language/#entities-based>
+const CILIUM_ENTITIES: &[&str] = &[
+    "all",
+    "cluster",
+    "health",
+    "host",
+    "ingress",
+    "init",
+    "kube-apiserver",
+    "none",
+    "remote-node",
+    "unmanaged",
+    "world-ipv4",
+    "world-ipv6",
+];
+
+fn entity(name: &str) -> Result<Resolved, Diagnostic> {
+    if name == "world" {
+        return Ok(Resolved::World);
+    }
+    let (message, help) = if CILIUM_ENTITIES.contains(&name) {
+        (
+            format!("the entity `{name}` belongs to the `cilium` dialect"),
+            "name a pod, `node/NAME`, an address or `entity:world`".to_owned(),
+        )
+    } else {
+        let known = CILIUM_ENTITIES.iter().copied().chain(["world"]);
+        let near: Vec<String> = nearest(name, known)
+            .into_iter()
+            .map(|near| format!("entity:{near}"))
+            .collect();
+        (
+            format!("there is no entity `{name}`"),
+            did_you_mean(&near).unwrap_or_else(|| "the outside is `entity:world`".into()),
+        )
+    };
+    Err(Diagnostic::new(&codes::UNSUPPORTED_ENTITY, message).help(help))
+}
+
+fn service(cluster: &Cluster, namespace: &str, name: &str) -> Result<Resolved, Diagnostic> {
+    let id = find_namespace(cluster, namespace)?;
+    if let Some(service) = cluster.find_service(namespace, name) {
+        return Ok(Resolved::Service {
+            service,
+            address: None,
+        });
+    }
+    let names = || cluster.services_in(id).map(|(_, service)| &*service.name);
+    let near: Vec<String> = nearest(name, names())
+        .into_iter()
+        .map(|near| format!("service:{namespace}/{near}"))
+        .collect();
+    let help = did_you_mean(&near).unwrap_or_else(|| {
+        if names().len() == 0 {
+            "it has no services".into()
+        } else {
+            format!("its services are {}", list(names()))
+        }
+    });
+    let message = format!("the namespace `{namespace}` has no service `{name}`");
+    Err(Diagnostic::new(&codes::UNKNOWN_PEER, message).help(help))
+}
+
+/// Something behind a service.
+#[derive(Clone, Debug)]
+pub struct Backend<'c> {
+    /// Who it is: an address, or a pod of which no address is known.
+    pub to: Resolved,
+    /// The port behind the translation.
+    pub port: u16,
+    /// The service's port that leads there.
+    pub service_port: &'c ServicePort,
+}
+
+/// What is behind the ports of a service that a question is about. A name is that of the service's port.
+/// Nothing where the service does not offer the port, or has no backends.
+#[must_use]
+pub fn backends<'c>(cluster: &'c Cluster, service: ServiceId, port: &PortSpec) -> Vec<Backend<'c>> {
+    let ports: &[ServicePort] = cluster
+        .service(service)
+        .map_or(&[], |service: &Service| &service.ports);
+    let asked = ports.iter().filter(|offered| is_asked(offered, port));
+    asked.flat_map(behind).collect()
+}
+
+fn behind(service_port: &ServicePort) -> impl Iterator<Item = Backend<'_>> {
+    let addresses = service_port.backends.iter();
+    let addresses = addresses.map(|(address, port)| (Resolved::Address(*address), *port));
+    let pods = service_port.pods.iter();
+    let pods = pods.map(|(pod, port)| (Resolved::Pod(*pod), *port));
+    addresses.chain(pods).map(move |(to, port)| Backend {
+        to,
+        port,
+        service_port,
+    })
+}
+
+fn is_asked(offered: &ServicePort, port: &PortSpec) -> bool {
+    match port {
+        PortSpec::Any => true,
+        PortSpec::Protocol(protocol) => offered.protocol == *protocol,
+        PortSpec::Range {
+            protocol,
+            first,
+            last,
+        } => offered.protocol == *protocol && (*first..=*last).contains(&offered.number),
+        PortSpec::Named { protocol, name } => {
+            offered.protocol == *protocol && offered.name == *name
+        }
+        PortSpec::Icmp { .. } => false,
+    }
+}

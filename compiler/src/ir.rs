@@ -1,0 +1,281 @@
+//! A policy set applied to a cluster: a finite program that judges a flow by looking things up.
+//!
+//! Input: a [`Cluster`](crate::cluster::Cluster) and a [`PolicySet`](crate::hir::PolicySet). Output:
+//! [`Program`], made by [`Program::resolve`]. Guarantee: [`Program::judge`] equals
+//! [`hir::spec::judge`](crate::hir::spec::judge) in every field, for every flow whose ends are those of the
+//! same cluster, pods that do not exist among them.
+//!
+//! What rules can tell apart is finite, and stands here as ids:
+//! - an *identity* is a namespace, a label set and a set of named ports: all pods of one identity are the same
+//!   to every rule but for their address and their node;
+//! - an *address class* is a run of addresses that no block and no DNS answer cuts;
+//! - a *port class* is a run of ports that no range and no named port cuts.
+//!
+//! A [`FlowClass`] is made of these, and two flows of one class get the same judgement. Selectors are
+//! evaluated once per identity, by an inverted index; the list of policies that govern an identity is made
+//! once for all identities that share it ([`Table`]). A pod that does not exist has no identity: its selectors
+//! are evaluated when it is asked about.
+//!
+//! The invariants of a program stand in [`verify`].
+
+mod classify;
+mod index;
+mod judge;
+mod partition;
+mod resolve;
+mod set;
+pub mod verify;
+
+pub use classify::FlowClass;
+
+use crate::cluster::{LabelsId, NamespaceId, PodId, Protocol};
+use crate::hir::{self, PolicyId, RuleId, Tier};
+use partition::Partition;
+use set::{IdSet, Ranges};
+use std::fmt;
+
+macro_rules! ids {
+    ($($name:ident, $letters:literal: $what:literal;)*) => {$(
+        #[doc = concat!("The index of ", $what, " in its program.")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The id as an index.
+            #[must_use]
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($letters, "{}"), self.0)
+            }
+        }
+    )*};
+}
+
+ids! {
+    IdentityId, "id": "an identity";
+    SelectorId, "sel": "a selector";
+    PeersId, "peers": "a list of peers";
+    PortsId, "ports": "a list of ports";
+    TableId, "table": "a table of governing policies";
+    ClassId, "cls": "a class of addresses";
+}
+
+/// A list's index as an id. Lists are no longer than those of the cluster and the policy set, whose ids are
+/// 32 bits wide.
+fn id(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+/// The program. See the module for what it is, and [`verify`] for what always holds.
+#[derive(Debug)]
+pub struct Program {
+    pub(crate) identities: Vec<Identity>,
+    /// By [`PodId`]; `None` for a pod that uses the network of its node.
+    pub(crate) of_pod: Vec<Option<IdentityId>>,
+    /// In the order in which the policy set lists them.
+    pub(crate) policies: Vec<Policy>,
+    /// Those of one policy and direction stand together, in their order.
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) selectors: Vec<Selector>,
+    pub(crate) peers: Vec<Peers>,
+    pub(crate) ports: Vec<Ports>,
+    pub(crate) tables: Vec<Table>,
+    /// By [`IdentityId`].
+    pub(crate) table_of: Vec<TableId>,
+    pub(crate) addresses: AddressClasses,
+    /// The first port of each class.
+    pub(crate) port_classes: Partition<u16>,
+    pub(crate) cidr_matches_pods: bool,
+}
+
+/// Pods that are the same to every rule, but for their address and their node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity {
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// The labels.
+    pub labels: LabelsId,
+    /// The named ports.
+    pub ports: crate::cluster::PortsId,
+}
+
+/// A policy with its selector resolved.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) id: PolicyId,
+    pub(crate) tier: Tier,
+    pub(crate) priority: u32,
+    pub(crate) subject: SelectorId,
+    pub(crate) isolates: hir::PerDirection<bool>,
+    pub(crate) rules: hir::PerDirection<RuleRange>,
+}
+
+/// Rules that stand together: `first..end` in [`Program::rules`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RuleRange {
+    pub(crate) first: u32,
+    pub(crate) end: u32,
+}
+
+impl RuleRange {
+    pub(crate) fn is_empty(self) -> bool {
+        self.first >= self.end
+    }
+}
+
+/// A rule with its lists interned; `None` matches everything.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: RuleId,
+    pub(crate) action: hir::Action,
+    pub(crate) peers: Option<PeersId>,
+    pub(crate) ports: Option<PortsId>,
+}
+
+/// A selector with the identities that it selects.
+#[derive(Debug)]
+pub(crate) struct Selector {
+    /// As written, for pods that have no identity.
+    pub(crate) written: hir::PodSelector,
+    pub(crate) selected: IdSet,
+}
+
+/// A list of peers, resolved.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    /// The identities that any of the pod peers selects.
+    pub(crate) pods: IdSet,
+    /// The pod peers, for pods that have no identity.
+    pub(crate) selectors: Vec<SelectorId>,
+    /// The nodes that any of the node peers selects.
+    pub(crate) nodes: IdSet,
+    /// The node peers, for nodes that the snapshot does not have.
+    pub(crate) node_selectors: Vec<hir::Selector>,
+    /// The classes in any of the blocks.
+    pub(crate) blocks: Ranges,
+    /// Which families have a block, and which a block that leaves nothing out.
+    pub(crate) block_families: BlockFamilies,
+    /// The classes of the answers that were seen for any of the domains.
+    pub(crate) answers: Ranges,
+    /// Whether there is a domain.
+    pub(crate) domains: bool,
+    /// Whether there is a domain for which no answer was seen.
+    pub(crate) unseen: bool,
+}
+
+/// What is known of a list of blocks without an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BlockFamilies {
+    pub(crate) v4: bool,
+    pub(crate) v6: bool,
+    pub(crate) whole_v4: bool,
+    pub(crate) whole_v6: bool,
+}
+
+/// A list of ports, merged by protocol.
+#[derive(Debug, Default)]
+pub(crate) struct Ports {
+    /// Sorted by protocol, each once.
+    pub(crate) protocols: Vec<ProtocolPorts>,
+    pub(crate) named: Vec<(Option<Protocol>, Box<str>)>,
+}
+
+/// The ports of one protocol.
+#[derive(Debug)]
+pub(crate) struct ProtocolPorts {
+    pub(crate) protocol: Protocol,
+    pub(crate) ranges: Ranges,
+    /// Whether one of the items is the whole protocol.
+    pub(crate) whole: bool,
+}
+
+/// What governs an identity: the same for all identities that the same policies select.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Indices into [`Program::policies`].
+    pub(crate) governing: Box<[u32]>,
+    pub(crate) chains: hir::PerDirection<Chain>,
+}
+
+/// The rules that one direction asks, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Chain {
+    pub(crate) admin: Box<[Step]>,
+    pub(crate) isolated_by: Box<[PolicyId]>,
+    pub(crate) namespace: Box<[RuleRange]>,
+    pub(crate) baseline: Box<[Step]>,
+    /// Whether a rule looks at the other end's address.
+    pub(crate) sees_addresses: bool,
+}
+
+/// One policy of a tier in which order decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) rules: RuleRange,
+    /// Whether the next step has a higher number for its priority, or there is none.
+    pub(crate) ends_level: bool,
+}
+
+/// The classes of both families, IPv4 first, numbered through.
+#[derive(Debug)]
+pub(crate) struct AddressClasses {
+    pub(crate) v4: Partition<u32>,
+    pub(crate) v6: Partition<u128>,
+}
+
+/// How large a program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Identities.
+    pub identities: usize,
+    /// Policies.
+    pub policies: usize,
+    /// Rules.
+    pub rules: usize,
+    /// Distinct selectors.
+    pub selectors: usize,
+    /// Distinct lists of governing policies.
+    pub tables: usize,
+    /// Classes of addresses, of both families.
+    pub address_classes: usize,
+    /// Classes of ports.
+    pub port_classes: usize,
+}
+
+impl Program {
+    /// How large the program is.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        Size {
+            identities: self.identities.len(),
+            policies: self.policies.len(),
+            rules: self.rules.len(),
+            selectors: self.selectors.len(),
+            tables: self.tables.len(),
+            address_classes: self.addresses.v4.len() + self.addresses.v6.len(),
+            port_classes: self.port_classes.len(),
+        }
+    }
+
+    /// The identities, sorted by namespace, labels and named ports.
+    #[must_use]
+    pub fn identities(&self) -> &[Identity] {
+        &self.identities
+    }
+
+    /// The identity of a pod; `None` where it uses the network of its node.
+    #[must_use]
+    pub fn identity_of(&self, pod: PodId) -> Option<IdentityId> {
+        self.of_pod.get(pod.index()).copied().flatten()
+    }
+
+    fn table(&self, identity: IdentityId) -> Option<&Table> {
+        let table = self.table_of.get(identity.index())?;
+        self.tables.get(table.index())
+    }
+}

@@ -1,0 +1,395 @@
+//! What a program says of a flow. Each function here has its counterpart in [`crate::hir::spec`].
+
+use super::{
+    AddressClasses, BlockFamilies, ClassId, IdentityId, Peers, Ports, Program, Rule, RuleRange,
+    Step, Table, id,
+};
+use crate::cluster::{NodeId, Protocol};
+use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, NodeView, PodView, Transport};
+use crate::hir::spec::{self, Exemption, Judgement, Side, Truth, Verdict};
+use crate::hir::{Action, Direction, RuleId};
+use std::net::IpAddr;
+
+/// The end of a flow that rules are matched against.
+pub(super) struct Other<'a> {
+    who: OtherKind<'a>,
+    address: Option<ClassId>,
+    written: Address,
+}
+
+enum OtherKind<'a> {
+    Identity(IdentityId),
+    /// A pod that has no identity.
+    Fresh(&'a PodView<'a>),
+    Node(&'a NodeView<'a>),
+    Outside,
+}
+
+/// What the rules that were asked may lead to.
+#[derive(Clone, Copy, Default)]
+struct Outcomes {
+    allow: bool,
+    deny: bool,
+    pass: bool,
+}
+
+impl Outcomes {
+    fn add(&mut self, action: Action) {
+        match action {
+            Action::Allow => self.allow = true,
+            Action::Deny => self.deny = true,
+            Action::Pass => self.pass = true,
+        }
+    }
+
+    fn verdict(self) -> Verdict {
+        match (self.allow, self.deny) {
+            (true, true) => Verdict::Depends,
+            (_, false) => Verdict::Allow,
+            (false, true) => Verdict::Deny,
+        }
+    }
+}
+
+impl Program {
+    /// Judges a flow between ends of the program's own cluster, as [`spec::judge`] does.
+    #[must_use]
+    pub fn judge(&self, flow: &Flow<'_>) -> Judgement {
+        let egress = self.judge_side(flow, Direction::Egress);
+        let ingress = self.judge_side(flow, Direction::Ingress);
+        Judgement {
+            verdict: spec::both(egress.verdict, ingress.verdict),
+            egress,
+            ingress,
+        }
+    }
+
+    /// Judges one side of a flow, as [`spec::judge_side`] does.
+    #[must_use]
+    pub fn judge_side(&self, flow: &Flow<'_>, direction: Direction) -> Side {
+        let (subject, other) = match direction {
+            Direction::Ingress => (&flow.dst, &flow.src),
+            Direction::Egress => (&flow.src, &flow.dst),
+        };
+        let mut side = Side {
+            verdict: Verdict::Allow,
+            exempt: None,
+            rules: Vec::new(),
+            isolated_by: Vec::new(),
+        };
+        let EndpointKind::Pod(pod) = &subject.kind else {
+            side.exempt = Some(Exemption::NotAPod);
+            return side;
+        };
+        if spec::is_same_pod(pod, other) {
+            side.exempt = Some(Exemption::Itself);
+            return side;
+        }
+        let fresh;
+        let known = self.identity(pod).and_then(|known| self.table(known));
+        let table = match known {
+            Some(table) => table,
+            None => {
+                fresh = self.fresh_table(pod);
+                &fresh
+            }
+        };
+        let question = Question {
+            program: self,
+            chain: table.chains.get(direction),
+            other: self.other(other),
+            transport: flow.transport,
+            named: NamedPorts::of(&flow.dst),
+        };
+        side.isolated_by = question.chain.isolated_by.to_vec();
+        side.verdict = question
+            .tiers(spec::is_own_node(pod, other), &mut side.rules)
+            .verdict();
+        side
+    }
+
+    /// The identity behind a view of a pod; `None` for a pod that does not exist.
+    pub(super) fn identity(&self, pod: &PodView<'_>) -> Option<IdentityId> {
+        self.identity_of(pod.id?)
+    }
+
+    /// The table of a pod that has no identity.
+    fn fresh_table(&self, pod: &PodView<'_>) -> Table {
+        let governing: Vec<u32> = self
+            .policies
+            .iter()
+            .enumerate()
+            .filter(|(_, policy)| {
+                let subject = self.selectors.get(policy.subject.index());
+                subject.is_some_and(|subject| spec::selects(&subject.written, pod))
+            })
+            .map(|(index, _)| id(index))
+            .collect();
+        self.make_table(&governing)
+    }
+
+    fn other<'a>(&self, end: &'a Endpoint<'a>) -> Other<'a> {
+        let who = match &end.kind {
+            EndpointKind::Pod(pod) => self
+                .identity(pod)
+                .map_or(OtherKind::Fresh(pod), OtherKind::Identity),
+            EndpointKind::Node(node) => OtherKind::Node(node),
+            EndpointKind::Outside => OtherKind::Outside,
+        };
+        let address = match end.address {
+            Address::Known(address) => Some(self.addresses.class(address)),
+            Address::Unknown { .. } => None,
+        };
+        Other {
+            who,
+            address,
+            written: end.address,
+        }
+    }
+
+    pub(super) fn rules_in(&self, range: RuleRange) -> &[Rule] {
+        self.rules
+            .get(range.first as usize..range.end as usize)
+            .unwrap_or_default()
+    }
+}
+
+impl AddressClasses {
+    /// The class of an address.
+    pub(super) fn class(&self, address: IpAddr) -> ClassId {
+        ClassId(match address {
+            IpAddr::V4(address) => self.v4.class(address.to_bits()),
+            IpAddr::V6(address) => id(self.v4.len()) + self.v6.class(address.to_bits()),
+        })
+    }
+}
+
+/// What is known of the named ports of a flow's destination.
+#[derive(Clone, Copy)]
+enum NamedPorts<'a> {
+    /// It is no pod.
+    None,
+    Unknown,
+    Known(&'a [crate::cluster::NamedPort]),
+}
+
+impl<'a> NamedPorts<'a> {
+    fn of(dst: &Endpoint<'a>) -> Self {
+        match &dst.kind {
+            EndpointKind::Pod(pod) => pod.ports.map_or(Self::Unknown, Self::Known),
+            EndpointKind::Node(_) | EndpointKind::Outside => Self::None,
+        }
+    }
+
+    fn matches(self, protocol: Option<Protocol>, name: &str, transport: Transport) -> Truth {
+        let carried = transport.protocol;
+        if !carried.has_ports() || protocol.is_some_and(|protocol| protocol != carried) {
+            return Truth::No;
+        }
+        match self {
+            Self::None => Truth::No,
+            Self::Unknown => Truth::Unknown,
+            Self::Known(ports) => ports
+                .iter()
+                .any(|own| {
+                    Some(own.number) == transport.port
+                        && own.protocol == carried
+                        && *own.name == *name
+                })
+                .into(),
+        }
+    }
+}
+
+/// One side of a flow, while its chain is asked.
+struct Question<'a> {
+    program: &'a Program,
+    chain: &'a super::Chain,
+    other: Other<'a>,
+    transport: Transport,
+    named: NamedPorts<'a>,
+}
+
+impl Question<'_> {
+    fn tiers(&self, own_node: bool, rules: &mut Vec<RuleId>) -> Outcomes {
+        let (admin, open) = self.ordered(&self.chain.admin, rules);
+        let mut outcomes = Outcomes {
+            pass: false,
+            ..admin
+        };
+        if !admin.pass && !open {
+            return outcomes;
+        }
+        if !self.chain.isolated_by.is_empty() && !own_node {
+            let best = self.union(rules);
+            outcomes.allow |= best != Truth::No;
+            outcomes.deny |= best != Truth::Yes;
+            return outcomes;
+        }
+        let (baseline, open) = self.ordered(&self.chain.baseline, rules);
+        outcomes.allow |= baseline.allow || baseline.pass || open;
+        outcomes.deny |= baseline.deny;
+        outcomes
+    }
+
+    /// The greatest truth among all rules; those that have it decide.
+    fn union(&self, rules: &mut Vec<RuleId>) -> Truth {
+        let first = rules.len();
+        let mut best = Truth::No;
+        for range in &self.chain.namespace {
+            for rule in self.program.rules_in(*range) {
+                let truth = self.rule(rule);
+                if truth > best {
+                    rules.truncate(first);
+                    best = truth;
+                }
+                if truth == best && truth != Truth::No {
+                    rules.push(rule.id);
+                }
+            }
+        }
+        best
+    }
+
+    /// What a tier may decide, and whether it may decide nothing.
+    fn ordered(&self, steps: &[Step], rules: &mut Vec<RuleId>) -> (Outcomes, bool) {
+        let mut outcomes = Outcomes::default();
+        let mut level_may_miss = true;
+        for step in steps {
+            level_may_miss &= self.first_match(step.rules, &mut outcomes, rules);
+            if step.ends_level && !level_may_miss {
+                return (outcomes, false);
+            }
+        }
+        (outcomes, true)
+    }
+
+    /// Asks the rules of one policy; returns whether none of them surely matches.
+    fn first_match(
+        &self,
+        range: RuleRange,
+        outcomes: &mut Outcomes,
+        rules: &mut Vec<RuleId>,
+    ) -> bool {
+        for rule in self.program.rules_in(range) {
+            let truth = self.rule(rule);
+            if truth != Truth::No {
+                outcomes.add(rule.action);
+                rules.push(rule.id);
+            }
+            if truth == Truth::Yes {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn rule(&self, rule: &Rule) -> Truth {
+        let peers = rule.peers.map(|peers| {
+            let peers = self.program.peers.get(peers.index());
+            peers.map_or(Truth::No, |peers| self.peers(peers))
+        });
+        let peers = peers.unwrap_or(Truth::Yes);
+        if peers == Truth::No {
+            return Truth::No;
+        }
+        let ports = rule.ports.map(|ports| {
+            let ports = self.program.ports.get(ports.index());
+            ports.map_or(Truth::No, |ports| self.ports(ports))
+        });
+        peers.min(ports.unwrap_or(Truth::Yes))
+    }
+
+    fn ports(&self, ports: &Ports) -> Truth {
+        let transport = self.transport;
+        let of_protocol = ports
+            .protocols
+            .iter()
+            .find(|own| own.protocol == transport.protocol);
+        let by_number = of_protocol.map_or(Truth::No, |own| match transport.port {
+            Some(port) => own.ranges.contains(port.into()).into(),
+            None if own.whole => Truth::Yes,
+            None => Truth::Unknown,
+        });
+        if by_number == Truth::Yes {
+            return by_number;
+        }
+        ports
+            .named
+            .iter()
+            .map(|(protocol, name)| self.named.matches(*protocol, name, transport))
+            .fold(by_number, Truth::max)
+    }
+
+    fn peers(&self, peers: &Peers) -> Truth {
+        if self.is_selected(peers) {
+            return Truth::Yes;
+        }
+        let is_pod = match self.other.who {
+            OtherKind::Identity(_) | OtherKind::Fresh(_) => true,
+            OtherKind::Node(_) | OtherKind::Outside => false,
+        };
+        let blocks = if is_pod && !self.program.cidr_matches_pods {
+            Truth::No
+        } else {
+            self.blocks(peers)
+        };
+        if blocks == Truth::Yes {
+            return blocks;
+        }
+        blocks.max(self.domains(peers))
+    }
+
+    fn is_selected(&self, peers: &Peers) -> bool {
+        let selectors = || {
+            peers
+                .selectors
+                .iter()
+                .filter_map(|selector| self.program.selectors.get(selector.index()))
+        };
+        match &self.other.who {
+            OtherKind::Identity(identity) => peers.pods.contains(identity.0),
+            OtherKind::Fresh(pod) => {
+                selectors().any(|selector| spec::selects(&selector.written, pod))
+            }
+            OtherKind::Node(node) => match node.id {
+                Some(NodeId(node)) => peers.nodes.contains(node),
+                None => peers
+                    .node_selectors
+                    .iter()
+                    .any(|selector| selector.matches(node.labels)),
+            },
+            OtherKind::Outside => false,
+        }
+    }
+
+    fn blocks(&self, peers: &Peers) -> Truth {
+        match (self.other.address, self.other.written) {
+            (Some(class), _) => peers.blocks.contains(class.0).into(),
+            (None, Address::Unknown { v4, v6 }) => peers.block_families.matches(v4, v6),
+            (None, Address::Known(_)) => Truth::No,
+        }
+    }
+
+    fn domains(&self, peers: &Peers) -> Truth {
+        let outside = matches!(self.other.who, OtherKind::Outside);
+        match self.other.address {
+            Some(class) if peers.answers.contains(class.0) => Truth::Yes,
+            Some(_) if outside && peers.unseen => Truth::Unknown,
+            None if outside && peers.domains => Truth::Unknown,
+            Some(_) | None => Truth::No,
+        }
+    }
+}
+
+impl BlockFamilies {
+    /// Whether an address that is not known is in one of the blocks.
+    fn matches(self, v4: bool, v6: bool) -> Truth {
+        let in_family = |may_be: bool, alone: bool, any: bool, whole: bool| match (may_be, any) {
+            (false, _) | (true, false) => Truth::No,
+            (true, true) if alone && whole => Truth::Yes,
+            (true, true) => Truth::Unknown,
+        };
+        in_family(v4, !v6, self.v4, self.whole_v4).max(in_family(v6, !v4, self.v6, self.whole_v6))
+    }
+}

@@ -1,0 +1,546 @@
+//! From a cluster and a policy set to a program.
+//!
+//! Cost: one step per pod, one evaluation per distinct selector, and one step for each identity that a policy
+//! selects.
+
+use super::index::LabelIndex;
+use super::partition::Partition;
+use super::set::{IdSet, Ranges};
+use super::{
+    AddressClasses, BlockFamilies, Chain, Identity, IdentityId, Peers, PeersId, Policy, Ports,
+    PortsId, Program, ProtocolPorts, Rule, RuleRange, Selector, SelectorId, Step, Table, TableId,
+    id,
+};
+use crate::cluster::{Cluster, LabelsId, NamespaceId};
+use crate::hir::{
+    self, Direction, DomainPattern, IpBlock, NamespaceSelector, Peer, PerDirection, PodSelector,
+    PolicySet, PortMatch, PortRange, Tier,
+};
+use ipnet::IpNet;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+
+impl Program {
+    /// Resolves a policy set against the cluster.
+    #[must_use]
+    pub fn resolve(cluster: &Cluster, set: &PolicySet) -> Self {
+        let (identities, of_pod) = identities(cluster);
+        let mut resolver = Resolver::new(cluster, set, &identities);
+        let mut policies = Vec::with_capacity(set.policies.len());
+        let mut rules = Vec::with_capacity(set.origins.len());
+        for policy in &set.policies {
+            policies.push(resolver.policy(policy, &mut rules));
+        }
+        let Resolver {
+            selectors,
+            peers,
+            ports,
+            addresses,
+            ..
+        } = resolver;
+        let mut program = Self {
+            identities,
+            of_pod,
+            policies,
+            rules,
+            selectors,
+            peers,
+            ports,
+            tables: Vec::new(),
+            table_of: Vec::new(),
+            addresses,
+            port_classes: port_classes(cluster, set),
+            cidr_matches_pods: set.semantics.cidr_matches_pods,
+        };
+        program.make_tables();
+        program
+    }
+
+    /// One table for each list of governing policies that occurs.
+    fn make_tables(&mut self) {
+        let mut governing: Vec<Vec<u32>> = vec![Vec::new(); self.identities.len()];
+        for (index, policy) in self.policies.iter().enumerate() {
+            let selected = self.selectors.get(policy.subject.index());
+            for identity in selected.map_or(Vec::new(), |selector| selector.selected.to_vec()) {
+                if let Some(list) = governing.get_mut(identity as usize) {
+                    list.push(id(index));
+                }
+            }
+        }
+        let mut known: FxHashMap<Vec<u32>, TableId> = FxHashMap::default();
+        for list in governing {
+            let table = match known.entry(list) {
+                Entry::Occupied(entry) => *entry.get(),
+                Entry::Vacant(entry) => {
+                    let table = self.make_table(entry.key());
+                    let new = TableId(id(self.tables.len()));
+                    self.tables.push(table);
+                    *entry.insert(new)
+                }
+            };
+            self.table_of.push(table);
+        }
+    }
+
+    /// The table of some policies, given as indices in ascending order.
+    pub(super) fn make_table(&self, governing: &[u32]) -> Table {
+        Table {
+            governing: governing.into(),
+            chains: PerDirection {
+                ingress: self.chain(governing, Direction::Ingress),
+                egress: self.chain(governing, Direction::Egress),
+            },
+        }
+    }
+
+    fn chain(&self, governing: &[u32], direction: Direction) -> Chain {
+        let policies: Vec<&Policy> = governing
+            .iter()
+            .filter_map(|index| self.policies.get(*index as usize))
+            .collect();
+        let of_namespaces = || {
+            policies
+                .iter()
+                .filter(|policy| policy.tier == Tier::Namespace)
+        };
+        Chain {
+            admin: steps(&policies, Tier::Admin, direction),
+            isolated_by: of_namespaces()
+                .filter(|policy| *policy.isolates.get(direction))
+                .map(|policy| policy.id)
+                .collect(),
+            namespace: of_namespaces()
+                .map(|policy| *policy.rules.get(direction))
+                .filter(|rules| !rules.is_empty())
+                .collect(),
+            baseline: steps(&policies, Tier::Baseline, direction),
+            sees_addresses: policies
+                .iter()
+                .flat_map(|policy| self.rules_in(*policy.rules.get(direction)))
+                .any(|rule| self.sees_addresses(rule)),
+        }
+    }
+
+    fn sees_addresses(&self, rule: &Rule) -> bool {
+        let peers = rule.peers.and_then(|peers| self.peers.get(peers.index()));
+        peers.is_some_and(|peers| peers.domains || peers.block_families != BlockFamilies::default())
+    }
+}
+
+/// The policies of a tier by priority; those without a rule in the direction say nothing.
+fn steps(policies: &[&Policy], tier: Tier, direction: Direction) -> Box<[Step]> {
+    let mut levels: BTreeMap<u32, Vec<Step>> = BTreeMap::new();
+    for policy in policies.iter().filter(|policy| policy.tier == tier) {
+        let rules = *policy.rules.get(direction);
+        if !rules.is_empty() {
+            levels.entry(policy.priority).or_default().push(Step {
+                rules,
+                ends_level: false,
+            });
+        }
+    }
+    let mut steps = Vec::new();
+    for mut level in levels.into_values() {
+        if let Some(last) = level.last_mut() {
+            last.ends_level = true;
+        }
+        steps.append(&mut level);
+    }
+    steps.into()
+}
+
+/// The identities that occur, and that of each pod.
+fn identities(cluster: &Cluster) -> (Vec<Identity>, Vec<Option<IdentityId>>) {
+    let of_pod: Vec<Option<Identity>> = cluster
+        .pods()
+        .iter()
+        .map(|pod| {
+            (!pod.host_network).then_some(Identity {
+                namespace: pod.namespace,
+                labels: pod.labels,
+                ports: pod.ports,
+            })
+        })
+        .collect();
+    let distinct: FxHashSet<Identity> = of_pod.iter().flatten().copied().collect();
+    let mut identities: Vec<Identity> = distinct.into_iter().collect();
+    identities.sort_unstable();
+    let ids: FxHashMap<Identity, IdentityId> = identities
+        .iter()
+        .enumerate()
+        .map(|(index, identity)| (*identity, IdentityId(id(index))))
+        .collect();
+    let of_pod = of_pod
+        .iter()
+        .map(|identity| ids.get(identity.as_ref()?).copied())
+        .collect();
+    (identities, of_pod)
+}
+
+/// What is shared while policies are resolved: indices, and what is interned so far.
+struct Resolver<'c> {
+    cluster: &'c Cluster,
+    members: Members<'c>,
+    addresses: AddressClasses,
+    selectors: Vec<Selector>,
+    selector_ids: FxHashMap<&'c PodSelector, SelectorId>,
+    peers: Vec<Peers>,
+    peers_ids: FxHashMap<&'c [Peer], PeersId>,
+    ports: Vec<Ports>,
+    ports_ids: FxHashMap<&'c [PortMatch], PortsId>,
+}
+
+impl<'c> Resolver<'c> {
+    fn new(cluster: &'c Cluster, set: &'c PolicySet, identities: &[Identity]) -> Self {
+        Self {
+            cluster,
+            members: Members::new(cluster, identities),
+            addresses: address_classes(cluster, set),
+            selectors: Vec::new(),
+            selector_ids: FxHashMap::default(),
+            peers: Vec::new(),
+            peers_ids: FxHashMap::default(),
+            ports: Vec::new(),
+            ports_ids: FxHashMap::default(),
+        }
+    }
+
+    fn policy(&mut self, policy: &'c hir::Policy, rules: &mut Vec<Rule>) -> Policy {
+        Policy {
+            id: policy.id,
+            tier: policy.tier,
+            priority: policy.priority,
+            subject: self.selector(&policy.subject),
+            isolates: policy.isolates,
+            rules: PerDirection {
+                ingress: self.rules(&policy.rules.ingress, rules),
+                egress: self.rules(&policy.rules.egress, rules),
+            },
+        }
+    }
+
+    fn rules(&mut self, written: &'c [hir::Rule], rules: &mut Vec<Rule>) -> RuleRange {
+        let first = id(rules.len());
+        for rule in written {
+            rules.push(Rule {
+                id: rule.id,
+                action: rule.action,
+                peers: rule.peers.as_deref().map(|peers| self.peers(peers)),
+                ports: rule.ports.as_deref().map(|ports| self.ports(ports)),
+            });
+        }
+        RuleRange {
+            first,
+            end: id(rules.len()),
+        }
+    }
+
+    fn selector(&mut self, selector: &'c PodSelector) -> SelectorId {
+        if let Some(known) = self.selector_ids.get(selector) {
+            return *known;
+        }
+        let new = SelectorId(id(self.selectors.len()));
+        self.selectors.push(Selector {
+            written: selector.clone(),
+            selected: IdSet::new(self.members.select(selector)),
+        });
+        self.selector_ids.insert(selector, new);
+        new
+    }
+
+    fn ports(&mut self, written: &'c [PortMatch]) -> PortsId {
+        let ports = &mut self.ports;
+        *self.ports_ids.entry(written).or_insert_with(|| {
+            ports.push(merge_ports(written));
+            PortsId(id(ports.len() - 1))
+        })
+    }
+
+    fn peers(&mut self, written: &'c [Peer]) -> PeersId {
+        if let Some(known) = self.peers_ids.get(written) {
+            return *known;
+        }
+        let peers = self.resolve_peers(written);
+        let new = PeersId(id(self.peers.len()));
+        self.peers.push(peers);
+        self.peers_ids.insert(written, new);
+        new
+    }
+
+    fn resolve_peers(&mut self, written: &'c [Peer]) -> Peers {
+        let mut peers = Peers::default();
+        let (mut pods, mut nodes) = (Vec::new(), Vec::new());
+        let (mut blocks, mut answers) = (Vec::new(), Vec::new());
+        for peer in written {
+            match peer {
+                Peer::Pods(selector) => {
+                    let selector = self.selector(selector);
+                    peers.selectors.push(selector);
+                    if let Some(selector) = self.selectors.get(selector.index()) {
+                        pods.append(&mut selector.selected.to_vec());
+                    }
+                }
+                Peer::Nodes(selector) => {
+                    nodes.append(&mut self.select_nodes(selector));
+                    peers.node_selectors.push(selector.clone());
+                }
+                Peer::Addresses(block) => {
+                    peers.block_families.add(block);
+                    blocks.append(&mut self.addresses.block(block));
+                }
+                Peer::Domain(pattern) => {
+                    peers.domains = true;
+                    let seen = self.answers(pattern);
+                    peers.unseen |= seen.is_none();
+                    answers.append(&mut seen.unwrap_or_default());
+                }
+            }
+        }
+        peers.pods = IdSet::new(pods);
+        peers.nodes = IdSet::new(nodes);
+        peers.blocks = Ranges::new(blocks);
+        peers.answers = Ranges::new(answers);
+        peers
+    }
+
+    fn select_nodes(&self, selector: &hir::Selector) -> Vec<u32> {
+        let nodes = self.cluster.nodes().iter().enumerate();
+        nodes
+            .filter(|(_, node)| selector.matches(self.cluster.labels(node.labels)))
+            .map(|(index, _)| id(index))
+            .collect()
+    }
+
+    /// The classes of the answers seen for a pattern; `None` where no name that it covers was asked for.
+    fn answers(&self, pattern: &DomainPattern) -> Option<Vec<(u32, u32)>> {
+        let mut classes = None;
+        for (name, answers) in self.cluster.names() {
+            if pattern.matches(name) {
+                let classes: &mut Vec<_> = classes.get_or_insert_default();
+                classes.extend(answers.iter().map(|address| {
+                    let class = self.addresses.class(*address).0;
+                    (class, class)
+                }));
+            }
+        }
+        classes
+    }
+}
+
+/// The identities by what selectors ask of them.
+struct Members<'c> {
+    cluster: &'c Cluster,
+    /// The identities of each namespace: they stand together.
+    of_namespace: Vec<(u32, u32)>,
+    namespaces: LabelIndex<'c>,
+    /// The label sets that identities have, and the identities of each.
+    labels: LabelIndex<'c>,
+    of_labels: Vec<Vec<(NamespaceId, u32)>>,
+    /// By identity, an index into `of_labels`.
+    labels_of: Vec<u32>,
+}
+
+impl<'c> Members<'c> {
+    fn new(cluster: &'c Cluster, identities: &[Identity]) -> Self {
+        let namespaces = cluster.namespaces().iter();
+        let mut of_namespace = vec![(0, 0); namespaces.len()];
+        let mut slots: FxHashMap<LabelsId, u32> = FxHashMap::default();
+        let mut sets = Vec::new();
+        let mut of_labels: Vec<Vec<(NamespaceId, u32)>> = Vec::new();
+        let mut labels_of = Vec::with_capacity(identities.len());
+        for (index, identity) in (0_u32..).zip(identities) {
+            if let Some((first, end)) = of_namespace.get_mut(identity.namespace.index()) {
+                *first = if end == first { index } else { *first };
+                *end = index + 1;
+            }
+            let slot = *slots.entry(identity.labels).or_insert_with(|| {
+                sets.push(cluster.labels(identity.labels));
+                of_labels.push(Vec::new());
+                id(of_labels.len() - 1)
+            });
+            labels_of.push(slot);
+            if let Some(list) = of_labels.get_mut(slot as usize) {
+                list.push((identity.namespace, index));
+            }
+        }
+        Self {
+            cluster,
+            of_namespace,
+            namespaces: LabelIndex::new(namespaces.map(|ns| cluster.labels(ns.labels)).collect()),
+            labels: LabelIndex::new(sets),
+            of_labels,
+            labels_of,
+        }
+    }
+
+    /// The identities that a selector selects.
+    fn select(&self, selector: &PodSelector) -> Vec<u32> {
+        let namespaces = self.select_namespaces(&selector.namespaces);
+        let ranges = || {
+            namespaces
+                .iter()
+                .filter_map(|namespace| self.of_namespace.get(*namespace as usize))
+        };
+        let here: usize = ranges().map(|(first, end)| (end - first) as usize).sum();
+        if selector.pods.requirements.is_empty() {
+            return ranges().flat_map(|(first, end)| *first..*end).collect();
+        }
+        let labels = self.labels.select(&selector.pods);
+        let lists = || {
+            labels
+                .iter()
+                .filter_map(|slot| self.of_labels.get(*slot as usize))
+        };
+        if lists().map(Vec::len).sum::<usize>() <= here {
+            lists()
+                .flatten()
+                .filter(|(namespace, _)| namespaces.binary_search(&namespace.0).is_ok())
+                .map(|(_, identity)| *identity)
+                .collect()
+        } else {
+            let is_selected = |identity: &u32| {
+                let slot = self.labels_of.get(*identity as usize);
+                slot.is_some_and(|slot| labels.binary_search(slot).is_ok())
+            };
+            ranges()
+                .flat_map(|(first, end)| *first..*end)
+                .filter(is_selected)
+                .collect()
+        }
+    }
+
+    /// The namespaces that a selector selects, sorted.
+    fn select_namespaces(&self, selector: &NamespaceSelector) -> Vec<u32> {
+        match selector {
+            NamespaceSelector::Named(name) => self
+                .cluster
+                .namespaces()
+                .binary_search_by(|namespace| namespace.name.cmp(name))
+                .map(id)
+                .into_iter()
+                .collect(),
+            NamespaceSelector::Labels(selector) => self.namespaces.select(selector),
+        }
+    }
+}
+
+/// Cuts at the bounds of every block and exception, and around every answer that was seen.
+fn address_classes(cluster: &Cluster, set: &PolicySet) -> AddressClasses {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    let mut cut = |first: IpAddr, last: IpAddr| match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            v4.push(first.to_bits());
+            v4.extend(last.to_bits().checked_add(1));
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => {
+            v6.push(first.to_bits());
+            v6.extend(last.to_bits().checked_add(1));
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
+    };
+    let mut patterns = false;
+    for peer in all_rules(set).flat_map(|rule| rule.peers.iter().flatten()) {
+        match peer {
+            Peer::Addresses(block) => {
+                for net in std::iter::once(&block.cidr).chain(&block.except) {
+                    cut(net.network(), net.broadcast());
+                }
+            }
+            Peer::Domain(_) => patterns = true,
+            Peer::Pods(_) | Peer::Nodes(_) => {}
+        }
+    }
+    if patterns {
+        for address in cluster.names().values().flatten() {
+            cut(*address, *address);
+        }
+    }
+    AddressClasses {
+        v4: Partition::new(v4),
+        v6: Partition::new(v6),
+    }
+}
+
+fn all_rules(set: &PolicySet) -> impl Iterator<Item = &hir::Rule> {
+    set.policies
+        .iter()
+        .flat_map(|policy| policy.rules.ingress.iter().chain(&policy.rules.egress))
+}
+
+/// Cuts at the bounds of every range, and around every port of a pod that has a name.
+fn port_classes(cluster: &Cluster, set: &PolicySet) -> Partition<u16> {
+    let mut cuts = Vec::new();
+    let mut names = FxHashSet::default();
+    for port in all_rules(set).flat_map(|rule| rule.ports.iter().flatten()) {
+        match port {
+            PortMatch::Range { ports, .. } => {
+                cuts.push(ports.first);
+                cuts.extend(ports.last.checked_add(1));
+            }
+            PortMatch::Named { name, .. } => {
+                names.insert(&**name);
+            }
+        }
+    }
+    for port in cluster.port_sets.iter().flatten() {
+        if names.contains(&*port.name) {
+            cuts.push(port.number);
+            cuts.extend(port.number.checked_add(1));
+        }
+    }
+    Partition::new(cuts)
+}
+
+fn merge_ports(written: &[PortMatch]) -> Ports {
+    let mut named = Vec::new();
+    let mut protocols: BTreeMap<_, (Vec<(u32, u32)>, bool)> = BTreeMap::new();
+    for port in written {
+        match port {
+            PortMatch::Range { protocol, ports } => {
+                let (ranges, whole) = protocols.entry(*protocol).or_default();
+                ranges.push((ports.first.into(), ports.last.into()));
+                *whole |= *ports == PortRange::ALL;
+            }
+            PortMatch::Named { protocol, name } => named.push((*protocol, name.clone())),
+        }
+    }
+    Ports {
+        protocols: protocols
+            .into_iter()
+            .map(|(protocol, (ranges, whole))| ProtocolPorts {
+                protocol,
+                ranges: Ranges::new(ranges),
+                whole,
+            })
+            .collect(),
+        named,
+    }
+}
+
+impl BlockFamilies {
+    fn add(&mut self, block: &IpBlock) {
+        let whole = block.cidr.prefix_len() == 0 && block.except.is_empty();
+        match block.cidr {
+            IpNet::V4(_) => {
+                self.v4 = true;
+                self.whole_v4 |= whole;
+            }
+            IpNet::V6(_) => {
+                self.v6 = true;
+                self.whole_v6 |= whole;
+            }
+        }
+    }
+}
+
+impl AddressClasses {
+    /// The classes of a block: those of its range without those of its exceptions.
+    fn block(&self, block: &IpBlock) -> Vec<(u32, u32)> {
+        let classes = |net: &IpNet| (self.class(net.network()).0, self.class(net.broadcast()).0);
+        let same_family = |net: &&IpNet| net.network().is_ipv4() == block.cidr.network().is_ipv4();
+        let except = block.except.iter().filter(same_family).map(classes);
+        Ranges::new(except.collect()).gaps_in(classes(&block.cidr))
+    }
+}

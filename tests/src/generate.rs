@@ -1,0 +1,57 @@
+//! Random worlds: manifests as text, the same for the same seed.
+//!
+//! [`small::world`] makes worlds of a few pods in which rules overlap as much as they can; [`large::world`]
+//! makes clusters of a given size; [`flows`] makes flows between everything that a loaded world has and much
+//! that it has not. Every object that comes out is one that the API server takes.
+
+pub mod flows;
+pub mod large;
+pub mod policy;
+pub mod random;
+pub mod small;
+pub mod yaml;
+
+use verdict_compiler::frontend::load::{Loaded, load};
+use verdict_compiler::frontend::settings::Settings;
+use verdict_compiler::source::{SourceFile, Sources};
+
+/// Manifests: file names with their texts.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// The files.
+    pub files: Vec<(String, String)>,
+}
+
+impl World {
+    /// The files as sources.
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        let mut sources = Sources::default();
+        for (name, text) in &self.files {
+            if let Ok(file) = SourceFile::new(name.as_str(), text.clone().into_bytes()) {
+                sources.add(file);
+            }
+        }
+        sources
+    }
+
+    /// What the files say, with a switch for the one setting that changes verdicts.
+    #[must_use]
+    pub fn load(&self, cidr_matches_pods: bool) -> Loaded {
+        let settings = Settings {
+            cidr_matches_pods: Some(cidr_matches_pods),
+            ..Settings::default()
+        };
+        load(&self.sources(), &settings)
+    }
+
+    /// All files as one text, to show a world that fails a test.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let texts = self
+            .files
+            .iter()
+            .map(|(name, text)| format!("# {name}\n{text}"));
+        texts.collect::<Vec<_>>().join("---\n")
+    }
+}
