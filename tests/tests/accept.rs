@@ -279,3 +279,28 @@ fn plain(sources: &Sources, diagnostics: &[Diagnostic]) -> String {
     }
     out
 }
+
+/// Every case with each of its values replaced by another, and cut off at every line.
+#[test]
+fn damaged_manifests_are_read_without_a_panic() {
+    const VALUES: [&str; 10] = [
+        "", "[]", "{}", "-1", "1e400", "\"é\"", "[[]]", "true", "[-]", "{a: {}}",
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/invalid");
+    for path in manifests(&folder) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            check("cut.yaml", lines[..index].join("\n").into_bytes());
+            let Some((key, _)) = line.split_once(':') else {
+                continue;
+            };
+            for value in VALUES {
+                let mut damaged = lines.clone();
+                let line = format!("{key}: {value}");
+                damaged[index] = &line;
+                check("damaged.yaml", damaged.join("\n").into_bytes());
+            }
+        }
+    }
+}
