@@ -83,6 +83,7 @@ pub fn explain(context: Context<'_>, asked: &Asked<'_>) -> Explanation {
         flow: FlowReport::new(asked),
         verdict: judgement.verdict.into(),
         conditions,
+        incomplete: Vec::new(),
         egress: side(context, &asked.flow, Direction::Egress, &judgement),
         ingress: side(context, &asked.flow, Direction::Ingress, &judgement),
         suggestion,
