@@ -520,8 +520,10 @@ impl Reader<'_, '_> {
     }
 
     fn refuse(&self, problem: &Problem) -> Stop {
+        // What is missing at the end is shown behind the last line, not on the `---` that follows.
+        let content = self.fed.text.trim_end().len();
         let at = self.fed.text.floor_char_boundary(problem.at);
-        let start = self.base + at;
+        let start = self.base + if at == self.fed.text.len() { content } else { at };
         let found = self.text.get(start..).and_then(|rest| rest.chars().next());
         let width = found
             .filter(|found| *found != '\n')
