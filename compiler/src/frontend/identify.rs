@@ -31,19 +31,9 @@ pub fn identify(
     let (Some((api_version, version_span)), Some((kind, kind_span))) = (api_version, kind) else {
         return Recognised::Unknown;
     };
-    let found = match recognise(api_version, kind) {
-        // The cluster may be an old one; policies are for the one to come.
-        Recognised::OtherVersion(known, right) if !known.is_policy() => {
-            match known.removed_in(api_version) {
-                Some(removed) => {
-                    diagnostics.push(former_version(known, removed, right, version_span));
-                    Recognised::Known(known)
-                }
-                None => Recognised::OtherVersion(known, right),
-            }
-        }
-        other => other,
-    };
+    let found = with_former_versions(api_version, recognise(api_version, kind), |former| {
+        diagnostics.push(former.at(version_span, "a former version"));
+    });
     let diagnostic = match &found {
         Recognised::Known(_) | Recognised::List(_) => None,
         Recognised::OtherVersion(known, right) => Some(
@@ -88,13 +78,29 @@ pub fn identify(
     found
 }
 
-fn former_version(kind: Kind, removed: &str, right: &str, span: Span) -> Diagnostic {
+/// Takes a kind of the cluster in a version that older servers served: the cluster may be an old one, whereas
+/// policies are for the one to come.
+fn with_former_versions(
+    api_version: &str,
+    found: Recognised,
+    report: impl FnOnce(Diagnostic),
+) -> Recognised {
+    if let Recognised::OtherVersion(kind, right) = found
+        && !kind.is_policy()
+        && let Some(removed) = kind.removed_in(api_version)
+    {
+        report(former_version(kind, removed, right));
+        return Recognised::Known(kind);
+    }
+    found
+}
+
+fn former_version(kind: Kind, removed: &str, right: &str) -> Diagnostic {
     let message = format!(
         "Kubernetes {removed} and newer refuse {} in this version; it is read as `{right}`",
         kind.name()
     );
     Diagnostic::new(&codes::WRONG_VERSION, message)
-        .at(span, "a former version")
         .severity(Severity::Warning)
         .field("apiVersion")
         .help(format!("write `apiVersion: {right}`"))

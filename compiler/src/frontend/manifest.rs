@@ -14,8 +14,11 @@ mod split;
 
 mod yaml;
 
+mod block;
 mod libyaml;
 mod scalar;
+
+mod leaf;
 
 mod json;
 

@@ -8,7 +8,7 @@
 use super::build::{Builder, Refused};
 use super::libyaml::{Events, Problem, ScalarEvent, What};
 use super::scalar::{self, Scalar, Tag};
-use super::{Document, Kind, expand};
+use super::{Document, Kind, block, expand};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::FileId;
 use std::borrow::Cow;
@@ -27,28 +27,9 @@ pub(super) fn read(
     // libyaml skips the mark without counting it.
     let body = chunk.strip_prefix(BYTE_ORDER_MARK).unwrap_or(chunk);
     let base = range.start + (chunk.len() - body.len());
-    let mut fed = Fed::new(body);
-    let (builder, outcome) = loop {
-        let mut reader = Reader {
-            text,
-            fed: &fed,
-            base,
-            builder: Builder::new(file, text, body.len()),
-            anchors: BTreeMap::new(),
-            last_end: base,
-            flow_depth: 0,
-        };
-        let outcome = reader.document();
-        let Reader { builder, .. } = reader;
-        match outcome {
-            Ok(found) => break (builder, Ok(found)),
-            Err(Stop::Refused(refused)) => break (builder, Err(refused)),
-            Err(Stop::Differs(at, refused)) => {
-                if !fed.disguise(at) {
-                    break (builder, Err(refused));
-                }
-            }
-        }
+    let (builder, outcome) = match block::read(file, text, base, body) {
+        Some((builder, outcome)) => (builder, outcome.map(|()| true)),
+        None => read_events(file, text, base, body),
     };
     let mut diagnostics = builder.diagnostics;
     let document = match outcome {
@@ -64,6 +45,38 @@ pub(super) fn read(
         Err(refused) => {
             diagnostics.push(*refused);
             (None, diagnostics)
+        }
+    }
+}
+
+/// Reads any YAML: the builder with what was read, and whether that is a document.
+fn read_events<'s>(
+    file: FileId,
+    text: &'s str,
+    base: usize,
+    body: &'s str,
+) -> (Builder<'s>, Result<bool, Refused>) {
+    let mut fed = Fed::new(body);
+    loop {
+        let mut reader = Reader {
+            text,
+            fed: &fed,
+            base,
+            builder: Builder::new(file, text, body.len()),
+            anchors: BTreeMap::new(),
+            last_end: base,
+            flow_depth: 0,
+        };
+        let outcome = reader.document();
+        let Reader { builder, .. } = reader;
+        match outcome {
+            Ok(found) => return (builder, Ok(found)),
+            Err(Stop::Refused(refused)) => return (builder, Err(refused)),
+            Err(Stop::Differs(at, refused)) => {
+                if !fed.disguise(at) {
+                    return (builder, Err(refused));
+                }
+            }
         }
     }
 }
@@ -223,9 +236,9 @@ impl Reader<'_, '_> {
                 self.builder.raw.scalar_aliases.push(index);
                 let written = self.builder.raw.document.string(text).unwrap_or("").to_owned();
                 let kind = if is_key {
-                    self.key_kind(value, &written, text)
+                    self.builder.key_kind(value, &written, text)
                 } else {
-                    self.value_kind(value, &written, text)
+                    self.builder.value_kind(value, &written, text)
                 };
                 self.builder.leaf(start, end, kind)
             }
@@ -278,15 +291,15 @@ impl Reader<'_, '_> {
                 .insert(name.into(), Anchor::Scalar { value, text });
         }
         let kind = if is_key {
-            self.key_kind(value, &written, text)
+            self.builder.key_kind(value, &written, text)
         } else {
-            self.value_kind(value, &written, text)
+            self.builder.value_kind(value, &written, text)
         };
         if tag == Tag::Implicit && event.plain && !matches!(value, Scalar::Text) {
             if is_key {
-                self.report_key(value, &written, span.clone());
+                self.builder.report_key(value, &written, span.clone());
             } else {
-                self.report_value(value, &written, span.clone());
+                self.builder.report_value(value, &written, span.clone());
             }
         }
         Ok(self.builder.leaf(span.start, span.end, kind)?)
@@ -395,84 +408,6 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    fn value_kind(&mut self, value: Scalar, written: &str, text: Kind) -> Kind {
-        let value = if let Scalar::Float(float) = value {
-            scalar::through_json(float)
-        } else {
-            value
-        };
-        match value {
-            Scalar::Null => Kind::Null,
-            Scalar::Bool(value) => Kind::Bool(value),
-            Scalar::Int(value) => Kind::Int(value),
-            Scalar::Uint(value) => Kind::Uint(value),
-            Scalar::Float(value) => {
-                self.builder.raw.not_json |= !value.is_finite();
-                Kind::Float(value)
-            }
-            Scalar::Text => text,
-            Scalar::Binary => self
-                .builder
-                .keep(scalar::base64(written).unwrap_or_default()),
-        }
-    }
-
-    fn key_kind(&mut self, value: Scalar, written: &str, text: Kind) -> Kind {
-        match scalar::key(value, written) {
-            Some(_) if value == Scalar::Text => text,
-            Some(key) if key == written && matches!(text, Kind::Slice { .. }) => text,
-            Some(key) => self.builder.keep(key),
-            None => {
-                self.builder.raw.not_json = true;
-                if let Scalar::Uint(value) = value {
-                    Kind::Uint(value)
-                } else {
-                    Kind::Null
-                }
-            }
-        }
-    }
-
-    fn report_key(&mut self, value: Scalar, written: &str, span: Range<usize>) {
-        let Some(key) = scalar::key(value, written).filter(|key| key != written) else {
-            return;
-        };
-        let span = self.builder.span(span.start, span.end);
-        self.builder.warn(|| {
-            Diagnostic::new(
-                &codes::SURPRISING_KEY,
-                format!("kubectl reads the key `{written}` as `{key}`"),
-            )
-            .at(span, format!("this is the key `{key}`"))
-            .help(format!("quote it: `\"{written}\"`"))
-        });
-    }
-
-    fn report_value(&mut self, value: Scalar, written: &str, span: Range<usize>) {
-        let Some(reading) = scalar::surprise(value, written) else {
-            return;
-        };
-        // File modes are octal by custom: `defaultMode: 0644`.
-        if matches!(self.builder.current_key(), Some("mode" | "defaultMode")) {
-            return;
-        }
-        let span = self.builder.span(span.start, span.end);
-        self.builder.warn(|| {
-            let plain = reading.rsplit(' ').next().unwrap_or("");
-            let help = if plain == "number" {
-                format!("quote it if text is meant: `\"{written}\"`")
-            } else {
-                format!("write `{plain}` if that is meant, or quote the text: `\"{written}\"`")
-            };
-            Diagnostic::new(
-                &codes::SURPRISING_SCALAR,
-                format!("kubectl reads `{written}` as {reading}"),
-            )
-            .at(span, format!("this is {reading}"))
-            .help(help)
-        });
-    }
-
     /// Text behind the end of the document: go-yaml reads one document, and kubectl asks for one.
     fn report_ignored(&mut self, end: usize) {
         let chunk_end = self.base + self.fed.text.len();
@@ -520,8 +455,15 @@ impl Reader<'_, '_> {
     }
 
     fn refuse(&self, problem: &Problem) -> Stop {
+        // What is missing at the end is shown behind the last line, not on the `---` that follows.
+        let content = self.fed.text.trim_end().len();
         let at = self.fed.text.floor_char_boundary(problem.at);
-        let start = self.base + at;
+        let start = self.base
+            + if at == self.fed.text.len() {
+                content
+            } else {
+                at
+            };
         let found = self.text.get(start..).and_then(|rest| rest.chars().next());
         let width = found
             .filter(|found| *found != '\n')
@@ -714,4 +656,115 @@ fn explain(problem: &str, context: &str, found: Option<char>) -> (String, &'stat
         }
     };
     (message.to_owned(), help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frontend::manifest::Node;
+    use proptest::prelude::*;
+
+    /// What a reader made of a text: every node with its place, and what was said.
+    fn describe(
+        (builder, outcome): (Builder<'_>, Result<(), Refused>),
+    ) -> (Vec<String>, Vec<Diagnostic>) {
+        let Builder {
+            raw,
+            mut diagnostics,
+            ..
+        } = builder;
+        let node = |node: &Node| match raw.document.string(node.kind) {
+            Some(text) => format!("{}..{} {text:?}", node.start, node.end),
+            None => format!("{}..{} {:?}", node.start, node.end, node.kind),
+        };
+        let nodes = raw.document.nodes.iter().map(node).collect();
+        diagnostics.extend(outcome.err().map(|refused| *refused));
+        (nodes, diagnostics)
+    }
+
+    /// What the reader by lines reads at all, the reader by events reads alike.
+    fn check(text: &str) -> bool {
+        let Some(by_lines) = block::read(FileId(0), text, 0, text) else {
+            return false;
+        };
+        let (builder, outcome) = read_events(FileId(0), text, 0, text);
+        let outcome = outcome.map(|found| assert!(found, "{text:?}"));
+        assert_eq!(describe(by_lines), describe((builder, outcome)), "{text:?}");
+        true
+    }
+
+    #[test]
+    fn ordinary_manifests_are_read_by_lines() {
+        for text in [
+            "a: 1\n",
+            "---\na:\n  b: c\n  d:\n  - e\n  - f: g\n    h:\n  i:\n",
+            "# c\n- a\n-\n  b: 1\n- - c\n  - d\n",
+            "a: []\nb: {} # c\nc: \"x # y\" # c\nd: 'it''s'\ne: x#y # c\n",
+            "a: |\n  x\n\n   y\n   \n\nb: |-\n  z",
+            "a: \"\\\"\\n\"\r\nb:\r\n- on\r\n",
+            "on: yes\n1.10: 017\nk: null\nk: ~\n",
+            "a:\n    - b\n    - c:\n        d: e\nf: \n",
+            "/: é\n\"q\": -x\n",
+        ] {
+            assert!(check(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_left_to_events() {
+        for text in [
+            "",
+            "a",
+            "a: b\n  c\n",
+            "a: b: c\n",
+            "a: &x 1\n",
+            "a: [1]\n",
+            "a: >\n x\n",
+            "a:\tb\n",
+            "a: \"x\n y\"\n",
+            "a: 1\n b: 2\n",
+            "a: 1\n- b\n",
+            "a: 1\n...\n",
+            "? a\n",
+            "<<: {}\n",
+            "a: |\nb: 1\n",
+            "a:\n  b\n",
+        ] {
+            assert!(!check(text), "{text:?}");
+        }
+    }
+
+    const PARTS: &[&str] = &[
+        "a", "b", "k:", "k: ", "on: ", "- ", "-", ": ", ":", " ", "  ", "\n", "\n", "\n  ",
+        "\n    ", "\n- ", "\n  - ", "\"q\"", "'s'", "''", "\\n", "#", " # c", "|\n", "|-\n", "|",
+        "[]", "{}", "[", "yes", "017", "~", "1.5", "x y", "\r\n", "é", "...", "---", "/", "=",
+        "<<", "\u{85}", "\t", "\"k\": ", "&", "*", "!", "%", "?",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn both_readers_agree(parts in proptest::collection::vec(proptest::sample::select(PARTS), 1..16)) {
+            check(&parts.concat());
+        }
+
+        #[test]
+        fn both_readers_agree_on_lines(
+            lines in proptest::collection::vec(
+                (0_usize..4, "(- ){0,2}", "[ab]: ?|on: |", "|x|1_0|\"q\"|'s'|\\[\\]|\\|-?|# c|x # c|x: y|- z| +"),
+                1..8,
+            )
+        ) {
+            let mut text = String::new();
+            for (indent, dashes, key, value) in lines {
+                text.push_str(&" ".repeat(indent));
+                text.push_str(&dashes);
+                text.push_str(&key);
+                text.push_str(&value);
+                text.push('\n');
+            }
+            check(&text);
+        }
+    }
 }
