@@ -37,7 +37,7 @@ fn answer(
     let mut problems = Vec::new();
     let from = resolved(cluster, &explain.from, &mut problems);
     let to = resolved(cluster, &explain.to, &mut problems);
-    let port = PortSpec::parse(&explain.port).map_err(|problem| problems.push(problem));
+    let port = PortSpec::parse(&explain.port).map_err(|problem| problems.push(*problem));
     let (Some(from), Some(to), Ok(port)) = (from, to, port) else {
         return Err(problems);
     };
@@ -67,7 +67,7 @@ fn resolved(
     match PeerSpec::parse(text).and_then(|spec| peer::resolve(cluster, &spec)) {
         Ok(resolved) => Some(peer::representatives(cluster, resolved)),
         Err(problem) => {
-            problems.push(problem);
+            problems.push(*problem);
             None
         }
     }
