@@ -6,16 +6,15 @@
 //! value does not fit; an error carries go-yaml's words and line beside ours. [`read`] is the entry.
 
 use super::build::{Builder, Refused};
+use super::disguise::{BYTE_ORDER_MARK, Fed};
 use super::libyaml::{Events, Problem, ScalarEvent, What};
+use super::problem::explain;
 use super::scalar::{self, Scalar, Tag};
 use super::{Document, Kind, block, expand};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::FileId;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
-
-const BYTE_ORDER_MARK: char = '\u{FEFF}';
 
 /// Reads the document in `range` of `text`.
 pub(super) fn read(
@@ -490,89 +489,6 @@ impl Reader<'_, '_> {
     }
 }
 
-/// The text as it is handed to libyaml: signs that it would take for something else than go-yaml does stand
-/// in disguise, each as a sign of the same length that the text does not hold.
-struct Fed<'s> {
-    text: Cow<'s, str>,
-    /// Stands for a byte order mark: go-yaml takes one within the text for text.
-    mark: Option<char>,
-    /// Stands for a colon in a plain scalar.
-    colon: Option<char>,
-    /// Whether the escape `\a` stands for `\'`, which only go-yaml knows.
-    quote: bool,
-    disguised: usize,
-}
-
-/// Each disguise costs reading the document anew.
-const MAX_DISGUISED: usize = 64;
-
-impl<'s> Fed<'s> {
-    fn new(body: &'s str) -> Self {
-        let mut text = Cow::Borrowed(body);
-        let mut mark = None;
-        let mut encoded = [0; 4];
-        let order_mark = BYTE_ORDER_MARK.encode_utf8(&mut encoded);
-        if memchr::memmem::find(body.as_bytes(), order_mark.as_bytes()).is_some() {
-            mark = ('\u{E000}'..'\u{E100}').find(|free| !body.contains(*free));
-            if let Some(mark) = mark {
-                text = Cow::Owned(body.replace(BYTE_ORDER_MARK, mark.encode_utf8(&mut [0; 4])));
-            }
-        }
-        Self {
-            text,
-            mark,
-            colon: None,
-            quote: false,
-            disguised: 0,
-        }
-    }
-
-    /// Disguises the sign at an offset; false where that cannot be done.
-    fn disguise(&mut self, at: usize) -> bool {
-        self.disguised += 1;
-        let sign = self.text.get(at..).and_then(|rest| rest.chars().next());
-        let disguise = match sign {
-            Some(':') => {
-                let free = |free: &char| free.is_alphabetic() && !self.text.contains(*free);
-                self.colon = self.colon.or_else(|| ('A'..='z').find(free));
-                self.colon
-            }
-            Some('\'') => {
-                let bells = ["\\a", "\\x07", "\\u0007", "\\U00000007"];
-                self.quote |= !bells.iter().any(|bell| self.text.contains(bell));
-                self.quote.then_some('a')
-            }
-            // What stands in a tag with such signs does not matter: it is a tag that nothing knows.
-            _ => Some('~'),
-        };
-        let Some(disguise) = disguise.filter(|_| self.disguised <= MAX_DISGUISED) else {
-            return false;
-        };
-        let disguise = disguise.encode_utf8(&mut [0; 4]).to_owned();
-        self.text.to_mut().replace_range(at..at + 1, &disguise);
-        true
-    }
-
-    /// The value of a scalar without disguises.
-    fn restore<'v>(&self, value: &'v [u8]) -> Cow<'v, str> {
-        let mut value = String::from_utf8_lossy(value);
-        if let Some(mark) = self.mark
-            && value.contains(mark)
-        {
-            value = Cow::Owned(value.replace(mark, "\u{FEFF}"));
-        }
-        if let Some(colon) = self.colon
-            && value.contains(colon)
-        {
-            value = Cow::Owned(value.replace(colon, ":"));
-        }
-        if self.quote && value.contains('\u{7}') {
-            value = Cow::Owned(value.replace('\u{7}', "'"));
-        }
-        value
-    }
-}
-
 /// The first characters of a value, for a message.
 fn excerpt(text: &str) -> String {
     let mut excerpt: String = text.chars().take(40).collect();
@@ -580,98 +496,6 @@ fn excerpt(text: &str) -> String {
         excerpt.push('…');
     }
     excerpt
-}
-
-/// What libyaml's words mean for an author, and the remedy.
-fn explain(problem: &str, context: &str, found: Option<char>) -> (String, &'static str) {
-    let (message, help) = match problem {
-        "mapping values are not allowed in this context" => (
-            "a `:` stands where no key can be",
-            "quote the value if the colon belongs to it, or put the entry on a line of its own",
-        ),
-        "did not find expected key" => (
-            "the line does not fit the mapping around it",
-            "indent it like the other keys, and put what follows a quoted value on its own line",
-        ),
-        "did not find expected '-' indicator" => (
-            "the line does not fit the list around it",
-            "indent it like the other items, and start it with `- `",
-        ),
-        "did not find expected node content" => (
-            "a value is missing or a bracket does not match",
-            "write the value, or quote the text if the sign belongs to it",
-        ),
-        "could not find expected ':'" => (
-            "a key without `:`",
-            "write `key: value`, or indent the line if it continues a value above",
-        ),
-        "did not find expected ',' or '}'" => (
-            "a mapping in braces does not end",
-            "separate the entries with `,` and close the brace",
-        ),
-        "did not find expected ',' or ']'" => (
-            "a list in brackets does not end",
-            "separate the items with `,` and close the bracket",
-        ),
-        "block sequence entries are not allowed in this context" => (
-            "a list cannot start here",
-            "start the list on a line of its own, or quote the value if the dash belongs to it",
-        ),
-        "mapping keys are not allowed in this context" => (
-            "a `? ` stands where no key can be",
-            "quote the value if the question mark belongs to it",
-        ),
-        "found unexpected end of stream" => ("a quoted text does not end", "close the quote"),
-        "found unexpected document indicator" => (
-            "a quoted text runs into the end of the document",
-            "close the quote",
-        ),
-        "found unknown escape character" => (
-            "an escape that YAML does not know",
-            "write `\\\\` for a backslash, or use single quotes",
-        ),
-        "found a tab character where an indentation space is expected"
-        | "found a tab character that violates indentation" => {
-            ("a tab cannot indent YAML", "indent with spaces")
-        }
-        "found character that cannot start any token" if found == Some('\t') => {
-            ("a tab cannot indent YAML", "indent with spaces")
-        }
-        "found character that cannot start any token" => {
-            return (
-                format!("a value cannot start with `{}`", found.unwrap_or(' ')),
-                "quote the value",
-            );
-        }
-        "did not find expected alphabetic or numeric character" if context.contains("alias") => (
-            "`*` starts an alias, and no name follows",
-            "quote the value if the asterisk belongs to it",
-        ),
-        "did not find expected alphabetic or numeric character" => (
-            "`&` starts an anchor, and no name follows",
-            "quote the value if the sign belongs to it",
-        ),
-        "did not find expected <document start>" => (
-            "the document does not start where it should",
-            "remove `%` lines, and put `---` between documents",
-        ),
-        "control characters are not allowed" => {
-            let code = found.map_or(0, u32::from);
-            return (
-                format!("the control character U+{code:04X} cannot stand in YAML"),
-                "remove it, or write it as an escape in double quotes",
-            );
-        }
-        other => {
-            let message = if context.is_empty() {
-                other.to_owned()
-            } else {
-                format!("{other} {context}")
-            };
-            return (message, "see the line above too: the cause may stand there");
-        }
-    };
-    (message.to_owned(), help)
 }
 
 #[cfg(test)]
