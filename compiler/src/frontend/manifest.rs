@@ -60,6 +60,8 @@ struct Node {
     kind: Kind,
 }
 
+const _: () = assert!(size_of::<Node>() == 24);
+
 /// What a node is. Mappings hold key and value nodes in turn. `size` counts the node itself and all below.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
