@@ -21,6 +21,10 @@ pub struct Explanation {
     /// What the answer hangs on, where it is `depends`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<String>,
+    /// What was left out of the input, so that the answer may be another: policies of kinds that are not read,
+    /// objects that have errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
     /// The source's side.
     pub egress: SideReport,
     /// The destination's side.
@@ -97,7 +101,7 @@ impl FlowReport {
             dst: with_address(&asked.dst, asked.flow.dst.address),
             protocol: transport.protocol.to_string(),
             port: transport.port,
-            last_port: None,
+            last_port: asked.last.filter(|last| Some(*last) != transport.port),
             icmp_type: transport.icmp.map(|(kind, _)| kind),
         }
     }
@@ -210,7 +214,7 @@ pub struct SideReport {
 }
 
 /// A policy that isolates an endpoint.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct IsolationReport {
     /// The policy.
     pub policy: PolicyName,

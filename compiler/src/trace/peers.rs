@@ -79,7 +79,9 @@ impl<'c> Peers<'c> {
 }
 
 fn resolve(cluster: &Cluster, engine: &Engine<'_>, text: &str) -> Result<Peer, Diagnostic> {
-    let resolved = peer::resolve(cluster, &PeerSpec::parse(text)?)?;
+    let resolved = PeerSpec::parse(text)
+        .and_then(|spec| peer::resolve(cluster, &spec))
+        .map_err(|problem| *problem)?;
     let ends: Vec<Resolved> = resolved.into_iter().flat_map(without_name).collect();
     Ok(Peer {
         alike: alike(cluster, engine, &ends),
