@@ -1,10 +1,10 @@
 //! The engines: each gives every flow the same judgement as the definition does.
 
-use crate::cluster::{Cluster, Pod, PodId};
+use crate::cluster::Cluster;
 use crate::hir::PolicySet;
 use crate::hir::flow::Flow;
 use crate::hir::spec::{self, Judgement, World};
-use crate::ir::{FlowClass, PodClass, Program};
+use crate::ir::Program;
 use std::fmt;
 
 /// Which engine.
@@ -62,21 +62,12 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The class of a flow, all of which get one judgement; `None` where the engine knows of none.
+    /// The program, where the engine works on one.
     #[must_use]
-    pub fn classify(&self, flow: &Flow<'_>) -> Option<FlowClass> {
+    pub fn program(&self) -> Option<&Program> {
         match self {
             Self::Spec(_) => None,
-            Self::Ir(program) => program.classify(flow),
-        }
-    }
-
-    /// The class of a pod: pods of one class differ in their node only. `None` where the engine knows of none.
-    #[must_use]
-    pub fn pod_class(&self, id: PodId, pod: &Pod) -> Option<PodClass> {
-        match self {
-            Self::Spec(_) => None,
-            Self::Ir(program) => program.pod_class(id, pod),
+            Self::Ir(program) => Some(program),
         }
     }
 }

@@ -26,7 +26,7 @@ mod resolve;
 mod set;
 pub mod verify;
 
-pub use classify::{FlowClass, PodClass};
+pub use classify::{EndClass, FlowClass, PodClass};
 
 use crate::cluster::{LabelsId, NamespaceId, PodId, Protocol};
 use crate::hir::{self, PolicyId, RuleId, Tier};

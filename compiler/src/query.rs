@@ -100,6 +100,25 @@ impl Families {
         if self.is_empty() { other } else { self }
     }
 
+    /// The families of the flows between two ends, where an end without an address may have these: those
+    /// that both have, or else those of the destination, if the protocol goes over them.
+    #[must_use]
+    pub fn common(self, of_src: Self, of_dst: Self, protocol: Protocol) -> Self {
+        let carried = match protocol {
+            Protocol::ICMP => Self::only(Family::V4),
+            Protocol::ICMPV6 => Self::only(Family::V6),
+            Protocol(_) => Self::ALL,
+        };
+        let common = of_src.and(of_dst);
+        common.and(carried).or_else(
+            common
+                .or_else(of_dst)
+                .and(carried)
+                .or_else(carried.and(self))
+                .or_else(self),
+        )
+    }
+
     fn and(self, other: Self) -> Self {
         Self {
             v4: self.v4 && other.v4,
@@ -220,21 +239,9 @@ fn common_families(
     dst: Who<'_>,
     protocol: Protocol,
 ) -> Families {
-    let carried = match protocol {
-        Protocol::ICMP => Families::only(Family::V4),
-        Protocol::ICMPV6 => Families::only(Family::V6),
-        Protocol(_) => Families::ALL,
-    };
     let of_src = families_of(cluster, families, src);
     let of_dst = families_of(cluster, families, dst);
-    let common = of_src.and(of_dst);
-    common.and(carried).or_else(
-        common
-            .or_else(of_dst)
-            .and(carried)
-            .or_else(carried.and(families))
-            .or_else(families),
-    )
+    families.common(of_src, of_dst, protocol)
 }
 
 /// A pod that stands for the pods of its workload and talks to itself is two replicas.
@@ -261,7 +268,8 @@ fn sibling<'c>(
 }
 
 /// The families that an end may have.
-fn families_of(cluster: &Cluster, families: Families, who: Who<'_>) -> Families {
+#[must_use]
+pub fn families_of(cluster: &Cluster, families: Families, who: Who<'_>) -> Families {
     let known = match who {
         Who::Pod(id) => cluster
             .pods()

@@ -9,6 +9,7 @@ pub mod record;
 mod peers;
 mod ends;
 mod batch;
+mod memory;
 mod answer;
 mod replay;
 pub mod summary;

@@ -3,20 +3,36 @@
 //! Guarantee: [`Program::judge`] gives two flows of one class the same judgement. There are finitely many.
 
 use super::{ClassId, IdentityId, Program};
-use crate::cluster::{NodeId, Pod, PodId, Protocol};
-use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow};
-use crate::hir::spec;
-use crate::hir::{Direction, PerDirection};
+use crate::cluster::{NodeId, Pod, PodId};
+use crate::hir::Direction;
+use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transport};
 use std::net::IpAddr;
 
-/// A class of flows.
+/// A class of flows: the ends, and the rest, each packed into a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowClass {
-    src: EndClass,
-    dst: EndClass,
-    protocol: Protocol,
-    port: Option<u32>,
-    relation: Relation,
+    src: u64,
+    dst: u64,
+    /// Protocol, relation and port.
+    rest: u64,
+}
+
+/// An end of flows, as far as a program can tell it from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndClass {
+    who: Who,
+    address: u32,
+    /// The pod, if it exists.
+    pod: Option<PodId>,
+    /// The node itself, or that of the pod.
+    node: Option<NodeId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Who {
+    Identity(IdentityId),
+    Node(NodeId),
+    Outside,
 }
 
 /// What a program can tell of a pod, but for its node.
@@ -27,60 +43,80 @@ pub struct PodClass {
 }
 
 /// How the two ends of a flow stand to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy)]
 enum Relation {
-    None,
-    SamePod,
+    None = 0,
+    SamePod = 1,
     /// The destination is the node of the source.
-    ToOwnNode,
+    ToOwnNode = 2,
     /// The source is the node of the destination.
-    FromOwnNode,
+    FromOwnNode = 3,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct EndClass {
-    who: WhoClass,
-    address: AddressClass,
-}
+/// In place of an address that no rule looks at.
+const NOT_SEEN: u32 = u32::MAX;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum WhoClass {
-    Identity(IdentityId),
-    Node(NodeId),
-    Outside,
-}
+/// The least number that stands for no class of addresses.
+const FIRST_SPECIAL: u32 = u32::MAX - 4;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum AddressClass {
-    /// No rule that is asked looks at it.
-    NotSeen,
-    Known(u32),
-    Unknown {
-        v4: bool,
-        v6: bool,
-    },
+/// Ids from here on do not fit beside the two bits that say whose they are.
+const FIRST_UNPACKED: u32 = 1 << 30;
+
+impl Who {
+    fn packed(self) -> u32 {
+        match self {
+            Self::Identity(identity) => identity.0,
+            Self::Node(node) => node.0 | 1 << 30,
+            Self::Outside => 2 << 30,
+        }
+    }
 }
 
 impl Program {
     /// The class of a flow; `None` where an end is not of the snapshot.
     #[must_use]
     pub fn classify(&self, flow: &Flow<'_>) -> Option<FlowClass> {
-        let src = self.who(&flow.src)?;
-        let dst = self.who(&flow.dst)?;
-        let sees = PerDirection {
-            ingress: self.sees_addresses_of_other(dst, Direction::Ingress),
-            egress: self.sees_addresses_of_other(src, Direction::Egress),
+        let src = self.end_class(&flow.src)?;
+        let dst = self.end_class(&flow.dst)?;
+        Some(self.flow_class(&src, &dst, flow.transport))
+    }
+
+    /// The class of an end; `None` where it is not of the snapshot.
+    #[must_use]
+    pub fn end_class(&self, end: &Endpoint<'_>) -> Option<EndClass> {
+        let (who, pod, node) = match &end.kind {
+            EndpointKind::Pod(pod) => (Who::Identity(self.identity(pod)?), pod.id, pod.node),
+            EndpointKind::Node(node) => (Who::Node(node.id?), None, node.id),
+            EndpointKind::Outside => (Who::Outside, None, None),
         };
-        Some(FlowClass {
-            src: self.end_class(src, flow.src.address, sees.ingress),
-            dst: self.end_class(dst, flow.dst.address, sees.egress),
-            protocol: flow.transport.protocol,
-            port: flow
-                .transport
-                .port
-                .map(|port| self.port_classes.class(port)),
-            relation: relation(&flow.src, &flow.dst),
+        let packs = match who {
+            Who::Identity(IdentityId(id)) | Who::Node(NodeId(id)) => id < FIRST_UNPACKED,
+            Who::Outside => true,
+        };
+        let address = match end.address {
+            Address::Known(address) => self.addresses.class(address).0,
+            Address::Unknown { v4, v6 } => FIRST_SPECIAL + u32::from(v4) + 2 * u32::from(v6),
+        };
+        let is_class = address < FIRST_SPECIAL || matches!(end.address, Address::Unknown { .. });
+        (packs && is_class).then_some(EndClass {
+            who,
+            address,
+            pod,
+            node,
         })
+    }
+
+    /// The class of the flows between ends of two classes.
+    #[must_use]
+    pub fn flow_class(&self, src: &EndClass, dst: &EndClass, transport: Transport) -> FlowClass {
+        let port = transport.port;
+        let port = port.map_or(u32::MAX, |port| self.port_classes.class(port));
+        let relation = relation(src, dst) as u64;
+        FlowClass {
+            src: packed(src, self.sees_addresses(dst.who, Direction::Ingress)),
+            dst: packed(dst, self.sees_addresses(src.who, Direction::Egress)),
+            rest: u64::from(transport.protocol.0) << 40 | relation << 32 | u64::from(port),
+        }
     }
 
     /// The class of a pod; `None` where it uses the network of its node.
@@ -95,38 +131,30 @@ impl Program {
         })
     }
 
-    fn who(&self, end: &Endpoint<'_>) -> Option<WhoClass> {
-        match &end.kind {
-            EndpointKind::Pod(pod) => self.identity(pod).map(WhoClass::Identity),
-            EndpointKind::Node(node) => node.id.map(WhoClass::Node),
-            EndpointKind::Outside => Some(WhoClass::Outside),
-        }
-    }
-
-    fn sees_addresses_of_other(&self, subject: WhoClass, direction: Direction) -> bool {
+    /// Whether a rule that is asked for this end looks at the address of the other.
+    fn sees_addresses(&self, subject: Who, direction: Direction) -> bool {
         match subject {
-            WhoClass::Identity(identity) => self
+            Who::Identity(identity) => self
                 .table(identity)
                 .is_some_and(|table| table.chains.get(direction).sees_addresses),
-            WhoClass::Node(_) | WhoClass::Outside => false,
+            Who::Node(_) | Who::Outside => false,
         }
-    }
-
-    fn end_class(&self, who: WhoClass, address: Address, seen: bool) -> EndClass {
-        let address = match address {
-            _ if !seen => AddressClass::NotSeen,
-            Address::Known(address) => AddressClass::Known(self.addresses.class(address).0),
-            Address::Unknown { v4, v6 } => AddressClass::Unknown { v4, v6 },
-        };
-        EndClass { who, address }
     }
 }
 
-fn relation(src: &Endpoint<'_>, dst: &Endpoint<'_>) -> Relation {
-    match (&src.kind, &dst.kind) {
-        (EndpointKind::Pod(pod), _) if spec::is_same_pod(pod, dst) => Relation::SamePod,
-        (EndpointKind::Pod(pod), _) if spec::is_own_node(pod, dst) => Relation::ToOwnNode,
-        (_, EndpointKind::Pod(pod)) if spec::is_own_node(pod, src) => Relation::FromOwnNode,
-        (EndpointKind::Pod(_) | EndpointKind::Node(_) | EndpointKind::Outside, _) => Relation::None,
+fn packed(end: &EndClass, seen: bool) -> u64 {
+    let address = if seen { end.address } else { NOT_SEEN };
+    u64::from(end.who.packed()) << 32 | u64::from(address)
+}
+
+fn relation(src: &EndClass, dst: &EndClass) -> Relation {
+    let same_node = src.node.is_some() && src.node == dst.node;
+    match (src.who, dst.who) {
+        (Who::Identity(_), Who::Identity(_)) if src.pod.is_some() && src.pod == dst.pod => {
+            Relation::SamePod
+        }
+        (Who::Identity(_), Who::Node(_)) if same_node => Relation::ToOwnNode,
+        (Who::Node(_), Who::Identity(_)) if same_node => Relation::FromOwnNode,
+        (Who::Identity(_) | Who::Node(_) | Who::Outside, _) => Relation::None,
     }
 }

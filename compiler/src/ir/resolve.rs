@@ -119,11 +119,11 @@ impl Program {
             sees_addresses: policies
                 .iter()
                 .flat_map(|policy| self.rules_in(*policy.rules.get(direction)))
-                .any(|rule| self.sees_addresses(rule)),
+                .any(|rule| self.looks_at_addresses(rule)),
         }
     }
 
-    fn sees_addresses(&self, rule: &Rule) -> bool {
+    fn looks_at_addresses(&self, rule: &Rule) -> bool {
         let peers = rule.peers.and_then(|peers| self.peers.get(peers.index()));
         peers.is_some_and(|peers| peers.domains || peers.block_families != BlockFamilies::default())
     }

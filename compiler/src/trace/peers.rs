@@ -4,8 +4,8 @@ use crate::cluster::peer::{self, HypotheticalNamespace, PeerSpec, Resolved};
 use crate::cluster::{Cluster, Owner, PodId};
 use crate::diagnostic::Diagnostic;
 use crate::engine::Engine;
-use crate::ir::PodClass;
-use crate::query::{Hypothetical, Who};
+use crate::ir::{EndClass, PodClass};
+use crate::query::{Families, Family, Hypothetical, Who, endpoint, families_of};
 use rustc_hash::FxHashMap;
 
 /// How many peers are remembered: beyond, everything is forgotten and found again.
@@ -15,6 +15,7 @@ const MAX_PEERS: usize = 1 << 18;
 pub(super) struct Peers<'c> {
     cluster: &'c Cluster,
     engine: &'c Engine<'c>,
+    families: Families,
     known: FxHashMap<Box<str>, PeerId>,
     peers: Vec<Result<Peer, Diagnostic>>,
 }
@@ -32,6 +33,51 @@ pub(super) struct Peer {
     alike: Vec<Resolved>,
     /// Whether one of them is a node, so that it matters on which node a pod is.
     pub(super) has_node: bool,
+    /// What the program knows of it, where it is one.
+    pub(super) one: Option<One>,
+}
+
+/// A peer that is one end of the snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct One {
+    /// The families that it may have.
+    pub(super) families: Families,
+    /// Its class in a flow over IPv4.
+    pub(super) v4: EndClass,
+    /// Its class in a flow over IPv6.
+    pub(super) v6: EndClass,
+    /// The workload's pod for which it stands.
+    pub(super) stand_in: Option<PodId>,
+}
+
+impl One {
+    /// Its class in a flow over this family.
+    pub(super) fn class(&self, family: Family) -> &EndClass {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    fn of(
+        cluster: &Cluster,
+        engine: &Engine<'_>,
+        families: Families,
+        ends: &[Resolved],
+    ) -> Option<Self> {
+        let ([end], Some(program)) = (ends, engine.program()) else {
+            return None;
+        };
+        let who = who(cluster, end)?;
+        let class = |family| program.end_class(&endpoint(cluster, who, family));
+        let pod = pod_of(cluster, who);
+        Some(Self {
+            families: families_of(cluster, families, who),
+            v4: class(Family::V4)?,
+            v6: class(Family::V6)?,
+            stand_in: pod.filter(|id| cluster.pod(*id).is_some_and(|pod| pod.stand_in)),
+        })
+    }
 }
 
 impl Peer {
@@ -42,10 +88,11 @@ impl Peer {
 }
 
 impl<'c> Peers<'c> {
-    pub(super) fn new(cluster: &'c Cluster, engine: &'c Engine<'c>) -> Self {
+    pub(super) fn new(cluster: &'c Cluster, engine: &'c Engine<'c>, families: Families) -> Self {
         Self {
             cluster,
             engine,
+            families,
             known: FxHashMap::default(),
             peers: Vec::new(),
         }
@@ -67,7 +114,8 @@ impl<'c> Peers<'c> {
             return *known;
         }
         let id = PeerId(crate::source::to_u32(self.peers.len()));
-        self.peers.push(resolve(self.cluster, self.engine, text));
+        self.peers
+            .push(resolve(self.cluster, self.engine, self.families, text));
         self.known.insert(text.into(), id);
         id
     }
@@ -78,7 +126,12 @@ impl<'c> Peers<'c> {
     }
 }
 
-fn resolve(cluster: &Cluster, engine: &Engine<'_>, text: &str) -> Result<Peer, Diagnostic> {
+fn resolve(
+    cluster: &Cluster,
+    engine: &Engine<'_>,
+    families: Families,
+    text: &str,
+) -> Result<Peer, Diagnostic> {
     let resolved = PeerSpec::parse(text)
         .and_then(|spec| peer::resolve(cluster, &spec))
         .map_err(|problem| *problem)?;
@@ -86,6 +139,7 @@ fn resolve(cluster: &Cluster, engine: &Engine<'_>, text: &str) -> Result<Peer, D
     Ok(Peer {
         alike: alike(cluster, engine, &ends),
         has_node: ends.iter().any(|end| is_node(cluster, end)),
+        one: One::of(cluster, engine, families, &ends),
         ends,
     })
 }
@@ -111,8 +165,8 @@ fn alike(cluster: &Cluster, engine: &Engine<'_>, ends: &[Resolved]) -> Vec<Resol
         let Resolved::Pod(id) = end else {
             return true;
         };
-        let pod = cluster.pod(*id);
-        let Some(class) = pod.and_then(|pod| engine.pod_class(*id, pod)) else {
+        let class = cluster.pod(*id).zip(engine.program());
+        let Some(class) = class.and_then(|(pod, program)| program.pod_class(*id, pod)) else {
             return true;
         };
         let count = seen.entry(class).or_default();

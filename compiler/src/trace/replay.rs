@@ -1,7 +1,8 @@
 //! The whole way of a trace: batches of lines, answered by all threads, written in order.
 
-use super::answer::{Answer, Answers, Judge, SideAnswer};
+use super::answer::{Answers, Judge};
 use super::batch::{Batch, Batches, Line};
+use super::memory::{Answer, SideAnswer};
 use super::record::{Record, Side, Word};
 use super::{MAX_LINE_BYTES, Problem};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
@@ -247,7 +248,7 @@ fn read(text: &[u8]) -> Result<Record<'_>, (Diagnostic, Option<usize>)> {
 /// An answer with what of it the record asks for.
 struct Shown<'a> {
     record: u64,
-    answer: &'a Answer,
+    answer: Answer<'a>,
     side: Option<Side>,
     recorded: Option<Word>,
     expect: Option<Word>,
@@ -255,7 +256,7 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(number: u64, record: &Record<'_>, answer: &'a Answer) -> Self {
+    fn new(number: u64, record: &Record<'_>, answer: Answer<'a>) -> Self {
         Self {
             record: number,
             answer,
@@ -277,11 +278,11 @@ impl<'a> Shown<'a> {
     }
 
     fn egress(&self) -> Option<&'a SideAnswer> {
-        (self.side != Some(Side::Ingress)).then_some(&self.answer.egress)
+        (self.side != Some(Side::Ingress)).then_some(self.answer.egress)
     }
 
     fn ingress(&self) -> Option<&'a SideAnswer> {
-        (self.side != Some(Side::Egress)).then_some(&self.answer.ingress)
+        (self.side != Some(Side::Egress)).then_some(self.answer.ingress)
     }
 
     fn change(&self, record: &Record<'_>) -> Option<Change> {

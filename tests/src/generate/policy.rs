@@ -319,3 +319,7 @@ fn selector(random: &mut Random, words: &Vocabulary, labels: &[(String, Vec<Stri
     }
     Value::Object(selector)
 }
+#![expect(
+    clippy::indexing_slicing,
+    reason = "fields of JSON objects that are made here"
+)]

@@ -206,3 +206,7 @@ fn deployment(random: &mut Random) -> Value {
         },
     })
 }
+#![expect(
+    clippy::indexing_slicing,
+    reason = "fields of JSON objects that are made here"
+)]

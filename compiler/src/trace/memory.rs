@@ -1,0 +1,251 @@
+//! The answers that were given, to be looked up where the same is asked again.
+//!
+//! What an answer prints is made once: most records cost the lookups of their peers and of their class. A class
+//! leads to an answer, an answer to two sides, and equal sides and answers are stored once.
+
+use super::ReplyRule;
+use super::answer::{Judge, forgotten};
+use super::ends::{self, Question};
+use super::peers::{Peer, who};
+use super::record::Word;
+use crate::diagnostic::Diagnostic;
+use crate::explain::Context;
+use crate::hir::flow::{Flow, Transport};
+use crate::hir::spec::{self, Judgement, Verdict};
+use crate::hir::{PolicyId, RuleId};
+use crate::ir::{FlowClass, Program};
+use crate::query::{Family, combine, endpoint};
+use crate::source::to_u32;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// How many classes and questions are remembered: beyond, everything is forgotten and found again. About
+/// 50 bytes each.
+const MAX_REMEMBERED: usize = 1 << 19;
+
+/// How many different sides are remembered, each with the text of its rules.
+const MAX_SIDES: usize = 1 << 15;
+
+/// One answer, ready to be printed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer<'m> {
+    pub(super) verdict: Word,
+    pub(super) egress: &'m SideAnswer,
+    pub(super) ingress: &'m SideAnswer,
+}
+
+/// One side of an answer.
+#[derive(Debug)]
+pub(super) struct SideAnswer {
+    pub(super) verdict: Word,
+    /// Its rules as items of a JSON list.
+    pub(super) rules: String,
+    /// The policies that decide.
+    pub(super) policies: Vec<PolicyId>,
+    judged: spec::Side,
+}
+
+/// An answer among those that are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct AnswerId(u32);
+
+/// An answer: its verdict and its sides, egress first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Given(Verdict, u32, u32);
+
+/// The answers that were given.
+#[derive(Default)]
+pub(super) struct Memory {
+    sides: Vec<SideAnswer>,
+    by_side: FxHashMap<spec::Side, u32>,
+    answers: Vec<Given>,
+    by_given: FxHashMap<Given, AnswerId>,
+    by_class: FxHashMap<FlowClass, AnswerId>,
+    /// The answer that two answers make together.
+    by_pair: FxHashMap<(AnswerId, AnswerId), AnswerId>,
+    by_question: FxHashMap<Question, AnswerId>,
+}
+
+impl Memory {
+    /// An answer that was given.
+    pub(super) fn get(&self, id: AnswerId) -> Option<Answer<'_>> {
+        let Given(verdict, egress, ingress) = *self.answers.get(id.0 as usize)?;
+        Some(Answer {
+            verdict: verdict.into(),
+            egress: self.sides.get(egress as usize)?,
+            ingress: self.sides.get(ingress as usize)?,
+        })
+    }
+
+    /// Whether it is time to forget.
+    pub(super) fn is_full(&self) -> bool {
+        self.by_class.len().max(self.by_question.len()) >= MAX_REMEMBERED
+            || self.sides.len() >= MAX_SIDES
+    }
+
+    /// The answer between one end and another, both of the snapshot; `None` for any others.
+    pub(super) fn between_two(
+        &mut self,
+        judge: Judge<'_>,
+        from: &Peer,
+        to: &Peer,
+        transport: Transport,
+    ) -> Option<AnswerId> {
+        let (src, dst, program) = (from.one?, to.one?, judge.engine.program()?);
+        if src.stand_in.is_some() && src.stand_in == dst.stand_in {
+            return None;
+        }
+        let families = judge.families;
+        let common = families.common(src.families, dst.families, transport.protocol);
+        let mut answer = None;
+        for family in common.iter() {
+            let class = program.flow_class(src.class(family), dst.class(family), transport);
+            let one = match self.by_class.get(&class) {
+                Some(known) => *known,
+                None => self.judge_one(judge, program, (from, to), transport, (family, class))?,
+            };
+            answer = Some(match answer {
+                Some(before) if before != one => self.together(judge.context, before, one)?,
+                Some(_) | None => one,
+            });
+        }
+        answer
+    }
+
+    fn judge_one(
+        &mut self,
+        judge: Judge<'_>,
+        program: &Program,
+        (from, to): (&Peer, &Peer),
+        transport: Transport,
+        (family, class): (Family, FlowClass),
+    ) -> Option<AnswerId> {
+        let cluster = judge.context.cluster;
+        let (from, to) = (from.ends.first()?, to.ends.first()?);
+        let flow = Flow {
+            src: endpoint(cluster, who(cluster, from)?, family),
+            dst: endpoint(cluster, who(cluster, to)?, family),
+            transport,
+        };
+        let answer = self.give(judge.context, program.judge(&flow));
+        self.by_class.insert(class, answer);
+        Some(answer)
+    }
+
+    /// Makes one answer of two.
+    fn together(
+        &mut self,
+        context: Context<'_>,
+        one: AnswerId,
+        other: AnswerId,
+    ) -> Option<AnswerId> {
+        if let Some(known) = self.by_pair.get(&(one, other)) {
+            return Some(*known);
+        }
+        let both = combine([self.judgement(one)?, self.judgement(other)?])?;
+        let answer = self.give(context, both);
+        self.by_pair.insert((one, other), answer);
+        Some(answer)
+    }
+
+    fn judgement(&self, id: AnswerId) -> Option<Judgement> {
+        let Given(verdict, egress, ingress) = *self.answers.get(id.0 as usize)?;
+        Some(Judgement {
+            verdict,
+            egress: self.sides.get(egress as usize)?.judged.clone(),
+            ingress: self.sides.get(ingress as usize)?.judged.clone(),
+        })
+    }
+
+    /// The answer to a question with several ends, or with an end that is not of the snapshot.
+    pub(super) fn between_several(
+        &mut self,
+        judge: Judge<'_>,
+        from: &Peer,
+        to: &Peer,
+        question: Question,
+    ) -> Result<AnswerId, Diagnostic> {
+        if let Some(known) = self.by_question.get(&question) {
+            return Ok(*known);
+        }
+        let flows = distinct(judge, ends::flows(judge, from, to, &question)?);
+        let judgement = combine(flows.iter().map(|flow| judge.engine.judge(flow)));
+        let judgement = judgement.ok_or_else(|| forgotten("a flow"))?;
+        let answer = self.give(judge.context, judgement);
+        self.by_question.insert(question, answer);
+        Ok(answer)
+    }
+
+    fn give(&mut self, context: Context<'_>, judgement: Judgement) -> AnswerId {
+        let egress = self.side(context, judgement.egress);
+        let ingress = self.side(context, judgement.ingress);
+        let given = Given(judgement.verdict, egress, ingress);
+        *self.by_given.entry(given).or_insert_with(|| {
+            self.answers.push(given);
+            AnswerId(to_u32(self.answers.len() - 1))
+        })
+    }
+
+    fn side(&mut self, context: Context<'_>, side: spec::Side) -> u32 {
+        if let Some(known) = self.by_side.get(&side) {
+            return *known;
+        }
+        let index = to_u32(self.sides.len());
+        self.sides.push(SideAnswer::new(context, &side));
+        self.by_side.insert(side, index);
+        index
+    }
+}
+
+/// One flow of each class.
+fn distinct<'a>(judge: Judge<'_>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
+    let Some(program) = judge.engine.program() else {
+        return flows;
+    };
+    let mut seen = FxHashSet::default();
+    flows.retain(|flow| {
+        program
+            .classify(flow)
+            .is_none_or(|class| seen.insert(class))
+    });
+    flows
+}
+
+impl SideAnswer {
+    fn new(context: Context<'_>, side: &spec::Side) -> Self {
+        let rules = side.rules.iter();
+        let rules: Vec<String> = rules.filter_map(|id| rule(context, *id)).collect();
+        Self {
+            verdict: side.verdict.into(),
+            rules: rules.join(","),
+            policies: deciding(context, side),
+            judged: side.clone(),
+        }
+    }
+}
+
+fn rule(context: Context<'_>, id: RuleId) -> Option<String> {
+    let (policy, rule) = context.policies.rule(id)?;
+    let origin = context.policies.origin(id)?;
+    let (file, location) = context.sources.location(origin.span);
+    let reply = ReplyRule {
+        policy: (&policy.object).into(),
+        rule: origin.path.to_string(),
+        action: rule.action.to_string(),
+        file: file.to_owned(),
+        line: location.line,
+    };
+    serde_json::to_string(&reply).ok()
+}
+
+/// The policies of the rules that decide, or those that isolate where no rule allows.
+fn deciding(context: Context<'_>, side: &spec::Side) -> Vec<PolicyId> {
+    let rules = side.rules.iter();
+    let origins = rules.filter_map(|id| context.policies.origin(*id));
+    let mut policies: Vec<PolicyId> = origins.map(|origin| origin.policy).collect();
+    if policies.is_empty() && side.verdict != Verdict::Allow {
+        policies.clone_from(&side.isolated_by);
+    }
+    policies.sort_unstable();
+    policies.dedup();
+    policies
+}
