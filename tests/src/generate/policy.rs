@@ -1,4 +1,8 @@
 //! Random policies of every kind over a given vocabulary.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "fields of JSON objects that are made here"
+)]
 
 use super::random::Random;
 use serde_json::{Map, Value, json};
@@ -319,7 +323,3 @@ fn selector(random: &mut Random, words: &Vocabulary, labels: &[(String, Vec<Stri
     }
     Value::Object(selector)
 }
-#![expect(
-    clippy::indexing_slicing,
-    reason = "fields of JSON objects that are made here"
-)]
