@@ -1,8 +1,4 @@
 //! Clusters of a given size, as a company's may look: every namespace a team, every label set an application.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "fields of JSON objects that are made here"
-)]
 
 use super::World;
 use super::policy::{Vocabulary, admin_network_policy, cluster_network_policy, network_policy};
