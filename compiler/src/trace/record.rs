@@ -76,6 +76,9 @@ pub enum Word {
 }
 
 impl Word {
+    /// Every word, in their order.
+    pub const ALL: [Self; 4] = [Self::Allow, Self::Deny, Self::Redirect, Self::Depends];
+
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

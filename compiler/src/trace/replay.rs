@@ -143,10 +143,22 @@ struct Worker<'a> {
 #[derive(Debug, Default)]
 struct Counts {
     records: u64,
-    by_verdict: BTreeMap<Word, u64>,
-    by_policy: FxHashMap<PolicyId, u64>,
+    /// By [`Word`].
+    by_verdict: Vec<u64>,
+    /// By [`PolicyId`].
+    by_policy: Vec<u64>,
     agreeing: u64,
     disagreeing: u64,
+}
+
+/// Adds to the count with this index.
+fn count(counts: &mut Vec<u64>, index: usize, more: u64) {
+    if index >= counts.len() {
+        counts.resize(index + 1, 0);
+    }
+    if let Some(count) = counts.get_mut(index) {
+        *count += more;
+    }
 }
 
 impl<'a> Worker<'a> {
@@ -341,7 +353,7 @@ impl<'a> Shown<'a> {
 
 impl Counts {
     fn add(&mut self, shown: &Shown<'_>) {
-        *self.by_verdict.entry(shown.verdict).or_default() += 1;
+        count(&mut self.by_verdict, shown.verdict as usize, 1);
         match shown.agrees() {
             Some(true) => self.agreeing += 1,
             Some(false) => self.disagreeing += 1,
@@ -351,7 +363,7 @@ impl Counts {
         let ingress = shown.ingress().map_or(&[][..], |side| &side.policies);
         let twice = |policy: &&PolicyId| !egress.contains(policy);
         for policy in egress.iter().chain(ingress.iter().filter(twice)) {
-            *self.by_policy.entry(*policy).or_default() += 1;
+            count(&mut self.by_policy, policy.index(), 1);
         }
     }
 
@@ -359,11 +371,11 @@ impl Counts {
         self.records += other.records;
         self.agreeing += other.agreeing;
         self.disagreeing += other.disagreeing;
-        for (verdict, count) in other.by_verdict {
-            *self.by_verdict.entry(verdict).or_default() += count;
+        for (index, more) in other.by_verdict.into_iter().enumerate() {
+            count(&mut self.by_verdict, index, more);
         }
-        for (policy, count) in other.by_policy {
-            *self.by_policy.entry(policy).or_default() += count;
+        for (index, more) in other.by_policy.into_iter().enumerate() {
+            count(&mut self.by_policy, index, more);
         }
     }
 }
@@ -411,16 +423,24 @@ impl Tally {
     }
 
     fn finish(self, context: Context<'_>) -> Outcome {
-        let by_policy = self.counts.by_policy.into_iter().filter_map(|(id, count)| {
-            let policy = context.policies.policy(id)?;
-            Some((policy.object.clone(), count))
-        });
+        let Counts {
+            records,
+            by_verdict,
+            by_policy,
+            agreeing,
+            disagreeing,
+        } = self.counts;
+        let by_policy = by_policy.into_iter().zip(&context.policies.policies);
+        let by_verdict = Word::ALL.into_iter().zip(by_verdict);
         Outcome {
-            records: self.counts.records,
-            by_verdict: self.counts.by_verdict,
-            by_policy: by_policy.collect(),
-            agreeing: self.counts.agreeing,
-            disagreeing: self.counts.disagreeing,
+            records,
+            by_verdict: by_verdict.filter(|(_, count)| *count > 0).collect(),
+            by_policy: by_policy
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, policy)| (policy.object.clone(), count))
+                .collect(),
+            agreeing,
+            disagreeing,
             ..self.outcome
         }
     }
