@@ -199,9 +199,12 @@ pub struct Replay {
     /// The recorded traffic, one JSON object a line (`verdict schema trace`).
     #[arg(long, value_name = "FILE")]
     pub trace: PathBuf,
-    /// Count by verdict and by policy, and show only the flows that change.
+    /// Count by verdict and by policy too; with `jsonl`, on standard error.
     #[arg(long)]
     pub summary: bool,
+    /// What judges: the fast engine, or the definition that it is held to.
+    #[arg(long, value_enum, default_value_t = EngineName::Ir)]
+    pub engine: EngineName,
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = ReplayFormat::Human)]
     pub format: ReplayFormat,
@@ -210,10 +213,21 @@ pub struct Replay {
 /// The formats of `verdict replay`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ReplayFormat {
-    /// For people.
+    /// The flows that disagree, for people.
     Human,
+    /// One JSON object with the flows that disagree and the counts (`verdict schema replay-summary`).
+    Json,
     /// One JSON object for each record (`verdict schema replay`).
     Jsonl,
+}
+
+/// What judges a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// The definition: slow, and short enough to be read.
+    Spec,
+    /// The compiled form: fast.
+    Ir,
 }
 
 /// `verdict dump`
@@ -276,7 +290,8 @@ Examples:
   verdict explain deploy/ --from 'shop[app=new]' --to shop/db --port 5432 --format json";
 
 const REPLAY_HELP: &str = "\
-Exit code 0 says that the policies agree with what every record expects or has seen.
+Exit code 0 says that the policies agree with what every record expects or has seen, 1 that they \
+do not, 2 that some record could not be read (with `--keep-going` those are passed over).
 
 Examples:
   verdict replay deploy/ cluster.yaml --trace traffic.jsonl

@@ -9,6 +9,7 @@ pub(super) mod github;
 pub(super) mod human;
 pub mod json;
 pub(super) mod markdown;
+pub mod replay;
 pub(super) mod sarif;
 mod snippet;
 
