@@ -4,21 +4,26 @@
 //! the shape that `explain --format json` prints. Guarantee: every rule comes with the place of the field
 //! that decides about it, and a suggestion has been applied and judged again before it is given.
 
-pub mod condition;
+mod because;
+mod condition;
+mod edit;
 pub mod ends;
-pub mod miss;
+mod miss;
 pub mod question;
 pub mod report;
-pub mod suggest;
+mod suggest;
+mod view;
+mod words;
 
 use crate::cluster::Cluster;
 use crate::cluster::peer::{PortSpec, Resolved};
-use crate::diagnostic::{Diagnostic, ObjectRef};
+use crate::diagnostic::Diagnostic;
 use crate::hir::flow::Flow;
-use crate::hir::spec::{self, Exemption, Judgement, Side, Verdict, World};
-use crate::hir::{Action, Direction, Policy, PolicySet, Rule, RuleId, Tier};
+use crate::hir::spec::{self, Side, Verdict, World};
+use crate::hir::{Direction, Policy, PolicySet, Rule};
 use crate::source::{Sources, Span};
 use report::{Explanation, FlowReport, IsolationReport, Party, RuleReport, SideReport, Word};
+use view::View;
 
 /// How many rules that almost matched are named for one side.
 pub const MAX_NEAR_MISSES: usize = 8;
@@ -54,6 +59,8 @@ pub struct Asked<'a> {
     pub dst: Party,
     /// The flow.
     pub flow: Flow<'a>,
+    /// The last port that has the same answer, where the flow stands for a range of ports.
+    pub last: Option<u16>,
 }
 
 /// Answers a question between resolved peers: what `verdict explain` prints.
@@ -74,45 +81,38 @@ pub fn ask(
 #[must_use]
 pub fn explain(context: Context<'_>, asked: &Asked<'_>) -> Explanation {
     let judgement = spec::judge(context.world(), &asked.flow);
-    let conditions = condition::conditions(context, &asked.flow, &judgement);
-    let suggestion = (judgement.verdict == Verdict::Deny)
-        .then(|| suggest::suggest(context, &asked.flow, &judgement))
-        .flatten();
+    let view = |direction| View {
+        context,
+        flow: &asked.flow,
+        direction,
+        last: asked.last,
+    };
+    let (egress, ingress) = (view(Direction::Egress), view(Direction::Ingress));
+    let sides = [(egress, &judgement.egress), (ingress, &judgement.ingress)];
+    let is_denied = judgement.verdict == Verdict::Deny;
     Explanation {
         version: report::VERSION,
         flow: FlowReport::new(asked),
         verdict: judgement.verdict.into(),
-        conditions,
         incomplete: Vec::new(),
-        egress: side(context, &asked.flow, Direction::Egress, &judgement),
-        ingress: side(context, &asked.flow, Direction::Ingress, &judgement),
-        suggestion,
+        conditions: condition::conditions(judgement.verdict, sides),
+        egress: side(egress, &judgement.egress),
+        ingress: side(ingress, &judgement.ingress),
+        suggestion: is_denied.then(|| suggest::suggest(sides)).flatten(),
         alike: 0,
         cases: Vec::new(),
     }
 }
 
-fn side(
-    context: Context<'_>,
-    flow: &Flow<'_>,
-    direction: Direction,
-    judgement: &Judgement,
-) -> SideReport {
-    let side = match direction {
-        Direction::Ingress => &judgement.ingress,
-        Direction::Egress => &judgement.egress,
-    };
-    let determining = side
-        .rules
-        .iter()
-        .filter_map(|id| determining_rule(context, flow, *id));
-    let misses = near_misses(context, flow, direction, side);
+fn side(view: View<'_>, side: &Side) -> SideReport {
+    let determining = view.rules(&side.rules);
+    let determining = determining.filter_map(|(policy, rule)| determining_rule(view, policy, rule));
     SideReport {
         verdict: side.verdict.into(),
         isolated: !side.isolated_by.is_empty(),
-        isolated_by: isolation(context, side),
-        because: because(context, side),
-        rules: determining.chain(misses).collect(),
+        isolated_by: isolation(view.context, side),
+        because: because::because(view, side),
+        rules: determining.chain(near_misses(view, side)).collect(),
     }
 }
 
@@ -133,67 +133,19 @@ fn isolation(context: Context<'_>, side: &Side) -> Vec<IsolationReport> {
         .collect()
 }
 
-/// One sentence: what settles the side.
-fn because(context: Context<'_>, side: &Side) -> String {
-    let named = |object: &ObjectRef| format!("`{object}`");
-    let deciding = side.rules.first().and_then(|id| context.policies.rule(*id));
-    match (side.exempt, deciding, side.isolated_by.as_slice()) {
-        (Some(Exemption::NotAPod), ..) => {
-            "no policy governs this end: it is no pod with a network of its own".into()
-        }
-        (Some(Exemption::Itself), ..) => "a pod cannot be kept from itself".into(),
-        (None, Some((policy, rule)), _) if side.rules.len() == 1 && rule.action != Action::Pass => {
-            format!(
-                "{} {}s it in {}",
-                named(&policy.object),
-                rule.action,
-                policy.tier
-            )
-        }
-        (None, Some(_), []) if side.verdict == Verdict::Allow => {
-            "the rules below decide, and nothing denies it after them".into()
-        }
-        (None, Some(_), _) => format!("{} rules decide together", side.rules.len()),
-        (None, None, []) => "no policy isolates this end, and no rule matches".into(),
-        (None, None, policies) if side.verdict == Verdict::Allow => format!(
-            "{} policies isolate this end, but traffic with its own node is always allowed",
-            policies.len()
-        ),
-        (None, None, policies) => {
-            let list: Vec<String> = policies
-                .iter()
-                .filter_map(|id| Some(named(&context.policies.policy(*id)?.object)))
-                .collect();
-            format!(
-                "{} isolates this end, and no rule allows the flow",
-                list.join(", ")
-            )
-        }
-    }
+fn determining_rule(view: View<'_>, policy: &Policy, rule: &Rule) -> Option<RuleReport> {
+    let origin = view.context.policies.origin(rule.id)?;
+    let why = miss::matching_items(view, origin, rule);
+    let about = (true, &*origin.path, origin.span);
+    Some(rule_report(view.context, policy, rule, about, why))
 }
 
-fn determining_rule(context: Context<'_>, flow: &Flow<'_>, id: RuleId) -> Option<RuleReport> {
-    let (policy, rule) = context.policies.rule(id)?;
-    let origin = context.policies.origin(id)?;
-    let matched = miss::matching_items(context, flow, origin, rule);
-    Some(rule_report(
-        context,
-        policy,
-        rule,
-        &origin.path,
-        origin.span,
-        true,
-        matched,
-    ))
-}
-
+/// A rule with whether it matches, the field that says so, and why.
 fn rule_report(
     context: Context<'_>,
     policy: &Policy,
     rule: &Rule,
-    field: &str,
-    span: Span,
-    matched: bool,
+    (matched, field, span): (bool, &str, Span),
     why: String,
 ) -> RuleReport {
     let (file, location) = context.sources.location(span);
@@ -216,42 +168,19 @@ fn rule_report(
 }
 
 /// Rules that would have turned a denied or open side, nearest first.
-fn near_misses(
-    context: Context<'_>,
-    flow: &Flow<'_>,
-    direction: Direction,
-    side: &Side,
-) -> Vec<RuleReport> {
-    if side.verdict == Verdict::Allow || side.exempt.is_some() {
+fn near_misses(view: View<'_>, side: &Side) -> Vec<RuleReport> {
+    let Some(stop) = view.stop(side) else {
         return Vec::new();
-    }
-    let mut found: Vec<(usize, RuleReport)> = Vec::new();
-    for policy in governing(context, flow, direction) {
-        for rule in policy.rules.get(direction) {
-            if rule.action == Action::Deny
-                || side.rules.contains(&rule.id)
-                || !reaches(context, policy, rule, side)
-            {
-                continue;
-            }
-            let Some(origin) = context.policies.origin(rule.id) else {
-                continue;
-            };
-            let Some(miss) = miss::miss(context, flow, direction, origin, rule) else {
-                continue;
-            };
-            let report = rule_report(
-                context,
-                policy,
-                rule,
-                &miss.field,
-                miss.span,
-                false,
-                miss.why,
-            );
-            found.push((miss.distance, report));
-        }
-    }
+    };
+    let mut found: Vec<(usize, RuleReport)> = view
+        .governing()
+        .flat_map(|policy| {
+            let rules = policy.rules.get(view.direction);
+            rules.iter().map(move |rule| (policy, rule))
+        })
+        .filter(|(policy, rule)| stop.is_behind(policy, rule))
+        .filter_map(|(policy, rule)| near_miss(view, policy, rule))
+        .collect();
     found.sort_by_key(|(distance, _)| *distance);
     found
         .into_iter()
@@ -260,39 +189,12 @@ fn near_misses(
         .collect()
 }
 
-/// Whether a rule would be asked before the one that denies.
-fn reaches(context: Context<'_>, policy: &Policy, rule: &Rule, side: &Side) -> bool {
-    let Some((denying, first)) = side.rules.first().and_then(|id| context.policies.rule(*id))
-    else {
-        return policy.tier != Tier::Baseline || side.isolated_by.is_empty();
-    };
-    (policy.tier, policy.priority) < (denying.tier, denying.priority)
-        || policy.id == denying.id && rule.id < first.id
-        || policy.tier == denying.tier
-            && policy.priority == denying.priority
-            && policy.id != denying.id
-}
-
-/// The policies that govern the end that is asked.
-pub(crate) fn governing<'a>(
-    context: Context<'a>,
-    flow: &Flow<'_>,
-    direction: Direction,
-) -> impl Iterator<Item = &'a Policy> {
-    let subject = match direction {
-        Direction::Ingress => flow.dst.kind,
-        Direction::Egress => flow.src.kind,
-    };
-    context
-        .policies
-        .policies
-        .iter()
-        .filter(move |policy| match &subject {
-            crate::hir::flow::EndpointKind::Pod(pod) => spec::selects(&policy.subject, pod),
-            crate::hir::flow::EndpointKind::Node(_) | crate::hir::flow::EndpointKind::Outside => {
-                false
-            }
-        })
+fn near_miss(view: View<'_>, policy: &Policy, rule: &Rule) -> Option<(usize, RuleReport)> {
+    let origin = view.context.policies.origin(rule.id)?;
+    let miss = miss::miss(view, origin, rule)?;
+    let about = (false, &*miss.field, miss.span);
+    let report = rule_report(view.context, policy, rule, about, miss.why);
+    Some((miss.distance, report))
 }
 
 impl From<Verdict> for Word {

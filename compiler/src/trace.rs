@@ -11,6 +11,7 @@ mod ends;
 mod batch;
 mod answer;
 mod replay;
+pub mod summary;
 
 pub use record::{Record, Side, Word};
 pub use replay::{Change, Options, Outcome, replay};

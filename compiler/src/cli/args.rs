@@ -3,6 +3,7 @@
 //! Input: the command line. Output: [`Args`]. Bad usage ends the process with exit code 2, help and version
 //! with 0. Where the program is called `kubectl-verdict`, it shows itself as `kubectl verdict`.
 
+use crate::engine::EngineKind;
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -199,10 +200,10 @@ pub struct Replay {
     /// The recorded traffic, one JSON object a line (`verdict schema trace`).
     #[arg(long, value_name = "FILE")]
     pub trace: PathBuf,
-    /// Count by verdict and by policy too; with `jsonl`, on standard error.
+    /// With `--format jsonl`: one object of counts and of flows that disagree, not one for each record.
     #[arg(long)]
     pub summary: bool,
-    /// What judges: the fast engine, or the definition that it is held to.
+    /// Which engine answers.
     #[arg(long, value_enum, default_value_t = EngineName::Ir)]
     pub engine: EngineName,
     /// How to show the answer.
@@ -210,24 +211,33 @@ pub struct Replay {
     pub format: ReplayFormat,
 }
 
+/// The engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// The definition of the semantics: slow and obvious.
+    Spec,
+    /// The resolved program: fast.
+    Ir,
+}
+
+impl From<EngineName> for EngineKind {
+    fn from(name: EngineName) -> Self {
+        match name {
+            EngineName::Spec => Self::Spec,
+            EngineName::Ir => Self::Ir,
+        }
+    }
+}
+
 /// The formats of `verdict replay`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ReplayFormat {
-    /// The flows that disagree, for people.
+    /// Counts by verdict and policy, and the flows that disagree.
     Human,
-    /// One JSON object with the flows that disagree and the counts (`verdict schema replay-summary`).
+    /// The same as one JSON object (`verdict schema replay-summary`).
     Json,
     /// One JSON object for each record (`verdict schema replay`).
     Jsonl,
-}
-
-/// What judges a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EngineName {
-    /// The definition: slow, and short enough to be read.
-    Spec,
-    /// The compiled form: fast.
-    Ir,
 }
 
 /// `verdict dump`
@@ -290,8 +300,8 @@ Examples:
   verdict explain deploy/ --from 'shop[app=new]' --to shop/db --port 5432 --format json";
 
 const REPLAY_HELP: &str = "\
-Exit code 0 says that the policies agree with what every record expects or has seen, 1 that they \
-do not, 2 that some record could not be read (with `--keep-going` those are passed over).
+Exit code 0 says that the policies agree with what every record expects or has seen, 1 that some \
+record disagrees, 2 that some line could not be answered (with `--keep-going` those do not count).
 
 Examples:
   verdict replay deploy/ cluster.yaml --trace traffic.jsonl

@@ -9,7 +9,6 @@ pub(super) mod github;
 pub(super) mod human;
 pub mod json;
 pub(super) mod markdown;
-pub mod replay;
 pub(super) mod sarif;
 mod snippet;
 

@@ -1,155 +1,161 @@
-//! `verdict replay`: what the policies say of recorded traffic.
+//! `verdict replay`: recorded traffic, record by record or in sum.
 //!
-//! Records are answered as they are read, so that a trace may be longer than memory. A record that cannot be
-//! read or understood has an error for an answer; the exit code is then 2, unless `--keep-going` is given.
+//! Standard output has one JSON object a record (`jsonl`), one object of counts (`json`, or `jsonl` with
+//! `--summary`), or the counts and the flows that disagree, for people. Lines without an answer are named on
+//! standard error and make the exit code 2 unless `--keep-going` is given; all other lines are answered.
 
-use super::args::{EngineName, Global, Replay, ReplayFormat};
-use super::output::{self, Answer, Style};
+use super::args::{Global, Replay, ReplayFormat};
+use super::output::{self, Answer};
 use super::progress::Progress;
-use super::render::{json, replay as render};
+use super::render::{clean, json};
 use super::session::Session;
 use super::{Answered, Failure};
-use crate::engine::{Engine, EngineKind};
+use crate::engine::Engine;
 use crate::explain::Context;
-use crate::trace::{self, Options, Outcome};
+use crate::trace::summary::Summary;
+use crate::trace::{self, Options, Outcome, Problem};
 use std::cell::Cell;
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 /// How much of a trace is read at once, in bytes.
-const BUFFER: usize = 1 << 18;
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// How many lines without an answer are named.
+const MAX_NAMED: usize = 20;
 
 pub(super) fn run(global: &Global, replay: &Replay) -> Result<Answered, Failure> {
     let stdin = Path::new("-");
     if replay.trace == stdin && replay.inputs.paths.iter().any(|path| path == stdin) {
-        return Err(Failure::Usage(
-            "standard input is either a manifest or the trace, not both".into(),
-        ));
+        let message = "manifests and trace cannot both come from standard input";
+        return Err(Failure::Usage(message.into()));
     }
+    let trace = open(&replay.trace).map_err(|error| Failure::Read(replay.trace.clone(), error))?;
     let session = Session::open(global, &replay.inputs);
     session.answerable(global)?;
-    let outcome = match replay.format {
-        ReplayFormat::Jsonl => with_replies(global, replay, &session)?,
-        ReplayFormat::Human | ReplayFormat::Json => counted(global, replay, &session)?,
-    };
-    let Some(outcome) = outcome else {
-        return Ok(Answered::Yes);
-    };
-    let name = replay.trace.display().to_string();
-    output::remark(&render::problems(&outcome, &name, global.verbose));
+    let outcome = answer(global, replay, &session, trace)?;
+    report_problems(&replay.trace, &outcome);
     if !outcome.problems.is_empty() && !global.keep_going {
         return Err(Failure::Input);
     }
     Ok((outcome.disagreeing == 0).into())
 }
 
-/// A reply for each record, and the counts beside them where they are wanted. `None` where the reader of the
-/// replies has gone away.
-fn with_replies(
+fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin()));
+    }
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok(Box::new(file))
+}
+
+/// A reader that remembers whether it failed: where the writer fails, that is another error.
+struct Trace<'a> {
+    inner: Box<dyn Read>,
+    failed: &'a Cell<bool>,
+}
+
+impl Read for Trace<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer);
+        read.inspect_err(|error| self.failed.set(error.kind() != io::ErrorKind::Interrupted))
+    }
+}
+
+/// Replays the trace and prints what is wanted of it.
+fn answer(
     global: &Global,
     replay: &Replay,
     session: &Session,
-) -> Result<Option<Outcome>, Failure> {
-    let mut done = None;
+    inner: Box<dyn Read>,
+) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::default();
     let failed = Cell::new(false);
-    let trace = open(&replay.trace)?;
-    let written = Answer::new(global).write(|out| {
-        let outcome = ask(replay, session, marked(trace, &failed), &mut &mut *out)?;
-        done = Some(outcome);
-        Ok(())
-    });
-    told(written, &failed, &replay.trace)?;
-    if let (Some(outcome), true) = (&done, replay.summary) {
-        let style = Style::of_stderr(global.color);
-        output::remark(&render::summary(outcome, style, true, global.verbose));
-    }
-    Ok(done)
-}
-
-/// The counts alone.
-fn counted(
-    global: &Global,
-    replay: &Replay,
-    session: &Session,
-) -> Result<Option<Outcome>, Failure> {
-    let outcome = {
-        let _progress = Progress::start(global, "replaying");
-        let failed = Cell::new(false);
-        let trace = open(&replay.trace)?;
-        ask(replay, session, marked(trace, &failed), &mut io::sink())
-            .map_err(|error| Failure::Read(replay.trace.clone(), error))?
+    let trace = Trace {
+        inner,
+        failed: &failed,
     };
-    let answer = Answer::new(global);
-    if replay.format == ReplayFormat::Json {
-        let report = render::ReplaySummary::new(&outcome, session.incomplete());
-        answer.write(|out| json::line(&report, out))?;
-    } else {
-        let style = Style::of_answer(global);
-        let text = render::summary(&outcome, style, replay.summary, global.verbose);
-        answer.write(|out| out.write_all(text.as_bytes()))?;
+    let trace = BufReader::with_capacity(BUFFER_BYTES, trace);
+    let written = Answer::new(global).write(|mut out| {
+        let _progress = Progress::start(global, "replaying");
+        outcome = replayed(replay, session, trace, &mut out)?;
+        match replay.format {
+            ReplayFormat::Human => {
+                out.write_all(clean(&Summary::of(&outcome).to_string()).as_bytes())
+            }
+            ReplayFormat::Jsonl if !replay.summary => Ok(()),
+            ReplayFormat::Json | ReplayFormat::Jsonl => json::line(&Summary::of(&outcome), out),
+        }
+    });
+    match written {
+        Err(Failure::Write(_, error)) if failed.get() => {
+            Err(Failure::Read(replay.trace.clone(), error))
+        }
+        written => written.map(|()| outcome),
     }
-    Ok(Some(outcome))
 }
 
-fn ask(
+fn replayed(
     replay: &Replay,
     session: &Session,
     trace: impl BufRead,
-    out: &mut impl Write,
+    out: &mut impl io::Write,
 ) -> io::Result<Outcome> {
-    let loaded = &session.loaded;
     let context = Context {
         sources: &session.sources,
-        cluster: &loaded.cluster,
-        policies: &loaded.policies,
+        cluster: &session.loaded.cluster,
+        policies: &session.loaded.policies,
     };
-    let kind = match replay.engine {
-        EngineName::Spec => EngineKind::Spec,
-        EngineName::Ir => EngineKind::Ir,
-    };
-    let engine = Engine::new(kind, &loaded.cluster, &loaded.policies);
+    let engine = Engine::new(replay.engine.into(), context.cluster, context.policies);
     let options = Options {
-        replies: replay.format == ReplayFormat::Jsonl,
+        replies: replay.format == ReplayFormat::Jsonl && !replay.summary,
         ..Options::default()
     };
     trace::replay(context, &engine, options, trace, out)
 }
 
-fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
-    if path == Path::new("-") {
-        return Ok(Box::new(io::stdin().lock()));
+/// Names the lines that have no answer.
+fn report_problems(trace: &Path, outcome: &Outcome) {
+    let mut text = String::new();
+    for problem in outcome.problems.iter().take(MAX_NAMED) {
+        describe(&mut text, trace, problem);
     }
-    match File::open(path) {
-        Ok(file) => Ok(Box::new(file)),
-        Err(error) => Err(Failure::Read(path.into(), error)),
+    let named = outcome.problems.len().min(MAX_NAMED) as u64;
+    let more = outcome.problems.len() as u64 + outcome.more_problems - named;
+    if more > 0 {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "... and {more} more lines without an answer");
     }
-}
-
-/// A reader that remembers whether it failed: an error of the writer is another thing.
-struct Marked<'a> {
-    inner: Box<dyn Read>,
-    failed: &'a Cell<bool>,
-}
-
-impl Read for Marked<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner
-            .read(buffer)
-            .inspect_err(|error| self.failed.set(error.kind() != io::ErrorKind::Interrupted))
+    if !text.is_empty() {
+        output::remark(&clean(&text));
     }
 }
 
-fn marked(inner: Box<dyn Read>, failed: &Cell<bool>) -> BufReader<Marked<'_>> {
-    BufReader::with_capacity(BUFFER, Marked { inner, failed })
-}
-
-/// Blames the trace where it was the trace that failed.
-fn told(written: Result<(), Failure>, failed: &Cell<bool>, trace: &Path) -> Result<(), Failure> {
-    match written {
-        Err(Failure::Write(_, error)) if failed.get() => {
-            Err(Failure::Read(trace.to_owned(), error))
-        }
-        written => written,
+fn describe(text: &mut String, trace: &Path, problem: &Problem) {
+    let Problem {
+        line,
+        column,
+        excerpt,
+        diagnostic,
+    } = problem;
+    let column = column
+        .map(|column| format!(":{column}"))
+        .unwrap_or_default();
+    let code = diagnostic.code.id;
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "{}:{line}{column}: {}[{code}]: {}\n  | {excerpt}",
+        trace.display(),
+        diagnostic.severity,
+        diagnostic.message
+    );
+    if let Some(help) = &diagnostic.help {
+        let _ = writeln!(text, "  = help: {help}");
     }
 }

@@ -3,9 +3,9 @@
 use super::args::Global;
 use super::output::Answer;
 use super::render::json::CheckReport;
-use super::render::replay::ReplaySummary;
 use super::{Answered, Failure};
 use crate::explain::report::Explanation;
+use crate::trace::summary::Summary;
 use crate::trace::{Record, Reply};
 use clap::ValueEnum;
 use schemars::{JsonSchema, Schema, schema_for};
@@ -17,9 +17,9 @@ pub enum Name {
     Check,
     /// What `explain --format json` prints.
     Explain,
-    /// A line of a trace that `replay` reads.
+    /// A line of the native trace, which `replay --trace` reads.
     Trace,
-    /// A line that `replay --format jsonl` prints.
+    /// A line of what `replay --format jsonl` prints.
     Replay,
     /// What `replay --format json` prints.
     ReplaySummary,
@@ -63,7 +63,7 @@ impl Name {
             Self::Explain => schema_for!(Explanation),
             Self::Trace => schema_for!(Record<'static>),
             Self::Replay => schema_for!(Reply),
-            Self::ReplaySummary => schema_for!(ReplaySummary),
+            Self::ReplaySummary => schema_for!(Summary),
             Self::Settings => schema_for!(SettingsFile),
             Self::DnsSnapshot => schema_for!(DnsSnapshot),
         };

@@ -1,62 +1,35 @@
 //! What an answer hangs on, in sentences.
 
-use super::Context;
-use super::miss::other_end;
-use crate::hir::flow::Flow;
-use crate::hir::spec::{self, Judgement, Side, Truth, Verdict};
-use crate::hir::{Action, Direction, Peer, Policy, PortMatch, Rule, RuleId};
-use std::collections::BTreeMap;
+use super::view::View;
+use super::words::{list, once};
+use crate::hir::flow::Address;
+use crate::hir::spec::{Side, Truth, Verdict};
+use crate::hir::{Direction, IpBlock, Peer, Policy, PortMatch, Rule};
 
 /// The conditions of a judgement that is `depends`; none for any other.
-pub(super) fn conditions(
-    context: Context<'_>,
-    flow: &Flow<'_>,
-    judgement: &Judgement,
-) -> Vec<String> {
-    let mut found = Vec::new();
-    for (direction, side) in [
-        (Direction::Egress, &judgement.egress),
-        (Direction::Ingress, &judgement.ingress),
-    ] {
-        if judgement.verdict == Verdict::Depends && side.verdict == Verdict::Depends {
-            for condition in of_side(context, flow, direction, side) {
-                if !found.contains(&condition) {
-                    found.push(condition);
-                }
-            }
-        }
+pub(super) fn conditions(verdict: Verdict, sides: [(View<'_>, &Side); 2]) -> Vec<String> {
+    if verdict != Verdict::Depends {
+        return Vec::new();
     }
-    found
+    let open = sides
+        .into_iter()
+        .filter(|(_, side)| side.verdict == Verdict::Depends);
+    once(open.flat_map(|(view, side)| of_side(view, side)))
 }
 
-fn of_side(
-    context: Context<'_>,
-    flow: &Flow<'_>,
-    direction: Direction,
-    side: &Side,
-) -> Vec<String> {
-    let rules: Vec<(&Policy, &Rule)> = side
-        .rules
-        .iter()
-        .filter_map(|id| context.policies.rule(*id))
-        .collect();
-    let mut found = equal_priorities(&rules, direction);
+fn of_side(view: View<'_>, side: &Side) -> Vec<String> {
+    let rules: Vec<(&Policy, &Rule)> = view.rules(&side.rules).collect();
+    let mut found = equal_priorities(&rules, view.direction);
     for (_, rule) in &rules {
-        let other = other_end(flow, direction);
-        if spec::peers_match(context.world(), rule, other) == Truth::Unknown {
-            let unknown =
-                rule.peers.iter().flatten().filter(|peer| {
-                    spec::peer_matches(context.world(), peer, other) == Truth::Unknown
-                });
-            found.extend(unknown.map(|peer| peer_condition(peer, direction)));
+        if view.peers_match(rule) == Truth::Unknown {
+            let peers = rule.peers.iter().flatten();
+            let unknown = peers.filter(|peer| view.peer_matches(peer) == Truth::Unknown);
+            found.extend(unknown.map(|peer| peer_condition(view, peer)));
         }
-        if spec::ports_match(rule, flow) == Truth::Unknown {
-            let unknown = rule
-                .ports
-                .iter()
-                .flatten()
-                .filter(|port| spec::port_matches(port, flow) == Truth::Unknown);
-            found.extend(unknown.map(|port| port_condition(port, flow)));
+        if view.ports_match(rule) == Truth::Unknown {
+            let ports = rule.ports.iter().flatten();
+            let unknown = ports.filter(|port| view.port_matches(port) == Truth::Unknown);
+            found.extend(unknown.map(|port| port_condition(view, port)));
         }
     }
     found
@@ -64,56 +37,60 @@ fn of_side(
 
 /// Policies of one tier and priority that act differently on the flow.
 fn equal_priorities(rules: &[(&Policy, &Rule)], direction: Direction) -> Vec<String> {
-    let mut levels: BTreeMap<_, BTreeMap<RuleId, (&Policy, Action)>> = BTreeMap::new();
-    for (policy, rule) in rules {
-        levels
-            .entry((policy.tier, policy.priority))
-            .or_default()
-            .insert(rule.id, (policy, rule.action));
-    }
     let mut found = Vec::new();
-    for ((tier, priority), level) in levels {
-        let mut level = level.into_values();
-        let Some((first, action)) = level.next() else {
-            continue;
+    for (index, (policy, rule)) in rules.iter().enumerate() {
+        let (tier, priority) = (policy.tier, policy.priority);
+        let disagrees = |other: &Policy, by: &Rule| {
+            (other.tier, other.priority) == (tier, priority)
+                && other.id != policy.id
+                && by.action != rule.action
         };
-        if let Some((second, other)) =
-            level.find(|(policy, other)| policy.id != first.id && *other != action)
-        {
-            found.push(format!(
-                "{direction}: `{}` ({action}) and `{}` ({other}) both match at priority {priority} of tier {tier}, and \
-                 the API leaves open which is asked first",
-                first.object, second.object
-            ));
-        }
+        let others = rules.iter().skip(index + 1);
+        found.extend(others.filter(|(other, by)| disagrees(other, by)).map(
+            |(other, by)| {
+                format!(
+                    "{direction}: `{}` ({}) and `{}` ({}) both match at priority {priority} of tier {tier}, and \
+                     the API leaves open which is asked first",
+                    policy.object, rule.action, other.object, by.action
+                )
+            },
+        ));
     }
     found
 }
 
-fn peer_condition(peer: &Peer, direction: Direction) -> String {
-    let end = match direction {
-        Direction::Ingress => "source",
-        Direction::Egress => "destination",
+fn peer_condition(view: View<'_>, peer: &Peer) -> String {
+    let end = view.other_word();
+    let is_known = match view.other().address {
+        Address::Known(_) => true,
+        Address::Unknown { .. } => false,
     };
     match peer {
-        Peer::Addresses(block) => {
-            format!(
-                "whether the {end}, whose address the snapshot does not have, is in {}",
-                block.cidr
-            )
-        }
-        Peer::Domain(pattern) => {
-            format!(
-                "whether `{}` resolves to the {end}: the snapshot has no DNS answer for it",
-                pattern
-            )
-        }
+        Peer::Addresses(block) => format!(
+            "whether the {end}, whose address the snapshot does not have, is in {}",
+            block_text(block)
+        ),
+        Peer::Domain(pattern) if is_known => format!(
+            "whether `{pattern}` resolves to the {end}: the snapshot has no DNS answer for it"
+        ),
+        Peer::Domain(pattern) => format!(
+            "whether `{pattern}` resolves to the {end}, whose address the snapshot does not have"
+        ),
         Peer::Pods(_) | Peer::Nodes(_) => format!("whether a selector matches the {end}"),
     }
 }
 
-fn port_condition(port: &PortMatch, flow: &Flow<'_>) -> String {
-    match (port, flow.transport.port) {
+/// `10.0.0.0/8 except 10.1.0.0/16`.
+fn block_text(block: &IpBlock) -> String {
+    let except: Vec<String> = block.except.iter().map(ToString::to_string).collect();
+    if except.is_empty() {
+        return block.cidr.to_string();
+    }
+    format!("{} except {}", block.cidr, list(&except, "and"))
+}
+
+fn port_condition(view: View<'_>, port: &PortMatch) -> String {
+    match (port, view.flow.transport.port) {
         (PortMatch::Named { name, .. }, Some(port)) => {
             format!("whether the destination pod names port {port} `{name}`")
         }

@@ -1,11 +1,12 @@
 //! Which field of a rule keeps it from matching a flow, and what it would have needed.
 
-use super::Context;
-use crate::cluster::Labels;
-use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView, Transport};
-use crate::hir::spec::{self, Truth};
+use super::view::View;
+use super::words::list;
+use crate::cluster::{Labels, Protocol};
+use crate::hir::flow::{Address, EndpointKind, PodView};
+use crate::hir::spec::Truth;
 use crate::hir::{
-    Direction, IpBlock, NamespaceSelector, Operator, Peer, PodSelector, PortMatch, PortRange,
+    IpBlock, ItemOrigin, NamespaceSelector, Operator, Peer, PodSelector, PortMatch, PortRange,
     Requirement, Rule, RuleOrigin, Selector,
 };
 use crate::source::Span;
@@ -15,30 +16,21 @@ const OTHER_KIND: usize = 16;
 
 /// Why a rule does not match.
 #[derive(Clone, Debug)]
-pub struct Miss {
+pub(super) struct Miss {
     /// How much is in the way: the fewer, the nearer.
-    pub distance: usize,
+    pub(super) distance: usize,
     /// The field in the object: `spec.ingress[0].ports`.
-    pub field: String,
+    pub(super) field: String,
     /// The field in the text.
-    pub span: Span,
+    pub(super) span: Span,
     /// What is in the way.
-    pub why: String,
+    pub(super) why: String,
 }
 
 /// Why a rule does not match a flow; `None` where it does or may.
-pub(super) fn miss(
-    context: Context<'_>,
-    flow: &Flow<'_>,
-    direction: Direction,
-    origin: &RuleOrigin,
-    rule: &Rule,
-) -> Option<Miss> {
-    let other = other_end(flow, direction);
-    let peers = (spec::peers_match(context.world(), rule, other) == Truth::No)
-        .then(|| missed_peer(context, other, origin, rule));
-    let ports =
-        (spec::ports_match(rule, flow) == Truth::No).then(|| missed_port(flow, origin, rule));
+pub(super) fn miss(view: View<'_>, origin: &RuleOrigin, rule: &Rule) -> Option<Miss> {
+    let peers = (view.peers_match(rule) == Truth::No).then(|| missed_peer(view, origin, rule));
+    let ports = (view.ports_match(rule) == Truth::No).then(|| missed_port(view, origin, rule));
     match (peers, ports) {
         (None, None) => None,
         (Some(miss), None) | (None, Some(miss)) => Some(miss),
@@ -50,119 +42,123 @@ pub(super) fn miss(
     }
 }
 
-/// The end of a flow that rules of a direction look at.
-pub(super) fn other_end<'a, 'f>(flow: &'a Flow<'f>, direction: Direction) -> &'a Endpoint<'f> {
-    match direction {
-        Direction::Ingress => &flow.src,
-        Direction::Egress => &flow.dst,
-    }
+/// By which of its items a rule matches, or may match.
+pub(super) fn matching_items(view: View<'_>, origin: &RuleOrigin, rule: &Rule) -> String {
+    let end = view.other_word();
+    let peers = by_items(end, &rule.peers, &origin.peers, |peer| {
+        view.peer_matches(peer)
+    });
+    let ports = by_items("port", &rule.ports, &origin.ports, |port| {
+        view.port_matches(port)
+    });
+    let verb = match view.matches(rule) {
+        Truth::Yes => "matches",
+        Truth::Unknown | Truth::No => "may match",
+    };
+    format!("{verb}: {peers}, {ports}")
 }
 
-/// By which of its items a rule matches.
-pub(super) fn matching_items(
-    context: Context<'_>,
-    flow: &Flow<'_>,
-    origin: &RuleOrigin,
-    rule: &Rule,
+/// `source by from[0] and from[2]`, `port perhaps by ports[0]`, `any port`.
+fn by_items<T>(
+    what: &str,
+    items: &Option<Vec<T>>,
+    origins: &[ItemOrigin],
+    truth: impl Fn(&T) -> Truth,
 ) -> String {
-    let other = other_end(flow, origin.direction);
-    let peer = rule
-        .peers
-        .iter()
-        .flatten()
-        .zip(&origin.peers)
-        .filter_map(
-            |(peer, item)| match spec::peer_matches(context.world(), peer, other) {
-                Truth::No => None,
-                Truth::Unknown => Some(format!("{} may match", item.path)),
-                Truth::Yes => Some(item.path.to_string()),
-            },
-        );
-    let port = rule
-        .ports
-        .iter()
-        .flatten()
-        .zip(&origin.ports)
-        .filter_map(|(port, item)| match spec::port_matches(port, flow) {
-            Truth::No => None,
-            Truth::Unknown => Some(format!("{} may match", item.path)),
-            Truth::Yes => Some(item.path.to_string()),
-        });
-    let peers = peer.collect::<Vec<_>>();
-    let ports = port.collect::<Vec<_>>();
-    let peers = if rule.peers.is_some() {
-        peers.join(", ")
-    } else {
-        "anyone".into()
+    let Some(items) = items else {
+        return format!("any {what}");
     };
-    let ports = if rule.ports.is_some() {
-        ports.join(", ")
-    } else {
-        "every port".into()
+    let best = items.iter().map(&truth).max().unwrap_or(Truth::No);
+    let paths: Vec<String> = items
+        .iter()
+        .zip(origins)
+        .filter(|(item, _)| truth(item) == best)
+        .map(|(_, origin)| origin.path.to_string())
+        .collect();
+    let perhaps = match best {
+        Truth::Yes => "",
+        Truth::Unknown | Truth::No => "perhaps ",
     };
-    format!("matches by {peers} and {ports}")
+    format!("{what} {perhaps}by {}", list(&paths, "and"))
 }
 
-fn missed_port(flow: &Flow<'_>, origin: &RuleOrigin, rule: &Rule) -> Miss {
+fn missed_port(view: View<'_>, origin: &RuleOrigin, rule: &Rule) -> Miss {
     let ports = rule.ports.as_deref().unwrap_or_default();
-    let list: Vec<String> = ports.iter().map(port_text).collect();
-    let asked = transport_text(flow.transport);
-    let unresolved = ports.iter().find_map(|port| unresolved_name(port, flow));
-    let why = match (unresolved, flow.transport.protocol.has_ports()) {
-        (Some(why), _) => why,
-        (None, true) => format!("port {asked} is not in {}", list.join(", ")),
-        (None, false) => format!(
-            "{asked} has no port, and the rule is for {} only",
-            list.join(", ")
-        ),
-    };
-    let item = origin.ports.first();
-    let field = match (origin.ports.as_slice(), item) {
-        ([only], _) => format!("{}.{}", origin.path, only.path),
-        (_, Some(first)) => format!("{}.{}", origin.path, list_name(&first.path)),
-        (_, None) => origin.path.to_string(),
+    let (field, span) = match origin.ports.as_slice() {
+        [only] => (format!("{}.{}", origin.path, only.path), only.span),
+        [first, ..] => {
+            let list = first.path.split('[').next().unwrap_or(&first.path);
+            (format!("{}.{list}", origin.path), first.span)
+        }
+        [] => (origin.path.to_string(), origin.span),
     };
     Miss {
         distance: 1,
         field,
-        span: item.map_or(origin.span, |item| item.span),
-        why,
+        span,
+        why: port_miss(view, ports),
     }
 }
 
-fn list_name(path: &str) -> &str {
-    path.split('[').next().unwrap_or(path)
+fn port_miss(view: View<'_>, ports: &[PortMatch]) -> String {
+    let transport = view.flow.transport;
+    let protocol = transport.protocol;
+    let texts: Vec<String> = ports.iter().map(|port| port_here(port, view)).collect();
+    let texts = list(&texts, "and");
+    if !protocol.has_ports() {
+        return format!("{protocol} has no ports, and the rule is for {texts} only");
+    }
+    let asked = match (transport.port, view.last) {
+        (Some(first), Some(last)) if first != last => {
+            format!("ports {first} to {last} of {protocol} are")
+        }
+        (Some(port), _) => format!("port {port}/{protocol} is"),
+        (None, _) => format!("the {protocol} port of the question is"),
+    };
+    let is_other = |port: &PortMatch| of_protocol(port).is_some_and(|own| own != protocol);
+    let hint = if ports.iter().all(is_other) {
+        format!(": the rule is not for {protocol}")
+    } else {
+        String::new()
+    };
+    format!("{asked} not in {texts}{hint}")
 }
 
-/// A named port that the destination does not have, or has elsewhere.
-fn unresolved_name(port: &PortMatch, flow: &Flow<'_>) -> Option<String> {
+fn of_protocol(port: &PortMatch) -> Option<Protocol> {
+    match port {
+        PortMatch::Range { protocol, .. } => Some(*protocol),
+        PortMatch::Named { protocol, .. } => *protocol,
+    }
+}
+
+/// A port of a rule with what it is at the destination: `http/TCP (80/TCP at this pod)`.
+fn port_here(port: &PortMatch, view: View<'_>) -> String {
+    let text = port_text(port);
     let PortMatch::Named { protocol, name } = port else {
-        return None;
+        return text;
     };
-    let EndpointKind::Pod(pod) = &flow.dst.kind else {
-        return Some(format!(
-            "`{name}` is a port name, and only pods name their ports"
-        ));
+    let EndpointKind::Pod(pod) = &view.flow.dst.kind else {
+        return format!("`{text}` (a name, and only pods name their ports)");
     };
-    let own = pod
-        .ports?
-        .iter()
+    let own = pod.ports.unwrap_or_default().iter();
+    let numbers: Vec<String> = own
         .filter(|own| own.name == *name)
-        .find(|own| protocol.is_none_or(|protocol| protocol == own.protocol));
-    Some(match own {
-        Some(own) => format!(
-            "`{name}` is port {}/{} at this pod",
-            own.number, own.protocol
-        ),
-        None => format!("the destination pod has no port that is named `{name}`"),
-    })
+        .filter(|own| protocol.is_none_or(|protocol| protocol == own.protocol))
+        .map(|own| format!("{}/{}", own.number, own.protocol))
+        .collect();
+    match (pod.ports, numbers.as_slice()) {
+        (None, _) => format!("`{text}`"),
+        (Some(_), []) => format!("`{text}` (the destination has no port of that name)"),
+        (Some(_), numbers) => format!("`{text}` ({} at the destination)", list(numbers, "and")),
+    }
 }
 
 /// A port of a rule as it is shown: `8080/TCP`.
-#[must_use]
-pub fn port_text(port: &PortMatch) -> String {
+pub(super) fn port_text(port: &PortMatch) -> String {
     match port {
-        PortMatch::Range { protocol, ports } if *ports == PortRange::ALL => protocol.to_string(),
+        PortMatch::Range { protocol, ports } if *ports == PortRange::ALL => {
+            format!("every port of {protocol}")
+        }
         PortMatch::Range { protocol, ports } if ports.first == ports.last => {
             format!("{}/{protocol}", ports.first)
         }
@@ -180,27 +176,12 @@ pub fn port_text(port: &PortMatch) -> String {
     }
 }
 
-/// What a flow carries as it is shown: `443/TCP`.
-#[must_use]
-pub fn transport_text(transport: Transport) -> String {
-    match (transport.port, transport.icmp) {
-        (Some(port), _) => format!("{port}/{}", transport.protocol),
-        (None, Some((kind, _))) => format!("{kind}/{}", transport.protocol),
-        (None, None) => transport.protocol.to_string(),
-    }
-}
-
-fn missed_peer(
-    context: Context<'_>,
-    other: &Endpoint<'_>,
-    origin: &RuleOrigin,
-    rule: &Rule,
-) -> Miss {
+fn missed_peer(view: View<'_>, origin: &RuleOrigin, rule: &Rule) -> Miss {
     let peers = rule.peers.as_deref().unwrap_or_default();
     let nearest = peers
         .iter()
         .zip(&origin.peers)
-        .map(|(peer, item)| (peer_miss(context, peer, other), item))
+        .map(|(peer, item)| (peer_miss(view, peer), item))
         .min_by_key(|((distance, _), _)| *distance);
     match nearest {
         Some(((distance, why), item)) => Miss {
@@ -219,75 +200,90 @@ fn missed_peer(
 }
 
 /// How far a peer is from an end, and what is in the way.
-fn peer_miss(context: Context<'_>, peer: &Peer, other: &Endpoint<'_>) -> (usize, String) {
+fn peer_miss(view: View<'_>, peer: &Peer) -> (usize, String) {
+    let end = view.other_word();
+    let other = view.other();
+    let is_other_kind = |why: String| (OTHER_KIND, why);
     match (peer, &other.kind) {
         (Peer::Pods(selector), EndpointKind::Pod(pod)) => pod_miss(selector, pod),
-        (Peer::Pods(_), EndpointKind::Node(_)) => (
-            OTHER_KIND,
-            "it selects pods, and a node or host-networked pod is none for it".into(),
-        ),
-        (Peer::Pods(_), EndpointKind::Outside) => (
-            OTHER_KIND,
-            "it selects pods, and this end is outside the cluster".into(),
-        ),
+        (Peer::Pods(_), EndpointKind::Node(_)) => is_other_kind(format!(
+            "it selects pods, and the {end} is a node, or a pod that uses its node's network"
+        )),
+        (Peer::Pods(_), EndpointKind::Outside) => is_other_kind(format!(
+            "it selects pods, and the {end} is outside the cluster"
+        )),
         (Peer::Nodes(selector), EndpointKind::Node(node)) => {
             let (distance, why) = selector_miss(selector, node.labels, "the node");
             (distance, why.join("; "))
         }
         (Peer::Nodes(_), EndpointKind::Pod(_) | EndpointKind::Outside) => {
-            (OTHER_KIND, "it selects nodes, and this end is none".into())
+            is_other_kind(format!("it selects nodes, and the {end} is none"))
         }
         (Peer::Addresses(_), EndpointKind::Pod(_))
-            if !context.policies.semantics.cidr_matches_pods =>
+            if !view.context.policies.semantics.cidr_matches_pods =>
         {
-            (
-                OTHER_KIND,
+            is_other_kind(
                 "address blocks do not match pods here (`cidr-matches-pods` is false)".into(),
             )
         }
-        (Peer::Addresses(block), _) => (2, block_miss(block, other.address)),
+        (Peer::Addresses(block), _) => (2, block_miss(block, other.address, end)),
         (Peer::Domain(pattern), _) => (
             2,
-            format!(
-                "no DNS answer that was seen for `{}` has this address",
-                pattern
-            ),
+            format!("no DNS answer for `{pattern}` has the address of the {end}"),
         ),
     }
 }
 
-fn block_miss(block: &IpBlock, address: Address) -> String {
+fn block_miss(block: &IpBlock, address: Address, end: &str) -> String {
     let Address::Known(address) = address else {
-        return format!("{} is of another address family", block.cidr);
+        let family = if block.cidr.addr().is_ipv4() {
+            "IPv4"
+        } else {
+            "IPv6"
+        };
+        return format!(
+            "{} is {family}, and the address of the {end} is not",
+            block.cidr
+        );
     };
     match block.except.iter().find(|except| except.contains(&address)) {
         Some(except) if block.cidr.contains(&address) => {
-            format!("{address} is in the exception {except}")
+            format!(
+                "{address} is in {}, but in its exception {except}",
+                block.cidr
+            )
         }
-        _ => format!("{address} is not in {}", block.cidr),
+        Some(_) | None => format!("{address} is not in {}", block.cidr),
     }
 }
 
 fn pod_miss(selector: &PodSelector, pod: &PodView<'_>) -> (usize, String) {
     let (mut distance, mut whys) = match &selector.namespaces {
         NamespaceSelector::Named(name) if **name == *pod.namespace => (0, Vec::new()),
-        NamespaceSelector::Named(name) => (
-            1,
-            vec![format!(
-                "it selects pods of namespace `{name}`, and the pod is in `{}`",
-                pod.namespace
-            )],
-        ),
-        NamespaceSelector::Labels(labels) => selector_miss(
-            labels,
-            pod.namespace_labels,
-            &format!("namespace `{}`", pod.namespace),
-        ),
+        NamespaceSelector::Named(name) => (1, vec![foreign(name, pod.namespace)]),
+        NamespaceSelector::Labels(labels) => {
+            let whose = match pod.namespace {
+                "" => "the namespace".to_owned(),
+                name => format!("namespace `{name}`"),
+            };
+            selector_miss(labels, pod.namespace_labels, &whose)
+        }
     };
     let (more, pods) = selector_miss(&selector.pods, pod.labels, "the pod");
     distance += more;
     whys.extend(pods);
     (distance, whys.join("; "))
+}
+
+/// A peer without a namespace selector selects pods of its policy's namespace.
+fn foreign(own: &str, other: &str) -> String {
+    let other = match other {
+        "" => "another".to_owned(),
+        name => format!("`{name}`"),
+    };
+    format!(
+        "without a `namespaceSelector` it selects pods of `{own}` only, and the pod is in {other}"
+    )
 }
 
 fn selector_miss(selector: &Selector, labels: &Labels, whose: &str) -> (usize, Vec<String>) {
@@ -310,9 +306,9 @@ fn requirement_miss(requirement: &Requirement, labels: &Labels, whose: &str) -> 
     let needs = match &requirement.operator {
         Operator::In(values) => match values.as_slice() {
             [only] => format!("`{key}={only}`"),
-            several => format!("`{key}` to be one of {}", quoted(several)),
+            several => format!("`{key}` to be {}", quoted(several)),
         },
-        Operator::NotIn(values) => format!("`{key}` to be none of {}", quoted(values)),
+        Operator::NotIn(values) => format!("`{key}` not to be {}", quoted(values)),
         Operator::Exists => format!("a label `{key}`"),
         Operator::DoesNotExist => format!("no label `{key}`"),
     };
@@ -320,9 +316,6 @@ fn requirement_miss(requirement: &Requirement, labels: &Labels, whose: &str) -> 
 }
 
 fn quoted(values: &[Box<str>]) -> String {
-    values
-        .iter()
-        .map(|value| format!("`{value}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
+    list(&values, "or")
 }

@@ -5,7 +5,8 @@
 //! never enumerated: a range is cut where a rule or a named port begins or ends, and one port of each piece is
 //! asked.
 
-use super::report::{Explanation, Party, Word};
+use super::report::{Explanation, Party, RuleReport, SideReport, Word};
+use super::words::once;
 use super::{Asked, Context, explain};
 use crate::cluster::Protocol;
 use crate::hir::flow::{EndpointKind, Flow, Transport};
@@ -48,10 +49,9 @@ pub struct TransportRange {
     pub icmp: Option<(u8, u8)>,
 }
 
-/// A flow with the last port that has the same answer.
+/// A flow with its answer.
 struct Piece<'a> {
     asked: Asked<'a>,
-    last: Option<u16>,
     judgement: Judgement,
     alike: usize,
 }
@@ -61,27 +61,16 @@ struct Piece<'a> {
 pub fn answer(context: Context<'_>, question: &Question<'_>) -> Option<Explanation> {
     let families = Families::of(context.cluster);
     let mut pieces: Vec<Piece<'_>> = Vec::new();
-    for (src, from) in &question.src {
-        for Destination {
-            party,
-            target,
-            transports,
-        } in &question.dst
-        {
-            for range in transports {
-                for piece in
-                    pieces_between(context, families, (src, *from), (party, *target), *range)
-                {
-                    add(&mut pieces, piece);
-                }
+    for ((src, from), to) in pairs(question) {
+        for range in &to.transports {
+            let dst = (&to.party, to.target);
+            for piece in pieces_between(context, families, (src, *from), dst, *range) {
+                add(&mut pieces, piece);
             }
         }
     }
     let mut explanations = pieces.iter().take(MAX_CASES).map(|piece| {
         let mut explanation = explain(context, &piece.asked);
-        explanation.flow.last_port = piece
-            .last
-            .filter(|last| Some(*last) != explanation.flow.port);
         explanation.alike = piece.alike;
         explanation
     });
@@ -92,6 +81,21 @@ pub fn answer(context: Context<'_>, question: &Question<'_>) -> Option<Explanati
     } else {
         together(first, rest)
     })
+}
+
+type Pair<'q, 'a> = (&'q (Party, Who<'a>), &'q Destination<'a>);
+
+/// Every source with every destination. Where a set of pods talks to itself, a pod to itself is left out,
+/// unless there is no other pair.
+fn pairs<'q, 'a>(question: &'q Question<'a>) -> Vec<Pair<'q, 'a>> {
+    let all = question
+        .src
+        .iter()
+        .flat_map(|src| question.dst.iter().map(move |dst| (src, dst)));
+    let (to_itself, others): (Vec<_>, Vec<_>) = all.partition(
+        |((_, src), dst)| matches!((src, dst.target.who), (Who::Pod(src), Who::Pod(dst)) if *src == dst),
+    );
+    if others.is_empty() { to_itself } else { others }
 }
 
 /// Puts a piece to those before it: as one more flow with the same answer where there is one.
@@ -105,28 +109,60 @@ fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
     }
 }
 
-/// Several answers as one: what they agree on, or `depends`.
+/// Several answers as one: what they agree on, or `depends`. No one change allows them all.
 fn together(first: Explanation, rest: Vec<Explanation>) -> Explanation {
-    let mut whole = first.clone();
-    let mut cases = vec![first];
+    let mut cases = vec![first.clone()];
     cases.extend(rest);
-    let agreed = |word: fn(&Explanation) -> Word| {
-        let words: BTreeSet<Word> = cases.iter().map(word).collect();
-        if words.len() == 1 {
-            words.first().copied()
-        } else {
-            None
-        }
+    let verdict = agreed(&cases, |case| case.verdict);
+    let conditions = match verdict {
+        Word::Depends => cases.iter().map(case_condition).collect(),
+        Word::Allow | Word::Deny => Vec::new(),
     };
-    whole.verdict = agreed(|case| case.verdict).unwrap_or(Word::Depends);
-    whole.egress.verdict = agreed(|case| case.egress.verdict).unwrap_or(Word::Depends);
-    whole.ingress.verdict = agreed(|case| case.ingress.verdict).unwrap_or(Word::Depends);
-    whole.conditions = cases.iter().map(case_condition).collect();
-    if whole.verdict != Word::Depends {
-        whole.conditions.clear();
+    Explanation {
+        verdict,
+        conditions,
+        egress: side_together(&cases, |case| &case.egress),
+        ingress: side_together(&cases, |case| &case.ingress),
+        suggestion: None,
+        alike: 0,
+        cases,
+        ..first
     }
-    whole.cases = cases;
-    whole
+}
+
+fn agreed(cases: &[Explanation], word: impl Fn(&Explanation) -> Word) -> Word {
+    let words: BTreeSet<Word> = cases.iter().map(word).collect();
+    let mut words = words.into_iter();
+    match (words.next(), words.next()) {
+        (Some(word), None) => word,
+        (Some(_) | None, _) => Word::Depends,
+    }
+}
+
+/// One side of several answers: the rules that decide in any of them.
+fn side_together(cases: &[Explanation], side: impl Fn(&Explanation) -> &SideReport) -> SideReport {
+    let sides = || cases.iter().map(&side);
+    let mut reasons = once(sides().map(|side| &*side.because));
+    let because = match (reasons.pop(), reasons.is_empty()) {
+        (Some(only), true) => only.to_owned(),
+        (Some(_) | None, _) => "the flows of the question differ here: each case says why".into(),
+    };
+    let deciding = sides().flat_map(|side| side.rules.iter().filter(|rule| rule.matched));
+    let mut rules: Vec<RuleReport> = Vec::new();
+    for rule in deciding {
+        let is_same =
+            |known: &RuleReport| (&known.policy, &known.rule) == (&rule.policy, &rule.rule);
+        if !rules.iter().any(is_same) {
+            rules.push(rule.clone());
+        }
+    }
+    SideReport {
+        verdict: agreed(cases, |case| side(case).verdict),
+        isolated: sides().any(|side| side.isolated),
+        isolated_by: once(sides().flat_map(|side| side.isolated_by.iter().cloned())),
+        because,
+        rules,
+    }
 }
 
 fn case_condition(case: &Explanation) -> String {
@@ -182,16 +218,16 @@ fn pieces_between<'a>(
             };
             let judgement = spec::judge(context.world(), &flow);
             match of_family.last_mut() {
-                Some(before) if before.judgement == judgement => before.last = last,
+                Some(before) if before.judgement == judgement => before.asked.last = last,
                 _ => {
                     let asked = Asked {
                         src: src.clone(),
                         dst: dst.clone(),
                         flow,
+                        last,
                     };
                     of_family.push(Piece {
                         asked,
-                        last,
                         judgement,
                         alike: 0,
                     });
@@ -202,7 +238,7 @@ fn pieces_between<'a>(
             let known = pieces.iter().any(|known| {
                 known.judgement == piece.judgement
                     && known.asked.flow.transport == piece.asked.flow.transport
-                    && known.last == piece.last
+                    && known.asked.last == piece.asked.last
             });
             if !known {
                 pieces.push(piece);

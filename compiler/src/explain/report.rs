@@ -101,7 +101,7 @@ impl FlowReport {
             dst: with_address(&asked.dst, asked.flow.dst.address),
             protocol: transport.protocol.to_string(),
             port: transport.port,
-            last_port: None,
+            last_port: asked.last.filter(|last| Some(*last) != transport.port),
             icmp_type: transport.icmp.map(|(kind, _)| kind),
         }
     }
@@ -214,7 +214,7 @@ pub struct SideReport {
 }
 
 /// A policy that isolates an endpoint.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct IsolationReport {
     /// The policy.
     pub policy: PolicyName,

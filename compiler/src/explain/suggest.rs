@@ -1,35 +1,50 @@
 //! The smallest change that allows a denied flow.
 //!
-//! Candidates for a side that denies: a port more in a rule that misses by its ports, a peer more in one that
-//! misses by its peers, a rule more in a policy that isolates or in front of the rule that denies. The smallest
-//! is tried first; what is given has been applied to the policies, and the spec engine allows the flow then.
+//! Candidates for a side that denies, from small to large: a port more in an allowing rule that misses by its
+//! ports; a peer more in one that misses by its peers; a rule more in a policy that isolates; a rule more in
+//! front of the rules that deny, in each policy of their priority. A candidate that opens more than the flow
+//! needs (to everyone, or every port) comes after all that do not. What is given has been applied to the
+//! policies, and the spec engine allows the flow then.
+//!
+//! Nothing is suggested where
+//! - the other side is open (`depends`): no change of this side alone allows the flow;
+//! - the other end has no address, is no pod, and is not asked about as the outside as a whole;
+//! - the port of the question is not known, and only a rule for ports could be added;
+//! - a custom resource has no room for one more item ([`spell::limit`]).
 
-use super::report::{Edit, Suggestion};
-use super::{Context, governing, miss};
+use super::edit;
+use super::report::Suggestion;
+use super::view::View;
 use crate::cluster::{Labels, NAMESPACE_NAME_LABEL};
 use crate::frontend::spell;
-use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transport};
-use crate::hir::spec::{self, Judgement, Side, Truth, Verdict, World};
+use crate::hir::flow::{Address, Endpoint, EndpointKind};
+use crate::hir::spec::{self, Side, Truth, Verdict, World};
 use crate::hir::{
     Action, Direction, IpBlock, NamespaceSelector, Peer, PodSelector, Policy, PolicyId, PolicySet,
-    PortMatch, PortRange, Requirement, Rule, RuleId, Selector, Tier,
+    PortMatch, PortRange, Requirement, Rule, RuleId, RuleOrigin, Selector, Tier,
 };
-use crate::source::Span;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::collections::BTreeMap;
 
-/// Labels that controllers put on pods and that differ between versions of one workload.
-const VOLATILE_LABELS: [&str; 6] = [
-    "pod-template-hash",
-    "controller-revision-hash",
-    "pod-template-generation",
-    "statefulset.kubernetes.io/pod-name",
+/// Labels that controllers put on pods, or that differ between versions of one workload.
+const VOLATILE_LABELS: [&str; 9] = [
+    "app.kubernetes.io/version",
     "apps.kubernetes.io/pod-index",
     "batch.kubernetes.io/controller-uid",
+    "controller-revision-hash",
+    "controller-uid",
+    "helm.sh/chart",
+    "pod-template-generation",
+    "pod-template-hash",
+    "statefulset.kubernetes.io/pod-name",
 ];
+
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetesiohostname>
+const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
 
 /// An edit of one policy.
 #[derive(Clone, Debug)]
-enum Change {
+pub(super) enum Change {
     AddPort {
         rule: RuleId,
         port: PortMatch,
@@ -40,249 +55,352 @@ enum Change {
     },
     AddRule {
         policy: PolicyId,
-        direction: Direction,
         index: usize,
         rule: Rule,
     },
 }
 
-/// A change with what it costs: first by how much it opens, then by its size.
+/// What a candidate costs: first what it opens beyond the flow, then how much of the policies it touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Cost {
+    opens_widely: bool,
+    kind: ChangeKind,
+    size: usize,
+}
+
+/// From small to large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum ChangeKind {
+    Port,
+    Peer,
+    Rule,
+    /// In front of rules that deny.
+    Override,
+    /// In front of rules that pass.
+    Shortcut,
+}
+
 struct Candidate {
-    cost: (bool, usize, usize),
-    change: Change,
+    cost: Cost,
+    changes: Vec<Change>,
 }
 
 /// The smallest change that allows the flow, if one of the candidates does.
-pub(super) fn suggest(
-    context: Context<'_>,
-    flow: &Flow<'_>,
-    judgement: &Judgement,
-) -> Option<Suggestion> {
-    let mut policies = context.policies.clone();
+pub(super) fn suggest(sides: [(View<'_>, &Side); 2]) -> Option<Suggestion> {
+    let mut policies = governing(sides);
     let mut edits = Vec::new();
-    for (direction, side) in [
-        (Direction::Egress, &judgement.egress),
-        (Direction::Ingress, &judgement.ingress),
-    ] {
-        if side.verdict == Verdict::Deny {
-            let (change, changed) = smallest(context, flow, direction, side, &policies)?;
-            edits.push(edit(context, direction, &change)?);
-            policies = changed;
+    let mut summaries = Vec::new();
+    for (view, side) in sides {
+        if side.verdict != Verdict::Deny {
+            continue;
+        }
+        let (changes, changed) = smallest(view, side, &policies)?;
+        policies = changed;
+        for change in &changes {
+            edits.push(edit::edit(view, change)?);
+            summaries.push(edit::summary(view, change)?);
         }
     }
-    let world = World {
-        policies: &policies,
-        names: context.cluster.names(),
-    };
-    let allowed = spec::judge(world, flow).verdict == Verdict::Allow;
-    let summary = edits
-        .iter()
-        .map(|edit| format!("add to `{}` of {}", edit.path, edit.policy))
-        .collect::<Vec<_>>();
+    let [(view, _), _] = sides;
+    let allowed = spec::judge(world(view, &policies), view.flow).verdict == Verdict::Allow;
     allowed.then(|| Suggestion {
-        summary: summary.join(", and "),
+        summary: summaries.join("; and "),
         edits,
     })
 }
 
+/// The policies that are asked about either end: others need not be copied for each candidate.
+fn governing(sides: [(View<'_>, &Side); 2]) -> PolicySet {
+    let [(egress, _), (ingress, _)] = sides;
+    let mut policies: Vec<Policy> = egress.governing().cloned().collect();
+    policies.extend(ingress.governing().cloned());
+    policies.sort_by_key(|policy| policy.id);
+    policies.dedup_by_key(|policy| policy.id);
+    PolicySet {
+        policies,
+        origins: Vec::new(),
+        semantics: egress.context.policies.semantics,
+    }
+}
+
+fn world<'a>(view: View<'a>, policies: &'a PolicySet) -> World<'a> {
+    World {
+        policies,
+        names: view.context.cluster.names(),
+    }
+}
+
 /// The cheapest change of one side after which that side allows, with the changed policies.
-fn smallest(
-    context: Context<'_>,
-    flow: &Flow<'_>,
-    direction: Direction,
-    side: &Side,
-    policies: &PolicySet,
-) -> Option<(Change, PolicySet)> {
-    let mut candidates = candidates(context, flow, direction, side);
+fn smallest(view: View<'_>, side: &Side, policies: &PolicySet) -> Option<(Vec<Change>, PolicySet)> {
+    let mut candidates = widened_rules(view, side);
+    candidates.extend(added_rules(view, side));
     candidates.sort_by_key(|candidate| candidate.cost);
     candidates.into_iter().find_map(|candidate| {
         let mut changed = policies.clone();
-        apply(&mut changed, &candidate.change)?;
-        let world = World {
-            policies: &changed,
-            names: context.cluster.names(),
-        };
-        let allowed = spec::judge_side(world, flow, direction).verdict == Verdict::Allow;
-        allowed.then_some((candidate.change, changed))
+        for change in &candidate.changes {
+            apply(&mut changed, view, change)?;
+        }
+        let judged = spec::judge_side(world(view, &changed), view.flow, view.direction);
+        (judged.verdict == Verdict::Allow).then_some((candidate.changes, changed))
     })
 }
 
-fn candidates(
-    context: Context<'_>,
-    flow: &Flow<'_>,
-    direction: Direction,
-    side: &Side,
-) -> Vec<Candidate> {
-    let mut found = Vec::new();
-    for policy in governing(context, flow, direction) {
-        for rule in policy
-            .rules
-            .get(direction)
-            .iter()
-            .filter(|rule| rule.action == Action::Allow)
-        {
-            found.extend(widened(context, flow, direction, policy, rule));
-        }
-    }
-    found.extend(added_rules(context, flow, direction, side));
-    found
-}
-
-/// A port or a peer more in an allowing rule.
-fn widened(
-    context: Context<'_>,
-    flow: &Flow<'_>,
-    direction: Direction,
-    policy: &Policy,
-    rule: &Rule,
-) -> Option<Candidate> {
-    let other = miss::other_end(flow, direction);
-    let peers = spec::peers_match(context.world(), rule, other);
-    let ports = spec::ports_match(rule, flow);
-    match (peers, ports) {
-        (Truth::Yes, Truth::No) => {
-            let port = port_of(flow.transport)?;
-            let width = rule.peers.as_ref().map_or(0, Vec::len);
-            let change = Change::AddPort {
-                rule: rule.id,
-                port,
-            };
-            Some(Candidate {
-                cost: (rule.peers.is_none(), 1, width),
-                change,
-            })
-        }
-        (Truth::No, Truth::Yes) => {
-            let peer = peer_of(other, policy, direction)?;
-            let width = rule.ports.as_ref().map_or(0, Vec::len);
-            let change = Change::AddPeer {
-                rule: rule.id,
-                peer,
-            };
-            Some(Candidate {
-                cost: (rule.ports.is_none(), 2, width),
-                change,
-            })
-        }
-        _ => None,
-    }
-}
-
-/// A rule more: in a policy that isolates, or in front of the rule that denies.
-fn added_rules(
-    context: Context<'_>,
-    flow: &Flow<'_>,
-    direction: Direction,
-    side: &Side,
-) -> Vec<Candidate> {
-    let other = miss::other_end(flow, direction);
-    let denying = side
-        .rules
-        .iter()
-        .filter_map(|id| context.policies.rule(*id))
-        .find(|(_, rule)| rule.action == Action::Deny);
-    let places: Vec<(&Policy, usize)> = match denying {
-        Some((policy, rule)) => {
-            let index = policy
-                .rules
-                .get(direction)
-                .iter()
-                .position(|own| own.id == rule.id)
-                .unwrap_or(0);
-            vec![(policy, index)]
-        }
-        None => side
-            .isolated_by
-            .iter()
-            .filter_map(|id| context.policies.policy(*id))
-            .map(|policy| (policy, policy.rules.get(direction).len()))
-            .collect(),
+fn widened_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
+    let Some(stop) = view.stop(side) else {
+        return Vec::new();
     };
-    places
-        .into_iter()
-        .filter_map(|(policy, index)| {
-            let ports = match port_of(flow.transport) {
-                Some(port) => Some(vec![port]),
-                None if policy.tier == Tier::Namespace || !flow.transport.protocol.has_ports() => {
-                    None
-                }
-                None => return None,
-            };
-            let unbounded = ports.is_none();
-            let rule = Rule {
-                id: RuleId(u32::MAX),
-                action: Action::Allow,
-                peers: Some(vec![peer_of(other, policy, direction)?]),
-                ports,
-            };
-            let change = Change::AddRule {
-                policy: policy.id,
-                direction,
-                index,
-                rule,
-            };
-            Some(Candidate {
-                cost: (unbounded, 3, policy.id.index()),
-                change,
-            })
-        })
+    let rules = view.governing().flat_map(|policy| {
+        let rules = policy.rules.get(view.direction);
+        rules.iter().map(move |rule| (policy, rule))
+    });
+    rules
+        .filter(|(policy, rule)| rule.action == Action::Allow && stop.is_behind(policy, rule))
+        .filter_map(|(policy, rule)| widened(view, policy, rule))
         .collect()
 }
 
-fn apply(policies: &mut PolicySet, change: &Change) -> Option<()> {
+/// A port or a peer more in an allowing rule.
+fn widened(view: View<'_>, policy: &Policy, rule: &Rule) -> Option<Candidate> {
+    let origin = view.context.policies.origin(rule.id)?;
+    match (view.peers_match(rule), view.ports_match(rule)) {
+        (Truth::Yes, Truth::No) => port_more(view, policy, rule, origin),
+        (Truth::No, Truth::Yes) => peer_more(view, policy, rule, origin),
+        (Truth::Yes | Truth::No | Truth::Unknown, _) => None,
+    }
+}
+
+fn port_more(
+    view: View<'_>,
+    policy: &Policy,
+    rule: &Rule,
+    origin: &RuleOrigin,
+) -> Option<Candidate> {
+    let change = Change::AddPort {
+        rule: rule.id,
+        port: port_of(view)?,
+    };
+    has_room(policy, origin.ports.len()).then(|| Candidate {
+        cost: Cost {
+            opens_widely: opens_to_everyone(rule),
+            kind: ChangeKind::Port,
+            size: rule.peers.as_ref().map_or(0, Vec::len),
+        },
+        changes: vec![change],
+    })
+}
+
+fn peer_more(
+    view: View<'_>,
+    policy: &Policy,
+    rule: &Rule,
+    origin: &RuleOrigin,
+) -> Option<Candidate> {
+    let peer = peer_of(view, policy)?;
+    let is_refused = policy.tier != Tier::Namespace && is_no_pod(&peer) && names_ports(rule);
+    let fits = has_room(policy, edit::written_items(&origin.peers)) && !is_refused;
+    fits.then(|| Candidate {
+        cost: Cost {
+            opens_widely: opens_every_port(rule),
+            kind: ChangeKind::Peer,
+            size: rule.ports.as_ref().map_or(0, Vec::len),
+        },
+        changes: vec![Change::AddPeer {
+            rule: rule.id,
+            peer,
+        }],
+    })
+}
+
+fn has_room(policy: &Policy, items: usize) -> bool {
+    spell::limit(&policy.object).is_none_or(|limit| items < limit)
+}
+
+/// The definitions refuse names of ports beside peers that name none.
+fn names_ports(rule: &Rule) -> bool {
+    let mut ports = rule.ports.iter().flatten();
+    ports.any(|port| match port {
+        PortMatch::Named { .. } => true,
+        PortMatch::Range { .. } => false,
+    })
+}
+
+fn is_no_pod(peer: &Peer) -> bool {
+    match peer {
+        Peer::Pods(_) => false,
+        Peer::Nodes(_) | Peer::Addresses(_) | Peer::Domain(_) => true,
+    }
+}
+
+/// Whether a rule is for anyone, for all pods, or for all addresses.
+pub(super) fn opens_to_everyone(rule: &Rule) -> bool {
+    let is_everyone = |peer: &Peer| match peer {
+        Peer::Pods(selector) => match &selector.namespaces {
+            NamespaceSelector::Labels(namespaces) => {
+                namespaces.requirements.is_empty() && selector.pods.requirements.is_empty()
+            }
+            NamespaceSelector::Named(_) => false,
+        },
+        Peer::Nodes(selector) => selector.requirements.is_empty(),
+        Peer::Addresses(block) => block.cidr.prefix_len() == 0,
+        Peer::Domain(_) => false,
+    };
+    let peers = rule.peers.as_ref();
+    peers.is_none_or(|peers| peers.iter().any(is_everyone))
+}
+
+/// Whether a rule is for every port, of one protocol at least.
+pub(super) fn opens_every_port(rule: &Rule) -> bool {
+    let is_all = |port: &PortMatch| match port {
+        PortMatch::Range { ports, .. } => *ports == PortRange::ALL,
+        PortMatch::Named { .. } => false,
+    };
+    let ports = rule.ports.as_ref();
+    ports.is_none_or(|ports| ports.iter().any(is_all))
+}
+
+/// A rule more: in a policy that isolates, or in front of the rules that deny or pass.
+fn added_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
+    let isolating = side.isolated_by.iter();
+    let mut found: Vec<Candidate> = isolating
+        .filter_map(|id| view.context.policies.policy(*id))
+        .filter_map(|policy| {
+            let end = policy.rules.get(view.direction).len();
+            rules_at(view, ChangeKind::Rule, &[(policy, end)])
+        })
+        .collect();
+    for places in overruled(view, side).values() {
+        let denies = places.iter().any(|(_, _, action)| *action == Action::Deny);
+        let kind = if denies {
+            ChangeKind::Override
+        } else {
+            ChangeKind::Shortcut
+        };
+        let places: Vec<(&Policy, usize)> = places
+            .iter()
+            .map(|(policy, index, _)| (*policy, *index))
+            .collect();
+        found.extend(rules_at(view, kind, &places));
+    }
+    found
+}
+
+/// The first rule of each policy that denies or passes the flow, by tier and priority.
+fn overruled<'a>(
+    view: View<'a>,
+    side: &'a Side,
+) -> BTreeMap<(Tier, u32), Vec<(&'a Policy, usize, Action)>> {
+    let mut levels: BTreeMap<_, Vec<(&Policy, usize, Action)>> = BTreeMap::new();
+    let rules = view.rules(&side.rules);
+    for (policy, rule) in rules.filter(|(_, rule)| rule.action != Action::Allow) {
+        let level = levels.entry((policy.tier, policy.priority)).or_default();
+        let rules = policy.rules.get(view.direction);
+        let index = rules.iter().position(|own| own.id == rule.id);
+        if let Some(index) = index
+            && !level.iter().any(|(known, ..)| known.id == policy.id)
+        {
+            level.push((policy, index, rule.action));
+        }
+    }
+    levels
+}
+
+/// A rule for the flow alone at each of these places.
+fn rules_at(view: View<'_>, kind: ChangeKind, places: &[(&Policy, usize)]) -> Option<Candidate> {
+    let ports = match port_of(view) {
+        Some(port) => Some(vec![port]),
+        None if view.flow.transport.protocol.has_ports() => return None,
+        None => None,
+    };
+    let opens_widely = ports.is_none();
+    let mut changes = Vec::new();
+    for (policy, index) in places {
+        if !has_room(policy, policy.rules.get(view.direction).len()) {
+            return None;
+        }
+        let rule = Rule {
+            // Of no meaning to the engine, and of no other use here.
+            id: RuleId(u32::MAX),
+            action: Action::Allow,
+            peers: Some(vec![peer_of(view, policy)?]),
+            ports: ports.clone(),
+        };
+        changes.push(Change::AddRule {
+            policy: policy.id,
+            index: *index,
+            rule,
+        });
+    }
+    let cost = Cost {
+        opens_widely,
+        kind,
+        size: changes.len(),
+    };
+    Some(Candidate { cost, changes })
+}
+
+fn apply(policies: &mut PolicySet, view: View<'_>, change: &Change) -> Option<()> {
     match change {
-        Change::AddPort { rule, port } => rule_mut(policies, *rule)?
-            .ports
-            .as_mut()?
-            .push(port.clone()),
-        Change::AddPeer { rule, peer } => rule_mut(policies, *rule)?
-            .peers
-            .as_mut()?
-            .push(peer.clone()),
+        Change::AddPort { rule, port } => {
+            let rule = rule_mut(policies, view, *rule)?;
+            rule.ports.as_mut()?.push(port.clone());
+        }
+        Change::AddPeer { rule, peer } => {
+            let rule = rule_mut(policies, view, *rule)?;
+            rule.peers.as_mut()?.push(peer.clone());
+        }
         Change::AddRule {
             policy,
-            direction,
             index,
             rule,
         } => {
-            let rules = policies
-                .policies
-                .get_mut(policy.index())?
-                .rules
-                .get_mut(*direction);
+            let rules = rules_mut(policies, view.direction, *policy)?;
             rules.insert((*index).min(rules.len()), rule.clone());
         }
     }
     Some(())
 }
 
-fn rule_mut(policies: &mut PolicySet, id: RuleId) -> Option<&mut Rule> {
-    let origin = policies.origins.get(id.index())?;
-    let policy = policies.policies.get_mut(origin.policy.index())?;
-    policy
-        .rules
-        .get_mut(origin.direction)
-        .iter_mut()
-        .find(|rule| rule.id == id)
+fn rules_mut(
+    policies: &mut PolicySet,
+    direction: Direction,
+    id: PolicyId,
+) -> Option<&mut Vec<Rule>> {
+    let mut policies = policies.policies.iter_mut();
+    let policy = policies.find(|policy| policy.id == id)?;
+    Some(policy.rules.get_mut(direction))
 }
 
-/// The port that a flow goes to; `None` where it has none.
-fn port_of(transport: Transport) -> Option<PortMatch> {
-    let port = transport.port.filter(|_| transport.protocol.has_ports())?;
+fn rule_mut<'p>(policies: &'p mut PolicySet, view: View<'_>, id: RuleId) -> Option<&'p mut Rule> {
+    let origin = view.context.policies.origin(id)?;
+    let mut rules = rules_mut(policies, origin.direction, origin.policy)?.iter_mut();
+    rules.find(|rule| rule.id == id)
+}
+
+/// The ports that the flow stands for; `None` where it has none or they are not known.
+fn port_of(view: View<'_>) -> Option<PortMatch> {
+    let transport = view.flow.transport;
+    let first = transport.port.filter(|_| transport.protocol.has_ports())?;
+    let last = view.last.unwrap_or(first);
+    let is_all = (first, last) == (1, u16::MAX);
     Some(PortMatch::Range {
         protocol: transport.protocol,
-        ports: PortRange {
-            first: port,
-            last: port,
+        ports: if is_all {
+            PortRange::ALL
+        } else {
+            PortRange { first, last }
         },
     })
 }
 
-/// A peer that names an end and as little else as labels allow.
-fn peer_of(end: &Endpoint<'_>, policy: &Policy, direction: Direction) -> Option<Peer> {
-    match (&end.kind, end.address) {
-        (EndpointKind::Pod(pod), _) => {
-            let own = matches!(&policy.subject.namespaces, NamespaceSelector::Named(name) if **name == *pod.namespace);
+/// A peer that names the other end and as little else as its kind allows.
+fn peer_of(view: View<'_>, policy: &Policy) -> Option<Peer> {
+    let end = view.other();
+    match &end.kind {
+        EndpointKind::Pod(pod) => {
+            let own = match &policy.subject.namespaces {
+                NamespaceSelector::Named(name) => **name == *pod.namespace,
+                NamespaceSelector::Labels(_) => false,
+            };
             let namespaces = if own {
                 NamespaceSelector::Named(pod.namespace.into())
             } else {
@@ -293,111 +411,52 @@ fn peer_of(end: &Endpoint<'_>, policy: &Policy, direction: Direction) -> Option<
                 pods: stable_labels(pod.labels),
             }))
         }
-        // Only the namespace tier can name an address as the source of a flow.
-        (EndpointKind::Node(_) | EndpointKind::Outside, _)
-            if direction == Direction::Ingress && policy.tier != Tier::Namespace =>
-        {
-            None
+        EndpointKind::Node(_) | EndpointKind::Outside => {
+            // The cluster-wide kinds cannot name an address as the source of a flow.
+            let can_name = policy.tier == Tier::Namespace || view.direction == Direction::Egress;
+            can_name.then(|| address_peer(end, policy.tier)).flatten()
         }
-        (EndpointKind::Node(_) | EndpointKind::Outside, Address::Known(address)) => {
-            Some(Peer::Addresses(IpBlock {
-                cidr: IpNet::from(address),
-                except: Vec::new(),
-            }))
+    }
+}
+
+/// An end that is no pod: by its address; a node without one by its name, where the kind allows that; the
+/// outside as a whole by all addresses of its family.
+fn address_peer(end: &Endpoint<'_>, tier: Tier) -> Option<Peer> {
+    let block = |cidr| {
+        Peer::Addresses(IpBlock {
+            cidr,
+            except: Vec::new(),
+        })
+    };
+    match (end.address, &end.kind) {
+        (Address::Known(address), _) => Some(block(IpNet::from(address))),
+        (Address::Unknown { v4, v6 }, EndpointKind::Outside) => match (v4, v6) {
+            (true, false) => Some(block(Ipv4Net::default().into())),
+            (false, true) => Some(block(Ipv6Net::default().into())),
+            (true, true) | (false, false) => None,
+        },
+        (Address::Unknown { .. }, EndpointKind::Node(node)) if tier != Tier::Namespace => {
+            let hostname = node.labels.get(HOSTNAME_LABEL)?;
+            let hostname = Requirement::equal(HOSTNAME_LABEL, hostname);
+            Some(Peer::Nodes([hostname].into_iter().collect()))
         }
-        (EndpointKind::Node(_) | EndpointKind::Outside, Address::Unknown { .. }) => None,
+        (Address::Unknown { .. }, EndpointKind::Node(_) | EndpointKind::Pod(_)) => None,
     }
 }
 
 fn namespace_selector(name: &str, labels: &Labels) -> Selector {
     if name.is_empty() {
-        stable_labels(labels)
-    } else {
-        [Requirement::equal(NAMESPACE_NAME_LABEL, name)]
-            .into_iter()
-            .collect()
+        return stable_labels(labels);
     }
+    let name = Requirement::equal(NAMESPACE_NAME_LABEL, name);
+    [name].into_iter().collect()
 }
 
+/// What selects a pod and those like it, but not what differs between versions of its workload.
 fn stable_labels(labels: &Labels) -> Selector {
     labels
         .iter()
         .filter(|(key, _)| !VOLATILE_LABELS.contains(key))
         .map(|(key, value)| Requirement::equal(key, value))
         .collect()
-}
-
-/// A change as an edit of the object that its author wrote.
-fn edit(context: Context<'_>, direction: Direction, change: &Change) -> Option<Edit> {
-    let (policy, list, index, value, span) = match change {
-        Change::AddPort { rule, port } => {
-            let (policy, body) = context.policies.rule(*rule)?;
-            let origin = context.policies.origin(*rule)?;
-            let list = format!("{}.{}", origin.path, spell::port_list(&policy.object));
-            let span = origin.ports.last().map_or(origin.span, |item| item.span);
-            (
-                policy,
-                list,
-                body.ports.as_ref()?.len(),
-                spell::port(&policy.object, port),
-                span,
-            )
-        }
-        Change::AddPeer { rule, peer } => {
-            let (policy, _) = context.policies.rule(*rule)?;
-            let origin = context.policies.origin(*rule)?;
-            let list = format!("{}.{}", origin.path, spell::peer_list(direction));
-            let span = origin.peers.last().map_or(origin.span, |item| item.span);
-            (
-                policy,
-                list,
-                written_items(&origin.peers),
-                spell::peer(&policy.object, peer),
-                span,
-            )
-        }
-        Change::AddRule {
-            policy,
-            direction,
-            index,
-            rule,
-        } => {
-            let policy = context.policies.policy(*policy)?;
-            let span = neighbour(context, policy, *direction, *index);
-            (
-                policy,
-                format!("spec.{direction}"),
-                *index,
-                spell::rule(&policy.object, *direction, rule),
-                span,
-            )
-        }
-    };
-    let (file, location) = context.sources.location(span);
-    let yaml = serde_yaml::to_string(&[&value]).ok()?;
-    Some(Edit {
-        policy: (&policy.object).into(),
-        path: list,
-        index,
-        value,
-        yaml,
-        file: file.into(),
-        line: location.line,
-    })
-}
-
-/// How many items of the list in the text stand behind the peers: one item of `networks` may give several.
-fn written_items(peers: &[crate::hir::ItemOrigin]) -> usize {
-    let last = peers
-        .last()
-        .and_then(|item| item.path.split(['[', ']']).nth(1))
-        .and_then(|index| index.parse().ok());
-    last.map_or(0, |index: usize| index + 1)
-}
-
-fn neighbour(context: Context<'_>, policy: &Policy, direction: Direction, index: usize) -> Span {
-    let rules = policy.rules.get(direction);
-    let rule = rules.get(index).or(rules.last());
-    rule.and_then(|rule| context.policies.origin(rule.id))
-        .map_or(policy.span, |origin| origin.span)
 }

@@ -6,7 +6,8 @@
 use crate::cluster::{NAMESPACE_NAME_LABEL, Protocol};
 use crate::diagnostic::ObjectRef;
 use crate::hir::{
-    Direction, NamespaceSelector, Operator, Peer, PortMatch, Requirement, Rule, Selector,
+    Direction, IpBlock, NamespaceSelector, Operator, Peer, PortMatch, PortRange, Requirement, Rule,
+    Selector,
 };
 use serde_json::{Value, json};
 
@@ -25,6 +26,16 @@ pub fn port_list(object: &ObjectRef) -> &'static str {
     match shape(object) {
         Shape::NetworkPolicy | Shape::AdminNetworkPolicy => "ports",
         Shape::ClusterNetworkPolicy => "protocols",
+    }
+}
+
+/// How many items a list of rules, peers or ports may hold, where the kind's definition sets a limit.
+#[must_use]
+pub fn limit(object: &ObjectRef) -> Option<usize> {
+    match shape(object) {
+        Shape::NetworkPolicy => None,
+        Shape::AdminNetworkPolicy => Some(100),
+        Shape::ClusterNetworkPolicy => Some(25),
     }
 }
 
@@ -75,16 +86,50 @@ pub fn rule(object: &ObjectRef, direction: Direction, rule: &Rule) -> Value {
 /// An item of the list of ports.
 #[must_use]
 pub fn port(object: &ObjectRef, port: &PortMatch) -> Value {
-    let PortMatch::Range { protocol, ports } = port else {
-        return Value::Null;
-    };
+    match port {
+        PortMatch::Range { protocol, ports } if ports.first == ports.last => {
+            one_port(object, *protocol, ports.first)
+        }
+        PortMatch::Range { protocol, ports } => port_range(object, *protocol, *ports),
+        PortMatch::Named { protocol, name } => named_port(object, *protocol, name),
+    }
+}
+
+fn one_port(object: &ObjectRef, protocol: Protocol, port: u16) -> Value {
     let name = protocol.to_string();
     match shape(object) {
-        Shape::NetworkPolicy => json!({"port": ports.first, "protocol": name}),
-        Shape::AdminNetworkPolicy => json!({"portNumber": {"port": ports.first, "protocol": name}}),
+        Shape::NetworkPolicy => json!({"port": port, "protocol": name}),
+        Shape::AdminNetworkPolicy => json!({"portNumber": {"port": port, "protocol": name}}),
         Shape::ClusterNetworkPolicy => {
-            json!({protocol_key(*protocol): {"destinationPort": {"number": ports.first}}})
+            json!({protocol_key(protocol): {"destinationPort": {"number": port}}})
         }
+    }
+}
+
+/// A whole protocol is written as ports 1 to 65535 by the kinds that refuse a protocol alone.
+fn port_range(object: &ObjectRef, protocol: Protocol, ports: PortRange) -> Value {
+    let name = protocol.to_string();
+    let (start, end) = (ports.first.max(1), ports.last);
+    match shape(object) {
+        Shape::NetworkPolicy if ports == PortRange::ALL => json!({"protocol": name}),
+        Shape::NetworkPolicy => json!({"port": start, "endPort": end, "protocol": name}),
+        Shape::AdminNetworkPolicy => {
+            json!({"portRange": {"start": start, "end": end, "protocol": name}})
+        }
+        Shape::ClusterNetworkPolicy => json!({
+            protocol_key(protocol): {"destinationPort": {"range": {"start": start, "end": end}}}
+        }),
+    }
+}
+
+fn named_port(object: &ObjectRef, protocol: Option<Protocol>, name: &str) -> Value {
+    match (shape(object), protocol) {
+        (Shape::NetworkPolicy, Some(protocol)) => {
+            json!({"port": name, "protocol": protocol.to_string()})
+        }
+        (Shape::NetworkPolicy, None) => json!({"port": name}),
+        (Shape::AdminNetworkPolicy, _) => json!({"namedPort": name}),
+        (Shape::ClusterNetworkPolicy, _) => json!({"destinationNamedPort": name}),
     }
 }
 
@@ -120,7 +165,7 @@ pub fn peer(object: &ObjectRef, peer: &Peer) -> Value {
             }})
         }
         (Peer::Addresses(block), Shape::NetworkPolicy) => {
-            json!({"ipBlock": {"cidr": block.cidr.to_string()}})
+            json!({"ipBlock": block_value(block)})
         }
         (Peer::Addresses(block), Shape::AdminNetworkPolicy | Shape::ClusterNetworkPolicy) => {
             json!({"networks": [block.cidr.to_string()]})
@@ -130,21 +175,46 @@ pub fn peer(object: &ObjectRef, peer: &Peer) -> Value {
     }
 }
 
-fn selector_value(selector: &Selector) -> Value {
-    let labels: serde_json::Map<String, Value> = selector
-        .requirements
-        .iter()
-        .filter_map(|requirement| match &requirement.operator {
-            Operator::In(values) => Some((
-                requirement.key.to_string(),
-                values.first()?.to_string().into(),
-            )),
-            Operator::NotIn(_) | Operator::Exists | Operator::DoesNotExist => None,
-        })
-        .collect();
-    if labels.is_empty() {
-        json!({})
+fn block_value(block: &IpBlock) -> Value {
+    let cidr = block.cidr.to_string();
+    let except: Vec<String> = block.except.iter().map(ToString::to_string).collect();
+    if except.is_empty() {
+        json!({"cidr": cidr})
     } else {
-        json!({"matchLabels": labels})
+        json!({"cidr": cidr, "except": except})
     }
+}
+
+/// Requirements of one value are `matchLabels`, others `matchExpressions`.
+fn selector_value(selector: &Selector) -> Value {
+    let mut labels = serde_json::Map::new();
+    let mut expressions = Vec::new();
+    for Requirement { key, operator } in &selector.requirements {
+        let (operator, values) = match operator {
+            Operator::In(values) => match values.as_slice() {
+                [only] if !labels.contains_key(&**key) => {
+                    labels.insert(key.to_string(), only.to_string().into());
+                    continue;
+                }
+                values => ("In", values),
+            },
+            Operator::NotIn(values) => ("NotIn", values.as_slice()),
+            Operator::Exists => ("Exists", &[][..]),
+            Operator::DoesNotExist => ("DoesNotExist", &[][..]),
+        };
+        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+        expressions.push(if values.is_empty() {
+            json!({"key": &**key, "operator": operator})
+        } else {
+            json!({"key": &**key, "operator": operator, "values": values})
+        });
+    }
+    let mut value = serde_json::Map::new();
+    if !labels.is_empty() {
+        value.insert("matchLabels".into(), labels.into());
+    }
+    if !expressions.is_empty() {
+        value.insert("matchExpressions".into(), expressions.into());
+    }
+    value.into()
 }

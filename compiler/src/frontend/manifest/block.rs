@@ -2,7 +2,7 @@
 //!
 //! Input: the text of one document. Output: its nodes, or nothing where the text holds more than this reader
 //! knows: lists and mappings in block style, scalars on one line, plain or quoted, and literal blocks.
-//! Guarantee: what it reads, libyaml's events give alike, spans included. Refused: nesting beyond the limit;
+//! Guarantee: what it reads, libyaml's events give alike, spans included (both are compared in tests). Refused: nesting beyond the limit;
 //! everything else that is wrong is left to the reader by events, which says what. [`read`] is the entry.
 
 use super::Kind;
@@ -15,13 +15,14 @@ use std::ops::Range;
 /// A key must end within 1024 characters of its start.
 const MAX_KEY: usize = 1_000;
 
-/// Reads `body`, which stands at `base` in `text`.
+/// Reads `body`, which stands at `base` in `text`: the builder with what was read, and whether that is a
+/// document or nothing but comments.
 pub(super) fn read<'s>(
     file: FileId,
     text: &'s str,
     base: usize,
     body: &'s str,
-) -> Option<(Builder<'s>, Result<(), Refused>)> {
+) -> Option<(Builder<'s>, Result<bool, Refused>)> {
     if !is_ordinary(body) {
         return None;
     }
@@ -34,7 +35,7 @@ pub(super) fn read<'s>(
         last_end: base,
     };
     match reader.lines() {
-        Ok(()) => Some((reader.builder, Ok(()))),
+        Ok(found) => Some((reader.builder, Ok(found))),
         Err(Stop::Unknown) => None,
         Err(Stop::Refused(refused)) => Some((reader.builder, Err(refused))),
     }
@@ -120,7 +121,7 @@ impl<'s> Rest<'s> {
 }
 
 impl<'s> Reader<'s> {
-    fn lines(&mut self) -> Result<(), Stop> {
+    fn lines(&mut self) -> Result<bool, Stop> {
         let first = self.peek_line();
         if first.text.starts_with("---") {
             if !first.skip(3).is_over() {
@@ -146,13 +147,10 @@ impl<'s> Reader<'s> {
             self.settle(column, is_item)?;
             self.node(content, column)?;
         }
-        if self.open.is_empty() {
-            return Err(Stop::Unknown);
-        }
         while !self.open.is_empty() {
             self.close()?;
         }
-        Ok(())
+        Ok(self.builder.is_complete())
     }
 
     /// The next line without its line break.

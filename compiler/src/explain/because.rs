@@ -1,0 +1,152 @@
+//! What settles a side, in one sentence.
+//!
+//! Input: a side as the spec engine judged it. Guarantee: every policy that the sentence names has a rule
+//! that matches or may match, or isolates the end; the sentence is true whatever the open matches come to.
+
+use super::view::View;
+use super::words::{list, once, verb};
+use crate::hir::flow::EndpointKind;
+use crate::hir::spec::{Exemption, Side, Truth, Verdict};
+use crate::hir::{Action, Policy, Rule};
+
+/// The sentence for a side.
+pub(super) fn because(view: View<'_>, side: &Side) -> String {
+    if let Some(exemption) = side.exempt {
+        return exempt(exemption, view).into();
+    }
+    let deciding = Deciding::new(view, side);
+    match side.verdict {
+        Verdict::Depends => deciding.open(),
+        Verdict::Deny => deciding.denied(),
+        Verdict::Allow => deciding.allowed(),
+    }
+}
+
+fn exempt(exemption: Exemption, view: View<'_>) -> &'static str {
+    match (exemption, &view.governed().kind) {
+        (Exemption::Itself, _) => "a pod cannot be kept from itself",
+        (Exemption::NotAPod, EndpointKind::Outside) => {
+            "no policy governs this end: it is outside the cluster"
+        }
+        (Exemption::NotAPod, EndpointKind::Node(_)) => {
+            "no policy governs this end: it is a node, or a pod that uses its node's network"
+        }
+        (Exemption::NotAPod, EndpointKind::Pod(_)) => "no policy governs this end",
+    }
+}
+
+/// What decides about a side.
+struct Deciding<'a> {
+    rules: Vec<(&'a Policy, &'a Rule)>,
+    /// The policies that isolate the end.
+    isolating: Vec<String>,
+    /// Whether the policies of the namespace are asked, so that isolation counts.
+    isolated: bool,
+    /// Whether a rule that does match ends the search.
+    settled: bool,
+}
+
+impl<'a> Deciding<'a> {
+    fn new(view: View<'a>, side: &'a Side) -> Self {
+        let rules: Vec<(&Policy, &Rule)> = view.rules(&side.rules).collect();
+        let level = |policy: &Policy| (policy.tier, policy.priority);
+        let last = rules.last().map(|(policy, _)| level(policy));
+        let settled = rules.iter().any(|(policy, rule)| {
+            Some(level(policy)) == last
+                && rule.action != Action::Pass
+                && view.matches(rule) == Truth::Yes
+        });
+        let isolating = side.isolated_by.iter();
+        let isolating = isolating.filter_map(|id| view.context.policies.policy(*id));
+        Self {
+            rules,
+            isolating: isolating
+                .map(|policy| format!("`{}`", policy.object))
+                .collect(),
+            isolated: view.is_isolated(side),
+            settled,
+        }
+    }
+
+    fn of(&self, action: Action) -> impl Iterator<Item = &'a Policy> {
+        let rules = self.rules.iter();
+        rules
+            .filter(move |(_, rule)| rule.action == action)
+            .map(|(policy, _)| *policy)
+    }
+
+    /// The policies with a deciding rule of this action, each once.
+    fn by(&self, action: Action) -> Vec<String> {
+        once(self.of(action).map(|policy| format!("`{}`", policy.object)))
+    }
+
+    /// Who does what in which tier.
+    fn acts(&self, action: Action, one: &str, several: &str) -> Option<String> {
+        let policies = self.by(action);
+        let tiers = once(self.of(action).map(|policy| policy.tier.to_string()));
+        (!policies.is_empty()).then(|| {
+            format!(
+                "{} {} it in {} {}",
+                list(&policies, "and"),
+                verb(policies.len(), one, several),
+                verb(tiers.len(), "tier", "tiers"),
+                list(&tiers, "and")
+            )
+        })
+    }
+
+    fn passed(&self) -> Option<String> {
+        let policies = self.by(Action::Pass);
+        let verb = verb(policies.len(), "passes", "pass");
+        (!policies.is_empty()).then(|| format!("{} {verb} it on", list(&policies, "and")))
+    }
+
+    /// Who isolates.
+    fn isolation(&self) -> String {
+        let verb = verb(self.isolating.len(), "isolates", "isolate");
+        format!("{} {verb} this end", list(&self.isolating, "and"))
+    }
+
+    fn denied(&self) -> String {
+        let denied = self.acts(Action::Deny, "denies", "deny");
+        let silence = || format!("{}, and no rule allows the flow", self.isolation());
+        let silence = self.isolated.then(silence);
+        let reasons: Vec<String> = [denied, silence].into_iter().flatten().collect();
+        let passed = self.passed().map(|passed| format!("{passed}, and "));
+        format!("{}{}", passed.unwrap_or_default(), reasons.join("; else "))
+    }
+
+    fn allowed(&self) -> String {
+        let allowed = self.acts(Action::Allow, "allows", "allow");
+        match (self.passed(), allowed) {
+            (None, Some(allowed)) if self.settled => allowed,
+            (None, Some(allowed)) => {
+                format!("{allowed}, or nothing decides, which allows it too")
+            }
+            (Some(passed), Some(allowed)) => format!("{passed}, and {allowed}"),
+            (Some(passed), None) => format!("{passed}, and nothing after that denies it"),
+            (None, None) if self.isolating.is_empty() => {
+                "no policy isolates this end, and no rule matches".into()
+            }
+            (None, None) => format!(
+                "a pod and its own node always reach each other, though {}",
+                self.isolation()
+            ),
+        }
+    }
+
+    fn open(&self) -> String {
+        let rules = self.rules.iter();
+        let mut deciders =
+            once(rules.map(|(policy, rule)| format!("`{}` ({})", policy.object, rule.action)));
+        if !self.settled {
+            let silence = if self.isolated {
+                "isolation (deny)"
+            } else {
+                "nothing (allow)"
+            };
+            deciders.push(silence.into());
+        }
+        format!("it is open what decides: {}", list(&deciders, "or"))
+    }
+}

@@ -1,0 +1,253 @@
+//! A change of a policy as an edit of the text that its author wrote, and in words.
+
+use super::miss::port_text;
+use super::report::Edit;
+use super::suggest::{Change, opens_every_port, opens_to_everyone};
+use super::view::View;
+use super::words::count;
+use crate::cluster::{NAMESPACE_NAME_LABEL, PodId};
+use crate::frontend::spell;
+use crate::hir::flow::EndpointKind;
+use crate::hir::spec;
+use crate::hir::{
+    Direction, ItemOrigin, NamespaceSelector, Operator, Peer, PodSelector, Policy, PortMatch,
+    PortRange, Rule, Selector, Tier,
+};
+use crate::query::pod_view;
+use crate::source::{Span, to_u32};
+
+/// A change as an edit of the object that its author wrote.
+pub(super) fn edit(view: View<'_>, change: &Change) -> Option<Edit> {
+    let (policy, place) = match change {
+        Change::AddPort { rule, port } => {
+            let (policy, _) = view.context.policies.rule(*rule)?;
+            let origin = view.context.policies.origin(*rule)?;
+            let list = spell::port_list(&policy.object);
+            let place = Place {
+                path: format!("{}.{list}", origin.path),
+                index: origin.ports.len(),
+                value: spell::port(&policy.object, port),
+                span: origin.ports.last().map_or(origin.span, |item| item.span),
+            };
+            (policy, place)
+        }
+        Change::AddPeer { rule, peer } => {
+            let (policy, _) = view.context.policies.rule(*rule)?;
+            let origin = view.context.policies.origin(*rule)?;
+            let list = spell::peer_list(origin.direction);
+            let place = Place {
+                path: format!("{}.{list}", origin.path),
+                index: written_items(&origin.peers),
+                value: spell::peer(&policy.object, peer),
+                span: origin.peers.last().map_or(origin.span, |item| item.span),
+            };
+            (policy, place)
+        }
+        Change::AddRule {
+            policy,
+            index,
+            rule,
+        } => {
+            let policy = view.context.policies.policy(*policy)?;
+            let place = Place {
+                path: format!("spec.{}", view.direction),
+                index: *index,
+                value: spell::rule(&policy.object, view.direction, rule),
+                span: neighbour(view, policy, *index),
+            };
+            (policy, place)
+        }
+    };
+    place.edit(view, policy)
+}
+
+/// Where an item goes.
+struct Place {
+    path: String,
+    index: usize,
+    value: serde_json::Value,
+    /// What it is put next to.
+    span: Span,
+}
+
+impl Place {
+    fn edit(self, view: View<'_>, policy: &Policy) -> Option<Edit> {
+        let (file, location) = view.context.sources.location(self.span);
+        let yaml = serde_yaml::to_string(&[&self.value]).ok()?;
+        Some(Edit {
+            policy: (&policy.object).into(),
+            path: self.path,
+            index: self.index,
+            value: self.value,
+            yaml,
+            file: file.into(),
+            line: location.line,
+        })
+    }
+}
+
+/// How many items of the list in the text stand behind the peers: one item of `networks` may give several.
+pub(super) fn written_items(peers: &[ItemOrigin]) -> usize {
+    let last = peers
+        .last()
+        .and_then(|item| item.path.split(['[', ']']).nth(1))
+        .and_then(|index| index.parse().ok());
+    last.map_or(0, |index: usize| index + 1)
+}
+
+fn neighbour(view: View<'_>, policy: &Policy, index: usize) -> Span {
+    let rules = policy.rules.get(view.direction);
+    let rule = rules.get(index).or(rules.last());
+    rule.and_then(|rule| view.context.policies.origin(rule.id))
+        .map_or(policy.span, |origin| origin.span)
+}
+
+/// A change in a sentence.
+pub(super) fn summary(view: View<'_>, change: &Change) -> Option<String> {
+    let policies = view.context.policies;
+    Some(match change {
+        Change::AddPort { rule, port } => {
+            let (policy, rule) = policies.rule(*rule)?;
+            let path = &policies.origin(rule.id)?.path;
+            let what = ports_text(port);
+            let widely = match opens_to_everyone(rule) {
+                true => ", which opens it to all whom that rule is for",
+                false => "",
+            };
+            format!("allow {what} in `{path}` of {}{widely}", policy.object)
+        }
+        Change::AddPeer { rule, peer } => {
+            let (policy, rule) = policies.rule(*rule)?;
+            let path = &policies.origin(rule.id)?.path;
+            let who = peer_text(view, peer);
+            let widely = match opens_every_port(rule) {
+                true => ", which opens every port of that rule",
+                false => "",
+            };
+            format!("allow {who} in `{path}` of {}{widely}", policy.object)
+        }
+        Change::AddRule {
+            policy,
+            index,
+            rule,
+        } => {
+            let policy = policies.policy(*policy)?;
+            let place = rule_place(view, policy, *index);
+            format!(
+                "allow {} {} by a new rule {place}",
+                peers_text(view, rule),
+                rule_ports_text(view, rule)
+            )
+        }
+    })
+}
+
+/// Where a new rule goes, and for whom it holds.
+fn rule_place(view: View<'_>, policy: &Policy, index: usize) -> String {
+    let object = &policy.object;
+    match policy.tier {
+        Tier::Namespace => format!("in `spec.{}` of {object}", view.direction),
+        Tier::Admin | Tier::Baseline => format!(
+            "in front of `spec.{}[{index}]` of {object}, which governs {}",
+            view.direction,
+            count(selected(view, &policy.subject), "pod")
+        ),
+    }
+}
+
+fn rule_ports_text(view: View<'_>, rule: &Rule) -> String {
+    let ports: Vec<String> = rule.ports.iter().flatten().map(ports_text).collect();
+    if ports.is_empty() {
+        let protocol = view.flow.transport.protocol;
+        return format!("with every protocol, since no rule can name {protocol} alone,");
+    }
+    format!("on {}", ports.join(", "))
+}
+
+/// `port 80/TCP`, `ports 80-90/TCP`, `every port of TCP`.
+fn ports_text(port: &PortMatch) -> String {
+    let text = port_text(port);
+    match port {
+        PortMatch::Range { ports, .. } if *ports == PortRange::ALL => text,
+        PortMatch::Range { ports, .. } if ports.first < ports.last => format!("ports {text}"),
+        PortMatch::Range { .. } | PortMatch::Named { .. } => format!("port {text}"),
+    }
+}
+
+fn peers_text(view: View<'_>, rule: &Rule) -> String {
+    let peers = rule.peers.iter().flatten();
+    let peers: Vec<String> = peers.map(|peer| peer_text(view, peer)).collect();
+    peers.join(", ")
+}
+
+fn peer_text(view: View<'_>, peer: &Peer) -> String {
+    let preposition = match view.direction {
+        Direction::Ingress => "from",
+        Direction::Egress => "to",
+    };
+    let who = match peer {
+        Peer::Pods(selector) => pods_text(view, selector),
+        Peer::Nodes(selector) => format!("nodes {}", labels_text(selector)),
+        Peer::Addresses(block) if block.cidr.prefix_len() == 0 => {
+            format!("every address of {}", block.cidr)
+        }
+        Peer::Addresses(block) => block.cidr.to_string(),
+        Peer::Domain(pattern) => pattern.to_string(),
+    };
+    format!("{preposition} {who}")
+}
+
+/// ``pods `app=web` of namespace `shop` (and 2 others like it)``.
+fn pods_text(view: View<'_>, selector: &PodSelector) -> String {
+    let namespace = match &selector.namespaces {
+        NamespaceSelector::Named(name) => format!("namespace `{name}`"),
+        NamespaceSelector::Labels(labels) => namespaces_text(labels),
+    };
+    let asked = match &view.other().kind {
+        EndpointKind::Pod(pod) => pod.id.is_some(),
+        EndpointKind::Node(_) | EndpointKind::Outside => false,
+    };
+    let others = selected(view, selector).saturating_sub(usize::from(asked));
+    let others = match others {
+        0 => String::new(),
+        others => format!(" ({} like it)", count(others, "other pod")),
+    };
+    if selector.pods.requirements.is_empty() {
+        return format!("every pod of {namespace}, since no label tells this one apart{others}");
+    }
+    format!(
+        "pods {} of {namespace}{others}",
+        labels_text(&selector.pods)
+    )
+}
+
+fn namespaces_text(selector: &Selector) -> String {
+    let name = match selector.requirements.as_slice() {
+        [only] if *only.key == *NAMESPACE_NAME_LABEL => match &only.operator {
+            Operator::In(names) => names.first(),
+            Operator::NotIn(_) | Operator::Exists | Operator::DoesNotExist => None,
+        },
+        [] => return "every namespace".into(),
+        _ => None,
+    };
+    match name {
+        Some(name) => format!("namespace `{name}`"),
+        None => format!("namespaces {}", labels_text(selector)),
+    }
+}
+
+fn labels_text(selector: &Selector) -> String {
+    format!("`{selector}`")
+}
+
+/// How many pods of the snapshot a selector selects.
+fn selected(view: View<'_>, selector: &PodSelector) -> usize {
+    let cluster = view.context.cluster;
+    let pods = cluster.pods().iter().enumerate();
+    pods.filter(|(_, pod)| !pod.host_network && !pod.finished)
+        .filter(|(index, pod)| {
+            let pod = pod_view(cluster, PodId(to_u32(*index)), pod);
+            spec::selects(selector, &pod)
+        })
+        .count()
+}

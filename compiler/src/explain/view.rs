@@ -1,0 +1,144 @@
+//! One side of a flow, as the rules of that side see it.
+
+use super::Context;
+use crate::hir::flow::{Endpoint, EndpointKind, Flow};
+use crate::hir::spec::{self, Side, Truth, Verdict};
+use crate::hir::{Action, Direction, Peer, Policy, PortMatch, Rule, RuleId, Tier};
+
+/// A side of a flow with what is needed to judge it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a> {
+    pub(super) context: Context<'a>,
+    pub(super) flow: &'a Flow<'a>,
+    pub(super) direction: Direction,
+    /// The last port, where the flow stands for a range of them.
+    pub(super) last: Option<u16>,
+}
+
+impl<'a> View<'a> {
+    /// The end whose policies are asked.
+    pub(super) fn governed(self) -> &'a Endpoint<'a> {
+        match self.direction {
+            Direction::Ingress => &self.flow.dst,
+            Direction::Egress => &self.flow.src,
+        }
+    }
+
+    /// The end that rules look at.
+    pub(super) fn other(self) -> &'a Endpoint<'a> {
+        match self.direction {
+            Direction::Ingress => &self.flow.src,
+            Direction::Egress => &self.flow.dst,
+        }
+    }
+
+    /// What that end is to the flow.
+    pub(super) fn other_word(self) -> &'static str {
+        match self.direction {
+            Direction::Ingress => "source",
+            Direction::Egress => "destination",
+        }
+    }
+
+    /// The policies that are asked.
+    pub(super) fn governing(self) -> impl Iterator<Item = &'a Policy> {
+        let policies = self.context.policies.policies.iter();
+        policies.filter(move |policy| match &self.governed().kind {
+            EndpointKind::Pod(pod) => spec::selects(&policy.subject, pod),
+            EndpointKind::Node(_) | EndpointKind::Outside => false,
+        })
+    }
+
+    pub(super) fn peers_match(self, rule: &Rule) -> Truth {
+        spec::peers_match(self.context.world(), rule, self.other())
+    }
+
+    pub(super) fn peer_matches(self, peer: &Peer) -> Truth {
+        spec::peer_matches(self.context.world(), peer, self.other())
+    }
+
+    pub(super) fn ports_match(self, rule: &Rule) -> Truth {
+        spec::ports_match(rule, self.flow)
+    }
+
+    pub(super) fn port_matches(self, port: &PortMatch) -> Truth {
+        spec::port_matches(port, self.flow)
+    }
+
+    pub(super) fn matches(self, rule: &Rule) -> Truth {
+        self.peers_match(rule).min(self.ports_match(rule))
+    }
+
+    /// Rules with their policies.
+    pub(super) fn rules(
+        self,
+        ids: &'a [RuleId],
+    ) -> impl DoubleEndedIterator<Item = (&'a Policy, &'a Rule)> + Clone {
+        let policies = self.context.policies;
+        ids.iter().filter_map(move |id| policies.rule(*id))
+    }
+
+    /// Whether isolation has a say: a policy isolates, no rule of tier Admin is final before, and the other
+    /// end is not the pod's own node.
+    pub(super) fn is_isolated(self, side: &'a Side) -> bool {
+        let mut admin = self
+            .rules(&side.rules)
+            .filter(|(policy, _)| policy.tier == Tier::Admin);
+        let is_final =
+            |(_, rule): (_, &Rule)| rule.action != Action::Pass && self.matches(rule) == Truth::Yes;
+        let passes = admin.clone().any(|(_, rule)| rule.action == Action::Pass);
+        !side.isolated_by.is_empty() && !self.is_with_own_node() && (passes || !admin.any(is_final))
+    }
+
+    fn is_with_own_node(self) -> bool {
+        match &self.governed().kind {
+            EndpointKind::Pod(pod) => spec::is_own_node(pod, self.other()),
+            EndpointKind::Node(_) | EndpointKind::Outside => false,
+        }
+    }
+
+    /// What denies this side last, where the side does not allow.
+    pub(super) fn stop(self, side: &'a Side) -> Option<Stop<'a>> {
+        if side.verdict == Verdict::Allow || side.exempt.is_some() {
+            return None;
+        }
+        if self.is_isolated(side) {
+            return Some(Stop::Isolation);
+        }
+        self.rules(&side.rules)
+            .rfind(|(_, rule)| rule.action == Action::Deny)
+            .map(|(policy, rule)| Stop::Rule(policy, rule))
+    }
+}
+
+/// What denies a side last: rules that are asked before it could have turned the side.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stop<'a> {
+    /// The silence of the policies that isolate.
+    Isolation,
+    /// A rule.
+    Rule(&'a Policy, &'a Rule),
+}
+
+impl Stop<'_> {
+    /// Whether a rule is asked before it and would let the flow past it.
+    pub(super) fn is_behind(self, policy: &Policy, rule: &Rule) -> bool {
+        match (self, rule.action) {
+            (_, Action::Deny) | (Self::Isolation, Action::Pass) => false,
+            (Self::Isolation, Action::Allow) => policy.tier != Tier::Baseline,
+            (Self::Rule(denying, last), Action::Allow) => is_before(policy, rule, denying, last),
+            // To leave an earlier tier does not keep a flow from a later one.
+            (Self::Rule(denying, last), Action::Pass) => {
+                policy.tier == denying.tier && is_before(policy, rule, denying, last)
+            }
+        }
+    }
+}
+
+/// Whether a rule is, or may be, asked before another one.
+fn is_before(policy: &Policy, rule: &Rule, other: &Policy, last: &Rule) -> bool {
+    if policy.id == other.id {
+        return rule.id < last.id;
+    }
+    (policy.tier, policy.priority) <= (other.tier, other.priority)
+}
