@@ -45,15 +45,15 @@ const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
 /// An edit of one policy.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    AddPort {
+    Port {
         rule: RuleId,
         port: PortMatch,
     },
-    AddPeer {
+    Peer {
         rule: RuleId,
         peer: Peer,
     },
-    AddRule {
+    Rule {
         policy: PolicyId,
         index: usize,
         rule: Rule,
@@ -175,7 +175,7 @@ fn port_more(
     rule: &Rule,
     origin: &RuleOrigin,
 ) -> Option<Candidate> {
-    let change = Change::AddPort {
+    let change = Change::Port {
         rule: rule.id,
         port: port_of(view)?,
     };
@@ -204,7 +204,7 @@ fn peer_more(
             kind: ChangeKind::Peer,
             size: rule.ports.as_ref().map_or(0, Vec::len),
         },
-        changes: vec![Change::AddPeer {
+        changes: vec![Change::Peer {
             rule: rule.id,
             peer,
         }],
@@ -284,12 +284,12 @@ fn added_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
     found
 }
 
+/// A policy, the index of a rule in it, and what the rule does.
+type Place<'a> = (&'a Policy, usize, Action);
+
 /// The first rule of each policy that denies or passes the flow, by tier and priority.
-fn overruled<'a>(
-    view: View<'a>,
-    side: &'a Side,
-) -> BTreeMap<(Tier, u32), Vec<(&'a Policy, usize, Action)>> {
-    let mut levels: BTreeMap<_, Vec<(&Policy, usize, Action)>> = BTreeMap::new();
+fn overruled<'a>(view: View<'a>, side: &'a Side) -> BTreeMap<(Tier, u32), Vec<Place<'a>>> {
+    let mut levels: BTreeMap<_, Vec<Place<'a>>> = BTreeMap::new();
     let rules = view.rules(&side.rules);
     for (policy, rule) in rules.filter(|(_, rule)| rule.action != Action::Allow) {
         let level = levels.entry((policy.tier, policy.priority)).or_default();
@@ -324,7 +324,7 @@ fn rules_at(view: View<'_>, kind: ChangeKind, places: &[(&Policy, usize)]) -> Op
             peers: Some(vec![peer_of(view, policy)?]),
             ports: ports.clone(),
         };
-        changes.push(Change::AddRule {
+        changes.push(Change::Rule {
             policy: policy.id,
             index: *index,
             rule,
@@ -340,15 +340,15 @@ fn rules_at(view: View<'_>, kind: ChangeKind, places: &[(&Policy, usize)]) -> Op
 
 fn apply(policies: &mut PolicySet, view: View<'_>, change: &Change) -> Option<()> {
     match change {
-        Change::AddPort { rule, port } => {
+        Change::Port { rule, port } => {
             let rule = rule_mut(policies, view, *rule)?;
             rule.ports.as_mut()?.push(port.clone());
         }
-        Change::AddPeer { rule, peer } => {
+        Change::Peer { rule, peer } => {
             let rule = rule_mut(policies, view, *rule)?;
             rule.peers.as_mut()?.push(peer.clone());
         }
-        Change::AddRule {
+        Change::Rule {
             policy,
             index,
             rule,

@@ -24,8 +24,8 @@ pub fn peer_list(direction: Direction) -> &'static str {
 #[must_use]
 pub fn port_list(object: &ObjectRef) -> &'static str {
     match shape(object) {
-        Shape::NetworkPolicy | Shape::AdminNetworkPolicy => "ports",
-        Shape::ClusterNetworkPolicy => "protocols",
+        Shape::Namespaced | Shape::V1alpha1 => "ports",
+        Shape::V1alpha2 => "protocols",
     }
 }
 
@@ -33,24 +33,27 @@ pub fn port_list(object: &ObjectRef) -> &'static str {
 #[must_use]
 pub fn limit(object: &ObjectRef) -> Option<usize> {
     match shape(object) {
-        Shape::NetworkPolicy => None,
-        Shape::AdminNetworkPolicy => Some(100),
-        Shape::ClusterNetworkPolicy => Some(25),
+        Shape::Namespaced => None,
+        Shape::V1alpha1 => Some(100),
+        Shape::V1alpha2 => Some(25),
     }
 }
 
 /// The spelling of the kind that an edit is for.
 enum Shape {
-    NetworkPolicy,
-    AdminNetworkPolicy,
-    ClusterNetworkPolicy,
+    /// NetworkPolicy.
+    Namespaced,
+    /// AdminNetworkPolicy and BaselineAdminNetworkPolicy.
+    V1alpha1,
+    /// ClusterNetworkPolicy.
+    V1alpha2,
 }
 
 fn shape(object: &ObjectRef) -> Shape {
     match &*object.kind {
-        "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy" => Shape::AdminNetworkPolicy,
-        "ClusterNetworkPolicy" => Shape::ClusterNetworkPolicy,
-        _ => Shape::NetworkPolicy,
+        "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy" => Shape::V1alpha1,
+        "ClusterNetworkPolicy" => Shape::V1alpha2,
+        _ => Shape::Namespaced,
     }
 }
 
@@ -70,9 +73,9 @@ pub fn rule(object: &ObjectRef, direction: Direction, rule: &Rule) -> Value {
         .map(|port| self::port(object, port))
         .collect();
     let mut value = match shape(object) {
-        Shape::NetworkPolicy => json!({}),
-        Shape::AdminNetworkPolicy => json!({"action": "Allow"}),
-        Shape::ClusterNetworkPolicy => json!({"action": "Accept"}),
+        Shape::Namespaced => json!({}),
+        Shape::V1alpha1 => json!({"action": "Allow"}),
+        Shape::V1alpha2 => json!({"action": "Accept"}),
     };
     if let Some(fields) = value.as_object_mut() {
         fields.insert(peer_list(direction).into(), peers.into());
@@ -98,9 +101,9 @@ pub fn port(object: &ObjectRef, port: &PortMatch) -> Value {
 fn one_port(object: &ObjectRef, protocol: Protocol, port: u16) -> Value {
     let name = protocol.to_string();
     match shape(object) {
-        Shape::NetworkPolicy => json!({"port": port, "protocol": name}),
-        Shape::AdminNetworkPolicy => json!({"portNumber": {"port": port, "protocol": name}}),
-        Shape::ClusterNetworkPolicy => {
+        Shape::Namespaced => json!({"port": port, "protocol": name}),
+        Shape::V1alpha1 => json!({"portNumber": {"port": port, "protocol": name}}),
+        Shape::V1alpha2 => {
             json!({protocol_key(protocol): {"destinationPort": {"number": port}}})
         }
     }
@@ -111,12 +114,12 @@ fn port_range(object: &ObjectRef, protocol: Protocol, ports: PortRange) -> Value
     let name = protocol.to_string();
     let (start, end) = (ports.first.max(1), ports.last);
     match shape(object) {
-        Shape::NetworkPolicy if ports == PortRange::ALL => json!({"protocol": name}),
-        Shape::NetworkPolicy => json!({"port": start, "endPort": end, "protocol": name}),
-        Shape::AdminNetworkPolicy => {
+        Shape::Namespaced if ports == PortRange::ALL => json!({"protocol": name}),
+        Shape::Namespaced => json!({"port": start, "endPort": end, "protocol": name}),
+        Shape::V1alpha1 => {
             json!({"portRange": {"start": start, "end": end, "protocol": name}})
         }
-        Shape::ClusterNetworkPolicy => json!({
+        Shape::V1alpha2 => json!({
             protocol_key(protocol): {"destinationPort": {"range": {"start": start, "end": end}}}
         }),
     }
@@ -124,12 +127,12 @@ fn port_range(object: &ObjectRef, protocol: Protocol, ports: PortRange) -> Value
 
 fn named_port(object: &ObjectRef, protocol: Option<Protocol>, name: &str) -> Value {
     match (shape(object), protocol) {
-        (Shape::NetworkPolicy, Some(protocol)) => {
+        (Shape::Namespaced, Some(protocol)) => {
             json!({"port": name, "protocol": protocol.to_string()})
         }
-        (Shape::NetworkPolicy, None) => json!({"port": name}),
-        (Shape::AdminNetworkPolicy, _) => json!({"namedPort": name}),
-        (Shape::ClusterNetworkPolicy, _) => json!({"destinationNamedPort": name}),
+        (Shape::Namespaced, None) => json!({"port": name}),
+        (Shape::V1alpha1, _) => json!({"namedPort": name}),
+        (Shape::V1alpha2, _) => json!({"destinationNamedPort": name}),
     }
 }
 
@@ -145,14 +148,14 @@ fn protocol_key(protocol: Protocol) -> &'static str {
 #[must_use]
 pub fn peer(object: &ObjectRef, peer: &Peer) -> Value {
     match (peer, shape(object)) {
-        (Peer::Pods(selector), Shape::NetworkPolicy) => match &selector.namespaces {
+        (Peer::Pods(selector), Shape::Namespaced) => match &selector.namespaces {
             NamespaceSelector::Named(_) => json!({"podSelector": selector_value(&selector.pods)}),
             NamespaceSelector::Labels(namespaces) => json!({
                 "namespaceSelector": selector_value(namespaces),
                 "podSelector": selector_value(&selector.pods),
             }),
         },
-        (Peer::Pods(selector), Shape::AdminNetworkPolicy | Shape::ClusterNetworkPolicy) => {
+        (Peer::Pods(selector), Shape::V1alpha1 | Shape::V1alpha2) => {
             let namespaces = match &selector.namespaces {
                 NamespaceSelector::Named(name) => [Requirement::equal(NAMESPACE_NAME_LABEL, name)]
                     .into_iter()
@@ -164,10 +167,10 @@ pub fn peer(object: &ObjectRef, peer: &Peer) -> Value {
                 "podSelector": selector_value(&selector.pods),
             }})
         }
-        (Peer::Addresses(block), Shape::NetworkPolicy) => {
+        (Peer::Addresses(block), Shape::Namespaced) => {
             json!({"ipBlock": block_value(block)})
         }
-        (Peer::Addresses(block), Shape::AdminNetworkPolicy | Shape::ClusterNetworkPolicy) => {
+        (Peer::Addresses(block), Shape::V1alpha1 | Shape::V1alpha2) => {
             json!({"networks": [block.cidr.to_string()]})
         }
         (Peer::Nodes(selector), _) => json!({"nodes": selector_value(selector)}),
