@@ -61,6 +61,10 @@ pub struct Asked<'a> {
     pub flow: Flow<'a>,
     /// The last port that has the same answer, where the flow stands for a range of ports.
     pub last: Option<u16>,
+    /// Further flows that are judged alike and stand behind this one.
+    pub alike: Vec<Flow<'a>>,
+    /// The same flow in another address family, where it is judged alike.
+    pub in_other_family: Option<Flow<'a>>,
 }
 
 /// Answers a question between resolved peers: what `verdict explain` prints.
@@ -81,13 +85,15 @@ pub fn ask(
 #[must_use]
 pub fn explain(context: Context<'_>, asked: &Asked<'_>) -> Explanation {
     let judgement = spec::judge(context.world(), &asked.flow);
-    let view = |direction| View {
+    let view = |direction, party| View {
         context,
         flow: &asked.flow,
         direction,
         last: asked.last,
+        party,
     };
-    let (egress, ingress) = (view(Direction::Egress), view(Direction::Ingress));
+    let egress = view(Direction::Egress, &asked.dst);
+    let ingress = view(Direction::Ingress, &asked.src);
     let sides = [(egress, &judgement.egress), (ingress, &judgement.ingress)];
     let is_denied = judgement.verdict == Verdict::Deny;
     Explanation {
@@ -98,8 +104,8 @@ pub fn explain(context: Context<'_>, asked: &Asked<'_>) -> Explanation {
         conditions: condition::conditions(judgement.verdict, sides),
         egress: side(egress, &judgement.egress),
         ingress: side(ingress, &judgement.ingress),
-        suggestion: is_denied.then(|| suggest::suggest(sides)).flatten(),
-        alike: 0,
+        suggestion: is_denied.then(|| suggest::suggest(sides, asked)).flatten(),
+        alike: asked.alike.len(),
         cases: Vec::new(),
     }
 }

@@ -234,6 +234,8 @@ impl From<EngineName> for EngineKind {
 pub enum ReplayFormat {
     /// Counts by verdict and policy, and the flows that disagree.
     Human,
+    /// The same as one JSON object (`verdict schema replay-summary`).
+    Json,
     /// One JSON object for each record (`verdict schema replay`).
     Jsonl,
 }
@@ -299,7 +301,7 @@ Examples:
 
 const REPLAY_HELP: &str = "\
 Exit code 0 says that the policies agree with what every record expects or has seen, 1 that some \
-record disagrees, 2 that some line could not be answered.
+record disagrees, 2 that some line could not be answered (with `--keep-going` those do not count).
 
 Examples:
   verdict replay deploy/ cluster.yaml --trace traffic.jsonl

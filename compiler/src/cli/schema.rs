@@ -21,7 +21,7 @@ pub enum Name {
     Trace,
     /// A line of what `replay --format jsonl` prints.
     Replay,
-    /// What `replay --format jsonl --summary` prints.
+    /// What `replay --format json` prints.
     ReplaySummary,
     /// The settings file, `verdict.toml`.
     Settings,

@@ -70,8 +70,8 @@ impl Session {
 
     /// Whether something could not be looked at at all, so that even `check` did not do its work.
     pub(super) fn could_not_look(&self) -> bool {
-        let errors = self.diagnostics.iter().filter(|one| is_error(one));
-        errors.into_iter().any(|one| prevents_looking(one.code))
+        let mut errors = self.diagnostics.iter().filter(|one| is_error(one));
+        errors.any(|one| prevents_looking(one.code))
     }
 
     /// Lets a question be answered, after what must be said about the input.

@@ -38,6 +38,8 @@ fn exempt(exemption: Exemption, view: View<'_>) -> &'static str {
 /// What decides about a side.
 struct Deciding<'a> {
     rules: Vec<(&'a Policy, &'a Rule)>,
+    /// Each of them with its place and action.
+    named: Vec<String>,
     /// The policies that isolate the end.
     isolating: Vec<String>,
     /// Whether the policies of the namespace are asked, so that isolation counts.
@@ -58,7 +60,13 @@ impl<'a> Deciding<'a> {
         });
         let isolating = side.isolated_by.iter();
         let isolating = isolating.filter_map(|id| view.context.policies.policy(*id));
+        let named = rules.iter().map(|(policy, rule)| {
+            let origin = view.context.policies.origin(rule.id);
+            let path = origin.map_or("", |origin| &origin.path);
+            format!("`{path}` of `{}` ({})", policy.object, rule.action)
+        });
         Self {
+            named: named.collect(),
             rules,
             isolating: isolating
                 .map(|policy| format!("`{}`", policy.object))
@@ -136,9 +144,7 @@ impl<'a> Deciding<'a> {
     }
 
     fn open(&self) -> String {
-        let rules = self.rules.iter();
-        let mut deciders =
-            once(rules.map(|(policy, rule)| format!("`{}` ({})", policy.object, rule.action)));
+        let mut deciders = self.named.clone();
         if !self.settled {
             let silence = if self.isolated {
                 "isolation (deny)"

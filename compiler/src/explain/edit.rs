@@ -2,9 +2,9 @@
 
 use super::miss::port_text;
 use super::report::Edit;
-use super::suggest::{Change, opens_every_port, opens_to_everyone};
+use super::suggest::Change;
 use super::view::View;
-use super::words::count;
+use super::words::{count, verb};
 use crate::cluster::{NAMESPACE_NAME_LABEL, PodId};
 use crate::frontend::spell;
 use crate::hir::flow::EndpointKind;
@@ -110,21 +110,23 @@ pub(super) fn summary(view: View<'_>, change: &Change) -> Option<String> {
             let (policy, rule) = policies.rule(*rule)?;
             let path = &policies.origin(rule.id)?.path;
             let what = ports_text(port);
-            let widely = match opens_to_everyone(rule) {
-                true => ", which opens it to all whom that rule is for",
-                false => "",
+            let whole = match rule.peers.as_ref().map_or(0, Vec::len) {
+                0 => ", for everyone".to_owned(),
+                1 => String::new(),
+                peers => format!(", for all its {peers} peers"),
             };
-            format!("allow {what} in `{path}` of {}{widely}", policy.object)
+            format!("allow {what} in `{path}` of {}{whole}", policy.object)
         }
         Change::Peer { rule, peer } => {
             let (policy, rule) = policies.rule(*rule)?;
             let path = &policies.origin(rule.id)?.path;
             let who = peer_text(view, peer);
-            let widely = match opens_every_port(rule) {
-                true => ", which opens every port of that rule",
-                false => "",
+            let whole = match rule.ports.as_ref().map_or(0, Vec::len) {
+                0 => ", on every port".to_owned(),
+                1 => String::new(),
+                ports => format!(", on all its {ports} ports"),
             };
-            format!("allow {who} in `{path}` of {}{widely}", policy.object)
+            format!("allow {who} in `{path}` of {}{whole}", policy.object)
         }
         Change::Rule {
             policy,
@@ -208,13 +210,20 @@ fn pods_text(view: View<'_>, selector: &PodSelector) -> String {
         EndpointKind::Node(_) | EndpointKind::Outside => false,
     };
     let others = selected(view, selector).saturating_sub(usize::from(asked));
+    if selector.pods.requirements.is_empty() {
+        let others = count(others, "other");
+        return format!(
+            "every pod of {namespace} ({others}), since no label tells this one apart,"
+        );
+    }
     let others = match others {
         0 => String::new(),
-        others => format!(" ({} like it)", count(others, "other pod")),
+        others => format!(
+            " ({} {} these labels)",
+            count(others, "other pod"),
+            verb(others, "has", "have")
+        ),
     };
-    if selector.pods.requirements.is_empty() {
-        return format!("every pod of {namespace}, since no label tells this one apart{others}");
-    }
     format!(
         "pods {} of {namespace}{others}",
         labels_text(&selector.pods)

@@ -6,6 +6,7 @@
 use super::Context;
 use super::question::{Destination, Question, TransportRange};
 use super::report::{Party, PartyKind};
+use super::words::list;
 use crate::cluster::peer::{self, HypotheticalNamespace, PortSpec, Resolved};
 use crate::cluster::{Cluster, Labels, Owner, PodId, Protocol, ServiceId};
 use crate::diagnostic::{Diagnostic, codes};
@@ -152,7 +153,10 @@ fn address_party(cluster: &Cluster, address: IpAddr) -> Party {
             name: cluster.node(id).map(|node| node.name.to_string()),
             ..outside()
         },
-        None => outside(),
+        None => Party {
+            ip: Some(address.to_string()),
+            ..outside()
+        },
     }
 }
 
@@ -257,7 +261,15 @@ fn leads_nowhere(cluster: &Cluster, service: ServiceId, port: &PortSpec) -> Diag
         .service(service)
         .into_iter()
         .flat_map(|service| &service.ports)
-        .map(|port| format!("{}/{}", port.number, port.protocol))
+        .map(|port| {
+            let is_dead = port.backends.is_empty() && port.pods.is_empty();
+            let dead = if is_dead {
+                " (no pod is behind it)"
+            } else {
+                ""
+            };
+            format!("{}/{}{dead}", port.number, port.protocol)
+        })
         .collect();
     let diagnostic = Diagnostic::new(
         &codes::NO_BACKEND,
@@ -266,10 +278,7 @@ fn leads_nowhere(cluster: &Cluster, service: ServiceId, port: &PortSpec) -> Diag
     diagnostic.help(if offered.is_empty() {
         "the service has no ports".into()
     } else {
-        format!(
-            "it offers {}; where it does offer the port, no pod is behind it",
-            offered.join(", ")
-        )
+        format!("it offers {}", list(&offered, "and"))
     })
 }
 

@@ -53,7 +53,6 @@ pub struct TransportRange {
 struct Piece<'a> {
     asked: Asked<'a>,
     judgement: Judgement,
-    alike: usize,
 }
 
 /// Answers a question; `None` where it has no end.
@@ -69,11 +68,10 @@ pub fn answer(context: Context<'_>, question: &Question<'_>) -> Option<Explanati
             }
         }
     }
-    let mut explanations = pieces.iter().take(MAX_CASES).map(|piece| {
-        let mut explanation = explain(context, &piece.asked);
-        explanation.alike = piece.alike;
-        explanation
-    });
+    let mut explanations = pieces
+        .iter()
+        .take(MAX_CASES)
+        .map(|piece| explain(context, &piece.asked));
     let first = explanations.next()?;
     let rest: Vec<Explanation> = explanations.collect();
     Some(if rest.is_empty() {
@@ -104,7 +102,7 @@ fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
         .iter_mut()
         .find(|known| known.judgement == piece.judgement)
     {
-        Some(known) => known.alike += 1,
+        Some(known) => known.asked.alike.push(piece.asked.flow),
         None => pieces.push(piece),
     }
 }
@@ -167,9 +165,10 @@ fn side_together(cases: &[Explanation], side: impl Fn(&Explanation) -> &SideRepo
 
 fn case_condition(case: &Explanation) -> String {
     let flow = &case.flow;
-    let family = match flow.dst.ip.as_ref().or(flow.src.ip.as_ref()) {
-        Some(ip) => format!(" ({ip})"),
-        None => String::new(),
+    let address = match (&flow.dst.ip, &flow.src.ip) {
+        (Some(ip), _) => format!(" (to {ip})"),
+        (None, Some(ip)) => format!(" (from {ip})"),
+        (None, None) => String::new(),
     };
     let more = if case.alike == 0 {
         String::new()
@@ -177,7 +176,7 @@ fn case_condition(case: &Explanation) -> String {
         format!(", and {} more alike", case.alike)
     };
     format!(
-        "{} for {} -> {}{family} {}{more}",
+        "{} for {} -> {} {}{address}{more}",
         case.verdict,
         flow.src,
         flow.dst,
@@ -225,23 +224,22 @@ fn pieces_between<'a>(
                         dst: dst.clone(),
                         flow,
                         last,
+                        alike: Vec::new(),
+                        in_other_family: None,
                     };
-                    of_family.push(Piece {
-                        asked,
-                        judgement,
-                        alike: 0,
-                    });
+                    of_family.push(Piece { asked, judgement });
                 }
             }
         }
         for piece in of_family {
-            let known = pieces.iter().any(|known| {
+            let twin = pieces.iter_mut().find(|known| {
                 known.judgement == piece.judgement
                     && known.asked.flow.transport == piece.asked.flow.transport
                     && known.asked.last == piece.asked.last
             });
-            if !known {
-                pieces.push(piece);
+            match twin {
+                Some(twin) => twin.asked.in_other_family = Some(piece.asked.flow),
+                None => pieces.push(piece),
             }
         }
     }

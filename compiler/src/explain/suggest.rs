@@ -3,7 +3,8 @@
 //! Candidates for a side that denies, from small to large: a port more in an allowing rule that misses by its
 //! ports; a peer more in one that misses by its peers; a rule more in a policy that isolates; a rule more in
 //! front of the rules that deny, in each policy of their priority. A candidate that opens more than the flow
-//! needs (to everyone, or every port) comes after all that do not. What is given has been applied to the
+//! needs (to everyone, or every port) comes after all that do not, and one in a tier before the one that denies
+//! comes last: it would overrule policies that nobody asked about. What is given has been applied to the
 //! policies, and the spec engine allows the flow then.
 //!
 //! Nothing is suggested where
@@ -12,12 +13,14 @@
 //! - the port of the question is not known, and only a rule for ports could be added;
 //! - a custom resource has no room for one more item ([`spell::limit`]).
 
+use super::Asked;
 use super::edit;
 use super::report::Suggestion;
-use super::view::View;
+use super::view::{Stop, View};
+use super::words::count;
 use crate::cluster::{Labels, NAMESPACE_NAME_LABEL};
 use crate::frontend::spell;
-use crate::hir::flow::{Address, Endpoint, EndpointKind};
+use crate::hir::flow::{Address, EndpointKind, Flow};
 use crate::hir::spec::{self, Side, Truth, Verdict, World};
 use crate::hir::{
     Action, Direction, IpBlock, NamespaceSelector, Peer, PodSelector, Policy, PolicyId, PolicySet,
@@ -60,9 +63,11 @@ pub(super) enum Change {
     },
 }
 
-/// What a candidate costs: first what it opens beyond the flow, then how much of the policies it touches.
+/// What a candidate costs: first whom it overrules, then what it opens beyond the flow, then its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Cost {
+    /// It is made in a tier before the one that denies.
+    overrules: bool,
     opens_widely: bool,
     kind: ChangeKind,
     size: usize,
@@ -74,10 +79,8 @@ enum ChangeKind {
     Port,
     Peer,
     Rule,
-    /// In front of rules that deny.
+    /// In front of rules that deny or pass.
     Override,
-    /// In front of rules that pass.
-    Shortcut,
 }
 
 struct Candidate {
@@ -85,8 +88,10 @@ struct Candidate {
     changes: Vec<Change>,
 }
 
-/// The smallest change that allows the flow, if one of the candidates does.
-pub(super) fn suggest(sides: [(View<'_>, &Side); 2]) -> Option<Suggestion> {
+/// The smallest change that allows the flow, if one of the candidates does. Whether it allows the flows that
+/// are alike is said with it.
+pub(super) fn suggest(sides: [(View<'_>, &Side); 2], asked: &Asked<'_>) -> Option<Suggestion> {
+    let [(view, _), _] = sides;
     let mut policies = governing(sides);
     let mut edits = Vec::new();
     let mut summaries = Vec::new();
@@ -101,10 +106,18 @@ pub(super) fn suggest(sides: [(View<'_>, &Side); 2]) -> Option<Suggestion> {
             summaries.push(edit::summary(view, change)?);
         }
     }
-    let [(view, _), _] = sides;
-    let allowed = spec::judge(world(view, &policies), view.flow).verdict == Verdict::Allow;
-    allowed.then(|| Suggestion {
-        summary: summaries.join("; and "),
+    let is_allowed =
+        |flow: &Flow<'_>| spec::judge(world(view, &policies), flow).verdict == Verdict::Allow;
+    let alike = asked.alike.iter().chain(&asked.in_other_family);
+    let rest = match alike.filter(|flow| !is_allowed(flow)).count() {
+        0 => String::new(),
+        rest => format!(
+            "; {} of the question would still not be allowed",
+            count(rest, "other flow")
+        ),
+    };
+    is_allowed(view.flow).then(|| Suggestion {
+        summary: format!("{}{rest}", summaries.join("; and ")),
         edits,
     })
 }
@@ -155,18 +168,20 @@ fn widened_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
     });
     rules
         .filter(|(policy, rule)| rule.action == Action::Allow && stop.is_behind(policy, rule))
-        .filter_map(|(policy, rule)| widened(view, policy, rule))
+        .filter_map(|(policy, rule)| widened(view, stop, policy, rule))
         .collect()
 }
 
 /// A port or a peer more in an allowing rule.
-fn widened(view: View<'_>, policy: &Policy, rule: &Rule) -> Option<Candidate> {
+fn widened(view: View<'_>, stop: Stop<'_>, policy: &Policy, rule: &Rule) -> Option<Candidate> {
     let origin = view.context.policies.origin(rule.id)?;
-    match (view.peers_match(rule), view.ports_match(rule)) {
+    let mut candidate = match (view.peers_match(rule), view.ports_match(rule)) {
         (Truth::Yes, Truth::No) => port_more(view, policy, rule, origin),
         (Truth::No, Truth::Yes) => peer_more(view, policy, rule, origin),
         (Truth::Yes | Truth::No | Truth::Unknown, _) => None,
-    }
+    }?;
+    candidate.cost.overrules = policy.tier != stop.tier();
+    Some(candidate)
 }
 
 fn port_more(
@@ -181,6 +196,7 @@ fn port_more(
     };
     has_room(policy, origin.ports.len()).then(|| Candidate {
         cost: Cost {
+            overrules: false,
             opens_widely: opens_to_everyone(rule),
             kind: ChangeKind::Port,
             size: rule.peers.as_ref().map_or(0, Vec::len),
@@ -200,6 +216,7 @@ fn peer_more(
     let fits = has_room(policy, edit::written_items(&origin.peers)) && !is_refused;
     fits.then(|| Candidate {
         cost: Cost {
+            overrules: false,
             opens_widely: opens_every_port(rule),
             kind: ChangeKind::Peer,
             size: rule.ports.as_ref().map_or(0, Vec::len),
@@ -232,7 +249,7 @@ fn is_no_pod(peer: &Peer) -> bool {
 }
 
 /// Whether a rule is for anyone, for all pods, or for all addresses.
-pub(super) fn opens_to_everyone(rule: &Rule) -> bool {
+fn opens_to_everyone(rule: &Rule) -> bool {
     let is_everyone = |peer: &Peer| match peer {
         Peer::Pods(selector) => match &selector.namespaces {
             NamespaceSelector::Labels(namespaces) => {
@@ -249,7 +266,7 @@ pub(super) fn opens_to_everyone(rule: &Rule) -> bool {
 }
 
 /// Whether a rule is for every port, of one protocol at least.
-pub(super) fn opens_every_port(rule: &Rule) -> bool {
+fn opens_every_port(rule: &Rule) -> bool {
     let is_all = |port: &PortMatch| match port {
         PortMatch::Range { ports, .. } => *ports == PortRange::ALL,
         PortMatch::Named { .. } => false,
@@ -268,24 +285,19 @@ fn added_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
             rules_at(view, ChangeKind::Rule, &[(policy, end)])
         })
         .collect();
-    for places in overruled(view, side).values() {
-        let denies = places.iter().any(|(_, _, action)| *action == Action::Deny);
-        let kind = if denies {
-            ChangeKind::Override
-        } else {
-            ChangeKind::Shortcut
-        };
-        let places: Vec<(&Policy, usize)> = places
-            .iter()
-            .map(|(policy, index, _)| (*policy, *index))
-            .collect();
-        found.extend(rules_at(view, kind, &places));
+    let denied_in = view.stop(side).map(Stop::tier);
+    for ((tier, _), places) in overruled(view, side) {
+        let mut candidate = rules_at(view, ChangeKind::Override, &places);
+        if let Some(candidate) = &mut candidate {
+            candidate.cost.overrules = Some(tier) != denied_in;
+        }
+        found.extend(candidate);
     }
     found
 }
 
-/// A policy, the index of a rule in it, and what the rule does.
-type Place<'a> = (&'a Policy, usize, Action);
+/// A policy and the index of a rule in it.
+type Place<'a> = (&'a Policy, usize);
 
 /// The first rule of each policy that denies or passes the flow, by tier and priority.
 fn overruled<'a>(view: View<'a>, side: &'a Side) -> BTreeMap<(Tier, u32), Vec<Place<'a>>> {
@@ -296,9 +308,9 @@ fn overruled<'a>(view: View<'a>, side: &'a Side) -> BTreeMap<(Tier, u32), Vec<Pl
         let rules = policy.rules.get(view.direction);
         let index = rules.iter().position(|own| own.id == rule.id);
         if let Some(index) = index
-            && !level.iter().any(|(known, ..)| known.id == policy.id)
+            && !level.iter().any(|(known, _)| known.id == policy.id)
         {
-            level.push((policy, index, rule.action));
+            level.push((policy, index));
         }
     }
     levels
@@ -331,6 +343,7 @@ fn rules_at(view: View<'_>, kind: ChangeKind, places: &[(&Policy, usize)]) -> Op
         });
     }
     let cost = Cost {
+        overrules: false,
         opens_widely,
         kind,
         size: changes.len(),
@@ -414,14 +427,16 @@ fn peer_of(view: View<'_>, policy: &Policy) -> Option<Peer> {
         EndpointKind::Node(_) | EndpointKind::Outside => {
             // The cluster-wide kinds cannot name an address as the source of a flow.
             let can_name = policy.tier == Tier::Namespace || view.direction == Direction::Egress;
-            can_name.then(|| address_peer(end, policy.tier)).flatten()
+            can_name.then(|| address_peer(view, policy.tier)).flatten()
         }
     }
 }
 
 /// An end that is no pod: by its address; a node without one by its name, where the kind allows that; the
 /// outside as a whole by all addresses of its family.
-fn address_peer(end: &Endpoint<'_>, tier: Tier) -> Option<Peer> {
+fn address_peer(view: View<'_>, tier: Tier) -> Option<Peer> {
+    let end = view.other();
+    let is_whole_outside = view.party.name.is_none() && view.party.ip.is_none();
     let block = |cidr| {
         Peer::Addresses(IpBlock {
             cidr,
@@ -430,17 +445,19 @@ fn address_peer(end: &Endpoint<'_>, tier: Tier) -> Option<Peer> {
     };
     match (end.address, &end.kind) {
         (Address::Known(address), _) => Some(block(IpNet::from(address))),
-        (Address::Unknown { v4, v6 }, EndpointKind::Outside) => match (v4, v6) {
-            (true, false) => Some(block(Ipv4Net::default().into())),
-            (false, true) => Some(block(Ipv6Net::default().into())),
-            (true, true) | (false, false) => None,
-        },
+        (Address::Unknown { v4, v6 }, EndpointKind::Outside) if is_whole_outside => {
+            match (v4, v6) {
+                (true, false) => Some(block(Ipv4Net::default().into())),
+                (false, true) => Some(block(Ipv6Net::default().into())),
+                (true, true) | (false, false) => None,
+            }
+        }
         (Address::Unknown { .. }, EndpointKind::Node(node)) if tier != Tier::Namespace => {
             let hostname = node.labels.get(HOSTNAME_LABEL)?;
             let hostname = Requirement::equal(HOSTNAME_LABEL, hostname);
             Some(Peer::Nodes([hostname].into_iter().collect()))
         }
-        (Address::Unknown { .. }, EndpointKind::Node(_) | EndpointKind::Pod(_)) => None,
+        (Address::Unknown { .. }, _) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! One side of a flow, as the rules of that side see it.
 
 use super::Context;
+use super::report::Party;
 use crate::hir::flow::{Endpoint, EndpointKind, Flow};
 use crate::hir::spec::{self, Side, Truth, Verdict};
 use crate::hir::{Action, Direction, Peer, Policy, PortMatch, Rule, RuleId, Tier};
@@ -13,6 +14,8 @@ pub(super) struct View<'a> {
     pub(super) direction: Direction,
     /// The last port, where the flow stands for a range of them.
     pub(super) last: Option<u16>,
+    /// The other end as it is shown.
+    pub(super) party: &'a Party,
 }
 
 impl<'a> View<'a> {
@@ -121,6 +124,14 @@ pub(super) enum Stop<'a> {
 }
 
 impl Stop<'_> {
+    /// The tier in which the flow is denied.
+    pub(super) fn tier(self) -> Tier {
+        match self {
+            Self::Isolation => Tier::Namespace,
+            Self::Rule(policy, _) => policy.tier,
+        }
+    }
+
     /// Whether a rule is asked before it and would let the flow past it.
     pub(super) fn is_behind(self, policy: &Policy, rule: &Rule) -> bool {
         match (self, rule.action) {
