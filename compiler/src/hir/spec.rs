@@ -453,12 +453,13 @@ pub fn port_matches(port: &PortMatch, flow: &Flow<'_>) -> Truth {
             };
             ports
                 .iter()
-                .any(|own| {
-                    own.name == *name
-                        && own.protocol == transport.protocol
-                        && transport.port == Some(own.number)
+                .filter(|own| own.name == *name && own.protocol == transport.protocol)
+                .map(|own| match transport.port {
+                    Some(port) => (port == own.number).into(),
+                    None => Truth::Unknown,
                 })
-                .into()
+                .max()
+                .unwrap_or(Truth::No)
         }
     }
 }

@@ -191,12 +191,12 @@ impl<'a> NamedPorts<'a> {
             Self::Unknown => Truth::Unknown,
             Self::Known(ports) => ports
                 .iter()
-                .any(|own| {
-                    Some(own.number) == transport.port
-                        && own.protocol == carried
-                        && *own.name == *name
+                .filter(|own| own.protocol == carried && *own.name == *name)
+                .map(|own| match transport.port {
+                    Some(port) => (port == own.number).into(),
+                    None => Truth::Unknown,
                 })
-                .into(),
+                .fold(Truth::No, Truth::max),
         }
     }
 }
