@@ -3,12 +3,6 @@
 //! The vectors are read from beside the workspace (`VERDICT_VECTORS` names another folder); without any the
 //! test says so and passes.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests: what goes wrong here is a failure of the test"
-)]
-
 use serde_json::{Value, json};
 use std::path::Path;
 use verdict_compiler::engine::EngineKind;

@@ -3,11 +3,6 @@
 //!
 //! A comment `# cidr-matches-pods = false` in the manifests changes that setting.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests: what goes wrong here is a failure of the test"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use verdict_compiler::engine::EngineKind;

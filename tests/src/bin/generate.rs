@@ -1,6 +1,5 @@
 //! Writes a random world as manifests: `generate [--pods N] [--namespaces N] [--policies N]
 //! [--cluster-policies N] [--label-sets N] [--nodes N] [--trace N] [--seed N] [--dual-stack] DIR`.
-#![expect(clippy::print_stderr, reason = "a program for the command line")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

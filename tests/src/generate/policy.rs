@@ -1,8 +1,4 @@
 //! Random policies of every kind over a given vocabulary.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "fields of JSON objects that are made here"
-)]
 
 use super::random::Random;
 use serde_json::{Map, Value, json};

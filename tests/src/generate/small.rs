@@ -1,8 +1,4 @@
 //! Worlds of a few pods with few labels and few ports, in which rules overlap as much as they can.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "fields of JSON objects that are made here"
-)]
 
 use super::World;
 use super::policy::{Vocabulary, admin_network_policy, cluster_network_policy, network_policy};
