@@ -230,9 +230,13 @@ impl Question<'_> {
             .filter(|policy| policy.tier == Tier::Namespace && *policy.isolates.get(self.direction))
             .map(|policy| policy.id)
             .collect();
-        let isolated = !isolating.is_empty() && !own_node;
         side.isolated_by = isolating;
+        let isolated = !side.isolated_by.is_empty();
         if !admin.pass && !admin.none {
+            return outcomes;
+        }
+        if isolated && own_node {
+            outcomes.allow = true;
             return outcomes;
         }
         if isolated {
@@ -451,14 +455,14 @@ pub fn port_matches(port: &PortMatch, flow: &Flow<'_>) -> Truth {
             let Some(ports) = pod.ports else {
                 return Truth::Unknown;
             };
-            ports
+            let mut own = ports
                 .iter()
-                .any(|own| {
-                    own.name == *name
-                        && own.protocol == transport.protocol
-                        && transport.port == Some(own.number)
-                })
-                .into()
+                .filter(|own| own.name == *name && own.protocol == transport.protocol);
+            match transport.port {
+                Some(port) => own.any(|own| own.number == port).into(),
+                None if own.next().is_some() => Truth::Unknown,
+                None => Truth::No,
+            }
         }
     }
 }

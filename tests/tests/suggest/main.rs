@@ -282,7 +282,7 @@ fn apply(object: &mut Value, edit: &Edit) {
         *list = Value::Array(Vec::new());
     }
     let yaml: Vec<Value> = serde_yaml::from_str(&edit.yaml).unwrap();
-    assert_eq!(yaml, [edit.value.clone()]);
+    assert_eq!(yaml, std::slice::from_ref(&edit.value));
     list.as_array_mut()
         .unwrap()
         .insert(edit.index, edit.value.clone());
