@@ -19,7 +19,7 @@ use crate::source::{Span, to_u32};
 /// A change as an edit of the object that its author wrote.
 pub(super) fn edit(view: View<'_>, change: &Change) -> Option<Edit> {
     let (policy, place) = match change {
-        Change::AddPort { rule, port } => {
+        Change::Port { rule, port } => {
             let (policy, _) = view.context.policies.rule(*rule)?;
             let origin = view.context.policies.origin(*rule)?;
             let list = spell::port_list(&policy.object);
@@ -31,7 +31,7 @@ pub(super) fn edit(view: View<'_>, change: &Change) -> Option<Edit> {
             };
             (policy, place)
         }
-        Change::AddPeer { rule, peer } => {
+        Change::Peer { rule, peer } => {
             let (policy, _) = view.context.policies.rule(*rule)?;
             let origin = view.context.policies.origin(*rule)?;
             let list = spell::peer_list(origin.direction);
@@ -43,7 +43,7 @@ pub(super) fn edit(view: View<'_>, change: &Change) -> Option<Edit> {
             };
             (policy, place)
         }
-        Change::AddRule {
+        Change::Rule {
             policy,
             index,
             rule,
@@ -58,7 +58,7 @@ pub(super) fn edit(view: View<'_>, change: &Change) -> Option<Edit> {
             (policy, place)
         }
     };
-    place.edit(view, policy)
+    Some(place.edit(view, policy))
 }
 
 /// Where an item goes.
@@ -71,18 +71,17 @@ struct Place {
 }
 
 impl Place {
-    fn edit(self, view: View<'_>, policy: &Policy) -> Option<Edit> {
+    fn edit(self, view: View<'_>, policy: &Policy) -> Edit {
         let (file, location) = view.context.sources.location(self.span);
-        let yaml = serde_yaml::to_string(&[&self.value]).ok()?;
-        Some(Edit {
+        Edit {
             policy: (&policy.object).into(),
             path: self.path,
             index: self.index,
+            yaml: spell::yaml_item(&self.value),
             value: self.value,
-            yaml,
             file: file.into(),
             line: location.line,
-        })
+        }
     }
 }
 
@@ -106,7 +105,7 @@ fn neighbour(view: View<'_>, policy: &Policy, index: usize) -> Span {
 pub(super) fn summary(view: View<'_>, change: &Change) -> Option<String> {
     let policies = view.context.policies;
     Some(match change {
-        Change::AddPort { rule, port } => {
+        Change::Port { rule, port } => {
             let (policy, rule) = policies.rule(*rule)?;
             let path = &policies.origin(rule.id)?.path;
             let what = ports_text(port);
@@ -117,7 +116,7 @@ pub(super) fn summary(view: View<'_>, change: &Change) -> Option<String> {
             };
             format!("allow {what} in `{path}` of {}{whole}", policy.object)
         }
-        Change::AddPeer { rule, peer } => {
+        Change::Peer { rule, peer } => {
             let (policy, rule) = policies.rule(*rule)?;
             let path = &policies.origin(rule.id)?.path;
             let who = peer_text(view, peer);
@@ -128,7 +127,7 @@ pub(super) fn summary(view: View<'_>, change: &Change) -> Option<String> {
             };
             format!("allow {who} in `{path}` of {}{whole}", policy.object)
         }
-        Change::AddRule {
+        Change::Rule {
             policy,
             index,
             rule,

@@ -2,8 +2,8 @@
 //!
 //! Candidates for a side that denies, from small to large: a port more in an allowing rule that misses by its
 //! ports; a peer more in one that misses by its peers; a rule more in a policy that isolates; a rule more in
-//! front of the rules that deny, in each policy of their priority. A candidate that opens more than the flow
-//! needs (to everyone, or every port) comes after all that do not, and one in a tier before the one that denies
+//! front of the rules that deny, in each policy of their priority. What a candidate opens beyond the flow counts
+//! as size; one that opens to everyone, or every port, comes after all that do not, and one in a tier before the one that denies
 //! comes last: it would overrule policies that nobody asked about. What is given has been applied to the
 //! policies, and the spec engine allows the flow then.
 //!
@@ -48,40 +48,37 @@ const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
 /// An edit of one policy.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    AddPort {
+    Port {
         rule: RuleId,
         port: PortMatch,
     },
-    AddPeer {
+    Peer {
         rule: RuleId,
         peer: Peer,
     },
-    AddRule {
+    Rule {
         policy: PolicyId,
         index: usize,
         rule: Rule,
     },
 }
 
-/// What a candidate costs: first whom it overrules, then what it opens beyond the flow, then its size.
+/// What a candidate costs: first whom it overrules, then whether it opens without bound, then its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Cost {
     /// It is made in a tier before the one that denies.
     overrules: bool,
+    /// It is for everyone, or for every port.
     opens_widely: bool,
-    kind: ChangeKind,
+    /// One of the sizes below, and one more for each peer or port beyond those of the flow.
     size: usize,
 }
 
-/// From small to large.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum ChangeKind {
-    Port,
-    Peer,
-    Rule,
-    /// In front of rules that deny or pass.
-    Override,
-}
+const PORT_MORE: usize = 0;
+const PEER_MORE: usize = 1;
+const RULE_MORE: usize = 3;
+/// A rule in front of those that deny or pass.
+const RULE_IN_FRONT: usize = 4;
 
 struct Candidate {
     cost: Cost,
@@ -190,7 +187,7 @@ fn port_more(
     rule: &Rule,
     origin: &RuleOrigin,
 ) -> Option<Candidate> {
-    let change = Change::AddPort {
+    let change = Change::Port {
         rule: rule.id,
         port: port_of(view)?,
     };
@@ -198,8 +195,7 @@ fn port_more(
         cost: Cost {
             overrules: false,
             opens_widely: opens_to_everyone(rule),
-            kind: ChangeKind::Port,
-            size: rule.peers.as_ref().map_or(0, Vec::len),
+            size: PORT_MORE + beyond(rule.peers.as_ref()),
         },
         changes: vec![change],
     })
@@ -218,14 +214,17 @@ fn peer_more(
         cost: Cost {
             overrules: false,
             opens_widely: opens_every_port(rule),
-            kind: ChangeKind::Peer,
-            size: rule.ports.as_ref().map_or(0, Vec::len),
+            size: PEER_MORE + beyond(rule.ports.as_ref()),
         },
-        changes: vec![Change::AddPeer {
+        changes: vec![Change::Peer {
             rule: rule.id,
             peer,
         }],
     })
+}
+
+fn beyond<T>(items: Option<&Vec<T>>) -> usize {
+    items.map_or(0, |items| items.len().saturating_sub(1))
 }
 
 fn has_room(policy: &Policy, items: usize) -> bool {
@@ -282,12 +281,12 @@ fn added_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
         .filter_map(|id| view.context.policies.policy(*id))
         .filter_map(|policy| {
             let end = policy.rules.get(view.direction).len();
-            rules_at(view, ChangeKind::Rule, &[(policy, end)])
+            rules_at(view, RULE_MORE, &[(policy, end)])
         })
         .collect();
     let denied_in = view.stop(side).map(Stop::tier);
     for ((tier, _), places) in overruled(view, side) {
-        let mut candidate = rules_at(view, ChangeKind::Override, &places);
+        let mut candidate = rules_at(view, RULE_IN_FRONT, &places);
         if let Some(candidate) = &mut candidate {
             candidate.cost.overrules = Some(tier) != denied_in;
         }
@@ -317,7 +316,7 @@ fn overruled<'a>(
 }
 
 /// A rule for the flow alone at each of these places.
-fn rules_at(view: View<'_>, kind: ChangeKind, places: &[(&Policy, usize)]) -> Option<Candidate> {
+fn rules_at(view: View<'_>, size: usize, places: &[(&Policy, usize)]) -> Option<Candidate> {
     let ports = match port_of(view) {
         Some(port) => Some(vec![port]),
         None if view.flow.transport.protocol.has_ports() => return None,
@@ -336,7 +335,7 @@ fn rules_at(view: View<'_>, kind: ChangeKind, places: &[(&Policy, usize)]) -> Op
             peers: Some(vec![peer_of(view, policy)?]),
             ports: ports.clone(),
         };
-        changes.push(Change::AddRule {
+        changes.push(Change::Rule {
             policy: policy.id,
             index: *index,
             rule,
@@ -345,23 +344,22 @@ fn rules_at(view: View<'_>, kind: ChangeKind, places: &[(&Policy, usize)]) -> Op
     let cost = Cost {
         overrules: false,
         opens_widely,
-        kind,
-        size: changes.len(),
+        size: size + beyond(Some(&changes)),
     };
     Some(Candidate { cost, changes })
 }
 
 fn apply(policies: &mut PolicySet, view: View<'_>, change: &Change) -> Option<()> {
     match change {
-        Change::AddPort { rule, port } => {
+        Change::Port { rule, port } => {
             let rule = rule_mut(policies, view, *rule)?;
             rule.ports.as_mut()?.push(port.clone());
         }
-        Change::AddPeer { rule, peer } => {
+        Change::Peer { rule, peer } => {
             let rule = rule_mut(policies, view, *rule)?;
             rule.peers.as_mut()?.push(peer.clone());
         }
-        Change::AddRule {
+        Change::Rule {
             policy,
             index,
             rule,

@@ -24,8 +24,8 @@ pub fn peer_list(direction: Direction) -> &'static str {
 #[must_use]
 pub fn port_list(object: &ObjectRef) -> &'static str {
     match shape(object) {
-        Shape::NetworkPolicy | Shape::AdminNetworkPolicy => "ports",
-        Shape::ClusterNetworkPolicy => "protocols",
+        Shape::Namespaced | Shape::Admin => "ports",
+        Shape::Cluster => "protocols",
     }
 }
 
@@ -33,24 +33,27 @@ pub fn port_list(object: &ObjectRef) -> &'static str {
 #[must_use]
 pub fn limit(object: &ObjectRef) -> Option<usize> {
     match shape(object) {
-        Shape::NetworkPolicy => None,
-        Shape::AdminNetworkPolicy => Some(100),
-        Shape::ClusterNetworkPolicy => Some(25),
+        Shape::Namespaced => None,
+        Shape::Admin => Some(100),
+        Shape::Cluster => Some(25),
     }
 }
 
 /// The spelling of the kind that an edit is for.
 enum Shape {
-    NetworkPolicy,
-    AdminNetworkPolicy,
-    ClusterNetworkPolicy,
+    /// NetworkPolicy.
+    Namespaced,
+    /// AdminNetworkPolicy and BaselineAdminNetworkPolicy.
+    Admin,
+    /// ClusterNetworkPolicy.
+    Cluster,
 }
 
 fn shape(object: &ObjectRef) -> Shape {
     match &*object.kind {
-        "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy" => Shape::AdminNetworkPolicy,
-        "ClusterNetworkPolicy" => Shape::ClusterNetworkPolicy,
-        _ => Shape::NetworkPolicy,
+        "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy" => Shape::Admin,
+        "ClusterNetworkPolicy" => Shape::Cluster,
+        _ => Shape::Namespaced,
     }
 }
 
@@ -70,9 +73,9 @@ pub fn rule(object: &ObjectRef, direction: Direction, rule: &Rule) -> Value {
         .map(|port| self::port(object, port))
         .collect();
     let mut value = match shape(object) {
-        Shape::NetworkPolicy => json!({}),
-        Shape::AdminNetworkPolicy => json!({"action": "Allow"}),
-        Shape::ClusterNetworkPolicy => json!({"action": "Accept"}),
+        Shape::Namespaced => json!({}),
+        Shape::Admin => json!({"action": "Allow"}),
+        Shape::Cluster => json!({"action": "Accept"}),
     };
     if let Some(fields) = value.as_object_mut() {
         fields.insert(peer_list(direction).into(), peers.into());
@@ -98,9 +101,9 @@ pub fn port(object: &ObjectRef, port: &PortMatch) -> Value {
 fn one_port(object: &ObjectRef, protocol: Protocol, port: u16) -> Value {
     let name = protocol.to_string();
     match shape(object) {
-        Shape::NetworkPolicy => json!({"port": port, "protocol": name}),
-        Shape::AdminNetworkPolicy => json!({"portNumber": {"port": port, "protocol": name}}),
-        Shape::ClusterNetworkPolicy => {
+        Shape::Namespaced => json!({"port": port, "protocol": name}),
+        Shape::Admin => json!({"portNumber": {"port": port, "protocol": name}}),
+        Shape::Cluster => {
             json!({protocol_key(protocol): {"destinationPort": {"number": port}}})
         }
     }
@@ -111,12 +114,12 @@ fn port_range(object: &ObjectRef, protocol: Protocol, ports: PortRange) -> Value
     let name = protocol.to_string();
     let (start, end) = (ports.first.max(1), ports.last);
     match shape(object) {
-        Shape::NetworkPolicy if ports == PortRange::ALL => json!({"protocol": name}),
-        Shape::NetworkPolicy => json!({"port": start, "endPort": end, "protocol": name}),
-        Shape::AdminNetworkPolicy => {
+        Shape::Namespaced if ports == PortRange::ALL => json!({"protocol": name}),
+        Shape::Namespaced => json!({"port": start, "endPort": end, "protocol": name}),
+        Shape::Admin => {
             json!({"portRange": {"start": start, "end": end, "protocol": name}})
         }
-        Shape::ClusterNetworkPolicy => json!({
+        Shape::Cluster => json!({
             protocol_key(protocol): {"destinationPort": {"range": {"start": start, "end": end}}}
         }),
     }
@@ -124,12 +127,12 @@ fn port_range(object: &ObjectRef, protocol: Protocol, ports: PortRange) -> Value
 
 fn named_port(object: &ObjectRef, protocol: Option<Protocol>, name: &str) -> Value {
     match (shape(object), protocol) {
-        (Shape::NetworkPolicy, Some(protocol)) => {
+        (Shape::Namespaced, Some(protocol)) => {
             json!({"port": name, "protocol": protocol.to_string()})
         }
-        (Shape::NetworkPolicy, None) => json!({"port": name}),
-        (Shape::AdminNetworkPolicy, _) => json!({"namedPort": name}),
-        (Shape::ClusterNetworkPolicy, _) => json!({"destinationNamedPort": name}),
+        (Shape::Namespaced, None) => json!({"port": name}),
+        (Shape::Admin, _) => json!({"namedPort": name}),
+        (Shape::Cluster, _) => json!({"destinationNamedPort": name}),
     }
 }
 
@@ -145,14 +148,14 @@ fn protocol_key(protocol: Protocol) -> &'static str {
 #[must_use]
 pub fn peer(object: &ObjectRef, peer: &Peer) -> Value {
     match (peer, shape(object)) {
-        (Peer::Pods(selector), Shape::NetworkPolicy) => match &selector.namespaces {
+        (Peer::Pods(selector), Shape::Namespaced) => match &selector.namespaces {
             NamespaceSelector::Named(_) => json!({"podSelector": selector_value(&selector.pods)}),
             NamespaceSelector::Labels(namespaces) => json!({
                 "namespaceSelector": selector_value(namespaces),
                 "podSelector": selector_value(&selector.pods),
             }),
         },
-        (Peer::Pods(selector), Shape::AdminNetworkPolicy | Shape::ClusterNetworkPolicy) => {
+        (Peer::Pods(selector), Shape::Admin | Shape::Cluster) => {
             let namespaces = match &selector.namespaces {
                 NamespaceSelector::Named(name) => [Requirement::equal(NAMESPACE_NAME_LABEL, name)]
                     .into_iter()
@@ -164,10 +167,10 @@ pub fn peer(object: &ObjectRef, peer: &Peer) -> Value {
                 "podSelector": selector_value(&selector.pods),
             }})
         }
-        (Peer::Addresses(block), Shape::NetworkPolicy) => {
+        (Peer::Addresses(block), Shape::Namespaced) => {
             json!({"ipBlock": block_value(block)})
         }
-        (Peer::Addresses(block), Shape::AdminNetworkPolicy | Shape::ClusterNetworkPolicy) => {
+        (Peer::Addresses(block), Shape::Admin | Shape::Cluster) => {
             json!({"networks": [block.cidr.to_string()]})
         }
         (Peer::Nodes(selector), _) => json!({"nodes": selector_value(selector)}),
@@ -217,4 +220,103 @@ fn selector_value(selector: &Selector) -> Value {
         value.insert("matchExpressions".into(), expressions.into());
     }
     value.into()
+}
+
+/// An item of a list as YAML, so that every reader takes strings for strings: quotes stand around what YAML
+/// 1.1 or 1.2 reads as something else.
+#[must_use]
+pub fn yaml_item(value: &Value) -> String {
+    let mut text = String::new();
+    write_items(&mut text, std::slice::from_ref(value), 0);
+    text
+}
+
+fn write_items(text: &mut String, items: &[Value], indent: usize) {
+    for item in items {
+        text.push_str(&" ".repeat(indent));
+        text.push('-');
+        write_value(text, item, indent + 2, true);
+    }
+}
+
+/// A value behind `-` or `KEY:`, with the end of its line.
+fn write_value(text: &mut String, value: &Value, indent: usize, in_item: bool) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (index, (key, value)) in fields.iter().enumerate() {
+                match (index, in_item) {
+                    (0, true) => text.push(' '),
+                    (0, false) => text.push_str(&format!("\n{}", " ".repeat(indent))),
+                    _ => text.push_str(&" ".repeat(indent)),
+                }
+                text.push_str(&scalar(key));
+                text.push(':');
+                write_value(text, value, indent + 2, false);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            text.push('\n');
+            write_items(text, items, indent.saturating_sub(2));
+        }
+        Value::String(string) => text.push_str(&format!(" {}\n", scalar(string))),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            text.push_str(&format!(" {value}\n"))
+        }
+    }
+}
+
+/// Words that are no strings where they stand bare. <https://yaml.org/type/bool.html>
+const NO_STRINGS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
+
+fn scalar(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    let starts_as_word = text.starts_with(|first: char| first.is_ascii_alphabetic());
+    // Neither a number nor a date has a slash.
+    let starts_as_block =
+        text.starts_with(|first: char| first.is_ascii_digit()) && text.contains('/');
+    let is_bare = (starts_as_word || starts_as_block)
+        && text.bytes().all(is_plain)
+        && !NO_STRINGS.contains(&&*text.to_ascii_lowercase());
+    if is_bare {
+        text.to_owned()
+    } else {
+        // A string of JSON is one of YAML.
+        Value::from(text).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_written_as_every_reader_takes_them() {
+        let value = json!({
+            "from": [
+                {"podSelector": {"matchLabels": {"app": "web", "arm": "y", "version": "1.0"}}},
+                {"podSelector": {}},
+                {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}},
+                {"ipBlock": {"cidr": "2001:db8::/32"}},
+            ],
+            "ports": [{"port": 80, "protocol": "TCP"}],
+        });
+        let expected = r#"- from:
+  - podSelector:
+      matchLabels:
+        app: web
+        arm: "y"
+        version: "1.0"
+  - podSelector: {}
+  - ipBlock:
+      cidr: 10.0.0.0/8
+      except:
+      - 10.1.0.0/16
+  - ipBlock:
+      cidr: "2001:db8::/32"
+  ports:
+  - port: 80
+    protocol: TCP
+"#;
+        assert_eq!(yaml_item(&value), expected);
+    }
 }

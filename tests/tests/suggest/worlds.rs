@@ -48,7 +48,7 @@ const PORTS: [u16; 3] = [80, 443, 8080];
 pub fn world(dice: &mut Dice<'_>) -> Vec<Value> {
     let mut objects = vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "labels": {"team": "x"}}}),
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "b", "labels": {"team": "y"}}}),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "b", "labels": {"team": "w"}}}),
         node(1),
         node(2),
     ];
@@ -143,7 +143,7 @@ fn pods(dice: &mut Dice<'_>) -> Value {
 }
 
 fn namespaces(dice: &mut Dice<'_>) -> Value {
-    selector(dice, "team", ["x", "y"])
+    selector(dice, "team", ["x", "w"])
 }
 
 fn cidr(dice: &mut Dice<'_>) -> &'static str {
