@@ -105,14 +105,20 @@ pub(super) fn suggest(sides: [(View<'_>, &Side); 2], asked: &Asked<'_>) -> Optio
     }
     let is_allowed =
         |flow: &Flow<'_>| spec::judge(world(view, &policies), flow).verdict == Verdict::Allow;
-    let alike = asked.alike.iter().chain(&asked.in_other_family);
-    let rest = match alike.filter(|flow| !is_allowed(flow)).count() {
+    let mut rest = match asked.alike.iter().filter(|flow| !is_allowed(flow)).count() {
         0 => String::new(),
         rest => format!(
             "; {} of the question would still not be allowed",
             count(rest, "other flow")
         ),
     };
+    if asked
+        .in_other_family
+        .as_ref()
+        .is_some_and(|flow| !is_allowed(flow))
+    {
+        rest.push_str("; in the other address family it would still not be allowed");
+    }
     is_allowed(view.flow).then(|| Suggestion {
         summary: format!("{}{rest}", summaries.join("; and ")),
         edits,
