@@ -43,6 +43,8 @@ impl From<bool> for Answered {
 pub(crate) enum Failure {
     /// The question makes no sense; what to say about it.
     Usage(String),
+    /// This cannot be read.
+    Read(PathBuf, std::io::Error),
     /// The answer cannot be written there.
     Write(PathBuf, std::io::Error),
     /// The input; everything has been said about it.
@@ -97,6 +99,10 @@ fn command(args: Args) -> Result<Answered, Failure> {
 fn report(failure: &Failure) {
     match failure {
         Failure::Usage(message) => output::remark(&format!("error: {message}\n")),
+        Failure::Read(path, error) => {
+            let path = path.display();
+            output::remark(&format!("error: `{path}` cannot be read: {error}\n"));
+        }
         Failure::Write(path, error) => {
             let path = path.display();
             output::remark(&format!("error: `{path}` cannot be written: {error}\n"));

@@ -100,6 +100,7 @@ pub fn explain(context: Context<'_>, asked: &Asked<'_>) -> Explanation {
         version: report::VERSION,
         flow: FlowReport::new(asked),
         verdict: judgement.verdict.into(),
+        incomplete: Vec::new(),
         conditions: condition::conditions(judgement.verdict, sides),
         egress: side(egress, &judgement.egress),
         ingress: side(ingress, &judgement.ingress),

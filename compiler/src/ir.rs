@@ -2,7 +2,7 @@
 //!
 //! Input: a [`Cluster`](crate::cluster::Cluster) and a [`PolicySet`](crate::hir::PolicySet). Output:
 //! [`Program`], made by [`Program::resolve`]. Guarantee: [`Program::judge`] equals
-//! [`hir::spec::judge`](crate::hir::spec::judge) in every field, for every flow whose ends are those of the
+//! [`judge`](crate::hir::spec::judge) in every field, for every flow whose ends are those of the
 //! same cluster, pods that do not exist among them.
 //!
 //! What rules can tell apart is finite, and stands here as ids:
@@ -13,7 +13,7 @@
 //!
 //! A [`FlowClass`] is made of these, and two flows of one class get the same judgement. Selectors are
 //! evaluated once per identity, by an inverted index; the list of policies that govern an identity is made
-//! once for all identities that share it ([`Table`]). A pod that does not exist has no identity: its selectors
+//! once for all identities that share it (`ir::resolve`). A pod that does not exist has no identity: its selectors
 //! are evaluated when it is asked about.
 //!
 //! The invariants of a program stand in [`verify`].
@@ -26,7 +26,7 @@ mod resolve;
 mod set;
 pub mod verify;
 
-pub use classify::FlowClass;
+pub use classify::{FlowClass, PodClass};
 
 use crate::cluster::{LabelsId, NamespaceId, PodId, Protocol};
 use crate::hir::{self, PolicyId, RuleId, Tier};

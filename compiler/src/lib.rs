@@ -12,5 +12,7 @@ pub mod hir;
 pub mod frontend;
 pub mod query;
 pub mod ir;
+pub mod engine;
 pub mod explain;
+pub mod trace;
 pub mod cli;

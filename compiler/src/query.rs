@@ -108,7 +108,7 @@ impl Families {
     }
 
     /// The families, IPv4 first.
-    pub fn iter(self) -> impl Iterator<Item = Family> {
+    pub fn iter(self) -> impl Iterator<Item = Family> + Clone {
         let v4 = self.v4.then_some(Family::V4);
         v4.into_iter().chain(self.v6.then_some(Family::V6))
     }
@@ -203,7 +203,7 @@ pub fn flows_between<'c>(
     src: Who<'c>,
     dst: Who<'c>,
     transport: Transport,
-) -> impl Iterator<Item = Flow<'c>> {
+) -> impl Iterator<Item = Flow<'c>> + Clone {
     common_families(cluster, families, src, dst, transport.protocol)
         .iter()
         .map(move |family| Flow {

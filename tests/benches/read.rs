@@ -3,6 +3,12 @@
 //! `cargo bench -p verdict-tests --bench read`. The baseline, in the same run, is libyaml itself: its events,
 //! thrown away. The best of several rounds counts, since other work on the machine only slows down.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints its table"
+)]
+
 use std::fmt::Write as _;
 use std::time::Instant;
 use verdict_compiler::frontend::manifest;

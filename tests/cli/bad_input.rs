@@ -66,7 +66,7 @@ fn bytes_that_are_no_text() {
 fn a_file_that_may_not_be_read() {
     use std::os::unix::fs::PermissionsExt as _;
     let (_folder, path) = file(POD.as_bytes());
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&path).is_ok() {
         eprintln!("skipped: this user may read everything");
         return;
@@ -122,7 +122,7 @@ fn a_line_of_64_megabytes_is_cut_around_its_mistake() {
 
 #[test]
 fn many_equal_problems_are_counted() {
-    let one = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: n}\nspec: {podSelector: {}, x: 1}\n---\n";
+    let one = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: ns}\nspec: {podSelector: {}, x: 1}\n---\n";
     check(
         one.repeat(100).as_bytes(),
         1,

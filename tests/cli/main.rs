@@ -4,6 +4,11 @@
 //! its exit code behind `?`, and what it prints. `TRYCMD=overwrite cargo test --test cli` blesses them. What a
 //! transcript cannot say (bytes that are no text, large files, closed pipes) is in `bad_input` and `streams`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests stand outside of test functions"
+)]
+
 mod bad_input;
 mod streams;
 

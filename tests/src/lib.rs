@@ -1,3 +1,4 @@
 //! What the tests and benchmarks share: generators of worlds, readers of the test corpora.
 
 pub mod generate;
+pub mod asking;

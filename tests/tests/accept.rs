@@ -3,6 +3,14 @@
 //! Two corpora: the conformance vectors beside the workspace (`VERDICT_VECTORS` names another folder; without
 //! any the test says so and passes), and `testdata/invalid`, whose diagnostics are pinned in `snapshots`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "helpers of tests: what goes wrong here is a failure of the test"
+)]
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -100,12 +108,15 @@ const NOT_OURS: &[(&str, &str)] = &[
     ("npa/error/cudn_bad_test_1", "user-defined networks"),
 ];
 
+/// Whether a case with this id and kind is about one object.
+type IsOurs = fn(&str, &str) -> bool;
+
 #[test]
 fn the_vectors_are_accepted_and_refused_as_the_api_server_does() {
     let Some(folder) = vectors() else { return };
     let mut table: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     let mut failures = String::new();
-    let sources: [(&str, fn(&str, &str) -> bool); 4] = [
+    let sources: [(&str, IsOurs); 4] = [
         ("k8s-validation", |_, kind| kind == "accept"),
         ("crd-validation", |id, kind| {
             kind == "accept" && id.contains("kcnp")
@@ -142,21 +153,17 @@ fn judge(case: &Value, kind: &str, folder: &Path) -> Result<(), String> {
         let (sources, diagnostics) = check("p.yaml", text.into());
         return judge_accept(expected, &sources, &diagnostics);
     }
-    let inputs = match &case["input"] {
-        Value::String(input) => vec![input.clone()],
-        inputs => inputs
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|input| input.as_str().unwrap().to_owned())
-            .collect(),
-    };
+    let input = &case["input"];
+    let inputs = input
+        .as_array()
+        .map_or(std::slice::from_ref(input), Vec::as_slice);
+    let inputs = inputs.iter().map(|path| path.as_str().unwrap().to_owned());
     let context = ["namespaces", "pods", "resources"]
         .into_iter()
         .flat_map(|key| case["context"][key].as_array().into_iter().flatten())
         .map(|path| path.as_str().unwrap().to_owned());
     let mut found = Vec::new();
-    for path in inputs.into_iter().chain(context) {
+    for path in inputs.chain(context) {
         for file in manifests(&folder.join(path)) {
             let (_, diagnostics) = check("x", std::fs::read(file).unwrap());
             found.extend(
@@ -196,7 +203,7 @@ fn judge_accept(expected: &Value, sources: &Sources, all: &[Diagnostic]) -> Resu
         let want = error["field"].as_str().unwrap();
         let is_near =
             |got: &&str| got.starts_with(want) || (!got.is_empty() && want.starts_with(*got));
-        if !want.is_empty() && want != "<nil>" && !fields.iter().any(|got| is_near(got)) {
+        if !want.is_empty() && want != "<nil>" && !fields.iter().any(is_near) {
             return Err(format!("no error at {want}, only at {fields:?}"));
         }
     }

@@ -3,6 +3,7 @@
 //! Input: the command line. Output: [`Args`]. Bad usage ends the process with exit code 2, help and version
 //! with 0. Where the program is called `kubectl-verdict`, it shows itself as `kubectl verdict`.
 
+use crate::engine::EngineKind;
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -199,19 +200,42 @@ pub struct Replay {
     /// The recorded traffic, one JSON object a line (`verdict schema trace`).
     #[arg(long, value_name = "FILE")]
     pub trace: PathBuf,
-    /// Count by verdict and by policy, and show only the flows that change.
+    /// With `--format jsonl`: one object of counts and of flows that disagree, not one for each record.
     #[arg(long)]
     pub summary: bool,
+    /// Which engine answers.
+    #[arg(long, value_enum, default_value_t = EngineName::Ir)]
+    pub engine: EngineName,
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = ReplayFormat::Human)]
     pub format: ReplayFormat,
 }
 
+/// The engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// The definition of the semantics: slow and obvious.
+    Spec,
+    /// The resolved program: fast.
+    Ir,
+}
+
+impl From<EngineName> for EngineKind {
+    fn from(name: EngineName) -> Self {
+        match name {
+            EngineName::Spec => Self::Spec,
+            EngineName::Ir => Self::Ir,
+        }
+    }
+}
+
 /// The formats of `verdict replay`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ReplayFormat {
-    /// For people.
+    /// Counts by verdict and policy, and the flows that disagree.
     Human,
+    /// The same as one JSON object (`verdict schema replay-summary`).
+    Json,
     /// One JSON object for each record (`verdict schema replay`).
     Jsonl,
 }
@@ -276,7 +300,8 @@ Examples:
   verdict explain deploy/ --from 'shop[app=new]' --to shop/db --port 5432 --format json";
 
 const REPLAY_HELP: &str = "\
-Exit code 0 says that the policies agree with what every record expects or has seen.
+Exit code 0 says that the policies agree with what every record expects or has seen, 1 that some \
+record disagrees, 2 that some line could not be answered (with `--keep-going` those do not count).
 
 Examples:
   verdict replay deploy/ cluster.yaml --trace traffic.jsonl

@@ -5,7 +5,7 @@ use super::output::{self, Answer, Style};
 use super::render::{Report, human, json};
 use super::session::{self, Session};
 use super::{Answered, Failure};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, codes};
 use crate::frontend::manifest;
 use crate::hir::text;
 use crate::source::{FileId, SourceFile, Sources};
@@ -48,6 +48,19 @@ struct Line<'a> {
     line: Option<u32>,
 }
 
+impl<'a> Line<'a> {
+    /// A file that is no text: it stands for one document that kubectl refuses.
+    fn unread(document: usize, diagnostic: &'a Diagnostic) -> Self {
+        Self {
+            document,
+            file: None,
+            json: None,
+            error: Some(&diagnostic.message),
+            line: None,
+        }
+    }
+}
+
 /// Documents that kubectl refuses are part of this answer, not a reason to give none.
 fn yaml(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
     let (sources, unread) = session::read(global, &dump.inputs);
@@ -57,6 +70,10 @@ fn yaml(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
         for (id, file) in sources.iter() {
             let name = several.then(|| &**file.name());
             documents(id, file, name, &mut number, out)?;
+        }
+        for diagnostic in unread.iter().filter(|one| *one.code == codes::NOT_TEXT) {
+            json::line(&Line::unread(number, diagnostic), out)?;
+            number += 1;
         }
         Ok(())
     })?;

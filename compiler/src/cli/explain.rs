@@ -1,8 +1,152 @@
 //! `verdict explain`: one question, one answer.
 
-use super::args::{Explain, Global};
+use super::args::{Explain, ExplainFormat, Global};
+use super::output::{self, Answer, Style};
+use super::render::{Report, explain as render, human, json};
+use super::session::{Session, is_error};
 use super::{Answered, Failure};
+use crate::cluster::Cluster;
+use crate::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::explain::report::{Explanation, Word};
+use crate::explain::{Context, ends, question};
 
-pub(super) fn run(_global: &Global, _explain: &Explain) -> Result<Answered, Failure> {
-    Err(Failure::Usage("not yet".into()))
+pub(super) fn run(global: &Global, explain: &Explain) -> Result<Answered, Failure> {
+    let session = Session::open(global, &explain.inputs);
+    session.answerable(global)?;
+    let explanation = match answer(&session, explain) {
+        Ok((explanation, notes)) => {
+            say(global, &session, &notes);
+            explanation
+        }
+        Err(problems) => {
+            say(global, &session, &problems);
+            return Err(Failure::Input);
+        }
+    };
+    print(global, explain, &explanation)?;
+    Ok((explanation.verdict == Word::Allow).into())
+}
+
+/// The answer with what there is to say about the question, or what is wrong with the question.
+fn answer(
+    session: &Session,
+    explain: &Explain,
+) -> Result<(Explanation, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let cluster = &session.loaded.cluster;
+    let mut problems = Vec::new();
+    let from = resolved(cluster, &explain.from, &mut problems);
+    let to = resolved(cluster, &explain.to, &mut problems);
+    let port = PortSpec::parse(&explain.port).map_err(|problem| problems.push(*problem));
+    let (Some(from), Some(to), Ok(port)) = (from, to, port) else {
+        return Err(problems);
+    };
+    let context = Context {
+        sources: &session.sources,
+        cluster,
+        policies: &session.loaded.policies,
+    };
+    let question = ends::question(context, &from, &to, &port)?;
+    let mut explanation = question::answer(context, &question).ok_or_else(|| {
+        vec![Diagnostic::new(
+            &codes::INTERNAL,
+            "the question has no flow",
+        )]
+    })?;
+    explanation.incomplete = session.incomplete();
+    let notes = from.iter().chain(&to);
+    let notes = notes.filter_map(|one| peer::note(cluster, one)).collect();
+    Ok((explanation, notes))
+}
+
+fn resolved(
+    cluster: &Cluster,
+    text: &str,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Vec<Resolved>> {
+    match PeerSpec::parse(text).and_then(|spec| peer::resolve(cluster, &spec)) {
+        Ok(resolved) => Some(peer::representatives(cluster, resolved)),
+        Err(problem) => {
+            problems.push(*problem);
+            None
+        }
+    }
+}
+
+/// Says something about the question.
+fn say(global: &Global, session: &Session, diagnostics: &[Diagnostic]) {
+    if diagnostics.is_empty() || global.quiet && !diagnostics.iter().any(is_error) {
+        return;
+    }
+    let report = Report {
+        diagnostics,
+        ..session.report()
+    };
+    let style = Style::of_stderr(global.color);
+    output::remark(&human::question(&report, style, global));
+}
+
+fn print(global: &Global, explain: &Explain, explanation: &Explanation) -> Result<(), Failure> {
+    let answer = Answer::new(global);
+    match explain.format {
+        ExplainFormat::Human => {
+            let setting = render::Setting {
+                style: Style::of_answer(global),
+                verbose: global.verbose,
+                quiet: global.quiet,
+                again: &again(global, explain),
+            };
+            let text = render::text(explanation, setting);
+            answer.write(|out| out.write_all(text.as_bytes()))
+        }
+        ExplainFormat::Json => answer.write(|out| json::line(explanation, out)),
+    }
+}
+
+/// The command that asks the same question again, for a shell.
+fn again(global: &Global, explain: &Explain) -> String {
+    let mut words = vec!["verdict".to_owned(), "explain".to_owned()];
+    let paths = explain.inputs.paths.iter();
+    words.extend(paths.map(|path| path.display().to_string()));
+    let settings = global.settings.as_ref();
+    let mut options = vec![
+        ("--from", Some(explain.from.clone())),
+        ("--to", Some(explain.to.clone())),
+        ("--port", Some(explain.port.clone())),
+        (
+            "--settings",
+            settings.map(|path| path.display().to_string()),
+        ),
+    ];
+    options.extend(global.set.iter().map(|set| ("--set", Some(set.clone()))));
+    for (option, value) in options {
+        if let Some(value) = value {
+            words.extend([option.to_owned(), value]);
+        }
+    }
+    let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    quoted.join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_read_them() {
+        assert_eq!(quoted("shop/web"), "shop/web");
+        assert_eq!(quoted("shop[app=web]"), "'shop[app=web]'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted(""), "''");
+    }
 }

@@ -257,10 +257,12 @@ fn unreadable(name: &str, error: &io::Error) -> Diagnostic {
         .file(name)
         .help("split it, or leave out what network policy does not need");
     }
-    let why = match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file or folder".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
+    let why = if error.kind() == io::ErrorKind::NotFound {
+        "there is no such file or folder".to_owned()
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "permission denied".to_owned()
+    } else {
+        error.to_string()
     };
     Diagnostic::new(
         &codes::UNREADABLE,

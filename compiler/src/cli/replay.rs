@@ -1,8 +1,161 @@
-//! `verdict replay`: recorded traffic.
+//! `verdict replay`: recorded traffic, record by record or in sum.
+//!
+//! Standard output has one JSON object a record (`jsonl`), one object of counts (`json`, or `jsonl` with
+//! `--summary`), or the counts and the flows that disagree, for people. Lines without an answer are named on
+//! standard error and make the exit code 2 unless `--keep-going` is given; all other lines are answered.
 
-use super::args::{Global, Replay};
+use super::args::{Global, Replay, ReplayFormat};
+use super::output::{self, Answer};
+use super::progress::Progress;
+use super::render::{clean, json};
+use super::session::Session;
 use super::{Answered, Failure};
+use crate::engine::Engine;
+use crate::explain::Context;
+use crate::trace::summary::Summary;
+use crate::trace::{self, Options, Outcome, Problem};
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 
-pub(super) fn run(_global: &Global, _replay: &Replay) -> Result<Answered, Failure> {
-    Err(Failure::Usage("not yet".into()))
+/// How much of a trace is read at once, in bytes.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// How many lines without an answer are named.
+const MAX_NAMED: usize = 20;
+
+pub(super) fn run(global: &Global, replay: &Replay) -> Result<Answered, Failure> {
+    let stdin = Path::new("-");
+    if replay.trace == stdin && replay.inputs.paths.iter().any(|path| path == stdin) {
+        let message = "manifests and trace cannot both come from standard input";
+        return Err(Failure::Usage(message.into()));
+    }
+    let trace = open(&replay.trace).map_err(|error| Failure::Read(replay.trace.clone(), error))?;
+    let session = Session::open(global, &replay.inputs);
+    session.answerable(global)?;
+    let outcome = answer(global, replay, &session, trace)?;
+    report_problems(&replay.trace, &outcome);
+    if !outcome.problems.is_empty() && !global.keep_going {
+        return Err(Failure::Input);
+    }
+    Ok((outcome.disagreeing == 0).into())
+}
+
+fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin()));
+    }
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok(Box::new(file))
+}
+
+/// A reader that remembers whether it failed: where the writer fails, that is another error.
+struct Trace<'a> {
+    inner: Box<dyn Read>,
+    failed: &'a Cell<bool>,
+}
+
+impl Read for Trace<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer);
+        read.inspect_err(|error| self.failed.set(error.kind() != io::ErrorKind::Interrupted))
+    }
+}
+
+/// Replays the trace and prints what is wanted of it.
+fn answer(
+    global: &Global,
+    replay: &Replay,
+    session: &Session,
+    inner: Box<dyn Read>,
+) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::default();
+    let failed = Cell::new(false);
+    let trace = Trace {
+        inner,
+        failed: &failed,
+    };
+    let trace = BufReader::with_capacity(BUFFER_BYTES, trace);
+    let written = Answer::new(global).write(|mut out| {
+        let _progress = Progress::start(global, "replaying");
+        outcome = replayed(replay, session, trace, &mut out)?;
+        match replay.format {
+            ReplayFormat::Human => {
+                out.write_all(clean(&Summary::of(&outcome).to_string()).as_bytes())
+            }
+            ReplayFormat::Jsonl if !replay.summary => Ok(()),
+            ReplayFormat::Json | ReplayFormat::Jsonl => json::line(&Summary::of(&outcome), out),
+        }
+    });
+    match written {
+        Err(Failure::Write(_, error)) if failed.get() => {
+            Err(Failure::Read(replay.trace.clone(), error))
+        }
+        written => written.map(|()| outcome),
+    }
+}
+
+fn replayed(
+    replay: &Replay,
+    session: &Session,
+    trace: impl BufRead,
+    out: &mut impl io::Write,
+) -> io::Result<Outcome> {
+    let context = Context {
+        sources: &session.sources,
+        cluster: &session.loaded.cluster,
+        policies: &session.loaded.policies,
+    };
+    let engine = Engine::new(replay.engine.into(), context.cluster, context.policies);
+    let options = Options {
+        replies: replay.format == ReplayFormat::Jsonl && !replay.summary,
+        ..Options::default()
+    };
+    trace::replay(context, &engine, options, trace, out)
+}
+
+/// Names the lines that have no answer.
+fn report_problems(trace: &Path, outcome: &Outcome) {
+    let mut text = String::new();
+    for problem in outcome.problems.iter().take(MAX_NAMED) {
+        describe(&mut text, trace, problem);
+    }
+    let named = outcome.problems.len().min(MAX_NAMED) as u64;
+    let more = outcome.problems.len() as u64 + outcome.more_problems - named;
+    if more > 0 {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "... and {more} more lines without an answer");
+    }
+    if !text.is_empty() {
+        output::remark(&clean(&text));
+    }
+}
+
+fn describe(text: &mut String, trace: &Path, problem: &Problem) {
+    let Problem {
+        line,
+        column,
+        excerpt,
+        diagnostic,
+    } = problem;
+    let column = column
+        .map(|column| format!(":{column}"))
+        .unwrap_or_default();
+    let code = diagnostic.code.id;
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "{}:{line}{column}: {}[{code}]: {}\n  | {excerpt}",
+        trace.display(),
+        diagnostic.severity,
+        diagnostic.message
+    );
+    if let Some(help) = &diagnostic.help {
+        let _ = writeln!(text, "  = help: {help}");
+    }
 }

@@ -5,6 +5,8 @@ use super::output::Answer;
 use super::render::json::CheckReport;
 use super::{Answered, Failure};
 use crate::explain::report::Explanation;
+use crate::trace::summary::Summary;
+use crate::trace::{Record, Reply};
 use clap::ValueEnum;
 use schemars::{JsonSchema, Schema, schema_for};
 
@@ -15,6 +17,12 @@ pub enum Name {
     Check,
     /// What `explain --format json` prints.
     Explain,
+    /// A line of the native trace, which `replay --trace` reads.
+    Trace,
+    /// A line of what `replay --format jsonl` prints.
+    Replay,
+    /// What `replay --format json` prints.
+    ReplaySummary,
     /// The settings file, `verdict.toml`.
     Settings,
     /// The document `DnsSnapshot`.
@@ -25,6 +33,9 @@ pub enum Name {
 pub const NAMES: &[Name] = &[
     Name::Check,
     Name::Explain,
+    Name::Trace,
+    Name::Replay,
+    Name::ReplaySummary,
     Name::Settings,
     Name::DnsSnapshot,
 ];
@@ -36,6 +47,9 @@ impl Name {
         match self {
             Self::Check => "check",
             Self::Explain => "explain",
+            Self::Trace => "trace",
+            Self::Replay => "replay",
+            Self::ReplaySummary => "replay-summary",
             Self::Settings => "settings",
             Self::DnsSnapshot => "dns-snapshot",
         }
@@ -47,6 +61,9 @@ impl Name {
         let mut schema = match self {
             Self::Check => schema_for!(CheckReport<'static>),
             Self::Explain => schema_for!(Explanation),
+            Self::Trace => schema_for!(Record<'static>),
+            Self::Replay => schema_for!(Reply),
+            Self::ReplaySummary => schema_for!(Summary),
             Self::Settings => schema_for!(SettingsFile),
             Self::DnsSnapshot => schema_for!(DnsSnapshot),
         };

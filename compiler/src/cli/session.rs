@@ -9,7 +9,7 @@ use super::output::{self, Style};
 use super::progress::Progress;
 use super::render::{Report, human};
 use super::{Failure, input};
-use crate::diagnostic::{Code, Diagnostic, Severity, codes};
+use crate::diagnostic::{Code, Diagnostic, ObjectRef, Severity, codes};
 use crate::frontend::load::{self, Loaded};
 use crate::frontend::settings::Settings;
 use crate::source::{FileId, SourceFile, Sources, to_u32};
@@ -70,8 +70,8 @@ impl Session {
 
     /// Whether something could not be looked at at all, so that even `check` did not do its work.
     pub(super) fn could_not_look(&self) -> bool {
-        let errors = self.diagnostics.iter().filter(|one| is_error(one));
-        errors.into_iter().any(|one| prevents_looking(one.code))
+        let mut errors = self.diagnostics.iter().filter(|one| is_error(one));
+        errors.any(|one| prevents_looking(one.code))
     }
 
     /// Lets a question be answered, after what must be said about the input.
@@ -89,8 +89,28 @@ impl Session {
             output::remark(&refusal(self.could_not_look()));
             return Err(Failure::Input);
         }
-        output::remark(&left_out(&self.loaded));
+        for left_out in self.incomplete() {
+            output::remark(&format!("incomplete answer: {left_out}\n"));
+        }
         Ok(())
+    }
+
+    /// What is missing from the input, so that answers may be others.
+    pub(super) fn incomplete(&self) -> Vec<String> {
+        let loaded = &self.loaded;
+        let errors = self.diagnostics.iter().any(is_error);
+        let mut missing = Vec::new();
+        if !loaded.unsupported.is_empty() {
+            let names = names(&loaded.unsupported);
+            missing.push(format!("policies of kinds that are not read: {names}"));
+        }
+        if !loaded.refused.is_empty() {
+            let names = names(&loaded.refused);
+            missing.push(format!("objects that have errors: {names}"));
+        } else if errors {
+            missing.push("documents that have errors".into());
+        }
+        missing
     }
 }
 
@@ -134,26 +154,15 @@ fn refusal(could_not_look: bool) -> String {
     }
 }
 
-/// Names what `--keep-going` left out, in one line of a bounded length.
-fn left_out(loaded: &Loaded) -> String {
+/// Some objects in one line of a bounded length.
+fn names(objects: &[ObjectRef]) -> String {
     const NAMED: usize = 8;
-    let names: Vec<String> = loaded
-        .refused
-        .iter()
-        .take(NAMED)
-        .map(ToString::to_string)
-        .collect();
-    let more = match loaded.refused.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    if names.is_empty() {
-        return "incomplete answer: documents with errors are left out\n".into();
+    let named = objects.iter().take(NAMED).map(ToString::to_string);
+    let text = named.collect::<Vec<_>>().join(", ");
+    match objects.len().saturating_sub(NAMED) {
+        0 => text,
+        more => format!("{text} and {more} more"),
     }
-    format!(
-        "incomplete answer: left out because of errors: {}{more}\n",
-        names.join(", ")
-    )
 }
 
 /// The settings with the texts that they come from.

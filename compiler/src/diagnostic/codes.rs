@@ -92,6 +92,11 @@ codes! {
     SETTING_VALUE = "V0543", Error, "a setting has a value that it does not take";
     DIALECT_NOT_READ = "V0544", Error, "a dialect that this version does not read";
     SETTING_IGNORED = "V0545", Note, "a setting that has no effect";
+    // V06: traces
+    RECORD_SYNTAX = "V0601", Error, "a line of a trace is not JSON";
+    RECORD_FIELD = "V0602", Error, "a field of a record is missing, unknown or of the wrong type";
+    RECORD_VALUE = "V0603", Error, "a value of a record that makes no sense";
+    RECORD_TOO_LONG = "V0604", Error, "a line of a trace is too long";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }

@@ -21,6 +21,10 @@ pub struct Explanation {
     /// What the answer hangs on, where it is `depends`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<String>,
+    /// What was left out of the input, so that the answer may be another: policies of kinds that are not read,
+    /// objects that have errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
     /// The source's side.
     pub egress: SideReport,
     /// The destination's side.

@@ -2,10 +2,10 @@
 //!
 //! Candidates for a side that denies, from small to large: a port more in an allowing rule that misses by its
 //! ports; a peer more in one that misses by its peers; a rule more in a policy that isolates; a rule more in
-//! front of the rules that deny, in each policy of their priority. What a candidate opens beyond the flow counts
-//! as size; one that opens to everyone, or every port, comes after all that do not, and one in a tier before the one that denies
-//! comes last: it would overrule policies that nobody asked about. What is given has been applied to the
-//! policies, and the spec engine allows the flow then.
+//! front of the rules that deny, in each policy of their priority. What a candidate opens beyond the flow
+//! counts as size. One that opens to everyone, or every port, comes after all that do not; one in a tier
+//! before the one that denies comes last, since it would overrule policies that nobody asked about. What is
+//! given has been applied to the policies, and the spec engine allows the flow then.
 //!
 //! Nothing is suggested where
 //! - the other side is open (`depends`): no change of this side alone allows the flow;
@@ -301,12 +301,12 @@ fn added_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
     found
 }
 
+/// A policy and the index of a rule in it.
+type Place<'a> = (&'a Policy, usize);
+
 /// The first rule of each policy that denies or passes the flow, by tier and priority.
-fn overruled<'a>(
-    view: View<'a>,
-    side: &'a Side,
-) -> BTreeMap<(Tier, u32), Vec<(&'a Policy, usize)>> {
-    let mut levels: BTreeMap<_, Vec<(&Policy, usize)>> = BTreeMap::new();
+fn overruled<'a>(view: View<'a>, side: &'a Side) -> BTreeMap<(Tier, u32), Vec<Place<'a>>> {
+    let mut levels: BTreeMap<_, Vec<Place<'a>>> = BTreeMap::new();
     let rules = view.rules(&side.rules);
     for (policy, rule) in rules.filter(|(_, rule)| rule.action != Action::Allow) {
         let level = levels.entry((policy.tier, policy.priority)).or_default();

@@ -1,20 +1,31 @@
 //! Manifests as kubectl reads them, with a byte span on every node.
 //!
-//! Input: one [`SourceFile`](crate::source::SourceFile). Output: its documents as arenas of nodes, in order, and diagnostics. Guarantee:
-//! a document that comes out has the value that kubectl's own reader (sigs.k8s.io/yaml on go-yaml v2, and
-//! encoding/json for text that starts with `{`) gives it; a document that kubectl refuses comes out as a
-//! diagnostic, and the documents behind it are read all the same.
+//! Input: one [`SourceFile`](crate::source::SourceFile). Output: its documents as arenas of nodes, in order,
+//! and diagnostics. Guarantee: a document that comes out has the value that kubectl's own reader
+//! (sigs.k8s.io/yaml on go-yaml v2, and encoding/json for text that starts with `{`) gives it; a document that
+//! kubectl refuses comes out as a diagnostic, and the documents behind it are read all the same. Refused: what
+//! kubectl refuses.
 //!
-//! [`split`] cuts a file into chunks, [`parse`] reads one of them; both in the order below.
+//! [`split`] cuts a file into chunks, [`parse`] reads one of them: ordinary YAML by lines, any other by
+//! libyaml's events, JSON by a tokenizer. All of them fill the same arena, in which aliases, merges and keys
+//! that stand twice are then settled. Known differences from kubectl: where a key stands twice as a number
+//! and as a string (`1` and `"1"`) kubectl takes either, at random, and this reader the last; two carriage
+//! returns in front of a line feed are two line breaks here, and one there; text behind a list or mapping in
+//! brackets that is a whole document (`[] a`) may be refused here, and is dropped there.
 //!
 //! A document is a flat arena in document order: a node is followed by its children, and knows how many
 //! nodes it spans. [`NodeRef`] is the only way to look at it.
 
 mod split;
 
+mod block;
 mod yaml;
 
+mod disguise;
 mod libyaml;
+mod problem;
+
+mod leaf;
 mod scalar;
 
 mod json;
@@ -48,6 +59,8 @@ struct Node {
     end: u32,
     kind: Kind,
 }
+
+const _: () = assert!(size_of::<Node>() == 24);
 
 /// What a node is. Mappings hold key and value nodes in turn. `size` counts the node itself and all below.
 #[derive(Clone, Copy, Debug)]

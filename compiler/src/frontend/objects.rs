@@ -114,7 +114,7 @@ impl Decoder<'_> {
         let address = address::parse_ip(text);
         if address.is_none() {
             let message = format!("`{text}` is no IP address");
-            let found = Diagnostic::new(&codes::INVALID_ADDRESS, message)
+            let found = Diagnostic::new(&codes::UNUSABLE_ADDRESS, message)
                 .at(node.span(), "left out")
                 .field(field())
                 .help("write an address such as `10.0.0.7` or `2001:db8::7`");

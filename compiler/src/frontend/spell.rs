@@ -24,8 +24,8 @@ pub fn peer_list(direction: Direction) -> &'static str {
 #[must_use]
 pub fn port_list(object: &ObjectRef) -> &'static str {
     match shape(object) {
-        Shape::Namespaced | Shape::Admin => "ports",
-        Shape::Cluster => "protocols",
+        Shape::Namespaced | Shape::V1alpha1 => "ports",
+        Shape::V1alpha2 => "protocols",
     }
 }
 
@@ -34,8 +34,8 @@ pub fn port_list(object: &ObjectRef) -> &'static str {
 pub fn limit(object: &ObjectRef) -> Option<usize> {
     match shape(object) {
         Shape::Namespaced => None,
-        Shape::Admin => Some(100),
-        Shape::Cluster => Some(25),
+        Shape::V1alpha1 => Some(100),
+        Shape::V1alpha2 => Some(25),
     }
 }
 
@@ -44,15 +44,15 @@ enum Shape {
     /// NetworkPolicy.
     Namespaced,
     /// AdminNetworkPolicy and BaselineAdminNetworkPolicy.
-    Admin,
+    V1alpha1,
     /// ClusterNetworkPolicy.
-    Cluster,
+    V1alpha2,
 }
 
 fn shape(object: &ObjectRef) -> Shape {
     match &*object.kind {
-        "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy" => Shape::Admin,
-        "ClusterNetworkPolicy" => Shape::Cluster,
+        "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy" => Shape::V1alpha1,
+        "ClusterNetworkPolicy" => Shape::V1alpha2,
         _ => Shape::Namespaced,
     }
 }
@@ -74,8 +74,8 @@ pub fn rule(object: &ObjectRef, direction: Direction, rule: &Rule) -> Value {
         .collect();
     let mut value = match shape(object) {
         Shape::Namespaced => json!({}),
-        Shape::Admin => json!({"action": "Allow"}),
-        Shape::Cluster => json!({"action": "Accept"}),
+        Shape::V1alpha1 => json!({"action": "Allow"}),
+        Shape::V1alpha2 => json!({"action": "Accept"}),
     };
     if let Some(fields) = value.as_object_mut() {
         fields.insert(peer_list(direction).into(), peers.into());
@@ -102,8 +102,8 @@ fn one_port(object: &ObjectRef, protocol: Protocol, port: u16) -> Value {
     let name = protocol.to_string();
     match shape(object) {
         Shape::Namespaced => json!({"port": port, "protocol": name}),
-        Shape::Admin => json!({"portNumber": {"port": port, "protocol": name}}),
-        Shape::Cluster => {
+        Shape::V1alpha1 => json!({"portNumber": {"port": port, "protocol": name}}),
+        Shape::V1alpha2 => {
             json!({protocol_key(protocol): {"destinationPort": {"number": port}}})
         }
     }
@@ -116,10 +116,10 @@ fn port_range(object: &ObjectRef, protocol: Protocol, ports: PortRange) -> Value
     match shape(object) {
         Shape::Namespaced if ports == PortRange::ALL => json!({"protocol": name}),
         Shape::Namespaced => json!({"port": start, "endPort": end, "protocol": name}),
-        Shape::Admin => {
+        Shape::V1alpha1 => {
             json!({"portRange": {"start": start, "end": end, "protocol": name}})
         }
-        Shape::Cluster => json!({
+        Shape::V1alpha2 => json!({
             protocol_key(protocol): {"destinationPort": {"range": {"start": start, "end": end}}}
         }),
     }
@@ -131,8 +131,8 @@ fn named_port(object: &ObjectRef, protocol: Option<Protocol>, name: &str) -> Val
             json!({"port": name, "protocol": protocol.to_string()})
         }
         (Shape::Namespaced, None) => json!({"port": name}),
-        (Shape::Admin, _) => json!({"namedPort": name}),
-        (Shape::Cluster, _) => json!({"destinationNamedPort": name}),
+        (Shape::V1alpha1, _) => json!({"namedPort": name}),
+        (Shape::V1alpha2, _) => json!({"destinationNamedPort": name}),
     }
 }
 
@@ -155,7 +155,7 @@ pub fn peer(object: &ObjectRef, peer: &Peer) -> Value {
                 "podSelector": selector_value(&selector.pods),
             }),
         },
-        (Peer::Pods(selector), Shape::Admin | Shape::Cluster) => {
+        (Peer::Pods(selector), Shape::V1alpha1 | Shape::V1alpha2) => {
             let namespaces = match &selector.namespaces {
                 NamespaceSelector::Named(name) => [Requirement::equal(NAMESPACE_NAME_LABEL, name)]
                     .into_iter()
@@ -170,7 +170,7 @@ pub fn peer(object: &ObjectRef, peer: &Peer) -> Value {
         (Peer::Addresses(block), Shape::Namespaced) => {
             json!({"ipBlock": block_value(block)})
         }
-        (Peer::Addresses(block), Shape::Admin | Shape::Cluster) => {
+        (Peer::Addresses(block), Shape::V1alpha1 | Shape::V1alpha2) => {
             json!({"networks": [block.cidr.to_string()]})
         }
         (Peer::Nodes(selector), _) => json!({"nodes": selector_value(selector)}),

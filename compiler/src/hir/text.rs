@@ -2,7 +2,7 @@
 //!
 //! Input: a policy set and the texts that it came from. Output: one block for each policy, with the ids that
 //! other dumps use and the place of every policy, rule and item. Guarantee: same set, same text; whatever
-//! bears on a verdict is printed. It is not read back. The entry is [`print`].
+//! bears on a verdict is printed. It is not read back. The entry is [`print()`].
 
 use super::{
     Direction, ItemOrigin, NamespaceSelector, Operator, Peer, PodSelector, Policy, PolicySet,

@@ -2,11 +2,12 @@
 //!
 //! Guarantee: [`Program::judge`] gives two flows of one class the same judgement. There are finitely many.
 
-use super::{IdentityId, Program};
-use crate::cluster::{NodeId, Protocol};
+use super::{ClassId, IdentityId, Program};
+use crate::cluster::{NodeId, Pod, PodId, Protocol};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow};
 use crate::hir::spec;
 use crate::hir::{Direction, PerDirection};
+use std::net::IpAddr;
 
 /// A class of flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +17,13 @@ pub struct FlowClass {
     protocol: Protocol,
     port: Option<u32>,
     relation: Relation,
+}
+
+/// What a program can tell of a pod, but for its node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodClass {
+    identity: IdentityId,
+    addresses: Vec<ClassId>,
 }
 
 /// How the two ends of a flow stand to each other.
@@ -72,6 +80,18 @@ impl Program {
                 .port
                 .map(|port| self.port_classes.class(port)),
             relation: relation(&flow.src, &flow.dst),
+        })
+    }
+
+    /// The class of a pod; `None` where it uses the network of its node.
+    #[must_use]
+    pub fn pod_class(&self, id: PodId, pod: &Pod) -> Option<PodClass> {
+        let addresses = pod.addresses.iter().map(IpAddr::to_canonical);
+        Some(PodClass {
+            identity: self.identity_of(id)?,
+            addresses: addresses
+                .map(|address| self.addresses.class(address))
+                .collect(),
         })
     }
 

@@ -88,7 +88,7 @@ fn end<'c>(random: &mut Random, cluster: &'c Cluster, strangers: &'c Strangers) 
 
 fn transport(random: &mut Random) -> Transport {
     let protocol = random.one(&[6, 6, 6, 17, 17, 132, 1, 58, 47]);
-    let port = random.one(&[80, 80, 81, 79, 85, 8080, 0, 65_535]);
+    let port = random.one(&[80, 80, 81, 79, 85, 8080, 9000, 9001, 0, 65_535]);
     let protocol = Protocol(protocol);
     let known = protocol.has_ports() && random.chance(90);
     Transport {
@@ -128,4 +128,30 @@ pub fn flows<'c>(
         flows.push(vague);
     }
     flows
+}
+
+/// Every flow between the pods and nodes of a cluster and some addresses, with these ports over TCP.
+pub fn every_flow<'c>(cluster: &'c Cluster, ports: &[u16]) -> impl Iterator<Item = Flow<'c>> {
+    let families = Families::of(cluster);
+    let pods = (0_u32..)
+        .zip(cluster.pods())
+        .map(|(id, _)| Who::Pod(PodId(id)));
+    let nodes = (0_u32..)
+        .zip(cluster.nodes())
+        .map(|(id, _)| Who::Node(NodeId(id)));
+    let addresses = ADDRESSES
+        .iter()
+        .filter_map(|text| text.parse().ok())
+        .map(Who::Address);
+    let ends: Vec<Who<'c>> = pods.chain(nodes).chain(addresses).collect();
+    let mut flows = Vec::new();
+    for src in &ends {
+        for dst in &ends {
+            for port in ports {
+                let transport = Transport::to_port(Protocol::TCP, *port);
+                flows.extend(flows_between(cluster, families, *src, *dst, transport));
+            }
+        }
+    }
+    flows.into_iter()
 }

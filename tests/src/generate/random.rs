@@ -13,7 +13,7 @@ impl Random {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,7 +23,7 @@ impl Random {
 
     /// A number below `bound`; zero where that is zero.
     pub fn below(&mut self, bound: usize) -> usize {
-        let drawn = usize::try_from(self.next() >> 32).unwrap_or(0);
+        let drawn = usize::try_from(self.number() >> 32).unwrap_or(0);
         drawn.checked_rem(bound).unwrap_or(0)
     }
 

@@ -69,6 +69,9 @@ pub fn world(seed: u64) -> World {
     for index in 1..=random.between(1, 6) {
         cluster.push(pod(&mut random, &words, index, nodes));
     }
+    if let Some(twin) = cluster.last().filter(|_| random.chance(40)) {
+        cluster.push(on_other_node(twin.clone(), nodes));
+    }
     if random.chance(30) {
         cluster.push(deployment(&mut random));
     }
@@ -121,7 +124,7 @@ fn ports(random: &mut Random) -> Vec<Value> {
     let mut ports = Vec::new();
     for (name, protocol) in [("http", "TCP"), ("dns", "UDP"), ("other", "SCTP")] {
         if random.chance(60) {
-            let number = random.one(&[80_u16, 81, 8080]);
+            let number = random.one(&[80_u16, 81, 8080, 9000]);
             ports.push(json!({"name": name, "containerPort": number, "protocol": protocol}));
         }
     }
@@ -175,6 +178,17 @@ fn pod(random: &mut Random, words: &Vocabulary, index: usize, nodes: usize) -> V
         "spec": spec,
         "status": status,
     })
+}
+
+/// A pod that differs in its name, node and addresses only.
+fn on_other_node(mut pod: Value, nodes: usize) -> Value {
+    pod["metadata"]["name"] = "twin".into();
+    pod["status"] = json!({"podIP": "10.0.0.9"});
+    let here = pod["spec"]["nodeName"].take();
+    if nodes > 0 && here != "node-0" {
+        pod["spec"]["nodeName"] = "node-0".into();
+    }
+    pod
 }
 
 fn deployment(random: &mut Random) -> Value {

@@ -51,6 +51,9 @@ impl Printer<'_> {
         for condition in &explanation.conditions {
             self.wrapped("  - ", &clean(condition))?;
         }
+        for left_out in &explanation.incomplete {
+            self.wrapped("  incomplete: ", &clean(left_out))?;
+        }
         if explanation.cases.is_empty() {
             self.body(explanation)
         } else {
@@ -76,10 +79,12 @@ impl Printer<'_> {
     }
 
     fn body(&mut self, explanation: &Explanation) -> fmt::Result {
+        let said = reason(explanation);
+        let said = |side: &SideReport| said.ends_with(&side.because);
         let egress = format!("egress of {}", explanation.flow.src);
-        self.side(&egress, &explanation.egress)?;
+        self.side(&egress, &explanation.egress, said(&explanation.egress))?;
         let ingress = format!("ingress of {}", explanation.flow.dst);
-        self.side(&ingress, &explanation.ingress)?;
+        self.side(&ingress, &explanation.ingress, said(&explanation.ingress))?;
         match &explanation.suggestion {
             Some(suggestion) => self.suggestion(suggestion),
             None => Ok(()),
@@ -106,7 +111,8 @@ impl Printer<'_> {
         }
     }
 
-    fn side(&mut self, title: &str, side: &SideReport) -> fmt::Result {
+    /// One side; its reason is left out where the first line has said it.
+    fn side(&mut self, title: &str, side: &SideReport, said: bool) -> fmt::Result {
         self.out.push('\n');
         let title = clean(title);
         let word = side.verdict.to_string().to_uppercase();
@@ -116,7 +122,9 @@ impl Printer<'_> {
             self.painted(&title, Ansi::new().bold()),
             self.painted(&word, verdict_style(side.verdict)),
         )?;
-        self.wrapped("  ", &clean(&side.because))?;
+        if !said {
+            self.wrapped("  ", &clean(&side.because))?;
+        }
         for isolating in &side.isolated_by {
             let place = format!("{}:{}", isolating.file, isolating.line);
             self.entry("isolated by", &isolating.policy.to_string(), &place)?;
@@ -321,6 +329,7 @@ mod tests {
             },
             verdict: Word::Deny,
             conditions: Vec::new(),
+            incomplete: Vec::new(),
             egress,
             ingress,
             suggestion: Some(Suggestion {
@@ -363,7 +372,6 @@ egress of shop/web  ALLOW
   no policy isolates this end, and no rule matches
 
 ingress of shop/api  DENY
-  `NetworkPolicy/shop/api` isolates this end, and no rule allows the flow
   isolated by  NetworkPolicy/shop/api  shop/policies.yaml:3
   no match     NetworkPolicy/shop/api spec.ingress[0] allow  shop/policies.yaml:17
                ports[0]: port 8080/TCP is not in 80/TCP

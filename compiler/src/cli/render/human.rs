@@ -59,6 +59,11 @@ pub(in crate::cli) fn before_answer(report: &Report<'_>, style: Style, global: &
     text
 }
 
+/// What there is to say about a question.
+pub(in crate::cli) fn question(report: &Report<'_>, style: Style, global: &Global) -> String {
+    list(report, report.diagnostics.iter(), style, global)
+}
+
 fn list<'a>(
     report: &Report<'_>,
     diagnostics: impl Iterator<Item = &'a Diagnostic>,

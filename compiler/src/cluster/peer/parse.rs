@@ -11,9 +11,9 @@ impl PeerSpec {
     ///
     /// # Errors
     /// [`codes::MALFORMED_PEER`] with the grammar.
-    pub fn parse(text: &str) -> Result<Self, Diagnostic> {
+    pub fn parse(text: &str) -> Result<Self, Box<Diagnostic>> {
         let text = text.trim();
-        parse(text).map_err(|why| malformed(text, &why))
+        parse(text).map_err(|why| Box::new(malformed(text, &why)))
     }
 }
 

@@ -45,14 +45,11 @@ impl PortSpec {
     ///
     /// # Errors
     /// [`codes::MALFORMED_PORT`] with the grammar.
-    pub fn parse(text: &str) -> Result<Self, Diagnostic> {
+    pub fn parse(text: &str) -> Result<Self, Box<Diagnostic>> {
         let text = text.trim();
         parse(text).map_err(|why| {
-            Diagnostic::new(
-                &codes::MALFORMED_PORT,
-                format!("`{text}` is no port: {why}"),
-            )
-            .help(PORT_GRAMMAR)
+            let message = format!("`{text}` is no port: {why}");
+            Box::new(Diagnostic::new(&codes::MALFORMED_PORT, message).help(PORT_GRAMMAR))
         })
     }
 }

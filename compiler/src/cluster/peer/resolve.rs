@@ -20,7 +20,7 @@ const MOST_CANDIDATES: usize = 5;
 ///
 /// # Errors
 /// A diagnostic where nothing or more than one thing has the name.
-pub fn resolve(cluster: &Cluster, peer: &PeerSpec) -> Result<Vec<Resolved>, Diagnostic> {
+pub fn resolve(cluster: &Cluster, peer: &PeerSpec) -> Result<Vec<Resolved>, Box<Diagnostic>> {
     match peer {
         PeerSpec::Named {
             namespace,
@@ -107,7 +107,7 @@ pub fn representatives(cluster: &Cluster, resolved: Vec<Resolved>) -> Vec<Resolv
     resolved
 }
 
-fn find_namespace(cluster: &Cluster, name: &str) -> Result<NamespaceId, Diagnostic> {
+fn find_namespace(cluster: &Cluster, name: &str) -> Result<NamespaceId, Box<Diagnostic>> {
     cluster.find_namespace(name).ok_or_else(|| {
         let names = || cluster.namespaces.iter().map(|known| &*known.name);
         let near: Vec<String> = nearest(name, names())
@@ -121,16 +121,13 @@ fn find_namespace(cluster: &Cluster, name: &str) -> Result<NamespaceId, Diagnost
                 format!("the namespaces are {}", list(names()))
             }
         });
-        Diagnostic::new(
-            &codes::UNKNOWN_NAMESPACE,
-            format!("there is no namespace `{name}`"),
-        )
-        .help(help)
+        let message = format!("there is no namespace `{name}`");
+        Box::new(Diagnostic::new(&codes::UNKNOWN_NAMESPACE, message).help(help))
     })
 }
 
 /// The namespace of a name without one: `default`, if it has such a pod or workload.
-fn bare(cluster: &Cluster, name: &str) -> Result<&'static str, Diagnostic> {
+fn bare(cluster: &Cluster, name: &str) -> Result<&'static str, Box<Diagnostic>> {
     let has = |namespace: &str| {
         let id = cluster.find_namespace(namespace);
         cluster.find_pod(namespace, name).is_some()
@@ -148,7 +145,9 @@ fn bare(cluster: &Cluster, name: &str) -> Result<&'static str, Diagnostic> {
     let message = format!("the namespace `{DEFAULT_NAMESPACE}` has no pod or workload `{name}`");
     let help = did_you_mean(&candidates)
         .unwrap_or_else(|| "write the namespace too: `NAMESPACE/NAME`".into());
-    Err(Diagnostic::new(&codes::UNKNOWN_PEER, message).help(help))
+    Err(Box::new(
+        Diagnostic::new(&codes::UNKNOWN_PEER, message).help(help),
+    ))
 }
 
 fn workloads(
@@ -171,16 +170,16 @@ fn pod_or_workload(
     cluster: &Cluster,
     namespace: &str,
     name: &str,
-) -> Result<Vec<Resolved>, Diagnostic> {
+) -> Result<Vec<Resolved>, Box<Diagnostic>> {
     let id = find_namespace(cluster, namespace)?;
     if let Some(pod) = cluster.find_pod(namespace, name) {
         return Ok(vec![Resolved::Pod(pod)]);
     }
     let found: Vec<WorkloadId> = workloads(cluster, id, name).collect();
     match found.as_slice() {
-        [] => Err(unknown(cluster, (namespace, id), name)),
+        [] => Err(Box::new(unknown(cluster, (namespace, id), name))),
         [workload] => Ok(pods_of(cluster, *workload)),
-        several => Err(ambiguous(cluster, namespace, name, several)),
+        several => Err(Box::new(ambiguous(cluster, namespace, name, several))),
     }
 }
 
@@ -250,7 +249,7 @@ fn of_kind(
     namespace: &str,
     kind: &str,
     name: &str,
-) -> Result<Vec<Resolved>, Diagnostic> {
+) -> Result<Vec<Resolved>, Box<Diagnostic>> {
     let id = find_namespace(cluster, namespace)?;
     let kind = kind_name(kind);
     if kind == "Service" {
@@ -267,7 +266,7 @@ fn of_kind(
         let workload = workloads(cluster, id, name).find(is_it);
         workload.map(|workload| pods_of(cluster, workload))
     };
-    found.ok_or_else(|| unknown_of_kind(cluster, (namespace, id), kind, name))
+    found.ok_or_else(|| Box::new(unknown_of_kind(cluster, (namespace, id), kind, name)))
 }
 
 fn unknown_of_kind(
@@ -292,7 +291,7 @@ fn hypothetical(
     cluster: &Cluster,
     namespace: &NamespaceSpec,
     labels: &Labels,
-) -> Result<Resolved, Diagnostic> {
+) -> Result<Resolved, Box<Diagnostic>> {
     let namespace = match namespace {
         NamespaceSpec::Named(name) => {
             HypotheticalNamespace::Existing(find_namespace(cluster, name)?)
@@ -317,7 +316,7 @@ fn address(cluster: &Cluster, address: IpAddr) -> Resolved {
     }
 }
 
-fn node(cluster: &Cluster, name: &str) -> Result<Resolved, Diagnostic> {
+fn node(cluster: &Cluster, name: &str) -> Result<Resolved, Box<Diagnostic>> {
     if let Some(id) = cluster.find_node(name) {
         return Ok(Resolved::Node(id));
     }
@@ -335,7 +334,9 @@ fn node(cluster: &Cluster, name: &str) -> Result<Resolved, Diagnostic> {
             format!("the nodes are {}", list(names()))
         }
     });
-    Err(Diagnostic::new(&codes::UNKNOWN_PEER, format!("there is no node `{name}`")).help(help))
+    Err(Box::new(
+        Diagnostic::new(&codes::UNKNOWN_PEER, format!("there is no node `{name}`")).help(help),
+    ))
 }
 
 /// The entities of Cilium's dialect.
@@ -355,7 +356,7 @@ const CILIUM_ENTITIES: &[&str] = &[
     "world-ipv6",
 ];
 
-fn entity(name: &str) -> Result<Resolved, Diagnostic> {
+fn entity(name: &str) -> Result<Resolved, Box<Diagnostic>> {
     if name == "world" {
         return Ok(Resolved::World);
     }
@@ -375,10 +376,12 @@ fn entity(name: &str) -> Result<Resolved, Diagnostic> {
             did_you_mean(&near).unwrap_or_else(|| "the outside is `entity:world`".into()),
         )
     };
-    Err(Diagnostic::new(&codes::UNSUPPORTED_ENTITY, message).help(help))
+    Err(Box::new(
+        Diagnostic::new(&codes::UNSUPPORTED_ENTITY, message).help(help),
+    ))
 }
 
-fn service(cluster: &Cluster, namespace: &str, name: &str) -> Result<Resolved, Diagnostic> {
+fn service(cluster: &Cluster, namespace: &str, name: &str) -> Result<Resolved, Box<Diagnostic>> {
     let id = find_namespace(cluster, namespace)?;
     if let Some(service) = cluster.find_service(namespace, name) {
         return Ok(Resolved::Service {
@@ -399,7 +402,9 @@ fn service(cluster: &Cluster, namespace: &str, name: &str) -> Result<Resolved, D
         }
     });
     let message = format!("the namespace `{namespace}` has no service `{name}`");
-    Err(Diagnostic::new(&codes::UNKNOWN_PEER, message).help(help))
+    Err(Box::new(
+        Diagnostic::new(&codes::UNKNOWN_PEER, message).help(help),
+    ))
 }
 
 /// Something behind a service.

@@ -8,7 +8,6 @@
 use super::{Document, Kind, Node};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::{FileId, Span, to_u32};
-use std::collections::BTreeMap;
 
 /// The deepest nesting of lists and mappings: the limit of encoding/json and of go-yaml.
 pub(super) const MAX_DEPTH: usize = 10_000;
@@ -220,14 +219,15 @@ impl<'s> Builder<'s> {
                 }
             }
         } else {
-            let mut last = BTreeMap::new();
-            for key in own {
-                if let Some(text) = self.text_of(*key)
-                    && let Some(other) = last.insert(text, *key)
-                {
-                    pairs.push((other, *key));
-                }
-            }
+            let texts = own.iter().map(|key| (self.text_of(*key), *key));
+            let mut sorted: Vec<_> = texts.filter(|(text, _)| text.is_some()).collect();
+            sorted.sort();
+            let equal = sorted.windows(2).filter_map(|window| match window {
+                [(text, first), (other, second)] if text == other => Some((*first, *second)),
+                _ => None,
+            });
+            pairs.extend(equal);
+            pairs.sort_by_key(|(_, key)| *key);
         }
         pairs.retain(|(other, key)| {
             let merge = |key| self.raw.merges.binary_search(key).is_ok();

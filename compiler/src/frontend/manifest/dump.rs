@@ -79,26 +79,27 @@ fn write_float(f: &mut fmt::Formatter<'_>, node: NodeRef<'_>, value: f64) -> fmt
     }
 }
 
+/// Line and paragraph separators are escaped as well: readers that cut a stream at lines may cut there.
 fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str("\"")?;
     let mut written = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0..0x20 | 0x7F => "",
+    for (at, found) in text.char_indices() {
+        let escape = match found {
+            '"' => "\\\"",
+            '\\' => "\\\\",
+            '\n' => "\\n",
+            '\r' => "\\r",
+            '\t' => "\\t",
+            '\0'..' ' | '\u{7F}' | '\u{85}' | '\u{2028}' | '\u{2029}' => "",
             _ => continue,
         };
         f.write_str(text.get(written..at).unwrap_or(""))?;
         if escape.is_empty() {
-            write!(f, "\\u{byte:04x}")?;
+            write!(f, "\\u{:04x}", u32::from(found))?;
         } else {
             f.write_str(escape)?;
         }
-        written = at + 1;
+        written = at + found.len_utf8();
     }
     f.write_str(text.get(written..).unwrap_or(""))?;
     f.write_str("\"")

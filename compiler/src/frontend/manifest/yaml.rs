@@ -6,16 +6,15 @@
 //! value does not fit; an error carries go-yaml's words and line beside ours. [`read`] is the entry.
 
 use super::build::{Builder, Refused};
+use super::disguise::{BYTE_ORDER_MARK, Fed};
 use super::libyaml::{Events, Problem, ScalarEvent, What};
+use super::problem::explain;
 use super::scalar::{self, Scalar, Tag};
-use super::{Document, Kind, expand};
+use super::{Document, Kind, block, expand};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::FileId;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
-
-const BYTE_ORDER_MARK: char = '\u{FEFF}';
 
 /// Reads the document in `range` of `text`.
 pub(super) fn read(
@@ -27,29 +26,8 @@ pub(super) fn read(
     // libyaml skips the mark without counting it.
     let body = chunk.strip_prefix(BYTE_ORDER_MARK).unwrap_or(chunk);
     let base = range.start + (chunk.len() - body.len());
-    let mut fed = Fed::new(body);
-    let (builder, outcome) = loop {
-        let mut reader = Reader {
-            text,
-            fed: &fed,
-            base,
-            builder: Builder::new(file, text, body.len()),
-            anchors: BTreeMap::new(),
-            last_end: base,
-            flow_depth: 0,
-        };
-        let outcome = reader.document();
-        let Reader { builder, .. } = reader;
-        match outcome {
-            Ok(found) => break (builder, Ok(found)),
-            Err(Stop::Refused(refused)) => break (builder, Err(refused)),
-            Err(Stop::Differs(at, refused)) => {
-                if !fed.disguise(at) {
-                    break (builder, Err(refused));
-                }
-            }
-        }
-    };
+    let by_lines = block::read(file, text, base, body);
+    let (builder, outcome) = by_lines.unwrap_or_else(|| read_events(file, text, base, body));
     let mut diagnostics = builder.diagnostics;
     let document = match outcome {
         Ok(true) => expand::finish(builder.raw, &mut diagnostics).map(Some),
@@ -64,6 +42,38 @@ pub(super) fn read(
         Err(refused) => {
             diagnostics.push(*refused);
             (None, diagnostics)
+        }
+    }
+}
+
+/// Reads any YAML: the builder with what was read, and whether that is a document.
+fn read_events<'s>(
+    file: FileId,
+    text: &'s str,
+    base: usize,
+    body: &'s str,
+) -> (Builder<'s>, Result<bool, Refused>) {
+    let mut fed = Fed::new(body);
+    loop {
+        let mut reader = Reader {
+            text,
+            fed: &fed,
+            base,
+            builder: Builder::new(file, text, body.len()),
+            anchors: BTreeMap::new(),
+            last_end: base,
+            flow_depth: 0,
+        };
+        let outcome = reader.document();
+        let Reader { builder, .. } = reader;
+        match outcome {
+            Ok(found) => return (builder, Ok(found)),
+            Err(Stop::Refused(refused)) => return (builder, Err(refused)),
+            Err(Stop::Differs(at, refused)) => {
+                if !fed.disguise(at) {
+                    return (builder, Err(refused));
+                }
+            }
         }
     }
 }
@@ -223,9 +233,9 @@ impl Reader<'_, '_> {
                 self.builder.raw.scalar_aliases.push(index);
                 let written = self.builder.raw.document.string(text).unwrap_or("").to_owned();
                 let kind = if is_key {
-                    self.key_kind(value, &written, text)
+                    self.builder.key_kind(value, &written, text)
                 } else {
-                    self.value_kind(value, &written, text)
+                    self.builder.value_kind(value, &written, text)
                 };
                 self.builder.leaf(start, end, kind)
             }
@@ -278,15 +288,15 @@ impl Reader<'_, '_> {
                 .insert(name.into(), Anchor::Scalar { value, text });
         }
         let kind = if is_key {
-            self.key_kind(value, &written, text)
+            self.builder.key_kind(value, &written, text)
         } else {
-            self.value_kind(value, &written, text)
+            self.builder.value_kind(value, &written, text)
         };
         if tag == Tag::Implicit && event.plain && !matches!(value, Scalar::Text) {
             if is_key {
-                self.report_key(value, &written, span.clone());
+                self.builder.report_key(value, &written, span.clone());
             } else {
-                self.report_value(value, &written, span.clone());
+                self.builder.report_value(value, &written, span.clone());
             }
         }
         Ok(self.builder.leaf(span.start, span.end, kind)?)
@@ -395,84 +405,6 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    fn value_kind(&mut self, value: Scalar, written: &str, text: Kind) -> Kind {
-        let value = if let Scalar::Float(float) = value {
-            scalar::through_json(float)
-        } else {
-            value
-        };
-        match value {
-            Scalar::Null => Kind::Null,
-            Scalar::Bool(value) => Kind::Bool(value),
-            Scalar::Int(value) => Kind::Int(value),
-            Scalar::Uint(value) => Kind::Uint(value),
-            Scalar::Float(value) => {
-                self.builder.raw.not_json |= !value.is_finite();
-                Kind::Float(value)
-            }
-            Scalar::Text => text,
-            Scalar::Binary => self
-                .builder
-                .keep(scalar::base64(written).unwrap_or_default()),
-        }
-    }
-
-    fn key_kind(&mut self, value: Scalar, written: &str, text: Kind) -> Kind {
-        match scalar::key(value, written) {
-            Some(_) if value == Scalar::Text => text,
-            Some(key) if key == written && matches!(text, Kind::Slice { .. }) => text,
-            Some(key) => self.builder.keep(key),
-            None => {
-                self.builder.raw.not_json = true;
-                if let Scalar::Uint(value) = value {
-                    Kind::Uint(value)
-                } else {
-                    Kind::Null
-                }
-            }
-        }
-    }
-
-    fn report_key(&mut self, value: Scalar, written: &str, span: Range<usize>) {
-        let Some(key) = scalar::key(value, written).filter(|key| key != written) else {
-            return;
-        };
-        let span = self.builder.span(span.start, span.end);
-        self.builder.warn(|| {
-            Diagnostic::new(
-                &codes::SURPRISING_KEY,
-                format!("kubectl reads the key `{written}` as `{key}`"),
-            )
-            .at(span, format!("this is the key `{key}`"))
-            .help(format!("quote it: `\"{written}\"`"))
-        });
-    }
-
-    fn report_value(&mut self, value: Scalar, written: &str, span: Range<usize>) {
-        let Some(reading) = scalar::surprise(value, written) else {
-            return;
-        };
-        // File modes are octal by custom: `defaultMode: 0644`.
-        if matches!(self.builder.current_key(), Some("mode" | "defaultMode")) {
-            return;
-        }
-        let span = self.builder.span(span.start, span.end);
-        self.builder.warn(|| {
-            let plain = reading.rsplit(' ').next().unwrap_or("");
-            let help = if plain == "number" {
-                format!("quote it if text is meant: `\"{written}\"`")
-            } else {
-                format!("write `{plain}` if that is meant, or quote the text: `\"{written}\"`")
-            };
-            Diagnostic::new(
-                &codes::SURPRISING_SCALAR,
-                format!("kubectl reads `{written}` as {reading}"),
-            )
-            .at(span, format!("this is {reading}"))
-            .help(help)
-        });
-    }
-
     /// Text behind the end of the document: go-yaml reads one document, and kubectl asks for one.
     fn report_ignored(&mut self, end: usize) {
         let chunk_end = self.base + self.fed.text.len();
@@ -520,8 +452,15 @@ impl Reader<'_, '_> {
     }
 
     fn refuse(&self, problem: &Problem) -> Stop {
+        // What is missing at the end is shown behind the last line, not on the `---` that follows.
+        let content = self.fed.text.trim_end().len();
         let at = self.fed.text.floor_char_boundary(problem.at);
-        let start = self.base + at;
+        let start = self.base
+            + if at == self.fed.text.len() {
+                content
+            } else {
+                at
+            };
         let found = self.text.get(start..).and_then(|rest| rest.chars().next());
         let width = found
             .filter(|found| *found != '\n')
@@ -533,85 +472,20 @@ impl Reader<'_, '_> {
         };
         let refused = self.error(start..start + width, message, &theirs, help);
         let in_plain = problem.text == "found unexpected ':'";
+        let escape = problem.text == "found unknown escape character"
+            && self
+                .fed
+                .text
+                .get(at..)
+                .is_some_and(|rest| rest.starts_with("\\'"));
         let in_tag = problem.context.ends_with("a tag") && matches!(found, Some(',' | '[' | ']'));
-        if in_plain || in_tag {
+        if escape {
+            Stop::Differs(at + 1, refused)
+        } else if in_plain || in_tag {
             Stop::Differs(at, refused)
         } else {
             Stop::Refused(refused)
         }
-    }
-}
-
-/// The text as it is handed to libyaml: signs that it would take for something else than go-yaml does stand
-/// in disguise, each as a sign of the same length that the text does not hold.
-struct Fed<'s> {
-    text: Cow<'s, str>,
-    /// Stands for a byte order mark: go-yaml takes one within the text for text.
-    mark: Option<char>,
-    /// Stands for a colon in a plain scalar.
-    colon: Option<char>,
-    disguised: usize,
-}
-
-/// Each disguise costs reading the document anew.
-const MAX_DISGUISED: usize = 64;
-
-impl<'s> Fed<'s> {
-    fn new(body: &'s str) -> Self {
-        let mut text = Cow::Borrowed(body);
-        let mut mark = None;
-        let mut encoded = [0; 4];
-        let order_mark = BYTE_ORDER_MARK.encode_utf8(&mut encoded);
-        if memchr::memmem::find(body.as_bytes(), order_mark.as_bytes()).is_some() {
-            mark = ('\u{E000}'..'\u{E100}').find(|free| !body.contains(*free));
-            if let Some(mark) = mark {
-                text = Cow::Owned(body.replace(BYTE_ORDER_MARK, mark.encode_utf8(&mut [0; 4])));
-            }
-        }
-        Self {
-            text,
-            mark,
-            colon: None,
-            disguised: 0,
-        }
-    }
-
-    /// Disguises the sign at an offset; false where that cannot be done.
-    fn disguise(&mut self, at: usize) -> bool {
-        self.disguised += 1;
-        let colon = self
-            .text
-            .get(at..)
-            .is_some_and(|rest| rest.starts_with(':'));
-        if colon && self.colon.is_none() {
-            self.colon =
-                ('A'..='z').find(|free| free.is_alphabetic() && !self.text.contains(*free));
-        }
-        // What stands in a tag with such signs does not matter: it is a tag that nothing knows.
-        let disguise = if colon { self.colon } else { Some('~') };
-        let Some(disguise) = disguise.filter(|_| self.disguised <= MAX_DISGUISED) else {
-            return false;
-        };
-        self.text
-            .to_mut()
-            .replace_range(at..at + 1, disguise.encode_utf8(&mut [0; 4]));
-        true
-    }
-
-    /// The value of a scalar without disguises.
-    fn restore<'v>(&self, value: &'v [u8]) -> Cow<'v, str> {
-        let mut value = String::from_utf8_lossy(value);
-        if let Some(mark) = self.mark
-            && value.contains(mark)
-        {
-            value = Cow::Owned(value.replace(mark, "\u{FEFF}"));
-        }
-        if let Some(colon) = self.colon
-            && value.contains(colon)
-        {
-            value = Cow::Owned(value.replace(colon, ":"));
-        }
-        value
     }
 }
 
@@ -624,94 +498,120 @@ fn excerpt(text: &str) -> String {
     excerpt
 }
 
-/// What libyaml's words mean for an author, and the remedy.
-fn explain(problem: &str, context: &str, found: Option<char>) -> (String, &'static str) {
-    let (message, help) = match problem {
-        "mapping values are not allowed in this context" => (
-            "a `:` stands where no key can be",
-            "quote the value if the colon belongs to it, or put the entry on a line of its own",
-        ),
-        "did not find expected key" => (
-            "the line does not fit the mapping around it",
-            "indent it like the other keys, and put what follows a quoted value on its own line",
-        ),
-        "did not find expected '-' indicator" => (
-            "the line does not fit the list around it",
-            "indent it like the other items, and start it with `- `",
-        ),
-        "did not find expected node content" => (
-            "a value is missing or a bracket does not match",
-            "write the value, or quote the text if the sign belongs to it",
-        ),
-        "could not find expected ':'" => (
-            "a key without `:`",
-            "write `key: value`, or indent the line if it continues a value above",
-        ),
-        "did not find expected ',' or '}'" => (
-            "a mapping in braces does not end",
-            "separate the entries with `,` and close the brace",
-        ),
-        "did not find expected ',' or ']'" => (
-            "a list in brackets does not end",
-            "separate the items with `,` and close the bracket",
-        ),
-        "block sequence entries are not allowed in this context" => (
-            "a list cannot start here",
-            "start the list on a line of its own, or quote the value if the dash belongs to it",
-        ),
-        "mapping keys are not allowed in this context" => (
-            "a `? ` stands where no key can be",
-            "quote the value if the question mark belongs to it",
-        ),
-        "found unexpected end of stream" => ("a quoted text does not end", "close the quote"),
-        "found unexpected document indicator" => (
-            "a quoted text runs into the end of the document",
-            "close the quote",
-        ),
-        "found unknown escape character" => (
-            "an escape that YAML does not know",
-            "write `\\\\` for a backslash, or use single quotes",
-        ),
-        "found a tab character where an indentation space is expected"
-        | "found a tab character that violates indentation" => {
-            ("a tab cannot indent YAML", "indent with spaces")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frontend::manifest::Node;
+    use proptest::prelude::*;
+
+    /// What a reader made of a text: every node with its place, and what was said.
+    fn describe(
+        (builder, outcome): (Builder<'_>, Result<bool, Refused>),
+    ) -> (Vec<String>, Vec<Diagnostic>) {
+        let Builder {
+            raw,
+            mut diagnostics,
+            ..
+        } = builder;
+        let node = |node: &Node| match raw.document.string(node.kind) {
+            Some(text) => format!("{}..{} {text:?}", node.start, node.end),
+            None => format!("{}..{} {:?}", node.start, node.end, node.kind),
+        };
+        let nodes = raw.document.nodes.iter().map(node).collect();
+        diagnostics.extend(outcome.err().map(|refused| *refused));
+        (nodes, diagnostics)
+    }
+
+    /// What the reader by lines reads at all, the reader by events reads alike.
+    fn check(text: &str) -> bool {
+        let Some(by_lines) = block::read(FileId(0), text, 0, text) else {
+            return false;
+        };
+        let by_events = read_events(FileId(0), text, 0, text);
+        if matches!(by_lines.1, Ok(false)) {
+            // Comments, and perhaps a `---`, behind which libyaml sees null.
+            let (nodes, _) = describe(by_events);
+            assert!(nodes.iter().all(|node| node.ends_with(" Null")), "{text:?}");
+        } else {
+            assert_eq!(describe(by_lines), describe(by_events), "{text:?}");
         }
-        "found character that cannot start any token" if found == Some('\t') => {
-            ("a tab cannot indent YAML", "indent with spaces")
+        true
+    }
+
+    #[test]
+    fn ordinary_manifests_are_read_by_lines() {
+        for text in [
+            "a: 1\n",
+            "---\na:\n  b: c\n  d:\n  - e\n  - f: g\n    h:\n  i:\n",
+            "# c\n- a\n-\n  b: 1\n- - c\n  - d\n",
+            "a: []\nb: {} # c\nc: \"x # y\" # c\nd: 'it''s'\ne: x#y # c\n",
+            "a: |\n  x\n\n   y\n   \n\nb: |-\n  z",
+            "a: \"\\\"\\n\"\r\nb:\r\n- on\r\n",
+            "on: yes\n1.10: 017\nk: null\nk: ~\n",
+            "a:\n    - b\n    - c:\n        d: e\nf: \n",
+            "---\n",
+            "",
+            "---\n# c\n  \n",
+            "/: é\n\"q\": -x\n",
+        ] {
+            assert!(check(text), "{text:?}");
         }
-        "found character that cannot start any token" => {
-            return (
-                format!("a value cannot start with `{}`", found.unwrap_or(' ')),
-                "quote the value",
-            );
+    }
+
+    #[test]
+    fn other_texts_are_left_to_events() {
+        for text in [
+            "a",
+            "a: b\n  c\n",
+            "a: b: c\n",
+            "a: &x 1\n",
+            "a: [1]\n",
+            "a: >\n x\n",
+            "a:\tb\n",
+            "a: \"x\n y\"\n",
+            "a: 1\n b: 2\n",
+            "a: 1\n- b\n",
+            "a: 1\n...\n",
+            "? a\n",
+            "<<: {}\n",
+            "a: |\nb: 1\n",
+            "a:\n  b\n",
+        ] {
+            assert!(!check(text), "{text:?}");
         }
-        "did not find expected alphabetic or numeric character" if context.contains("alias") => (
-            "`*` starts an alias, and no name follows",
-            "quote the value if the asterisk belongs to it",
-        ),
-        "did not find expected alphabetic or numeric character" => (
-            "`&` starts an anchor, and no name follows",
-            "quote the value if the sign belongs to it",
-        ),
-        "did not find expected <document start>" => (
-            "the document does not start where it should",
-            "remove `%` lines, and put `---` between documents",
-        ),
-        "control characters are not allowed" => {
-            let code = found.map_or(0, u32::from);
-            return (
-                format!("the control character U+{code:04X} cannot stand in YAML"),
-                "remove it, or write it as an escape in double quotes",
-            );
+    }
+
+    const PARTS: &[&str] = &[
+        "a", "b", "k:", "k: ", "on: ", "- ", "-", ": ", ":", " ", "  ", "\n", "\n", "\n  ",
+        "\n    ", "\n- ", "\n  - ", "\"q\"", "'s'", "''", "\\n", "#", " # c", "|\n", "|-\n", "|",
+        "[]", "{}", "[", "yes", "017", "~", "1.5", "x y", "\r\n", "é", "...", "---", "/", "=",
+        "<<", "\u{85}", "\t", "\"k\": ", "&", "*", "!", "%", "?",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn both_readers_agree(parts in proptest::collection::vec(proptest::sample::select(PARTS), 1..16)) {
+            check(&parts.concat());
         }
-        other => {
-            let message = if context.is_empty() {
-                other.to_owned()
-            } else {
-                format!("{other} {context}")
-            };
-            return (message, "see the line above too: the cause may stand there");
+
+        #[test]
+        fn both_readers_agree_on_lines(
+            lines in proptest::collection::vec(
+                (0_usize..4, "(- ){0,2}", "[ab]: ?|on: |", "|x|1_0|\"q\"|'s'|\\[\\]|\\|-?|# c|x # c|x: y|- z| +"),
+                1..8,
+            )
+        ) {
+            let mut text = String::new();
+            for (indent, dashes, key, value) in lines {
+                text.push_str(&" ".repeat(indent));
+                text.push_str(&dashes);
+                text.push_str(&key);
+                text.push_str(&value);
+                text.push('\n');
+            }
+            check(&text);
         }
-    };
-    (message.to_owned(), help)
+    }
 }

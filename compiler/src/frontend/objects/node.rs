@@ -49,7 +49,7 @@ fn pod_cidrs(root: NodeRef<'_>, decoder: &mut Decoder<'_>) -> Vec<IpNet> {
         let block = parse_cidr(text);
         if block.is_none() {
             let found = Diagnostic::new(
-                &codes::INVALID_ADDRESS,
+                &codes::UNUSABLE_ADDRESS,
                 format!("`{text}` is no address block"),
             )
             .at(node.span(), "left out")

@@ -1,0 +1,169 @@
+//! Peers as records write them, each resolved once.
+
+use crate::cluster::peer::{self, HypotheticalNamespace, PeerSpec, Resolved};
+use crate::cluster::{Cluster, Owner, PodId};
+use crate::diagnostic::Diagnostic;
+use crate::engine::Engine;
+use crate::ir::PodClass;
+use crate::query::{Hypothetical, Who};
+use rustc_hash::FxHashMap;
+
+/// How many peers are remembered: beyond, everything is forgotten and found again.
+const MAX_PEERS: usize = 1 << 18;
+
+/// What is known so far.
+pub(super) struct Peers<'c> {
+    cluster: &'c Cluster,
+    engine: &'c Engine<'c>,
+    known: FxHashMap<Box<str>, PeerId>,
+    peers: Vec<Result<Peer, Diagnostic>>,
+}
+
+/// A peer among those that are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PeerId(u32);
+
+/// A peer.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// Who is meant: one, or several of which each is asked. No name of the domain name system.
+    pub(super) ends: Vec<Resolved>,
+    /// As `ends`, of the pods that differ in their node only two.
+    alike: Vec<Resolved>,
+    /// Whether one of them is a node, so that it matters on which node a pod is.
+    pub(super) has_node: bool,
+}
+
+impl Peer {
+    /// Those that are asked, where pods that differ in their node only are the same or not.
+    pub(super) fn ends(&self, by_node: bool) -> &[Resolved] {
+        if by_node { &self.ends } else { &self.alike }
+    }
+}
+
+impl<'c> Peers<'c> {
+    pub(super) fn new(cluster: &'c Cluster, engine: &'c Engine<'c>) -> Self {
+        Self {
+            cluster,
+            engine,
+            known: FxHashMap::default(),
+            peers: Vec::new(),
+        }
+    }
+
+    /// Forgets everything where there is much of it; to be called while no id is held.
+    pub(super) fn trim(&mut self) -> bool {
+        let full = self.peers.len() >= MAX_PEERS;
+        if full {
+            self.known.clear();
+            self.peers.clear();
+        }
+        full
+    }
+
+    /// Finds a peer.
+    pub(super) fn find(&mut self, text: &str) -> PeerId {
+        if let Some(known) = self.known.get(text) {
+            return *known;
+        }
+        let id = PeerId(crate::source::to_u32(self.peers.len()));
+        self.peers.push(resolve(self.cluster, self.engine, text));
+        self.known.insert(text.into(), id);
+        id
+    }
+
+    /// A peer that was found.
+    pub(super) fn get(&self, id: PeerId) -> Option<&Result<Peer, Diagnostic>> {
+        self.peers.get(id.0 as usize)
+    }
+}
+
+fn resolve(cluster: &Cluster, engine: &Engine<'_>, text: &str) -> Result<Peer, Diagnostic> {
+    let resolved = PeerSpec::parse(text)
+        .and_then(|spec| peer::resolve(cluster, &spec))
+        .map_err(|problem| *problem)?;
+    let ends: Vec<Resolved> = resolved.into_iter().flat_map(without_name).collect();
+    Ok(Peer {
+        alike: alike(cluster, engine, &ends),
+        has_node: ends.iter().any(|end| is_node(cluster, end)),
+        ends,
+    })
+}
+
+/// A name as the addresses that were seen for it; without any, it is some address outside.
+fn without_name(resolved: Resolved) -> Vec<Resolved> {
+    match resolved {
+        Resolved::Fqdn { addresses, .. } if addresses.is_empty() => vec![Resolved::World],
+        Resolved::Fqdn { addresses, .. } => addresses.into_iter().map(Resolved::Address).collect(),
+        Resolved::Pod(_)
+        | Resolved::Node(_)
+        | Resolved::Address(_)
+        | Resolved::Hypothetical { .. }
+        | Resolved::Service { .. }
+        | Resolved::World => vec![resolved],
+    }
+}
+
+/// Leaves out pods that differ from two others in their node only, as far as the engine can tell.
+fn alike(cluster: &Cluster, engine: &Engine<'_>, ends: &[Resolved]) -> Vec<Resolved> {
+    let mut seen: FxHashMap<PodClass, usize> = FxHashMap::default();
+    let mut keep = |end: &&Resolved| {
+        let Resolved::Pod(id) = end else {
+            return true;
+        };
+        let pod = cluster.pod(*id);
+        let Some(class) = pod.and_then(|pod| engine.pod_class(*id, pod)) else {
+            return true;
+        };
+        let count = seen.entry(class).or_default();
+        *count += 1;
+        *count <= 2
+    };
+    ends.iter().filter(|end| keep(end)).cloned().collect()
+}
+
+fn is_node(cluster: &Cluster, end: &Resolved) -> bool {
+    match end {
+        Resolved::Node(_) => true,
+        Resolved::Pod(id) => cluster.pod(*id).is_some_and(|pod| pod.host_network),
+        Resolved::Address(address) => matches!(cluster.owner(*address), Some(Owner::Node(_))),
+        Resolved::Service { .. } => true,
+        Resolved::Hypothetical { .. } | Resolved::Fqdn { .. } | Resolved::World => false,
+    }
+}
+
+/// Who a resolved peer is; `None` for a service, which is several.
+pub(super) fn who<'a>(cluster: &'a Cluster, resolved: &'a Resolved) -> Option<Who<'a>> {
+    match resolved {
+        Resolved::Pod(id) => Some(Who::Pod(*id)),
+        Resolved::Node(id) => Some(Who::Node(*id)),
+        Resolved::Address(address) => Some(Who::Address(*address)),
+        Resolved::Hypothetical { namespace, labels } => {
+            let (namespace, namespace_labels) = match namespace {
+                HypotheticalNamespace::Existing(id) => {
+                    (cluster.namespace_name(*id), cluster.namespace_labels(*id))
+                }
+                HypotheticalNamespace::New(labels) => ("", labels),
+            };
+            Some(Who::Hypothetical(Hypothetical {
+                namespace,
+                namespace_labels,
+                labels,
+            }))
+        }
+        Resolved::World | Resolved::Fqdn { .. } => Some(Who::World),
+        Resolved::Service { .. } => None,
+    }
+}
+
+/// The pod that an end is, if it is one that exists.
+pub(super) fn pod_of(cluster: &Cluster, who: Who<'_>) -> Option<PodId> {
+    match who {
+        Who::Pod(id) => Some(id),
+        Who::Address(address) => match cluster.owner(address) {
+            Some(Owner::Pod(id)) => Some(id),
+            Some(Owner::Node(_)) | None => None,
+        },
+        Who::Node(_) | Who::Hypothetical(_) | Who::World => None,
+    }
+}

@@ -1,0 +1,426 @@
+//! The whole way of a trace: batches of lines, answered by all threads, written in order.
+
+use super::answer::{Answer, Answers, Judge, SideAnswer};
+use super::batch::{Batch, Batches, Line};
+use super::record::{Record, Side, Word};
+use super::{MAX_LINE_BYTES, Problem};
+use crate::diagnostic::{Diagnostic, ObjectRef, codes};
+use crate::engine::Engine;
+use crate::explain::Context;
+use crate::hir::PolicyId;
+use crate::query::Families;
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, BufRead, Write};
+
+/// What is wanted of a replay.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Whether a [`Reply`](super::Reply) is written for each record.
+    pub replies: bool,
+    /// How many different flows that disagree are kept.
+    pub max_changes: usize,
+    /// How many problems are kept.
+    pub max_problems: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            replies: true,
+            max_changes: 1_000,
+            max_problems: 1_000,
+        }
+    }
+}
+
+/// What came of a replay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// How many records there were, those without an answer among them.
+    pub records: u64,
+    /// How many records have which verdict.
+    pub by_verdict: BTreeMap<Word, u64>,
+    /// How many records a policy decides, alone or with others, by the policy.
+    pub by_policy: BTreeMap<ObjectRef, u64>,
+    /// How many records have the verdict that was recorded and expected.
+    pub agreeing: u64,
+    /// How many have another.
+    pub disagreeing: u64,
+    /// The flows that disagree, in the order in which they first occur, with how often they do.
+    pub changes: Vec<(Change, u64)>,
+    /// How many records disagree that are none of these.
+    pub more_changes: u64,
+    /// The lines without an answer.
+    pub problems: Vec<Problem>,
+    /// How many there are beyond these.
+    pub more_problems: u64,
+}
+
+/// A flow whose verdict is not what was recorded or expected.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Change {
+    /// The source as the record names it.
+    pub src: String,
+    /// The destination as the record names it.
+    pub dst: String,
+    /// Protocol and port: `443/TCP`.
+    pub port: String,
+    /// The side that was asked, if only one was.
+    pub side: Option<&'static str>,
+    /// What was recorded or expected.
+    pub before: Word,
+    /// What the policies say.
+    pub after: Word,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            src,
+            dst,
+            port,
+            before,
+            after,
+            ..
+        } = self;
+        write!(f, "{src} -> {dst} {port}: {before} -> {after}")
+    }
+}
+
+/// Replays a trace: reads records, writes replies.
+///
+/// # Errors
+/// Where the reader or the writer fails.
+pub fn replay(
+    context: Context<'_>,
+    engine: &Engine<'_>,
+    options: Options,
+    reader: impl BufRead,
+    writer: &mut impl Write,
+) -> io::Result<Outcome> {
+    let judge = Judge {
+        context,
+        engine,
+        families: Families::of(context.cluster),
+    };
+    let threads = rayon::current_num_threads().max(1);
+    let mut workers: Vec<Worker<'_>> = (0..threads).map(|_| Worker::new(judge, options)).collect();
+    let mut batches = Batches::new(reader);
+    let mut tally = Tally::default();
+    let mut last = None;
+    while let Some(batch) = batches.next(last)? {
+        let share = batch.lines.len().div_ceil(threads).max(1);
+        workers
+            .par_iter_mut()
+            .zip(batch.lines.par_chunks(share))
+            .for_each(|(worker, lines)| worker.work(&batch, lines));
+        for worker in &mut workers {
+            writer.write_all(&worker.replies)?;
+            tally.add(worker, options);
+        }
+        last = Some(batch);
+    }
+    writer.flush()?;
+    Ok(tally.finish(context))
+}
+
+/// What one thread does with its share of a batch.
+struct Worker<'a> {
+    answers: Answers<'a>,
+    options: Options,
+    replies: Vec<u8>,
+    counts: Counts,
+    problems: Vec<Problem>,
+    /// In the order in which they first occur.
+    changes: Vec<(Change, u64)>,
+    seen: FxHashMap<Change, usize>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    records: u64,
+    by_verdict: BTreeMap<Word, u64>,
+    by_policy: FxHashMap<PolicyId, u64>,
+    agreeing: u64,
+    disagreeing: u64,
+}
+
+impl<'a> Worker<'a> {
+    fn new(judge: Judge<'a>, options: Options) -> Self {
+        Self {
+            answers: Answers::new(judge),
+            options,
+            replies: Vec::new(),
+            counts: Counts::default(),
+            problems: Vec::new(),
+            changes: Vec::new(),
+            seen: FxHashMap::default(),
+        }
+    }
+
+    fn work(&mut self, batch: &Batch, lines: &[Line]) {
+        for line in lines {
+            self.line(line, batch.text(line));
+        }
+    }
+
+    fn line(&mut self, line: &Line, text: &[u8]) {
+        self.counts.records += 1;
+        let record = match read(text) {
+            Ok(record) => record,
+            Err((diagnostic, column)) => return self.problem(line, text, column, diagnostic),
+        };
+        match self.answers.answer(&record) {
+            Ok(answer) => {
+                let reply = Shown::new(line.record, &record, answer);
+                self.counts.add(&reply);
+                if let Some(change) = reply.change(&record) {
+                    let index = *self.seen.entry(change).or_insert_with_key(|change| {
+                        self.changes.push((change.clone(), 0));
+                        self.changes.len() - 1
+                    });
+                    if let Some((_, count)) = self.changes.get_mut(index) {
+                        *count += 1;
+                    }
+                }
+                if self.options.replies {
+                    reply.write(&mut self.replies);
+                }
+            }
+            Err(diagnostic) => self.problem(line, text, None, diagnostic),
+        }
+    }
+
+    fn problem(&mut self, line: &Line, text: &[u8], column: Option<usize>, diagnostic: Diagnostic) {
+        if self.options.replies {
+            let message = format!("line {}: {}", line.number, diagnostic.message);
+            let text = serde_json::Value::from(message);
+            self.replies
+                .extend(format!("{{\"record\":{},\"error\":{text}}}\n", line.record).as_bytes());
+        }
+        self.problems.push(Problem {
+            line: line.number,
+            column,
+            excerpt: excerpt(text),
+            diagnostic,
+        });
+    }
+}
+
+/// How much of a line is shown.
+const EXCERPT_BYTES: usize = 200;
+
+fn excerpt(text: &[u8]) -> String {
+    let start = text.get(..EXCERPT_BYTES).unwrap_or(text);
+    String::from_utf8_lossy(start).trim_end().to_owned()
+}
+
+/// Reads a line, or says what is wrong with it, and at which byte counted from one.
+fn read(text: &[u8]) -> Result<Record<'_>, (Diagnostic, Option<usize>)> {
+    if text.len() > MAX_LINE_BYTES {
+        let message = format!("a line of more than {MAX_LINE_BYTES} bytes is not read");
+        let help = "a record has a few hundred; is the trace one JSON object a line?";
+        return Err((
+            Diagnostic::new(&codes::RECORD_TOO_LONG, message).help(help),
+            None,
+        ));
+    }
+    serde_json::from_slice(text).map_err(|error| {
+        let shown = error.to_string();
+        let message = shown.rsplit_once(" at line ").map_or(&*shown, |(message, _)| message);
+        let diagnostic = if error.is_data() {
+            Diagnostic::new(&codes::RECORD_FIELD, message).help(
+                "a record has `src`, `dst`, `protocol`, and may have `dport`, `sport`, `type`, `code`, \
+                 `direction`, `time`, `expect` and `recorded`",
+            )
+        } else {
+            Diagnostic::new(&codes::RECORD_SYNTAX, format!("this is not JSON: {message}"))
+                .help("write one JSON object a line")
+        };
+        (diagnostic, Some(error.column()))
+    })
+}
+
+/// An answer with what of it the record asks for.
+struct Shown<'a> {
+    record: u64,
+    answer: &'a Answer,
+    side: Option<Side>,
+    recorded: Option<Word>,
+    expect: Option<Word>,
+    verdict: Word,
+}
+
+impl<'a> Shown<'a> {
+    fn new(number: u64, record: &Record<'_>, answer: &'a Answer) -> Self {
+        Self {
+            record: number,
+            answer,
+            side: record.direction,
+            recorded: record.recorded,
+            expect: record.expect,
+            verdict: match record.direction {
+                None => answer.verdict,
+                Some(Side::Egress) => answer.egress.verdict,
+                Some(Side::Ingress) => answer.ingress.verdict,
+            },
+        }
+    }
+
+    fn agrees(&self) -> Option<bool> {
+        let same = |word: Option<Word>| word.is_none_or(|word| word == self.verdict);
+        (self.recorded.is_some() || self.expect.is_some())
+            .then(|| same(self.recorded) && same(self.expect))
+    }
+
+    fn egress(&self) -> Option<&'a SideAnswer> {
+        (self.side != Some(Side::Ingress)).then_some(&self.answer.egress)
+    }
+
+    fn ingress(&self) -> Option<&'a SideAnswer> {
+        (self.side != Some(Side::Egress)).then_some(&self.answer.ingress)
+    }
+
+    fn change(&self, record: &Record<'_>) -> Option<Change> {
+        let expected = self.expect.filter(|word| *word != self.verdict);
+        let before = expected.or(self.recorded.filter(|word| *word != self.verdict))?;
+        let protocol = record.protocol().ok()?;
+        Some(Change {
+            src: record.src.to_string(),
+            dst: record.dst.to_string(),
+            port: match (&record.dport, record.icmp_type) {
+                (Some(port), _) => format!("{port}/{protocol}"),
+                (None, Some(kind)) => format!("{kind}/{protocol}"),
+                (None, None) => protocol.to_string(),
+            },
+            side: self.side.map(|side| match side {
+                Side::Egress => "egress",
+                Side::Ingress => "ingress",
+            }),
+            before,
+            after: self.verdict,
+        })
+    }
+
+    /// Writes what serialising a [`Reply`](super::Reply) gives.
+    fn write(&self, out: &mut Vec<u8>) {
+        let _ = write!(out, "{{\"record\":{}", self.record);
+        let mut word = |key: &str, word: Option<Word>| {
+            if let Some(word) = word {
+                for part in [",\"", key, "\":\"", word.as_str(), "\""] {
+                    out.extend_from_slice(part.as_bytes());
+                }
+            }
+        };
+        word("verdict", Some(self.verdict));
+        word("egress", self.egress().map(|side| side.verdict));
+        word("ingress", self.ingress().map(|side| side.verdict));
+        word("recorded", self.recorded);
+        word("expect", self.expect);
+        match self.agrees() {
+            Some(true) => out.extend_from_slice(b",\"agrees\":true"),
+            Some(false) => out.extend_from_slice(b",\"agrees\":false"),
+            None => {}
+        }
+        out.extend_from_slice(b",\"rules\":[");
+        let mut empty = true;
+        for side in [self.egress(), self.ingress()].into_iter().flatten() {
+            if !empty && !side.rules.is_empty() {
+                out.push(b',');
+            }
+            empty &= side.rules.is_empty();
+            out.extend_from_slice(side.rules.as_bytes());
+        }
+        out.extend_from_slice(b"]}\n");
+    }
+}
+
+impl Counts {
+    fn add(&mut self, shown: &Shown<'_>) {
+        *self.by_verdict.entry(shown.verdict).or_default() += 1;
+        match shown.agrees() {
+            Some(true) => self.agreeing += 1,
+            Some(false) => self.disagreeing += 1,
+            None => {}
+        }
+        let egress = shown.egress().map_or(&[][..], |side| &side.policies);
+        let ingress = shown.ingress().map_or(&[][..], |side| &side.policies);
+        let twice = |policy: &&PolicyId| !egress.contains(policy);
+        for policy in egress.iter().chain(ingress.iter().filter(twice)) {
+            *self.by_policy.entry(*policy).or_default() += 1;
+        }
+    }
+
+    fn append(&mut self, other: Self) {
+        self.records += other.records;
+        self.agreeing += other.agreeing;
+        self.disagreeing += other.disagreeing;
+        for (verdict, count) in other.by_verdict {
+            *self.by_verdict.entry(verdict).or_default() += count;
+        }
+        for (policy, count) in other.by_policy {
+            *self.by_policy.entry(policy).or_default() += count;
+        }
+    }
+}
+
+/// What all threads found, in the order of the lines.
+#[derive(Default)]
+struct Tally {
+    counts: Counts,
+    outcome: Outcome,
+    seen: FxHashMap<Change, usize>,
+}
+
+impl Tally {
+    /// Takes what a worker found in its share of a batch.
+    fn add(&mut self, worker: &mut Worker<'_>, options: Options) {
+        worker.replies.clear();
+        self.counts.append(std::mem::take(&mut worker.counts));
+        for problem in worker.problems.drain(..) {
+            if self.outcome.problems.len() < options.max_problems {
+                self.outcome.problems.push(problem);
+            } else {
+                self.outcome.more_problems += 1;
+            }
+        }
+        worker.seen.clear();
+        for (change, count) in worker.changes.drain(..) {
+            self.change(change, count, options.max_changes);
+        }
+    }
+
+    fn change(&mut self, change: Change, count: u64, most: usize) {
+        let changes = &mut self.outcome.changes;
+        if let Some(known) = self
+            .seen
+            .get(&change)
+            .and_then(|index| changes.get_mut(*index))
+        {
+            known.1 += count;
+        } else if changes.len() < most {
+            self.seen.insert(change.clone(), changes.len());
+            changes.push((change, count));
+        } else {
+            self.outcome.more_changes += count;
+        }
+    }
+
+    fn finish(self, context: Context<'_>) -> Outcome {
+        let by_policy = self.counts.by_policy.into_iter().filter_map(|(id, count)| {
+            let policy = context.policies.policy(id)?;
+            Some((policy.object.clone(), count))
+        });
+        Outcome {
+            records: self.counts.records,
+            by_verdict: self.counts.by_verdict,
+            by_policy: by_policy.collect(),
+            agreeing: self.counts.agreeing,
+            disagreeing: self.counts.disagreeing,
+            ..self.outcome
+        }
+    }
+}

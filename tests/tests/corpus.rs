@@ -1,0 +1,197 @@
+//! Public reachability tables and probes, on every engine.
+//!
+//! The vectors are read from beside the workspace (`VERDICT_VECTORS` names another folder); without any the
+//! test says so and passes.
+
+use serde_json::{Value, json};
+use std::path::Path;
+use verdict_compiler::engine::EngineKind;
+use verdict_tests::asking::{Asked, cases, vectors};
+
+/// Manifests with flows and their expected verdicts.
+struct Step {
+    input: String,
+    /// Whether what the API server refuses is left out: the tool that gave the answers takes some of it.
+    keep_going: bool,
+    cidr_matches_pods: bool,
+    records: Vec<Value>,
+}
+
+/// The steps of a case; `None` where it is of another kind or cannot be converted.
+fn steps(case: &Value) -> Option<Vec<Step>> {
+    let expected = &case["expected"];
+    if list(&case["features"]).any(|feature| feature == "multi-network") {
+        return None;
+    }
+    match case["kind"].as_str()? {
+        "truth-table" if case["options"]["convertible"] == json!(false) => None,
+        "truth-table" => {
+            let mut steps: Vec<Step> = list(&expected["steps"]).map(table_step).collect();
+            if let Some(input) = case["input_as_clusternetworkpolicy"].as_str() {
+                let same = list(&expected["steps"]).map(table_step);
+                steps.extend(same.map(|step| Step {
+                    input: input.into(),
+                    ..step
+                }));
+            }
+            Some(steps)
+        }
+        "probes" => Some(list(&expected["steps"]).map(probe_step).collect()),
+        "eval" => {
+            let query = &expected["query"];
+            let end =
+                |end: &Value| Some(format!("{}/{}", end["ns"].as_str()?, end["name"].as_str()?));
+            let port = query["port"]
+                .as_u64()
+                .or_else(|| query["port"].as_str()?.parse().ok());
+            Some(vec![Step {
+                input: case["input"].as_str()?.into(),
+                keep_going: true,
+                cidr_matches_pods: false,
+                records: vec![json!({
+                    "src": end(&query["src"])?, "dst": end(&query["dst"])?,
+                    "protocol": query["protocol"], "dport": port, "expect": word(&expected["allowed"]),
+                })],
+            }])
+        }
+        _ => None,
+    }
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn word(allowed: &Value) -> &'static str {
+    if allowed.as_bool().unwrap() {
+        "allow"
+    } else {
+        "deny"
+    }
+}
+
+fn table_step(step: &Value) -> Step {
+    let pods: Vec<&str> = list(&step["pods"]).filter_map(Value::as_str).collect();
+    let mut records = Vec::new();
+    let mut table = |key: &str, tables: &Value| {
+        let (protocol, port) = key.split_once('/').unwrap();
+        let port = port
+            .parse::<u16>()
+            .map_or_else(|_| json!(port), |port| json!(port));
+        for (name, direction) in [
+            ("combined", None),
+            ("egress", Some("egress")),
+            ("ingress", Some("ingress")),
+        ] {
+            for (row, src) in list(&tables[name]).zip(&pods) {
+                for (cell, dst) in row.as_str().unwrap().chars().zip(&pods) {
+                    if src == dst || !".X".contains(cell) {
+                        continue;
+                    }
+                    let expect = word(&json!(cell == '.'));
+                    let mut record = json!({"src": src, "dst": dst, "protocol": protocol, "dport": port, "expect": expect});
+                    if let Some(direction) = direction {
+                        record["direction"] = json!(direction);
+                    }
+                    records.push(record);
+                }
+            }
+        }
+    };
+    match step["tables"].as_object() {
+        Some(tables) => tables.iter().for_each(|(key, tables)| table(key, tables)),
+        None => {
+            let key = format!("{}/{}", step["protocol"].as_str().unwrap(), step["port"]);
+            table(&key, &json!({"combined": step["combined"]}));
+        }
+    }
+    Step {
+        input: step["input"].as_str().unwrap().into(),
+        keep_going: false,
+        cidr_matches_pods: true,
+        records,
+    }
+}
+
+fn probe_step(step: &Value) -> Step {
+    let records = list(&step["probes"]).map(|probe| {
+        let dst = probe["dst"].as_str().or(probe["dst_ip"].as_str()).unwrap();
+        json!({
+            "src": probe["src"], "dst": dst, "protocol": probe["protocol"], "dport": probe["port"],
+            "expect": word(&probe["allowed"]),
+        })
+    });
+    Step {
+        input: step["input"].as_str().unwrap().into(),
+        keep_going: false,
+        cidr_matches_pods: true,
+        records: records.collect(),
+    }
+}
+
+/// What is wrong with a step, if anything.
+fn fault(vectors: &Path, step: &Step) -> Option<String> {
+    let asked = Asked::read(&[vectors.join(&step.input)], step.cidr_matches_pods).unwrap();
+    if let [first, ..] = asked.errors().as_slice()
+        && !step.keep_going
+    {
+        return Some(format!("{}: {first}", step.input));
+    }
+    let trace: String = step
+        .records
+        .iter()
+        .map(|record| format!("{record}\n"))
+        .collect();
+    let mut answers = Vec::new();
+    for kind in EngineKind::ALL {
+        let (replies, outcome) = asked.replay(kind, &trace).unwrap();
+        if let Some(problem) = outcome.problems.first() {
+            return Some(format!(
+                "{}: {}",
+                problem.excerpt, problem.diagnostic.message
+            ));
+        }
+        if let Some((change, _)) = outcome.changes.first() {
+            return Some(format!("{kind} on {}: {change}", step.input));
+        }
+        assert_eq!(outcome.records as usize, step.records.len());
+        answers.push(replies);
+    }
+    answers.dedup();
+    (answers.len() != 1).then(|| format!("{}: the engines answer differently", step.input))
+}
+
+#[test]
+fn public_vectors() {
+    let Some(vectors) = vectors() else {
+        println!("skipped: there is no folder ../shared/vectors, and VERDICT_VECTORS names none");
+        return;
+    };
+    let mut faults = Vec::new();
+    println!(
+        "{:<20} {:>6} {:>6} {:>8}",
+        "source", "passed", "total", "flows"
+    );
+    for source in [
+        "k8s-e2e",
+        "cyclonus",
+        "policy-assistant",
+        "cnp-conformance",
+        "npa",
+    ] {
+        let (mut passed, mut total, mut flows) = (0, 0, 0);
+        for case in cases(&vectors, source).unwrap() {
+            let Some(steps) = steps(&case) else {
+                continue;
+            };
+            total += 1;
+            flows += steps.iter().map(|step| step.records.len()).sum::<usize>();
+            match steps.iter().find_map(|step| fault(&vectors, step)) {
+                None => passed += 1,
+                Some(fault) => faults.push(format!("{}: {fault}", case["id"])),
+            }
+        }
+        println!("{source:<20} {passed:>6} {total:>6} {flows:>8}");
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
