@@ -1,6 +1,11 @@
 //! What `explain` says, question by question: `testdata/explain` holds manifests and questions, `snapshots`
 //! the answers.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends at what is not as it should be"
+)]
+
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use verdict_compiler::cluster::peer::{self, PeerSpec, PortSpec, Resolved};

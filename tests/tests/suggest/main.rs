@@ -1,6 +1,12 @@
 //! What `explain` claims, held against the spec engine in random small worlds: what matches does, what does
 //! not does not, places are where they are said to be, and a suggestion, put into the text, does what it says.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test ends at what is not as it should be"
+)]
+
 mod worlds;
 
 use proptest::prelude::*;
