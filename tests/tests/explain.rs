@@ -1,6 +1,11 @@
 //! What `explain` says, question by question: `testdata/explain` holds manifests and questions, `snapshots`
 //! the answers.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends at what is not as it should be"
+)]
+
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use verdict_compiler::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
@@ -66,12 +71,12 @@ fn answer(folder: &Path, question: &Question) -> String {
         policies: &loaded.policies,
     };
     let resolve = |text: &str| -> Result<Vec<Resolved>, Vec<Diagnostic>> {
-        let spec = PeerSpec::parse(text).map_err(|problem| vec![problem])?;
-        peer::resolve(&loaded.cluster, &spec).map_err(|problem| vec![problem])
+        let spec = PeerSpec::parse(text).map_err(|problem| vec![*problem])?;
+        peer::resolve(&loaded.cluster, &spec).map_err(|problem| vec![*problem])
     };
     let asked = || {
         let (from, to) = (resolve(&question.from)?, resolve(&question.to)?);
-        let port = PortSpec::parse(&question.port).map_err(|problem| vec![problem])?;
+        let port = PortSpec::parse(&question.port).map_err(|problem| vec![*problem])?;
         explain::ask(context, &from, &to, &port)
     };
     match asked() {

@@ -65,7 +65,7 @@ fn resolved(
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Vec<Resolved>> {
     match PeerSpec::parse(text).and_then(|spec| peer::resolve(cluster, &spec)) {
-        Ok(resolved) => Some(peer::representatives(cluster, resolved)),
+        Ok(resolved) => Some(resolved),
         Err(problem) => {
             problems.push(*problem);
             None

@@ -58,7 +58,7 @@ pub(super) fn edit(view: View<'_>, change: &Change) -> Option<Edit> {
             (policy, place)
         }
     };
-    place.edit(view, policy)
+    Some(place.edit(view, policy))
 }
 
 /// Where an item goes.
@@ -71,18 +71,17 @@ struct Place {
 }
 
 impl Place {
-    fn edit(self, view: View<'_>, policy: &Policy) -> Option<Edit> {
+    fn edit(self, view: View<'_>, policy: &Policy) -> Edit {
         let (file, location) = view.context.sources.location(self.span);
-        let yaml = serde_yaml::to_string(&[&self.value]).ok()?;
-        Some(Edit {
+        Edit {
             policy: (&policy.object).into(),
             path: self.path,
             index: self.index,
+            yaml: spell::yaml_item(&self.value),
             value: self.value,
-            yaml,
             file: file.into(),
             line: location.line,
-        })
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::question::{Destination, Question, TransportRange};
 use super::report::{Party, PartyKind};
 use super::words::list;
 use crate::cluster::peer::{self, HypotheticalNamespace, PortSpec, Resolved};
-use crate::cluster::{Cluster, Labels, Owner, PodId, Protocol, ServiceId};
+use crate::cluster::{Cluster, Labels, NAMESPACE_NAME_LABEL, Owner, PodId, Protocol, ServiceId};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::hir::PortRange;
 use crate::query::{Families, Hypothetical, Target, Who};
@@ -170,7 +170,10 @@ fn hypothetical<'a>(
             let name = cluster.namespace_name(*id);
             (name, cluster.namespace_labels(*id), name.to_string())
         }
-        HypotheticalNamespace::New(labels) => ("", labels, format!("[{labels}]/")),
+        HypotheticalNamespace::New(labels) => {
+            let name = labels.get(NAMESPACE_NAME_LABEL).unwrap_or("");
+            (name, labels, format!("[{labels}]/"))
+        }
     };
     let party = Party {
         kind: PartyKind::Pod,

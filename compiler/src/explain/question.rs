@@ -10,7 +10,7 @@ use super::words::once;
 use super::{Asked, Context, explain};
 use crate::cluster::Protocol;
 use crate::hir::flow::{EndpointKind, Flow, Transport};
-use crate::hir::spec::{self, Judgement};
+use crate::hir::spec::{self, Judgement, Verdict};
 use crate::hir::{PortMatch, PortRange, Rule};
 use crate::query::{Families, Target, Who, flows_between};
 use std::collections::BTreeSet;
@@ -77,7 +77,7 @@ pub fn answer(context: Context<'_>, question: &Question<'_>) -> Option<Explanati
     Some(if rest.is_empty() {
         first
     } else {
-        together(first, rest)
+        together(first, rest, &pieces)
     })
 }
 
@@ -108,19 +108,33 @@ fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
 }
 
 /// Several answers as one: what they agree on, or `depends`. No one change allows them all.
-fn together(first: Explanation, rest: Vec<Explanation>) -> Explanation {
+fn together(first: Explanation, rest: Vec<Explanation>, pieces: &[Piece<'_>]) -> Explanation {
     let mut cases = vec![first.clone()];
     cases.extend(rest);
-    let verdict = agreed(&cases, |case| case.verdict);
-    let conditions = match verdict {
+    let verdict = agreed(pieces, |judgement| judgement.verdict);
+    let mut conditions: Vec<String> = match verdict {
         Word::Depends => cases.iter().map(case_condition).collect(),
         Word::Allow | Word::Deny => Vec::new(),
     };
+    let more = pieces.len().saturating_sub(MAX_CASES);
+    if more > 0 {
+        conditions.push(format!(
+            "{more} more answers are not shown: ask about fewer ports or ends"
+        ));
+    }
     Explanation {
         verdict,
         conditions,
-        egress: side_together(&cases, |case| &case.egress),
-        ingress: side_together(&cases, |case| &case.ingress),
+        egress: side_together(
+            agreed(pieces, |judgement| judgement.egress.verdict),
+            &cases,
+            |case| &case.egress,
+        ),
+        ingress: side_together(
+            agreed(pieces, |judgement| judgement.ingress.verdict),
+            &cases,
+            |case| &case.ingress,
+        ),
         suggestion: None,
         alike: 0,
         cases,
@@ -128,8 +142,10 @@ fn together(first: Explanation, rest: Vec<Explanation>) -> Explanation {
     }
 }
 
-fn agreed(cases: &[Explanation], word: impl Fn(&Explanation) -> Word) -> Word {
-    let words: BTreeSet<Word> = cases.iter().map(word).collect();
+/// What all answers agree on, those that are not explained among them.
+fn agreed(pieces: &[Piece<'_>], verdict: impl Fn(&Judgement) -> Verdict) -> Word {
+    let words = pieces.iter().map(|piece| verdict(&piece.judgement).into());
+    let words: BTreeSet<Word> = words.collect();
     let mut words = words.into_iter();
     match (words.next(), words.next()) {
         (Some(word), None) => word,
@@ -138,7 +154,11 @@ fn agreed(cases: &[Explanation], word: impl Fn(&Explanation) -> Word) -> Word {
 }
 
 /// One side of several answers: the rules that decide in any of them.
-fn side_together(cases: &[Explanation], side: impl Fn(&Explanation) -> &SideReport) -> SideReport {
+fn side_together(
+    verdict: Word,
+    cases: &[Explanation],
+    side: impl Fn(&Explanation) -> &SideReport,
+) -> SideReport {
     let sides = || cases.iter().map(&side);
     let mut reasons = once(sides().map(|side| &*side.because));
     let because = match (reasons.pop(), reasons.is_empty()) {
@@ -155,7 +175,7 @@ fn side_together(cases: &[Explanation], side: impl Fn(&Explanation) -> &SideRepo
         }
     }
     SideReport {
-        verdict: agreed(cases, |case| side(case).verdict),
+        verdict,
         isolated: sides().any(|side| side.isolated),
         isolated_by: once(sides().flat_map(|side| side.isolated_by.iter().cloned())),
         because,

@@ -2,10 +2,10 @@
 //!
 //! Candidates for a side that denies, from small to large: a port more in an allowing rule that misses by its
 //! ports; a peer more in one that misses by its peers; a rule more in a policy that isolates; a rule more in
-//! front of the rules that deny, in each policy of their priority. A candidate that opens more than the flow
-//! needs (to everyone, or every port) comes after all that do not, and one in a tier before the one that denies
-//! comes last: it would overrule policies that nobody asked about. What is given has been applied to the
-//! policies, and the spec engine allows the flow then.
+//! front of the rules that deny, in each policy of their priority. What a candidate opens beyond the flow
+//! counts as size. One that opens to everyone, or every port, comes after all that do not; one in a tier
+//! before the one that denies comes last, since it would overrule policies that nobody asked about. What is
+//! given has been applied to the policies, and the spec engine allows the flow then.
 //!
 //! Nothing is suggested where
 //! - the other side is open (`depends`): no change of this side alone allows the flow;
@@ -63,25 +63,22 @@ pub(super) enum Change {
     },
 }
 
-/// What a candidate costs: first whom it overrules, then what it opens beyond the flow, then its size.
+/// What a candidate costs: first whom it overrules, then whether it opens without bound, then its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Cost {
     /// It is made in a tier before the one that denies.
     overrules: bool,
+    /// It is for everyone, or for every port.
     opens_widely: bool,
-    kind: ChangeKind,
+    /// One of the sizes below, and one more for each peer or port beyond those of the flow.
     size: usize,
 }
 
-/// From small to large.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum ChangeKind {
-    Port,
-    Peer,
-    Rule,
-    /// In front of rules that deny or pass.
-    Override,
-}
+const PORT_MORE: usize = 0;
+const PEER_MORE: usize = 1;
+const RULE_MORE: usize = 3;
+/// A rule in front of those that deny or pass.
+const RULE_IN_FRONT: usize = 4;
 
 struct Candidate {
     cost: Cost,
@@ -108,14 +105,20 @@ pub(super) fn suggest(sides: [(View<'_>, &Side); 2], asked: &Asked<'_>) -> Optio
     }
     let is_allowed =
         |flow: &Flow<'_>| spec::judge(world(view, &policies), flow).verdict == Verdict::Allow;
-    let alike = asked.alike.iter().chain(&asked.in_other_family);
-    let rest = match alike.filter(|flow| !is_allowed(flow)).count() {
+    let mut rest = match asked.alike.iter().filter(|flow| !is_allowed(flow)).count() {
         0 => String::new(),
         rest => format!(
             "; {} of the question would still not be allowed",
             count(rest, "other flow")
         ),
     };
+    if asked
+        .in_other_family
+        .as_ref()
+        .is_some_and(|flow| !is_allowed(flow))
+    {
+        rest.push_str("; in the other address family it would still not be allowed");
+    }
     is_allowed(view.flow).then(|| Suggestion {
         summary: format!("{}{rest}", summaries.join("; and ")),
         edits,
@@ -198,8 +201,7 @@ fn port_more(
         cost: Cost {
             overrules: false,
             opens_widely: opens_to_everyone(rule),
-            kind: ChangeKind::Port,
-            size: rule.peers.as_ref().map_or(0, Vec::len),
+            size: PORT_MORE + beyond(rule.peers.as_ref()),
         },
         changes: vec![change],
     })
@@ -218,14 +220,17 @@ fn peer_more(
         cost: Cost {
             overrules: false,
             opens_widely: opens_every_port(rule),
-            kind: ChangeKind::Peer,
-            size: rule.ports.as_ref().map_or(0, Vec::len),
+            size: PEER_MORE + beyond(rule.ports.as_ref()),
         },
         changes: vec![Change::Peer {
             rule: rule.id,
             peer,
         }],
     })
+}
+
+fn beyond<T>(items: Option<&Vec<T>>) -> usize {
+    items.map_or(0, |items| items.len().saturating_sub(1))
 }
 
 fn has_room(policy: &Policy, items: usize) -> bool {
@@ -282,12 +287,12 @@ fn added_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
         .filter_map(|id| view.context.policies.policy(*id))
         .filter_map(|policy| {
             let end = policy.rules.get(view.direction).len();
-            rules_at(view, ChangeKind::Rule, &[(policy, end)])
+            rules_at(view, RULE_MORE, &[(policy, end)])
         })
         .collect();
     let denied_in = view.stop(side).map(Stop::tier);
     for ((tier, _), places) in overruled(view, side) {
-        let mut candidate = rules_at(view, ChangeKind::Override, &places);
+        let mut candidate = rules_at(view, RULE_IN_FRONT, &places);
         if let Some(candidate) = &mut candidate {
             candidate.cost.overrules = Some(tier) != denied_in;
         }
@@ -317,7 +322,7 @@ fn overruled<'a>(view: View<'a>, side: &'a Side) -> BTreeMap<(Tier, u32), Vec<Pl
 }
 
 /// A rule for the flow alone at each of these places.
-fn rules_at(view: View<'_>, kind: ChangeKind, places: &[(&Policy, usize)]) -> Option<Candidate> {
+fn rules_at(view: View<'_>, size: usize, places: &[(&Policy, usize)]) -> Option<Candidate> {
     let ports = match port_of(view) {
         Some(port) => Some(vec![port]),
         None if view.flow.transport.protocol.has_ports() => return None,
@@ -345,8 +350,7 @@ fn rules_at(view: View<'_>, kind: ChangeKind, places: &[(&Policy, usize)]) -> Op
     let cost = Cost {
         overrules: false,
         opens_widely,
-        kind,
-        size: changes.len(),
+        size: size + beyond(Some(&changes)),
     };
     Some(Candidate { cost, changes })
 }

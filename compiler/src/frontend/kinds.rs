@@ -293,6 +293,9 @@ pub fn recognise(api_version: &str, kind: &str) -> Recognised {
         return found;
     }
     if let Some(item) = kind.strip_suffix("List") {
+        if let Some(owner) = unsupported_policy(group, item) {
+            return Recognised::UnsupportedPolicy(owner);
+        }
         return match known(api_version, group, item) {
             Some(Recognised::Known(kind)) => Recognised::List(Some(kind)),
             Some(other) => other,

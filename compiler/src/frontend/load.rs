@@ -6,7 +6,7 @@
 
 use super::kinds::{Kind, Recognised};
 use super::lower::{self, Draft};
-use super::manifest::{self, NodeRef};
+use super::manifest::{self, NodeRef, Value};
 use super::report::object_ref;
 use super::settings::Settings;
 use super::{identify, lint, objects, validate};
@@ -132,6 +132,7 @@ fn read(source: &SourceFile, chunk: &manifest::Chunk, interner: &Interner) -> Re
 fn read_object(root: NodeRef<'_>, listed: Option<Kind>, interner: &Interner, read: &mut Read) {
     match identify::identify(root, listed, &mut read.diagnostics) {
         Recognised::List(kind) => {
+            check_list(root, read);
             for item in root.get("items").into_iter().flat_map(NodeRef::items) {
                 read_object(item, kind, interner, read);
             }
@@ -147,6 +148,29 @@ fn read_object(root: NodeRef<'_>, listed: Option<Kind>, interner: &Interner, rea
         }
         Recognised::Unknown => read.count += 1,
     }
+}
+
+/// A list without items of its own would be read as nothing at all, and of items that stand twice only the last
+/// would count: neither is taken in silence.
+fn check_list(root: NodeRef<'_>, read: &mut Read) {
+    validate::refuse_duplicate_keys(root.span(), &mut read.diagnostics);
+    let items = root.entries().find(|entry| entry.key == "items");
+    let problem = match items.map(|entry| entry.value) {
+        Some(items) if items.is_null() || matches!(items.value(), Value::Sequence(_)) => return,
+        Some(items) => Diagnostic::new(&codes::WRONG_TYPE, "`items` of a list is no list")
+            .at(
+                items.span(),
+                format!("of type {}", items.value().type_name()),
+            )
+            .help("write each object as an item: `- apiVersion: ...`"),
+        None => Diagnostic::new(&codes::MISSING_FIELD, "a list has no `items`")
+            .at(
+                root.get("kind").map_or(root.span(), NodeRef::span),
+                "a list",
+            )
+            .help("write the objects below `items:`"),
+    };
+    read.diagnostics.push(problem.field("items"));
 }
 
 /// An object of a kind that is not read, as its author names it.

@@ -221,3 +221,102 @@ fn selector_value(selector: &Selector) -> Value {
     }
     value.into()
 }
+
+/// An item of a list as YAML, so that every reader takes strings for strings: quotes stand around what YAML
+/// 1.1 or 1.2 reads as something else.
+#[must_use]
+pub fn yaml_item(value: &Value) -> String {
+    let mut text = String::new();
+    write_items(&mut text, std::slice::from_ref(value), 0);
+    text
+}
+
+fn write_items(text: &mut String, items: &[Value], indent: usize) {
+    for item in items {
+        text.push_str(&" ".repeat(indent));
+        text.push('-');
+        write_value(text, item, indent + 2, true);
+    }
+}
+
+/// A value behind `-` or `KEY:`, with the end of its line.
+fn write_value(text: &mut String, value: &Value, indent: usize, in_item: bool) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (index, (key, value)) in fields.iter().enumerate() {
+                match (index, in_item) {
+                    (0, true) => text.push(' '),
+                    (0, false) => text.push_str(&format!("\n{}", " ".repeat(indent))),
+                    _ => text.push_str(&" ".repeat(indent)),
+                }
+                text.push_str(&scalar(key));
+                text.push(':');
+                write_value(text, value, indent + 2, false);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            text.push('\n');
+            write_items(text, items, indent.saturating_sub(2));
+        }
+        Value::String(string) => text.push_str(&format!(" {}\n", scalar(string))),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            text.push_str(&format!(" {value}\n"))
+        }
+    }
+}
+
+/// Words that are no strings where they stand bare. <https://yaml.org/type/bool.html>
+const NO_STRINGS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
+
+fn scalar(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    let starts_as_word = text.starts_with(|first: char| first.is_ascii_alphabetic());
+    // Neither a number nor a date has a slash.
+    let starts_as_block =
+        text.starts_with(|first: char| first.is_ascii_digit()) && text.contains('/');
+    let is_bare = (starts_as_word || starts_as_block)
+        && text.bytes().all(is_plain)
+        && !NO_STRINGS.contains(&&*text.to_ascii_lowercase());
+    if is_bare {
+        text.to_owned()
+    } else {
+        // A string of JSON is one of YAML.
+        Value::from(text).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_written_as_every_reader_takes_them() {
+        let value = json!({
+            "from": [
+                {"podSelector": {"matchLabels": {"app": "web", "arm": "y", "version": "1.0"}}},
+                {"podSelector": {}},
+                {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}},
+                {"ipBlock": {"cidr": "2001:db8::/32"}},
+            ],
+            "ports": [{"port": 80, "protocol": "TCP"}],
+        });
+        let expected = r#"- from:
+  - podSelector:
+      matchLabels:
+        app: web
+        arm: "y"
+        version: "1.0"
+  - podSelector: {}
+  - ipBlock:
+      cidr: 10.0.0.0/8
+      except:
+      - 10.1.0.0/16
+  - ipBlock:
+      cidr: "2001:db8::/32"
+  ports:
+  - port: 80
+    protocol: TCP
+"#;
+        assert_eq!(yaml_item(&value), expected);
+    }
+}

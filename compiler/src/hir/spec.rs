@@ -67,7 +67,7 @@ pub struct Judgement {
 }
 
 /// The answer of one side.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Side {
     /// The answer.
     pub verdict: Verdict,
@@ -81,7 +81,7 @@ pub struct Side {
 }
 
 /// Why a side allows without asking a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exemption {
     /// The end is no pod with a network of its own: nothing selects it. \[NP\] leaves host-networked pods to
     /// the implementation, \[CNP\] excludes them.
@@ -230,9 +230,13 @@ impl Question<'_> {
             .filter(|policy| policy.tier == Tier::Namespace && *policy.isolates.get(self.direction))
             .map(|policy| policy.id)
             .collect();
-        let isolated = !isolating.is_empty() && !own_node;
         side.isolated_by = isolating;
+        let isolated = !side.isolated_by.is_empty();
         if !admin.pass && !admin.none {
+            return outcomes;
+        }
+        if isolated && own_node {
+            outcomes.allow = true;
             return outcomes;
         }
         if isolated {
@@ -451,15 +455,14 @@ pub fn port_matches(port: &PortMatch, flow: &Flow<'_>) -> Truth {
             let Some(ports) = pod.ports else {
                 return Truth::Unknown;
             };
-            ports
+            let mut own = ports
                 .iter()
-                .filter(|own| own.name == *name && own.protocol == transport.protocol)
-                .map(|own| match transport.port {
-                    Some(port) => (port == own.number).into(),
-                    None => Truth::Unknown,
-                })
-                .max()
-                .unwrap_or(Truth::No)
+                .filter(|own| own.name == *name && own.protocol == transport.protocol);
+            match transport.port {
+                Some(port) => own.any(|own| own.number == port).into(),
+                None if own.next().is_some() => Truth::Unknown,
+                None => Truth::No,
+            }
         }
     }
 }

@@ -189,14 +189,16 @@ impl<'a> NamedPorts<'a> {
         match self {
             Self::None => Truth::No,
             Self::Unknown => Truth::Unknown,
-            Self::Known(ports) => ports
-                .iter()
-                .filter(|own| own.protocol == carried && *own.name == *name)
-                .map(|own| match transport.port {
-                    Some(port) => (port == own.number).into(),
-                    None => Truth::Unknown,
-                })
-                .fold(Truth::No, Truth::max),
+            Self::Known(ports) => {
+                let mut own = ports
+                    .iter()
+                    .filter(|own| own.protocol == carried && *own.name == *name);
+                match transport.port {
+                    Some(port) => own.any(|own| own.number == port).into(),
+                    None if own.next().is_some() => Truth::Unknown,
+                    None => Truth::No,
+                }
+            }
         }
     }
 }
@@ -220,7 +222,11 @@ impl Question<'_> {
         if !admin.pass && !open {
             return outcomes;
         }
-        if !self.chain.isolated_by.is_empty() && !own_node {
+        if !self.chain.isolated_by.is_empty() {
+            if own_node {
+                outcomes.allow = true;
+                return outcomes;
+            }
             let best = self.union(rules);
             outcomes.allow |= best != Truth::No;
             outcomes.deny |= best != Truth::Yes;

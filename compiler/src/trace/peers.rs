@@ -1,7 +1,7 @@
 //! Peers as records write them, each resolved once.
 
 use crate::cluster::peer::{self, HypotheticalNamespace, PeerSpec, Resolved};
-use crate::cluster::{Cluster, Owner, PodId};
+use crate::cluster::{Cluster, NAMESPACE_NAME_LABEL, Owner, PodId};
 use crate::diagnostic::Diagnostic;
 use crate::engine::Engine;
 use crate::ir::{EndClass, PodClass};
@@ -197,7 +197,9 @@ pub(super) fn who<'a>(cluster: &'a Cluster, resolved: &'a Resolved) -> Option<Wh
                 HypotheticalNamespace::Existing(id) => {
                     (cluster.namespace_name(*id), cluster.namespace_labels(*id))
                 }
-                HypotheticalNamespace::New(labels) => ("", labels),
+                HypotheticalNamespace::New(labels) => {
+                    (labels.get(NAMESPACE_NAME_LABEL).unwrap_or(""), labels)
+                }
             };
             Some(Who::Hypothetical(Hypothetical {
                 namespace,

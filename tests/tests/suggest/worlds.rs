@@ -4,16 +4,16 @@
 use serde_json::{Value, json};
 
 /// Choices, drawn from random bytes: shorter and smaller bytes make smaller worlds.
-pub struct Dice<'b> {
+pub(crate) struct Dice<'b> {
     bytes: &'b [u8],
 }
 
 impl<'b> Dice<'b> {
-    pub fn new(bytes: &'b [u8]) -> Self {
+    pub(crate) fn new(bytes: &'b [u8]) -> Self {
         Self { bytes }
     }
 
-    pub fn roll(&mut self, sides: usize) -> usize {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         let Some((first, rest)) = self.bytes.split_first() else {
             return 0;
         };
@@ -26,7 +26,7 @@ impl<'b> Dice<'b> {
         self.roll(sides) == sides - 1
     }
 
-    pub fn pick<T: Clone>(&mut self, items: &[T]) -> T {
+    pub(crate) fn pick<T: Clone>(&mut self, items: &[T]) -> T {
         items[self.roll(items.len())].clone()
     }
 
@@ -45,10 +45,10 @@ const NAMESPACES: [&str; 2] = ["a", "b"];
 const PORTS: [u16; 3] = [80, 443, 8080];
 
 /// The objects of a world, cluster first.
-pub fn world(dice: &mut Dice<'_>) -> Vec<Value> {
+pub(crate) fn world(dice: &mut Dice<'_>) -> Vec<Value> {
     let mut objects = vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "labels": {"team": "x"}}}),
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "b", "labels": {"team": "y"}}}),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "b", "labels": {"team": "w"}}}),
         node(1),
         node(2),
     ];
@@ -143,7 +143,7 @@ fn pods(dice: &mut Dice<'_>) -> Value {
 }
 
 fn namespaces(dice: &mut Dice<'_>) -> Value {
-    selector(dice, "team", ["x", "y"])
+    selector(dice, "team", ["x", "w"])
 }
 
 fn cidr(dice: &mut Dice<'_>) -> &'static str {

@@ -2,11 +2,9 @@
 
 use super::suggest::{did_you_mean, list, nearest};
 use super::{HypotheticalNamespace, NamespaceSpec, PeerSpec, PortSpec, Resolved};
-use crate::cluster::{
-    Cluster, Labels, NamespaceId, PodId, Service, ServiceId, ServicePort, WorkloadId,
-};
+use crate::cluster::{Cluster, Labels, NamespaceId, Service, ServiceId, ServicePort, WorkloadId};
 use crate::diagnostic::{Diagnostic, codes};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// The namespace of names that are given without one.
@@ -15,8 +13,8 @@ const DEFAULT_NAMESPACE: &str = "default";
 /// How many places of a bare name are listed.
 const MOST_CANDIDATES: usize = 5;
 
-/// Who is meant: one, or, for a workload, each of its pods, since they may differ in labels, ports and
-/// addresses ([`representatives`] leaves out those that differ in their addresses only).
+/// Who is meant: one, or, for a workload, each of its pods, since they may differ in labels, ports, addresses
+/// and nodes.
 ///
 /// # Errors
 /// A diagnostic where nothing or more than one thing has the name.
@@ -72,39 +70,6 @@ pub fn note(cluster: &Cluster, resolved: &Resolved) -> Option<Diagnostic> {
             .at(service.span, "stands for its backends")
             .help("policies see the address of a backend, not that of the service"),
     )
-}
-
-/// Leaves out pods that differ from another in their name and addresses only. Two of a kind stay, so that
-/// they can talk to each other.
-#[must_use]
-pub fn representatives(cluster: &Cluster, resolved: Vec<Resolved>) -> Vec<Resolved> {
-    let mut seen: BTreeMap<_, usize> = BTreeMap::new();
-    let mut keep = |id: &PodId| {
-        let Some(pod) = cluster.pod(*id) else {
-            return false;
-        };
-        let on_node = pod.node.filter(|_| pod.host_network);
-        let key = (
-            pod.namespace,
-            (pod.labels, pod.ports),
-            (pod.host_network, on_node),
-            &pod.service_account,
-        );
-        let count = seen.entry(key).or_default();
-        *count += 1;
-        *count <= 2
-    };
-    let mut resolved = resolved;
-    resolved.retain(|one| match one {
-        Resolved::Pod(id) => keep(id),
-        Resolved::Node(_)
-        | Resolved::Address(_)
-        | Resolved::Hypothetical { .. }
-        | Resolved::Fqdn { .. }
-        | Resolved::Service { .. }
-        | Resolved::World => true,
-    });
-    resolved
 }
 
 fn find_namespace(cluster: &Cluster, name: &str) -> Result<NamespaceId, Box<Diagnostic>> {

@@ -41,6 +41,8 @@ pub(super) struct Raw<'s> {
 pub(super) struct Builder<'s> {
     pub(super) raw: Raw<'s>,
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// How many of the diagnostics are about keys that stand twice.
+    duplicate_warnings: usize,
     open: Vec<Open>,
     /// The key nodes of all open mappings.
     keys: Vec<u32>,
@@ -75,6 +77,7 @@ impl<'s> Builder<'s> {
                 not_json: false,
             },
             diagnostics: Vec::new(),
+            duplicate_warnings: 0,
             open: Vec::new(),
             keys: Vec::new(),
         }
@@ -238,7 +241,11 @@ impl<'s> Builder<'s> {
             let text = self.text_of(key).unwrap_or_default().to_owned();
             let document = &self.raw.document;
             let (first, second) = (document.span_of(other), document.span_of(key));
-            self.warn(|| duplicate(&text, first, second));
+            // Validation refuses an object for these: other warnings must not crowd them out.
+            if self.duplicate_warnings < MAX_WARNINGS {
+                self.duplicate_warnings += 1;
+                self.diagnostics.push(duplicate(&text, first, second));
+            }
         }
     }
 }

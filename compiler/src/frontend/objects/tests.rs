@@ -3,9 +3,7 @@
 use super::*;
 use crate::cluster::Cluster;
 use crate::cluster::build::build;
-use crate::cluster::peer::{
-    PeerSpec, PortSpec, Resolved, backends, note, representatives, resolve,
-};
+use crate::cluster::peer::{PeerSpec, PortSpec, Resolved, backends, note, resolve};
 use crate::frontend::manifest::{parse, split};
 use crate::source::{FileId, SourceFile, Span};
 use proptest::prelude::*;
@@ -499,21 +497,6 @@ fn peers_are_resolved() {
         prepend_module_to_snapshot => false,
         omit_expression => true,
     }, { insta::assert_snapshot!("resolved", out) });
-}
-
-#[test]
-fn two_pods_of_a_kind_represent_the_others() {
-    let cluster = shop();
-    let pods = resolve(&cluster, &PeerSpec::parse("shop/api").unwrap()).unwrap();
-    assert_eq!(pods.len(), 4);
-    let names: Vec<String> = representatives(&cluster, pods)
-        .iter()
-        .map(|one| name_of(&cluster, one))
-        .collect();
-    assert_eq!(
-        names,
-        ["pod shop/api-1", "pod shop/api-2", "pod shop/api-3"]
-    );
 }
 
 #[test]
