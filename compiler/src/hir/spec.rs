@@ -67,7 +67,7 @@ pub struct Judgement {
 }
 
 /// The answer of one side.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Side {
     /// The answer.
     pub verdict: Verdict,
@@ -81,7 +81,7 @@ pub struct Side {
 }
 
 /// Why a side allows without asking a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exemption {
     /// The end is no pod with a network of its own: nothing selects it. \[NP\] leaves host-networked pods to
     /// the implementation, \[CNP\] excludes them.
