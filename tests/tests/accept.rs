@@ -15,13 +15,14 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use verdict_compiler::diagnostic::{Diagnostic, Severity};
+use verdict_compiler::diagnostic::{Diagnostic, Severity, codes};
 use verdict_compiler::frontend::kinds::{Kind, Recognised};
 use verdict_compiler::frontend::manifest::{self, NodeRef};
-use verdict_compiler::frontend::{identify, validate};
+use verdict_compiler::frontend::settings::Settings;
+use verdict_compiler::frontend::{identify, load, validate};
 use verdict_compiler::source::{SourceFile, Sources};
 
-/// Every diagnostic of one file, in the order of the text.
+/// Every diagnostic of one file, in the order of the text. Whatever validation accepts is lowered whole.
 fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
     let mut sources = Sources::default();
     let Ok(file) = SourceFile::new(name, bytes) else {
@@ -39,6 +40,10 @@ fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
         all.append(&mut diagnostics);
     }
     all.sort_by(|left, right| left.order().cmp(&right.order()));
+    let loaded = load::load(&sources, &Settings::default());
+    let mut loaded = loaded.diagnostics.iter();
+    let bug = loaded.find(|diagnostic| diagnostic.code == &codes::INTERNAL);
+    assert!(bug.is_none(), "accepted and not read: {bug:?}");
     (sources, all)
 }
 

@@ -194,11 +194,16 @@ fn read_known(kind: Kind, root: NodeRef<'_>, interner: &Interner, read: &mut Rea
         read.refused.push(object);
         return;
     }
-    match lower::lower(kind, object, root) {
-        Some(draft) => read.drafts.push(draft),
-        None => read
-            .objects
-            .extend(objects::decode(kind, root, interner, &mut read.diagnostics)),
+    match lower::lower(kind, object.clone(), root) {
+        Err(unread) => {
+            read.diagnostics.push(unread.diagnostic(object.clone()));
+            read.refused.push(object);
+        }
+        Ok(Some(draft)) => read.drafts.push(draft),
+        Ok(None) => {
+            read.objects
+                .extend(objects::decode(kind, root, interner, &mut read.diagnostics))
+        }
     }
 }
 

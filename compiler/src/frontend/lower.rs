@@ -1,8 +1,9 @@
 //! From a policy object that validation accepted to the HIR.
 //!
 //! Input: the root node of one object. Output: a [`Draft`], a policy that has no ids yet; [`assemble`] puts
-//! drafts in order and numbers them. Lowering decides no verdict. It is total: what validation would have
-//! refused is left out, and no caller lowers a refused object.
+//! drafts in order and numbers them. Lowering decides no verdict. Guarantee: a draft holds every item of its
+//! object. Refused: an object with an item that validation should have refused ([`Unread`]); nothing is lowered
+//! in part.
 
 mod admin_network_policy;
 mod cluster_network_policy;
@@ -11,7 +12,7 @@ mod selector;
 
 use super::kinds::Kind;
 use super::manifest::NodeRef;
-use crate::diagnostic::ObjectRef;
+use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::hir::{
     Action, Direction, ItemOrigin, Peer, PerDirection, PodSelector, Policy, PolicyId, PolicySet,
     PortMatch, Rule, RuleId, RuleOrigin, Semantics, Tier,
@@ -54,16 +55,57 @@ struct DraftRule {
     ports: Option<Vec<(PortMatch, ItemOrigin)>>,
 }
 
+/// A value that lowering cannot read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// An operator of a selector that has no meaning: the definitions of custom resources take any.
+    Operator(Span),
+    /// Validation let through what it should have refused.
+    Bug(Span),
+}
+
+impl Unread {
+    /// Why the object is left out.
+    #[must_use]
+    pub fn diagnostic(self, object: ObjectRef) -> Diagnostic {
+        let diagnostic = match self {
+            Self::Operator(span) => Diagnostic::new(
+                &codes::UNSUPPORTED_VALUE,
+                format!("`{object}` selects by an operator without a meaning; it is left out"),
+            )
+            .at(
+                span,
+                "the API server takes it, and no implementation can use it",
+            )
+            .help("write `In`, `NotIn`, `Exists` or `DoesNotExist`"),
+            Self::Bug(span) => Diagnostic::new(
+                &codes::INTERNAL,
+                format!("`{object}` was accepted and cannot be read; it is left out"),
+            )
+            .at(span, "not understood")
+            .help("please report this: it is a bug in verdict"),
+        };
+        diagnostic.object(object)
+    }
+}
+
+/// A value, unless it is not there or another than it must be.
+fn read<T>(node: NodeRef<'_>, value: Option<T>) -> Result<T, Unread> {
+    value.ok_or_else(|| Unread::Bug(node.span()))
+}
+
 /// Lowers an object; `None` where the kind is no policy.
-#[must_use]
-pub fn lower(kind: Kind, object: ObjectRef, root: NodeRef<'_>) -> Option<Draft> {
-    match kind {
-        Kind::NetworkPolicy => Some(network_policy::lower(object, root)),
-        Kind::AdminNetworkPolicy => Some(admin_network_policy::lower(object, root, Tier::Admin)),
+///
+/// # Errors
+/// The first item that cannot be read.
+pub fn lower(kind: Kind, object: ObjectRef, root: NodeRef<'_>) -> Result<Option<Draft>, Unread> {
+    let draft = match kind {
+        Kind::NetworkPolicy => network_policy::lower(object, root)?,
+        Kind::AdminNetworkPolicy => admin_network_policy::lower(object, root, Tier::Admin)?,
         Kind::BaselineAdminNetworkPolicy => {
-            Some(admin_network_policy::lower(object, root, Tier::Baseline))
+            admin_network_policy::lower(object, root, Tier::Baseline)?
         }
-        Kind::ClusterNetworkPolicy => Some(cluster_network_policy::lower(object, root)),
+        Kind::ClusterNetworkPolicy => cluster_network_policy::lower(object, root)?,
         Kind::Namespace
         | Kind::Node
         | Kind::Pod
@@ -78,8 +120,9 @@ pub fn lower(kind: Kind, object: ObjectRef, root: NodeRef<'_>) -> Option<Draft> 
         | Kind::ReplicationController
         | Kind::Job
         | Kind::CronJob
-        | Kind::DnsSnapshot => None,
-    }
+        | Kind::DnsSnapshot => return Ok(None),
+    };
+    Ok(Some(draft))
 }
 
 /// Puts policies in order, by tier, priority, object and place, and numbers them and their rules: the result
@@ -183,4 +226,95 @@ fn filled_list<'a>(
 ) -> Option<impl Iterator<Item = (Box<str>, NodeRef<'a>)>> {
     let mut items = list(parent, key)?.peekable();
     items.peek().is_some().then_some(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frontend::manifest;
+    use crate::source::{FileId, SourceFile};
+
+    /// Lowers an object that nothing validated: the text that cannot be read.
+    fn unread(kind: Kind, spec: &str) -> Option<String> {
+        let text = format!("metadata: {{name: a}}\nspec: {spec}\n");
+        let source = SourceFile::new("case", text.clone().into_bytes()).unwrap();
+        let chunk = manifest::split(FileId(0), &source).remove(0);
+        let (document, _) = manifest::parse(&source, &chunk);
+        let document = document.unwrap();
+        let object = ObjectRef {
+            kind: kind.name().into(),
+            namespace: None,
+            name: "a".into(),
+        };
+        let (Unread::Operator(span) | Unread::Bug(span)) =
+            lower(kind, object, document.root()).err()?;
+        Some(text[span.range()].to_owned())
+    }
+
+    #[test]
+    fn nothing_is_lowered_in_part() {
+        let cases = [
+            (Kind::NetworkPolicy, "{ingress: [{from: [{}]}]}", "{}"),
+            (Kind::NetworkPolicy, "{policyTypes: [1]}", "1"),
+            (Kind::NetworkPolicy, "{policyTypes: [Both]}", "Both"),
+            (
+                Kind::NetworkPolicy,
+                "{ingress: [{ports: [{port: 80000}]}]}",
+                "{port: 80000}",
+            ),
+            (
+                Kind::NetworkPolicy,
+                "{ingress: [{ports: [{port: 1, endPort: x}]}]}",
+                "{port: 1, endPort: x}",
+            ),
+            (
+                Kind::NetworkPolicy,
+                "{ingress: [{ports: [{protocol: TPC}]}]}",
+                "TPC",
+            ),
+            (
+                Kind::NetworkPolicy,
+                "{ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [x]}}]}]}",
+                "x",
+            ),
+            (
+                Kind::NetworkPolicy,
+                "{podSelector: {matchExpressions: [{key: a, operator: Is}]}}",
+                "{key: a, operator: Is}",
+            ),
+            (
+                Kind::NetworkPolicy,
+                "{podSelector: {matchLabels: {a: 1}}}",
+                "1",
+            ),
+            (
+                Kind::AdminNetworkPolicy,
+                "{ingress: [{action: Accept}]}",
+                "{action: Accept}",
+            ),
+            (
+                Kind::ClusterNetworkPolicy,
+                "{egress: [{action: Deny, to: [{networks: [x]}]}]}",
+                "x",
+            ),
+            (
+                Kind::ClusterNetworkPolicy,
+                "{egress: [{action: Deny, to: [{}]}]}",
+                "{}",
+            ),
+            (
+                Kind::ClusterNetworkPolicy,
+                "{egress: [{action: Deny, protocols: [{icmp: {}}]}]}",
+                "{icmp: {}}",
+            ),
+            (Kind::ClusterNetworkPolicy, "{priority: -1}", "-1"),
+        ];
+        for (kind, spec, expected) in cases {
+            assert_eq!(unread(kind, spec).as_deref(), Some(expected), "{spec}");
+        }
+        assert_eq!(
+            unread(Kind::NetworkPolicy, "{ingress: [{ports: [null]}, null]}"),
+            None
+        );
+    }
 }

@@ -4,62 +4,63 @@
 use super::selector::{
     all_pods, cidr, domain, namespaced_pod, number, range, selector, subject, text,
 };
-use super::{Draft, DraftRule, filled_list, list};
+use super::{Draft, DraftRule, Unread, filled_list, list, read};
 use crate::cluster::Protocol;
 use crate::diagnostic::ObjectRef;
 use crate::frontend::manifest::NodeRef;
+use crate::frontend::schema::walk::whole;
 use crate::hir::{Action, Direction, ItemOrigin, Peer, PerDirection, PortMatch, PortRange, Tier};
 
-pub(super) fn lower(object: ObjectRef, root: NodeRef<'_>) -> Draft {
+pub(super) fn lower(object: ObjectRef, root: NodeRef<'_>) -> Result<Draft, Unread> {
     let spec = root.get("spec");
     let baseline = spec.and_then(|spec| text(spec, "tier")) == Some("Baseline");
-    let rules = |direction| spec.map(|spec| rules(spec, direction)).unwrap_or_default();
-    Draft {
+    let rules = |direction| spec.map_or(Ok(Vec::new()), |spec| rules(spec, direction));
+    Ok(Draft {
         span: root.span(),
         tier: if baseline {
             Tier::Baseline
         } else {
             Tier::Admin
         },
-        priority: priority(spec),
-        subject: subject(spec),
+        priority: priority(spec)?,
+        subject: subject(spec)?,
         isolates: PerDirection::default(),
         rules: PerDirection {
-            ingress: rules(Direction::Ingress),
-            egress: rules(Direction::Egress),
+            ingress: rules(Direction::Ingress)?,
+            egress: rules(Direction::Egress)?,
         },
         object,
-    }
+    })
 }
 
 /// Field `priority`, 0 to 1000; a baseline policy of v1alpha1 has none, and there is only one.
-pub(super) fn priority(spec: Option<NodeRef<'_>>) -> u32 {
-    let number = spec
-        .and_then(|spec| spec.get("priority"))
-        .and_then(NodeRef::as_int);
-    number
-        .and_then(|number| u32::try_from(number).ok())
-        .unwrap_or(0)
+pub(super) fn priority(spec: Option<NodeRef<'_>>) -> Result<u32, Unread> {
+    let Some(node) = spec.and_then(|spec| spec.get("priority")) else {
+        return Ok(0);
+    };
+    let number = whole(node.value()).and_then(|number| u32::try_from(number).ok());
+    read(node, number)
 }
 
-fn rules(spec: NodeRef<'_>, direction: Direction) -> Vec<DraftRule> {
+fn rules(spec: NodeRef<'_>, direction: Direction) -> Result<Vec<DraftRule>, Unread> {
     let (section, key) = match direction {
         Direction::Ingress => ("ingress", "from"),
         Direction::Egress => ("egress", "to"),
     };
     let Some(items) = filled_list(spec, section) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     items
-        .filter_map(|(path, node)| {
-            Some(DraftRule {
-                action: action(text(node, "action")?)?,
+        .map(|(path, node)| {
+            Ok(DraftRule {
+                action: read(node, text(node, "action").and_then(action))?,
                 path: format!("spec.{path}").into(),
                 name: text(node, "name").map(Into::into),
                 span: node.span(),
-                peers: Some(peers(node, key)),
+                peers: Some(peers(node, key)?),
                 ports: filled_list(node, "protocols")
-                    .map(|items| items.filter_map(protocol).collect()),
+                    .map(|items| items.map(protocol).collect())
+                    .transpose()?,
             })
         })
         .collect()
@@ -75,7 +76,10 @@ fn action(name: &str) -> Option<Action> {
 }
 
 /// The items of `from` or `to`: `networks` and `domainNames` give one peer for each of their own items.
-pub(super) fn peers(rule: NodeRef<'_>, key: &'static str) -> Vec<(Peer, ItemOrigin)> {
+pub(super) fn peers(
+    rule: NodeRef<'_>,
+    key: &'static str,
+) -> Result<Vec<(Peer, ItemOrigin)>, Unread> {
     let mut peers = Vec::new();
     for (path, node) in list(rule, key).into_iter().flatten() {
         let mut push = |peer: Peer, path: Box<str>, node: NodeRef<'_>| {
@@ -88,43 +92,37 @@ pub(super) fn peers(rule: NodeRef<'_>, key: &'static str) -> Vec<(Peer, ItemOrig
             ));
         };
         if let Some(namespaces) = node.get("namespaces") {
-            push(Peer::Pods(all_pods(namespaces)), path, node);
+            push(Peer::Pods(all_pods(namespaces)?), path, node);
         } else if let Some(pods) = node.get("pods") {
-            push(Peer::Pods(namespaced_pod(pods)), path, node);
+            push(Peer::Pods(namespaced_pod(pods)?), path, node);
         } else if let Some(nodes) = node.get("nodes") {
-            push(Peer::Nodes(selector(Some(nodes))), path, node);
+            push(Peer::Nodes(selector(Some(nodes))?), path, node);
         } else {
-            for (below, network) in list(node, "networks").into_iter().flatten() {
-                if let Some(block) = cidr(network) {
-                    push(
-                        Peer::Addresses(block),
-                        format!("{path}.{below}").into(),
-                        network,
-                    );
-                }
+            let (networks, names) = (list(node, "networks"), list(node, "domainNames"));
+            if networks.is_none() && names.is_none() {
+                return read(node, None);
             }
-            for (below, name) in list(node, "domainNames").into_iter().flatten() {
-                if let Some(pattern) = domain(name) {
-                    push(
-                        Peer::Domain(pattern),
-                        format!("{path}.{below}").into(),
-                        name,
-                    );
-                }
+            for (below, network) in networks.into_iter().flatten() {
+                let path = format!("{path}.{below}").into();
+                push(Peer::Addresses(cidr(network)?), path, network);
+            }
+            for (below, name) in names.into_iter().flatten() {
+                let path = format!("{path}.{below}").into();
+                push(Peer::Domain(domain(name)?), path, name);
             }
         }
     }
-    peers
+    Ok(peers)
 }
 
 /// One item of `protocols`: a protocol, with or without destination ports, or a named port.
-fn protocol((path, node): (Box<str>, NodeRef<'_>)) -> Option<(PortMatch, ItemOrigin)> {
+fn protocol((path, node): (Box<str>, NodeRef<'_>)) -> Result<(PortMatch, ItemOrigin), Unread> {
     let origin = ItemOrigin {
         path,
         span: node.span(),
     };
     if let Some(name) = text(node, "destinationNamedPort") {
-        return Some((
+        return Ok((
             PortMatch::Named {
                 protocol: None,
                 name: name.into(),
@@ -137,11 +135,12 @@ fn protocol((path, node): (Box<str>, NodeRef<'_>)) -> Option<(PortMatch, ItemOri
         ("udp", Protocol::UDP),
         ("sctp", Protocol::SCTP),
     ];
-    let (body, protocol) = named
+    let set = named
         .iter()
-        .find_map(|(key, protocol)| Some((node.get(key)?, *protocol)))?;
+        .find_map(|(key, protocol)| Some((node.get(key)?, *protocol)));
+    let (body, protocol) = read(node, set)?;
     let Some(port) = body.get("destinationPort") else {
-        return Some((
+        return Ok((
             PortMatch::Range {
                 protocol,
                 ports: PortRange::ALL,
@@ -153,5 +152,5 @@ fn protocol((path, node): (Box<str>, NodeRef<'_>)) -> Option<(PortMatch, ItemOri
         Some(bounds) => range(protocol, number(bounds, "start")?, number(bounds, "end")?),
         None => number(port, "number").map(|port| range(protocol, port, port))?,
     };
-    Some((ports, origin))
+    Ok((ports, origin))
 }
