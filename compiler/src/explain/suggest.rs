@@ -17,8 +17,8 @@ use super::Asked;
 use super::edit;
 use super::report::Suggestion;
 use super::view::{Stop, View};
-use super::words::count;
 use crate::cluster::{Labels, NAMESPACE_NAME_LABEL};
+use crate::diagnostic::counted;
 use crate::frontend::spell;
 use crate::hir::flow::{Address, EndpointKind, Flow};
 use crate::hir::spec::{self, Side, Truth, Verdict, World};
@@ -109,7 +109,7 @@ pub(super) fn suggest(sides: [(View<'_>, &Side); 2], asked: &Asked<'_>) -> Optio
         0 => String::new(),
         rest => format!(
             "; {} of the question would still not be allowed",
-            count(rest, "other flow")
+            counted(rest, "other flow")
         ),
     };
     if asked
