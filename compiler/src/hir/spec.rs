@@ -408,20 +408,24 @@ fn block_matches(block: &IpBlock, address: Address) -> Truth {
     }
 }
 
-/// An answer that was seen tells. Where none was seen for the name, the outside may be behind it; pods and
-/// nodes are taken to be behind a name only where an answer says so.
+/// An answer that was seen tells. Where none was seen for the name, the outside may be behind it, and behind a
+/// wildcard always: it covers names that nobody asked for \[CNP, type `DomainName`\]. Pods and nodes are taken
+/// to be behind a name only where an answer says so.
 fn domain_matches(world: World<'_>, pattern: &DomainPattern, end: &Endpoint<'_>) -> Truth {
     let mut seen = world
         .names
         .iter()
         .filter(|(name, _)| pattern.matches(name))
         .peekable();
-    let nothing_seen = seen.peek().is_none();
+    let more_may_be_behind = match pattern {
+        DomainPattern::Name(_) => seen.peek().is_none(),
+        DomainPattern::Subdomains(_) => true,
+    };
     match (end.address, &end.kind) {
         (Address::Known(address), _) if seen.any(|(_, answers)| answers.contains(&address)) => {
             Truth::Yes
         }
-        (Address::Known(_), EndpointKind::Outside) if nothing_seen => Truth::Unknown,
+        (Address::Known(_), EndpointKind::Outside) if more_may_be_behind => Truth::Unknown,
         (Address::Unknown { .. }, EndpointKind::Outside) => Truth::Unknown,
         (Address::Known(_) | Address::Unknown { .. }, _) => Truth::No,
     }
