@@ -321,6 +321,7 @@ fn outside<'c>(address: Address) -> Endpoint<'c> {
     Endpoint {
         kind: EndpointKind::Outside,
         address,
+        by_service: false,
     }
 }
 
@@ -341,6 +342,7 @@ fn pod_endpoint<'c>(
     Endpoint {
         kind: EndpointKind::Pod(pod_view(cluster, id, pod)),
         address,
+        by_service: false,
     }
 }
 
@@ -381,6 +383,7 @@ fn node_endpoint<'c>(
             labels: node.map_or(&NO_LABELS, |node| cluster.labels(node.labels)),
         }),
         address,
+        by_service: false,
     }
 }
 
@@ -413,6 +416,7 @@ fn hypothetical_endpoint(pod: Hypothetical<'_>, family: Family) -> Endpoint<'_> 
             node: None,
         }),
         address: family.unknown(),
+        by_service: false,
     }
 }
 

@@ -4,7 +4,8 @@
 //! is held to it. Citations: \[NP\] the NetworkPolicy API and its concept page
 //! (<https://kubernetes.io/docs/concepts/services-networking/network-policies/>), \[ANP\] the v1alpha1 types
 //! and \[CNP\] the v1alpha2 types of <https://github.com/kubernetes-sigs/network-policy-api>, and the
-//! documentation of API fields named there.
+//! documentation of API fields named there, \[API\] their overview
+//! (<https://network-policy-api.sigs.k8s.io/api-overview/>).
 //!
 //! What the snapshot does not tell is [`Truth::Unknown`], and the outcome of a side is the set of outcomes
 //! that it may have. Unknown matches are taken as independent of each other.
@@ -86,7 +87,8 @@ pub enum Exemption {
     /// The end is no pod with a network of its own: nothing selects it. \[NP\] leaves host-networked pods to
     /// the implementation, \[CNP\] excludes them.
     NotAPod,
-    /// Both ends are the same pod: "a Pod cannot block access to itself" \[NP\].
+    /// Both ends are the same pod: "a Pod cannot block access to itself" \[NP\], and "a Pod connecting to its own
+    /// Pod IP is not subject to CNP" \[API\].
     Itself,
 }
 
@@ -156,6 +158,9 @@ pub fn both(egress: Verdict, ingress: Verdict) -> Verdict {
 ///
 /// Order \[CNP, field `tier`\]: the Admin tier; then the policies of the namespace, which decide alone where
 /// they isolate the pod; else the Baseline tier; else it is allowed.
+///
+/// "A Pod connecting to a Service IP that the service proxy load-balances back to the same Pod is subject to
+/// ClusterNetworkPolicy" \[API\]: its tiers are asked, and the policies of the namespace allow it.
 #[must_use]
 pub fn judge_side(world: World<'_>, flow: &Flow<'_>, direction: Direction) -> Side {
     let mut side = Side {
@@ -172,7 +177,8 @@ pub fn judge_side(world: World<'_>, flow: &Flow<'_>, direction: Direction) -> Si
         side.exempt = Some(Exemption::NotAPod);
         return side;
     };
-    if is_same_pod(pod, other) {
+    let itself = is_same_pod(pod, other);
+    if itself && !flow.dst.by_service {
         side.exempt = Some(Exemption::Itself);
         return side;
     }
@@ -188,7 +194,8 @@ pub fn judge_side(world: World<'_>, flow: &Flow<'_>, direction: Direction) -> Si
         .iter()
         .filter(|policy| selects(&policy.subject, pod))
         .collect();
-    let outcomes = question.tiers(&governing, is_own_node(pod, other), &mut side);
+    let never_kept_apart = itself || is_own_node(pod, other);
+    let outcomes = question.tiers(&governing, never_kept_apart, &mut side);
     side.verdict = match (outcomes.allow, outcomes.deny) {
         (true, true) => Verdict::Depends,
         (_, false) => Verdict::Allow,
@@ -218,7 +225,7 @@ struct Question<'a> {
 
 impl Question<'_> {
     /// All tiers: what comes out is a decision.
-    fn tiers(self, governing: &[&Policy], own_node: bool, side: &mut Side) -> Outcomes {
+    fn tiers(self, governing: &[&Policy], never_kept_apart: bool, side: &mut Side) -> Outcomes {
         let admin = self.ordered(governing, Tier::Admin, &mut side.rules);
         let mut outcomes = Outcomes {
             pass: false,
@@ -235,7 +242,7 @@ impl Question<'_> {
         if !admin.pass && !admin.none {
             return outcomes;
         }
-        if isolated && own_node {
+        if isolated && never_kept_apart {
             outcomes.allow = true;
             return outcomes;
         }
