@@ -5,12 +5,10 @@
 //! [`Cluster`]; and [`combine`], which makes one answer of theirs. Guarantee: there is at least one flow for
 //! each pair; both addresses of a flow are of one family. The entry is [`Ends::flows`].
 
-use crate::cluster::{Cluster, Labels, Node, NodeId, Owner, Pod, PodId, Protocol};
+use crate::cluster::{Cluster, Labels, NO_LABELS, Node, NodeId, Owner, Pod, PodId, Protocol};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, NodeView, PodView, Transport};
 use crate::hir::spec::{Judgement, Side, Verdict};
 use std::net::IpAddr;
-
-static NO_LABELS: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
 
 /// A version of the internet protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
