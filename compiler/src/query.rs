@@ -5,12 +5,10 @@
 //! [`Cluster`]; and [`combine`], which makes one answer of theirs. Guarantee: there is at least one flow for
 //! each pair; both addresses of a flow are of one family. The entry is [`Ends::flows`].
 
-use crate::cluster::{Cluster, Labels, Node, NodeId, Owner, Pod, PodId, Protocol};
+use crate::cluster::{Cluster, Labels, NO_LABELS, Node, NodeId, Owner, Pod, PodId, Protocol};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, NodeView, PodView, Transport};
 use crate::hir::spec::{Judgement, Side, Verdict};
 use std::net::IpAddr;
-
-static NO_LABELS: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
 
 /// A version of the internet protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -321,6 +319,7 @@ fn outside<'c>(address: Address) -> Endpoint<'c> {
     Endpoint {
         kind: EndpointKind::Outside,
         address,
+        by_service: false,
     }
 }
 
@@ -341,6 +340,7 @@ fn pod_endpoint<'c>(
     Endpoint {
         kind: EndpointKind::Pod(pod_view(cluster, id, pod)),
         address,
+        by_service: false,
     }
 }
 
@@ -381,6 +381,7 @@ fn node_endpoint<'c>(
             labels: node.map_or(&NO_LABELS, |node| cluster.labels(node.labels)),
         }),
         address,
+        by_service: false,
     }
 }
 
@@ -413,6 +414,7 @@ fn hypothetical_endpoint(pod: Hypothetical<'_>, family: Family) -> Endpoint<'_> 
             node: None,
         }),
         address: family.unknown(),
+        by_service: false,
     }
 }
 
