@@ -152,7 +152,7 @@ fn rule_place(view: View<'_>, policy: &Policy, index: usize) -> String {
         Tier::Admin | Tier::Baseline => format!(
             "in front of `spec.{}[{index}]` of {object}, which governs {}",
             view.direction,
-            counted(selected(view, &policy.subject), "pod")
+            counted(governed(view, policy), "pod")
         ),
     }
 }
@@ -247,6 +247,11 @@ fn namespaces_text(selector: &Selector) -> String {
 
 fn labels_text(selector: &Selector) -> String {
     format!("`{selector}`")
+}
+
+/// How many pods of the snapshot a policy governs.
+pub(super) fn governed(view: View<'_>, policy: &Policy) -> usize {
+    selected(view, &policy.subject)
 }
 
 /// How many pods of the snapshot a selector selects.
