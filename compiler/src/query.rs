@@ -164,11 +164,40 @@ pub struct Target<'c> {
     pub who: Who<'c>,
     /// The port behind a service's translation, where there is one.
     pub port: Option<u16>,
+    /// Whether it is reached by a service.
+    pub by_service: bool,
 }
 
 impl<'c> From<Who<'c>> for Target<'c> {
     fn from(who: Who<'c>) -> Self {
-        Self { who, port: None }
+        Self {
+            who,
+            port: None,
+            by_service: false,
+        }
+    }
+}
+
+impl<'c> Target<'c> {
+    /// The flows to it from `src`, as [`flows_between`] gives them.
+    pub fn flows_from(
+        self,
+        cluster: &'c Cluster,
+        families: Families,
+        src: Who<'c>,
+        transport: Transport,
+    ) -> impl Iterator<Item = Flow<'c>> + Clone {
+        flows_between(cluster, families, src, self.who, transport).map(move |mut flow| {
+            flow.dst.by_service = self.by_service;
+            flow
+        })
+    }
+
+    /// Whether it is the pod `src` by its own address: what a pod sends to itself by a service leaves it.
+    #[must_use]
+    pub fn is_own_address_of(self, src: Who<'_>) -> bool {
+        let same = matches!((src, self.who), (Who::Pod(src), Who::Pod(dst)) if src == dst);
+        same && !self.by_service
     }
 }
 
@@ -196,8 +225,8 @@ impl<'c> Ends<'c> {
             for dst in &self.dst {
                 let mut transport = transport;
                 transport.port = dst.port.or(transport.port);
-                let pair = flows_between(self.cluster, self.families, *src, dst.who, transport);
-                if is_same_pod(*src, dst.who) {
+                let pair = dst.flows_from(self.cluster, self.families, *src, transport);
+                if dst.is_own_address_of(*src) {
                     to_itself.extend(pair);
                 } else {
                     flows.extend(pair);
@@ -206,10 +235,6 @@ impl<'c> Ends<'c> {
         }
         if flows.is_empty() { to_itself } else { flows }
     }
-}
-
-fn is_same_pod(src: Who<'_>, dst: Who<'_>) -> bool {
-    matches!((src, dst), (Who::Pod(src), Who::Pod(dst)) if src == dst)
 }
 
 /// The flows between two ends: one for each family that they have in common, IPv4 first. Where they have

@@ -101,6 +101,40 @@ fn a_broken_document_does_not_hide_the_next() {
     check(text.as_bytes(), 1, &["error[V0010]", "error[V0104]"]);
 }
 
+#[test]
+fn a_list_of_many_faulty_objects_ends_with_every_fault_counted() {
+    let item = "- apiVersion: networking.k8s.io/v1\n  kind: NetworkPolicy\n  metadata: {name: on}\n  spec: {podSelector: {}, podSelector: {}}\n";
+    let text = format!(
+        "apiVersion: v1\nkind: List\nitems:\n{}",
+        item.repeat(20_000)
+    );
+    check(
+        text.as_bytes(),
+        1,
+        &["40000 errors in 1 file, 20000 objects"],
+    );
+}
+
+#[test]
+fn a_set_of_many_items_ends() {
+    let mut text = String::from(
+        "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {name: a}\nspec:\n  tier: Admin\n  priority: 1\n  subject: {namespaces: {}}\n  egress:\n  - action: Deny\n    to:\n    - networks:\n",
+    );
+    for block in 0..20_000 {
+        text.push_str(&format!(
+            "      - 10.{}.{}.0/24\n",
+            block / 256,
+            block % 256
+        ));
+    }
+    text.push_str("      - 10.0.0.0/24\n");
+    check(
+        text.as_bytes(),
+        1,
+        &["stands twice in the list", "2 errors"],
+    );
+}
+
 /// A line of some length with a mistake at its end.
 fn long_line(length: usize) -> String {
     let filler = "x".repeat(length);

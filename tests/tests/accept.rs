@@ -33,8 +33,8 @@ fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
     for chunk in manifest::split(id, file) {
         let (document, mut diagnostics) = manifest::parse(file, &chunk);
         if let Some(document) = &document {
-            validate::refuse_duplicate_keys(document.root().span(), &mut diagnostics);
             check_node(document.root(), None, &mut diagnostics);
+            validate::settle(&mut diagnostics);
         }
         all.append(&mut diagnostics);
     }
@@ -45,7 +45,6 @@ fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
 fn check_node(root: NodeRef<'_>, inherited: Option<Kind>, diagnostics: &mut Vec<Diagnostic>) {
     match identify::identify(root, inherited, diagnostics) {
         Recognised::Known(kind) => {
-            validate::refuse_duplicate_keys(root.span(), diagnostics);
             validate::check_object(kind, root, diagnostics);
         }
         Recognised::List(kind) => {

@@ -124,6 +124,7 @@ fn read(source: &SourceFile, chunk: &manifest::Chunk, interner: &Interner) -> Re
     };
     if let Some(document) = &document {
         read_object(document.root(), None, interner, &mut read);
+        validate::settle(&mut read.diagnostics);
     }
     read
 }
@@ -150,10 +151,12 @@ fn read_object(root: NodeRef<'_>, listed: Option<Kind>, interner: &Interner, rea
     }
 }
 
-/// A list without items of its own would be read as nothing at all, and of items that stand twice only the last
+/// A list without items of its own would be read as nothing at all, and of `items` that stand twice only the last
 /// would count: neither is taken in silence.
 fn check_list(root: NodeRef<'_>, read: &mut Read) {
-    validate::refuse_duplicate_keys(root.span(), &mut read.diagnostics);
+    let twice = root.own_repeated_keys().iter();
+    read.diagnostics
+        .extend(twice.map(|key| key.warning().severity(Severity::Error)));
     let items = root.entries().find(|entry| entry.key == "items");
     let problem = match items.map(|entry| entry.value) {
         Some(items) if items.is_null() || matches!(items.value(), Value::Sequence(_)) => return,
@@ -187,8 +190,7 @@ fn foreign_ref(root: NodeRef<'_>) -> ObjectRef {
 fn read_known(kind: Kind, root: NodeRef<'_>, interner: &Interner, read: &mut Read) {
     read.count += 1;
     let object = object_ref(kind, root);
-    let duplicates = validate::refuse_duplicate_keys(root.span(), &mut read.diagnostics);
-    if !validate::check_object(kind, root, &mut read.diagnostics) || duplicates {
+    if !validate::check_object(kind, root, &mut read.diagnostics) {
         read.refused.push(object);
         return;
     }

@@ -32,10 +32,12 @@ mod json;
 
 mod build;
 mod expand;
+mod repeated;
 
 mod dump;
 
 pub use dump::Json;
+pub use repeated::RepeatedKey;
 pub use split::{Chunk, parse, split};
 
 use crate::source::{FileId, Span};
@@ -48,6 +50,8 @@ pub struct Document<'s> {
     nodes: Vec<Node>,
     /// Strings that are not a slice of the text: unescaped, folded or resolved to another spelling.
     strings: Vec<Box<str>>,
+    /// The keys that stand twice, by their mappings, ascending.
+    repeated: Vec<RepeatedKey>,
     /// Whether it was read as JSON, where numbers keep their spelling.
     json: bool,
 }

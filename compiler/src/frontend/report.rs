@@ -5,7 +5,7 @@
 
 use super::kinds::Kind;
 use super::manifest::{NodeRef, Value};
-use crate::diagnostic::{Code, Diagnostic, ObjectRef, Severity, codes};
+use crate::diagnostic::{Code, Diagnostic, ObjectRef, Severity};
 use crate::source::Span;
 use std::fmt::Write as _;
 
@@ -30,21 +30,8 @@ impl<'a, 'd> Report<'a, 'd> {
     /// Adds a problem of the object.
     pub(super) fn add(&mut self, diagnostic: Diagnostic) {
         self.refused |= diagnostic.severity == Severity::Error;
-        self.supersede(&diagnostic);
         let object = object_ref(self.kind, self.root);
         self.diagnostics.push(diagnostic.object(object));
-    }
-
-    /// Drops the reader's doubt about a scalar where the field's type settles it.
-    fn supersede(&mut self, diagnostic: &Diagnostic) {
-        if diagnostic.code != &codes::WRONG_TYPE {
-            return;
-        }
-        let span = diagnostic.label.as_ref().map(|label| label.span);
-        self.diagnostics.retain(|earlier| {
-            earlier.code != &codes::SURPRISING_SCALAR
-                || earlier.label.as_ref().map(|label| label.span) != span
-        });
     }
 
     /// Whether no error was found.

@@ -20,14 +20,15 @@ use super::kinds::Kind;
 use super::manifest::NodeRef;
 use super::report::{Place, Report};
 use super::schema;
-use crate::diagnostic::{Code, Diagnostic, Severity, codes};
-use crate::source::Span;
+use crate::diagnostic::{Diagnostic, Severity, codes};
+use std::collections::HashSet;
 
 /// Checks an object of a kind that is read, and says whether it is accepted.
 ///
 /// `root` is the whole object, `metadata` included. Problems are added to `diagnostics`.
 pub fn check_object(kind: Kind, root: NodeRef<'_>, diagnostics: &mut Vec<Diagnostic>) -> bool {
     let mut report = Report::new(kind, root, diagnostics);
+    refuse_repeated_keys(root, &mut report);
     schema::walk::walk(schema::of(kind), root, &mut report);
     let place = Place::root(root);
     match kind {
@@ -58,42 +59,41 @@ pub fn check_object(kind: Kind, root: NodeRef<'_>, diagnostics: &mut Vec<Diagnos
     report.accepted()
 }
 
-/// Makes errors of the duplicate keys that the reader found in an object of a known kind, and says whether
-/// there are any: the API server's strict decoding refuses them, where kubectl alone takes the last.
-pub fn refuse_duplicate_keys(object: Span, diagnostics: &mut [Diagnostic]) -> bool {
-    let mut found = false;
-    for diagnostic in diagnostics
-        .iter_mut()
-        .filter(|diagnostic| diagnostic.code == &codes::DUPLICATE_KEY)
-    {
-        if diagnostic
-            .label
-            .as_ref()
-            .is_some_and(|label| object.contains(label.span))
-        {
-            diagnostic.severity = Severity::Error;
-            found = true;
-        }
+/// The API server's strict decoding refuses a key that stands twice, where kubectl alone takes the last; it sees
+/// the object with its aliases and merges written out.
+fn refuse_repeated_keys(root: NodeRef<'_>, report: &mut Report<'_, '_>) {
+    for key in root.repeated_keys() {
+        report.add(key.warning().severity(Severity::Error));
     }
-    found
 }
 
-/// Whether it is clear what an object means in spite of this error: a name that is none, more items than
-/// allowed, an exception of nothing. Where answers are wanted from refused objects, such ones can be read.
-#[must_use]
-pub fn leaves_meaning(error: &Diagnostic) -> bool {
-    const HARMLESS: [&Code; 5] = [
-        &codes::TOO_MANY,
-        &codes::RULE_VIOLATED,
-        &codes::INVALID_NAME,
-        &codes::DUPLICATE_ITEM,
-        &codes::USELESS_EXCEPTION,
-    ];
-    // A selector that is missing decodes as an empty one, which selects everything.
-    let lacks_selector = error.code == &codes::MISSING_FIELD
-        && error
-            .field
-            .as_deref()
-            .is_some_and(|field| field.ends_with("Selector"));
-    lacks_selector || HARMLESS.contains(&error.code)
+/// Drops what the reader said of a place where validation has said it better: its doubt about a scalar whose
+/// type the field settles, its warning of a key that stands twice in an object. To be called once for each
+/// document, when all of its objects have been checked.
+pub fn settle(diagnostics: &mut Vec<Diagnostic>) {
+    let place = |diagnostic: &Diagnostic| diagnostic.label.as_ref().map(|label| label.span);
+    let is_refused_key = |diagnostic: &Diagnostic| {
+        diagnostic.code == &codes::DUPLICATE_KEY && diagnostic.severity == Severity::Error
+    };
+    let mut wrong_types = HashSet::new();
+    let mut refused_keys = HashSet::new();
+    for diagnostic in diagnostics.iter() {
+        if diagnostic.code == &codes::WRONG_TYPE {
+            wrong_types.insert(place(diagnostic));
+        } else if is_refused_key(diagnostic) {
+            refused_keys.insert(place(diagnostic));
+        }
+    }
+    // What several objects refer to is told once.
+    let mut told = HashSet::new();
+    diagnostics.retain(|diagnostic| {
+        let place = place(diagnostic);
+        if diagnostic.code == &codes::SURPRISING_SCALAR {
+            !wrong_types.contains(&place)
+        } else if is_refused_key(diagnostic) {
+            told.insert(place)
+        } else {
+            diagnostic.code != &codes::DUPLICATE_KEY || !refused_keys.contains(&place)
+        }
+    });
 }

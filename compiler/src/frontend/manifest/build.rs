@@ -5,7 +5,7 @@
 //! collection knows its size; keys that stand twice in one mapping are reported. Refused: nesting beyond
 //! [`MAX_DEPTH`] and more nodes than 32 bits count.
 
-use super::{Document, Kind, Node};
+use super::{Document, Kind, Node, RepeatedKey};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::{FileId, Span, to_u32};
 
@@ -31,8 +31,6 @@ pub(super) struct Raw<'s> {
     pub(super) scalar_aliases: Vec<u32>,
     /// Whether an alias stands for a list or mapping.
     pub(super) aliases: bool,
-    /// Whether a key stands twice in a mapping.
-    pub(super) duplicates: bool,
     /// Whether a value or key was met that JSON cannot hold.
     pub(super) not_json: bool,
 }
@@ -68,12 +66,12 @@ impl<'s> Builder<'s> {
                     text,
                     nodes,
                     strings: Vec::new(),
+                    repeated: Vec::new(),
                     json: false,
                 },
                 merges: Vec::new(),
                 scalar_aliases: Vec::new(),
                 aliases: false,
-                duplicates: false,
                 not_json: false,
             },
             diagnostics: Vec::new(),
@@ -136,7 +134,7 @@ impl<'s> Builder<'s> {
             return;
         };
         if let Some(first) = open.keys {
-            self.report_duplicates(first);
+            self.report_duplicates(open.index, first);
             self.keys.truncate(first);
         }
         let size = self.next_index() - open.index;
@@ -209,7 +207,7 @@ impl<'s> Builder<'s> {
         document.string(document.nodes.get(index as usize)?.kind)
     }
 
-    fn report_duplicates(&mut self, first: usize) {
+    fn report_duplicates(&mut self, mapping: u32, first: usize) {
         let mut pairs = Vec::new();
         let own = self.keys.get(first..).unwrap_or_default();
         if own.len() <= PAIRWISE {
@@ -237,15 +235,19 @@ impl<'s> Builder<'s> {
             !merge(other) && !merge(key)
         });
         for (other, key) in pairs {
-            self.raw.duplicates = true;
-            let text = self.text_of(key).unwrap_or_default().to_owned();
             let document = &self.raw.document;
-            let (first, second) = (document.span_of(other), document.span_of(key));
-            // Validation refuses an object for these: other warnings must not crowd them out.
+            let repeated = RepeatedKey {
+                mapping,
+                key: self.text_of(key).unwrap_or_default().into(),
+                dropped: document.span_of(other),
+                taken: document.span_of(key),
+                merged: false,
+            };
             if self.duplicate_warnings < MAX_WARNINGS {
                 self.duplicate_warnings += 1;
-                self.diagnostics.push(duplicate(&text, first, second));
+                self.diagnostics.push(repeated.warning());
             }
+            self.raw.document.repeated.push(repeated);
         }
     }
 }
@@ -258,14 +260,4 @@ pub(super) fn too_deep(at: Span) -> Refused {
             .at(at, "too deep here")
             .help("kubectl refuses the document too: write it with less nesting"),
     )
-}
-
-fn duplicate(key: &str, first: Span, second: Span) -> Diagnostic {
-    Diagnostic::new(
-        &codes::DUPLICATE_KEY,
-        format!("the key `{key}` stands twice"),
-    )
-    .at(second, "kubectl takes this one")
-    .related(first, "and drops this one")
-    .help("remove one of the two, or merge their values")
 }

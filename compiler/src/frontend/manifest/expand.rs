@@ -6,14 +6,14 @@
 //! [`finish`] is the entry. A document without any of this passes through untouched.
 
 use super::build::{MAX_DEPTH, Raw, Refused, too_deep};
-use super::{Document, Kind, Node};
+use super::{Document, Kind, Node, RepeatedKey};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::to_u32;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Does what is left to do.
 pub(super) fn finish<'s>(
-    raw: Raw<'s>,
+    mut raw: Raw<'s>,
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<Document<'s>, Refused> {
     if raw.aliases || !raw.scalar_aliases.is_empty() {
@@ -21,7 +21,9 @@ pub(super) fn finish<'s>(
     }
     check_merges(&raw)?;
     let not_json = raw.not_json;
-    let document = if raw.duplicates || !raw.merges.is_empty() {
+    // Mappings were noted as they closed.
+    raw.document.repeated.sort_by_key(|key| key.mapping);
+    let document = if !raw.document.repeated.is_empty() || !raw.merges.is_empty() {
         rewrite(raw, warnings)
     } else {
         raw.document
@@ -218,6 +220,7 @@ enum Step {
 /// (through an alias or a merge) becomes an alias of the first one.
 fn rewrite<'s>(raw: Raw<'s>, warnings: &mut Vec<Diagnostic>) -> Document<'s> {
     let mut nodes: Vec<Node> = Vec::with_capacity(raw.document.nodes.len());
+    let mut repeated = Vec::new();
     let mut placed = BTreeMap::new();
     let mut steps = vec![Step::Write(0)];
     while let Some(step) = steps.pop() {
@@ -248,7 +251,13 @@ fn rewrite<'s>(raw: Raw<'s>, warnings: &mut Vec<Diagnostic>) -> Document<'s> {
         }
         let kind = raw.document.kind_of(target);
         let below: Vec<Step> = if let Kind::Mapping { .. } = kind {
-            effective_entries(&raw, target, warnings)
+            let first = repeated.len();
+            let entries = effective_entries(&raw, target, &mut repeated);
+            for key in repeated.iter_mut().skip(first) {
+                key.mapping = new;
+                warnings.extend(key.merged.then(|| key.warning()));
+            }
+            entries
         } else if let Kind::Sequence { .. } = kind {
             raw.document.children(target).map(Step::Write).collect()
         } else {
@@ -262,6 +271,7 @@ fn rewrite<'s>(raw: Raw<'s>, warnings: &mut Vec<Diagnostic>) -> Document<'s> {
     }
     Document {
         nodes,
+        repeated,
         ..raw.document
     }
 }
@@ -276,8 +286,10 @@ impl Node {
 
 /// The entries of a mapping in the order in which go-yaml sets them, of equal keys the last: `<<` sets its
 /// entries where it stands, of a list the last mapping first.
-fn effective_entries(raw: &Raw<'_>, mapping: u32, warnings: &mut Vec<Diagnostic>) -> Vec<Step> {
+/// The keys that stand twice among them, or in a mapping that is merged in, are added to `repeated`.
+fn effective_entries(raw: &Raw<'_>, mapping: u32, repeated: &mut Vec<RepeatedKey>) -> Vec<Step> {
     let document = &raw.document;
+    repeated.extend_from_slice(document.repeated_between(mapping, mapping + 1));
     let mut entries: Vec<(u32, u32)> = Vec::new();
     let mut stack = vec![(
         mapping + 1,
@@ -299,6 +311,7 @@ fn effective_entries(raw: &Raw<'_>, mapping: u32, warnings: &mut Vec<Diagnostic>
             if let Some(target) = document.mapping_behind(item) {
                 let size = document.nodes.get(target as usize).map_or(1, Node::size);
                 stack.push((target + 1, target + size));
+                repeated.extend_from_slice(document.repeated_between(target, target + 1));
             }
         }
     }
@@ -314,15 +327,13 @@ fn effective_entries(raw: &Raw<'_>, mapping: u32, warnings: &mut Vec<Diagnostic>
             && is_own(*earlier)
             && !is_own(*key)
         {
-            warnings.push(
-                Diagnostic::new(
-                    &codes::DUPLICATE_KEY,
-                    format!("a merge below the key `{text}` replaces its value"),
-                )
-                .at(document.span_of(*earlier), "kubectl drops this one")
-                .related(document.span_of(*key), "and takes this one")
-                .help("put `<<` first: kubectl takes what stands last"),
-            );
+            repeated.push(RepeatedKey {
+                mapping,
+                key: text.into(),
+                dropped: document.span_of(*earlier),
+                taken: document.span_of(*key),
+                merged: true,
+            });
         }
     }
     let kept = |(at, (key, _)): &(usize, (u32, u32))| {

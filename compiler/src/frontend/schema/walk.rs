@@ -10,6 +10,7 @@ use crate::frontend::manifest::{Entries, Items, NodeRef, Value};
 use crate::frontend::report::{Report, Spot, item_head, push_index, push_key};
 use crate::frontend::validate::text;
 use crate::source::Span;
+use std::collections::HashSet;
 
 /// Reports every place where `root` has another shape than `schema` gives it.
 pub(in crate::frontend) fn walk(
@@ -220,11 +221,10 @@ impl<'a> Walker<'a, '_, '_, '_> {
     }
 
     fn no_item_twice(&mut self, items: Items<'a>) {
-        let texts: Vec<_> = items.map(NodeRef::as_str).collect();
+        let mut seen = HashSet::new();
         for (index, node) in items.enumerate() {
-            let text = texts.get(index).copied().flatten();
-            let earlier = texts.iter().take(index);
-            if text.is_some() && earlier.into_iter().any(|other| *other == text) {
+            let text = node.as_str();
+            if text.is_some() && !seen.insert(text) {
                 let mut spot = self.spot(node);
                 push_index(&mut spot.field, index);
                 let message = format!("`{}` stands twice in the list", text.unwrap_or(""));
