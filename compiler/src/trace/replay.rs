@@ -249,7 +249,7 @@ fn read(text: &[u8]) -> Result<Record<'_>, (Diagnostic, Option<usize>)> {
         ));
     }
     if let Some(column) = other_than_an_object(text) {
-        let diagnostic = Diagnostic::new(&codes::RECORD_SYNTAX, "this is not a JSON object")
+        let diagnostic = Diagnostic::new(&codes::RECORD_FIELD, "this is not a JSON object")
             .help("write one JSON object a line");
         return Err((diagnostic, Some(column)));
     }
@@ -269,10 +269,12 @@ fn read(text: &[u8]) -> Result<Record<'_>, (Diagnostic, Option<usize>)> {
     })
 }
 
-/// At which byte, counted from one, a text begins that is no object. Structs could be read from arrays too.
+/// At which byte, counted from one, JSON begins that is no object. Structs could be read from arrays too.
 fn other_than_an_object(text: &[u8]) -> Option<usize> {
     let start = text.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    (text.get(start) != Some(&b'{')).then_some(start + 1)
+    let is_other = text.get(start) != Some(&b'{')
+        && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+    is_other.then_some(start + 1)
 }
 
 /// An answer with what of it the record asks for.
