@@ -322,7 +322,9 @@ pub struct Cluster {
     pub(crate) owners: rustc_hash::FxHashMap<IpAddr, Owner>,
 }
 
-static NO_LABELS: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
+/// The labels of what has none.
+pub(crate) static NO_LABELS: std::sync::LazyLock<Labels> =
+    std::sync::LazyLock::new(Labels::default);
 
 impl Cluster {
     /// The namespaces, sorted by name.

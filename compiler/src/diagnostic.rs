@@ -177,3 +177,9 @@ impl Diagnostic {
         )
     }
 }
+
+/// `1 error`, `2 errors`.
+pub fn counted<N: From<u8> + PartialEq + fmt::Display>(count: N, noun: &str) -> String {
+    let ending = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {noun}{ending}")
+}

@@ -9,6 +9,7 @@
 //! that a new variant does not build before each engine says what it means.
 
 pub mod flow;
+pub mod judgement;
 pub mod spec;
 pub mod text;
 

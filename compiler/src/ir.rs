@@ -164,7 +164,7 @@ pub(crate) struct Peers {
     pub(crate) answers: Ranges,
     /// Whether there is a domain.
     pub(crate) domains: bool,
-    /// Whether there is a domain for which no answer was seen.
+    /// Whether there is a domain that may have answers that were not seen: one without any, or a wildcard.
     pub(crate) unseen: bool,
 }
 

@@ -5,12 +5,10 @@
 //! [`Cluster`]; and [`combine`], which makes one answer of theirs. Guarantee: there is at least one flow for
 //! each pair; both addresses of a flow are of one family. The entry is [`Ends::flows`].
 
-use crate::cluster::{Cluster, Labels, Node, NodeId, Owner, Pod, PodId, Protocol};
+use crate::cluster::{Cluster, Labels, NO_LABELS, Node, NodeId, Owner, Pod, PodId, Protocol};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, NodeView, PodView, Transport};
 use crate::hir::spec::{Judgement, Side, Verdict};
 use std::net::IpAddr;
-
-static NO_LABELS: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
 
 /// A version of the internet protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,11 +164,40 @@ pub struct Target<'c> {
     pub who: Who<'c>,
     /// The port behind a service's translation, where there is one.
     pub port: Option<u16>,
+    /// Whether it is reached by a service.
+    pub by_service: bool,
 }
 
 impl<'c> From<Who<'c>> for Target<'c> {
     fn from(who: Who<'c>) -> Self {
-        Self { who, port: None }
+        Self {
+            who,
+            port: None,
+            by_service: false,
+        }
+    }
+}
+
+impl<'c> Target<'c> {
+    /// The flows to it from `src`, as [`flows_between`] gives them.
+    pub fn flows_from(
+        self,
+        cluster: &'c Cluster,
+        families: Families,
+        src: Who<'c>,
+        transport: Transport,
+    ) -> impl Iterator<Item = Flow<'c>> + Clone {
+        flows_between(cluster, families, src, self.who, transport).map(move |mut flow| {
+            flow.dst.by_service = self.by_service;
+            flow
+        })
+    }
+
+    /// Whether it is the pod `src` by its own address: what a pod sends to itself by a service leaves it.
+    #[must_use]
+    pub fn is_own_address_of(self, src: Who<'_>) -> bool {
+        let same = matches!((src, self.who), (Who::Pod(src), Who::Pod(dst)) if src == dst);
+        same && !self.by_service
     }
 }
 
@@ -198,8 +225,8 @@ impl<'c> Ends<'c> {
             for dst in &self.dst {
                 let mut transport = transport;
                 transport.port = dst.port.or(transport.port);
-                let pair = flows_between(self.cluster, self.families, *src, dst.who, transport);
-                if is_same_pod(*src, dst.who) {
+                let pair = dst.flows_from(self.cluster, self.families, *src, transport);
+                if dst.is_own_address_of(*src) {
                     to_itself.extend(pair);
                 } else {
                     flows.extend(pair);
@@ -208,10 +235,6 @@ impl<'c> Ends<'c> {
         }
         if flows.is_empty() { to_itself } else { flows }
     }
-}
-
-fn is_same_pod(src: Who<'_>, dst: Who<'_>) -> bool {
-    matches!((src, dst), (Who::Pod(src), Who::Pod(dst)) if src == dst)
 }
 
 /// The flows between two ends: one for each family that they have in common, IPv4 first. Where they have
@@ -321,6 +344,7 @@ fn outside<'c>(address: Address) -> Endpoint<'c> {
     Endpoint {
         kind: EndpointKind::Outside,
         address,
+        by_service: false,
     }
 }
 
@@ -341,6 +365,7 @@ fn pod_endpoint<'c>(
     Endpoint {
         kind: EndpointKind::Pod(pod_view(cluster, id, pod)),
         address,
+        by_service: false,
     }
 }
 
@@ -381,6 +406,7 @@ fn node_endpoint<'c>(
             labels: node.map_or(&NO_LABELS, |node| cluster.labels(node.labels)),
         }),
         address,
+        by_service: false,
     }
 }
 
@@ -413,6 +439,7 @@ fn hypothetical_endpoint(pod: Hypothetical<'_>, family: Family) -> Endpoint<'_> 
             node: None,
         }),
         address: family.unknown(),
+        by_service: false,
     }
 }
 

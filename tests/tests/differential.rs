@@ -3,10 +3,12 @@
 //! `VERDICT_WORLDS` sets how many worlds are tried.
 
 use std::collections::HashMap;
+use verdict_compiler::cluster::{PodId, Protocol};
 use verdict_compiler::frontend::load::Loaded;
-use verdict_compiler::hir::flow::Flow;
+use verdict_compiler::hir::flow::{Flow, Transport};
 use verdict_compiler::hir::spec::{self, Judgement, Verdict, World as Judged};
 use verdict_compiler::ir::{FlowClass, Program, verify};
+use verdict_compiler::query::{Families, Who, flows_between};
 use verdict_tests::generate::flows::{Strangers, every_flow, flows};
 use verdict_tests::generate::random::Random;
 use verdict_tests::generate::{World, small};
@@ -98,6 +100,54 @@ fn flows_of_one_class_get_one_judgement() {
                 world.text()
             );
         }
+    }
+}
+
+/// The verdicts of a pod that reaches itself: at its own address, and by the choice of a service.
+fn of_itself(policies: &str) -> [Verdict; 2] {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x}\n\
+         spec: {containers: [{name: main, image: main}]}\nstatus: {podIP: 10.0.0.1}\n---\n";
+    let world = World {
+        files: vec![("world.yaml".into(), format!("{pod}{policies}"))],
+    };
+    let loaded = load(&world, true);
+    let program = Program::resolve(&loaded.cluster, &loaded.policies);
+    let pod = Who::Pod(PodId(0));
+    let families = Families::of(&loaded.cluster);
+    let transport = Transport::to_port(Protocol::TCP, 80);
+    [false, true].map(|by_service| {
+        let mut flows = flows_between(&loaded.cluster, families, pod, pod, transport);
+        let mut flow = flows.next().expect("the pod has an address");
+        flow.dst.by_service = by_service;
+        let judgement = spec::judge(judged(&loaded), &flow);
+        assert_eq!(program.judge(&flow), judgement);
+        judgement.verdict
+    })
+}
+
+fn denying(tier: &str, direction: &str, peers: &str) -> String {
+    format!(
+        "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n\
+         metadata: {{name: deny}}\nspec:\n  tier: {tier}\n  priority: 5\n  subject: {{namespaces: {{}}}}\n  \
+         {direction}: [{{action: Deny, {peers}: [{{namespaces: {{}}}}]}}]\n---\n"
+    )
+}
+
+/// <https://network-policy-api.sigs.k8s.io/api-overview/>: at its own address a pod "is not subject to CNP", and
+/// by "a Service IP that the service proxy load-balances back to the same Pod" it is. No NetworkPolicy keeps a
+/// pod from itself.
+#[test]
+fn a_pod_reaches_itself_by_a_service_where_no_admin_denies_it() {
+    let isolating = network_policy("{podSelector: {}, policyTypes: [Ingress, Egress]}");
+    let (allow, by_address) = ([Verdict::Allow; 2], [Verdict::Allow, Verdict::Deny]);
+    assert_eq!(of_itself(&isolating), allow);
+    for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+        let admin = denying("Admin", direction, peers);
+        assert_eq!(of_itself(&admin), by_address);
+        assert_eq!(of_itself(&(admin + &isolating)), by_address);
+        let baseline = denying("Baseline", direction, peers);
+        assert_eq!(of_itself(&baseline), by_address);
+        assert_eq!(of_itself(&(baseline + &isolating)), allow);
     }
 }
 

@@ -290,9 +290,17 @@ Peers:
   [team=blue]/[app=web]       the same in a namespace that does not exist
   10.0.0.7, 2001:db8::1       an address; its pod or node where one owns it
   node/worker-1, entity:world a node, the world outside
+  fqdn:api.example.com        the addresses that the DNS snapshot has for the name
   service:shop/api            the backends of a service, with port translation
 
-Exit code 0 says allowed, 1 denied or depends.
+Ports:
+  80, 80/TCP, 53/UDP, 9/SCTP  a port; the protocol is TCP where none is named
+  80-90/UDP, http/TCP         a range, a port by its name
+  echo-request/ICMP, 8/ICMP   an ICMP type
+  /47                         a protocol without ports, by number
+  ANY                         every port of every protocol
+
+Exit code 0 says allowed, 1 denied, depends, or allowed by an input from which something was left out.
 
 Examples:
   verdict explain deploy/ cluster.yaml --from shop/web --to shop/api --port 8080
@@ -301,7 +309,8 @@ Examples:
 
 const REPLAY_HELP: &str = "\
 Exit code 0 says that the policies agree with what every record expects or has seen, 1 that some \
-record disagrees, 2 that some line could not be answered (with `--keep-going` those do not count).
+record disagrees or that \
+policies were left out, 2 that some line could not be answered (with `--keep-going` those do not count).
 
 Examples:
   verdict replay deploy/ cluster.yaml --trace traffic.jsonl

@@ -29,6 +29,7 @@ pub(super) fn run(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
 fn hir(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
     let session = Session::open(global, &dump.inputs);
     session.answerable(global)?;
+    session.remark_incomplete();
     let text = text::print(&session.loaded.policies, &session.sources);
     Answer::new(global).write(|out| out.write_all(text.as_bytes()))?;
     Ok(Answered::Yes)

@@ -25,7 +25,8 @@ pub(super) fn run(global: &Global, explain: &Explain) -> Result<Answered, Failur
         }
     };
     print(global, explain, &explanation)?;
-    Ok((explanation.verdict == Word::Allow).into())
+    let certain = explanation.incomplete.is_empty();
+    Ok((explanation.verdict == Word::Allow && certain).into())
 }
 
 /// The answer with what there is to say about the question, or what is wrong with the question.

@@ -81,12 +81,6 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
     text.chars().map(visible).collect::<String>().into()
 }
 
-/// `1 error`, `2 errors`.
-fn counted(count: usize, word: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {word}{plural}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,7 +40,8 @@ pub(super) fn run(global: &Global, replay: &Replay) -> Result<Answered, Failure>
     if !outcome.problems.is_empty() && !global.keep_going {
         return Err(Failure::Input);
     }
-    Ok((outcome.disagreeing == 0).into())
+    let certain = session.incomplete().is_empty();
+    Ok((outcome.disagreeing == 0 && certain).into())
 }
 
 fn open(path: &Path) -> io::Result<Box<dyn Read>> {
@@ -84,12 +85,14 @@ fn answer(
     let written = Answer::new(global).write(|mut out| {
         let _progress = Progress::start(global, "replaying");
         outcome = replayed(replay, session, trace, &mut out)?;
+        let summary = || Summary::of(&outcome, session.incomplete());
         match replay.format {
-            ReplayFormat::Human => {
-                out.write_all(clean(&Summary::of(&outcome).to_string()).as_bytes())
+            ReplayFormat::Human => out.write_all(clean(&summary().to_string()).as_bytes()),
+            ReplayFormat::Jsonl if !replay.summary => {
+                session.remark_incomplete();
+                Ok(())
             }
-            ReplayFormat::Jsonl if !replay.summary => Ok(()),
-            ReplayFormat::Json | ReplayFormat::Jsonl => json::line(&Summary::of(&outcome), out),
+            ReplayFormat::Json | ReplayFormat::Jsonl => json::line(&summary(), out),
         }
     });
     match written {

@@ -82,17 +82,18 @@ impl Session {
         let style = Style::of_stderr(global.color);
         let errors = self.diagnostics.iter().any(is_error);
         output::remark(&human::before_answer(&self.report(), style, global));
-        if !errors {
-            return Ok(());
-        }
-        if self.could_not_look() || !global.keep_going {
+        if errors && (self.could_not_look() || !global.keep_going) {
             output::remark(&refusal(self.could_not_look()));
             return Err(Failure::Input);
         }
+        Ok(())
+    }
+
+    /// Says what is missing from the input, beside answers that have no room for it.
+    pub(super) fn remark_incomplete(&self) {
         for left_out in self.incomplete() {
             output::remark(&format!("incomplete answer: {left_out}\n"));
         }
-        Ok(())
     }
 
     /// What is missing from the input, so that answers may be others.

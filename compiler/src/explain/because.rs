@@ -44,6 +44,8 @@ struct Deciding<'a> {
     isolating: Vec<String>,
     /// Whether the policies of the namespace are asked, so that isolation counts.
     isolated: bool,
+    /// Whether both ends are one pod.
+    with_itself: bool,
     /// Whether a rule that does match ends the search.
     settled: bool,
 }
@@ -72,6 +74,7 @@ impl<'a> Deciding<'a> {
                 .map(|policy| format!("`{}`", policy.object))
                 .collect(),
             isolated: view.is_isolated(side),
+            with_itself: view.is_with_itself(),
             settled,
         }
     }
@@ -136,10 +139,14 @@ impl<'a> Deciding<'a> {
             (None, None) if self.isolating.is_empty() => {
                 "no policy isolates this end, and no rule matches".into()
             }
-            (None, None) => format!(
-                "a pod and its own node always reach each other, though {}",
-                self.isolation()
-            ),
+            (None, None) => {
+                let always = if self.with_itself {
+                    "a pod always reaches itself"
+                } else {
+                    "a pod and its own node always reach each other"
+                };
+                format!("{always}, though {}", self.isolation())
+            }
         }
     }
 

@@ -4,8 +4,9 @@ use super::miss::port_text;
 use super::report::Edit;
 use super::suggest::Change;
 use super::view::View;
-use super::words::{count, verb};
+use super::words::verb;
 use crate::cluster::{NAMESPACE_NAME_LABEL, PodId};
+use crate::diagnostic::counted;
 use crate::frontend::spell;
 use crate::hir::flow::EndpointKind;
 use crate::hir::spec;
@@ -151,7 +152,7 @@ fn rule_place(view: View<'_>, policy: &Policy, index: usize) -> String {
         Tier::Admin | Tier::Baseline => format!(
             "in front of `spec.{}[{index}]` of {object}, which governs {}",
             view.direction,
-            count(selected(view, &policy.subject), "pod")
+            counted(governed(view, policy), "pod")
         ),
     }
 }
@@ -210,7 +211,7 @@ fn pods_text(view: View<'_>, selector: &PodSelector) -> String {
     };
     let others = selected(view, selector).saturating_sub(usize::from(asked));
     if selector.pods.requirements.is_empty() {
-        let others = count(others, "other");
+        let others = counted(others, "other");
         return format!(
             "every pod of {namespace} ({others}), since no label tells this one apart,"
         );
@@ -219,7 +220,7 @@ fn pods_text(view: View<'_>, selector: &PodSelector) -> String {
         0 => String::new(),
         others => format!(
             " ({} {} these labels)",
-            count(others, "other pod"),
+            counted(others, "other pod"),
             verb(others, "has", "have")
         ),
     };
@@ -246,6 +247,11 @@ fn namespaces_text(selector: &Selector) -> String {
 
 fn labels_text(selector: &Selector) -> String {
     format!("`{selector}`")
+}
+
+/// How many pods of the snapshot a policy governs.
+pub(super) fn governed(view: View<'_>, policy: &Policy) -> usize {
+    selected(view, &policy.subject)
 }
 
 /// How many pods of the snapshot a selector selects.

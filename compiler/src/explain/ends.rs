@@ -246,6 +246,7 @@ fn behind_service<'a>(
                 target: Target {
                     who,
                     port: Some(backend.port),
+                    by_service: true,
                 },
                 transports: vec![transport],
             })

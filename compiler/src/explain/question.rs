@@ -12,7 +12,7 @@ use crate::cluster::Protocol;
 use crate::hir::flow::{EndpointKind, Flow, Transport};
 use crate::hir::spec::{self, Judgement, Verdict};
 use crate::hir::{PortMatch, PortRange, Rule};
-use crate::query::{Families, Target, Who, flows_between};
+use crate::query::{Families, Target, Who};
 use std::collections::BTreeSet;
 
 /// How many different answers are explained; the question is too wide beyond.
@@ -90,9 +90,8 @@ fn pairs<'q, 'a>(question: &'q Question<'a>) -> Vec<Pair<'q, 'a>> {
         .src
         .iter()
         .flat_map(|src| question.dst.iter().map(move |dst| (src, dst)));
-    let (to_itself, others): (Vec<_>, Vec<_>) = all.partition(
-        |((_, src), dst)| matches!((src, dst.target.who), (Who::Pod(src), Who::Pod(dst)) if *src == dst),
-    );
+    let (to_itself, others): (Vec<_>, Vec<_>) =
+        all.partition(|((_, src), dst)| dst.target.is_own_address_of(*src));
     if others.is_empty() { to_itself } else { others }
 }
 
@@ -225,7 +224,7 @@ fn pieces_between<'a>(
         icmp: range.icmp,
     };
     let mut pieces: Vec<Piece<'a>> = Vec::new();
-    for flow in flows_between(context.cluster, families, from, to.who, transport) {
+    for flow in to.flows_from(context.cluster, families, from, transport) {
         let mut of_family: Vec<Piece<'a>> = Vec::new();
         for (first, last) in cut(context, &flow, ports) {
             let flow = Flow {

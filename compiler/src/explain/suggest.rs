@@ -17,8 +17,8 @@ use super::Asked;
 use super::edit;
 use super::report::Suggestion;
 use super::view::{Stop, View};
-use super::words::count;
 use crate::cluster::{Labels, NAMESPACE_NAME_LABEL};
+use crate::diagnostic::counted;
 use crate::frontend::spell;
 use crate::hir::flow::{Address, EndpointKind, Flow};
 use crate::hir::spec::{self, Side, Truth, Verdict, World};
@@ -63,13 +63,16 @@ pub(super) enum Change {
     },
 }
 
-/// What a candidate costs: first whom it overrules, then whether it opens without bound, then its size.
+/// What a candidate costs: first whom it overrules, then whether it opens without bound, then for how many
+/// pods, then its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Cost {
     /// It is made in a tier before the one that denies.
     overrules: bool,
     /// It is for everyone, or for every port.
     opens_widely: bool,
+    /// How many pods the changed policies govern: the flow is allowed for all of these.
+    governed: usize,
     /// One of the sizes below, and one more for each peer or port beyond those of the flow.
     size: usize,
 }
@@ -109,7 +112,7 @@ pub(super) fn suggest(sides: [(View<'_>, &Side); 2], asked: &Asked<'_>) -> Optio
         0 => String::new(),
         rest => format!(
             "; {} of the question would still not be allowed",
-            count(rest, "other flow")
+            counted(rest, "other flow")
         ),
     };
     if asked
@@ -201,6 +204,7 @@ fn port_more(
         cost: Cost {
             overrules: false,
             opens_widely: opens_to_everyone(rule),
+            governed: edit::governed(view, policy),
             size: PORT_MORE + beyond(rule.peers.as_ref()),
         },
         changes: vec![change],
@@ -220,6 +224,7 @@ fn peer_more(
         cost: Cost {
             overrules: false,
             opens_widely: opens_every_port(rule),
+            governed: edit::governed(view, policy),
             size: PEER_MORE + beyond(rule.ports.as_ref()),
         },
         changes: vec![Change::Peer {
@@ -350,6 +355,10 @@ fn rules_at(view: View<'_>, size: usize, places: &[(&Policy, usize)]) -> Option<
     let cost = Cost {
         overrules: false,
         opens_widely,
+        governed: places
+            .iter()
+            .map(|(policy, _)| edit::governed(view, policy))
+            .sum(),
         size: size + beyond(Some(&changes)),
     };
     Some(Candidate { cost, changes })

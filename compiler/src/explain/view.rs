@@ -90,12 +90,24 @@ impl<'a> View<'a> {
         let is_final =
             |(_, rule): (_, &Rule)| rule.action != Action::Pass && self.matches(rule) == Truth::Yes;
         let passes = admin.clone().any(|(_, rule)| rule.action == Action::Pass);
-        !side.isolated_by.is_empty() && !self.is_with_own_node() && (passes || !admin.any(is_final))
+        !side.isolated_by.is_empty()
+            && !self.is_never_kept_apart()
+            && (passes || !admin.any(is_final))
     }
 
-    fn is_with_own_node(self) -> bool {
+    /// Whether isolation does not keep the end from the other: that is its own node, or itself.
+    fn is_never_kept_apart(self) -> bool {
+        self.is_with_itself()
+            || match &self.governed().kind {
+                EndpointKind::Pod(pod) => spec::is_own_node(pod, self.other()),
+                EndpointKind::Node(_) | EndpointKind::Outside => false,
+            }
+    }
+
+    /// Whether both ends are one pod.
+    pub(super) fn is_with_itself(self) -> bool {
         match &self.governed().kind {
-            EndpointKind::Pod(pod) => spec::is_own_node(pod, self.other()),
+            EndpointKind::Pod(pod) => spec::is_same_pod(pod, self.other()),
             EndpointKind::Node(_) | EndpointKind::Outside => false,
         }
     }

@@ -16,12 +16,6 @@ pub(super) fn list(items: &[String], joint: &str) -> String {
     }
 }
 
-/// `1 rule`, `2 rules`.
-pub(super) fn count(number: usize, noun: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{ending}")
-}
-
 /// The form of a verb that goes with so many: `isolates` for one, `isolate` for several.
 pub(super) fn verb<'a>(number: usize, one: &'a str, several: &'a str) -> &'a str {
     if number == 1 { one } else { several }

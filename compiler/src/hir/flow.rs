@@ -44,6 +44,8 @@ pub struct Endpoint<'a> {
     pub kind: EndpointKind<'a>,
     /// Its address in this flow.
     pub address: Address,
+    /// Whether it is the destination by a service's choice: the flow was sent to the address of the service.
+    pub by_service: bool,
 }
 
 /// Who an end of a flow is.

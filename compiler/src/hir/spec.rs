@@ -4,10 +4,13 @@
 //! is held to it. Citations: \[NP\] the NetworkPolicy API and its concept page
 //! (<https://kubernetes.io/docs/concepts/services-networking/network-policies/>), \[ANP\] the v1alpha1 types
 //! and \[CNP\] the v1alpha2 types of <https://github.com/kubernetes-sigs/network-policy-api>, and the
-//! documentation of API fields named there.
+//! documentation of API fields named there, \[API\] their overview
+//! (<https://network-policy-api.sigs.k8s.io/api-overview/>).
 //!
 //! What the snapshot does not tell is [`Truth::Unknown`], and the outcome of a side is the set of outcomes
 //! that it may have. Unknown matches are taken as independent of each other.
+
+pub use super::judgement::{Exemption, Judgement, Side, Truth, Verdict, both};
 
 use super::flow::{Address, Endpoint, EndpointKind, Flow, PodView};
 use super::{
@@ -17,35 +20,6 @@ use super::{
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Whether something holds, as far as the snapshot tells. Ordered, so that "and" is the least and "or" the
-/// greatest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Truth {
-    /// It does not.
-    No,
-    /// The snapshot lacks what would tell.
-    Unknown,
-    /// It does.
-    Yes,
-}
-
-impl From<bool> for Truth {
-    fn from(value: bool) -> Self {
-        if value { Self::Yes } else { Self::No }
-    }
-}
-
-/// The answer for a side or a whole flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Verdict {
-    /// It passes.
-    Allow,
-    /// It does not pass.
-    Deny,
-    /// It hangs on something that the snapshot or the API leaves open.
-    Depends,
-}
-
 /// What there is to judge by.
 #[derive(Clone, Copy, Debug)]
 pub struct World<'a> {
@@ -53,41 +27,6 @@ pub struct World<'a> {
     pub policies: &'a PolicySet,
     /// DNS answers that were seen, by name: lower case, without the final dot.
     pub names: &'a BTreeMap<Box<str>, Vec<IpAddr>>,
-}
-
-/// The answer for a flow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judgement {
-    /// The answer of both sides together.
-    pub verdict: Verdict,
-    /// The source's side.
-    pub egress: Side,
-    /// The destination's side.
-    pub ingress: Side,
-}
-
-/// The answer of one side.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Side {
-    /// The answer.
-    pub verdict: Verdict,
-    /// Why no policy is asked, where none is.
-    pub exempt: Option<Exemption>,
-    /// The rules that decide, in the order in which they are asked. Several where they decide together, or
-    /// where it is open which of them does.
-    pub rules: Vec<RuleId>,
-    /// The policies that isolate the endpoint in this direction.
-    pub isolated_by: Vec<PolicyId>,
-}
-
-/// Why a side allows without asking a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Exemption {
-    /// The end is no pod with a network of its own: nothing selects it. \[NP\] leaves host-networked pods to
-    /// the implementation, \[CNP\] excludes them.
-    NotAPod,
-    /// Both ends are the same pod: "a Pod cannot block access to itself" \[NP\].
-    Itself,
 }
 
 /// The outcomes that asking some rules may have.
@@ -142,20 +81,13 @@ pub fn judge(world: World<'_>, flow: &Flow<'_>) -> Judgement {
     }
 }
 
-/// What two sides say together.
-#[must_use]
-pub fn both(egress: Verdict, ingress: Verdict) -> Verdict {
-    match (egress, ingress) {
-        (Verdict::Deny, _) | (_, Verdict::Deny) => Verdict::Deny,
-        (Verdict::Allow, Verdict::Allow) => Verdict::Allow,
-        (Verdict::Depends, _) | (_, Verdict::Depends) => Verdict::Depends,
-    }
-}
-
 /// Judges one side of a flow.
 ///
 /// Order \[CNP, field `tier`\]: the Admin tier; then the policies of the namespace, which decide alone where
 /// they isolate the pod; else the Baseline tier; else it is allowed.
+///
+/// "A Pod connecting to a Service IP that the service proxy load-balances back to the same Pod is subject to
+/// ClusterNetworkPolicy" \[API\]: its tiers are asked, and the policies of the namespace allow it.
 #[must_use]
 pub fn judge_side(world: World<'_>, flow: &Flow<'_>, direction: Direction) -> Side {
     let mut side = Side {
@@ -172,7 +104,8 @@ pub fn judge_side(world: World<'_>, flow: &Flow<'_>, direction: Direction) -> Si
         side.exempt = Some(Exemption::NotAPod);
         return side;
     };
-    if is_same_pod(pod, other) {
+    let itself = is_same_pod(pod, other);
+    if itself && !flow.dst.by_service {
         side.exempt = Some(Exemption::Itself);
         return side;
     }
@@ -188,7 +121,8 @@ pub fn judge_side(world: World<'_>, flow: &Flow<'_>, direction: Direction) -> Si
         .iter()
         .filter(|policy| selects(&policy.subject, pod))
         .collect();
-    let outcomes = question.tiers(&governing, is_own_node(pod, other), &mut side);
+    let never_kept_apart = itself || is_own_node(pod, other);
+    let outcomes = question.tiers(&governing, never_kept_apart, &mut side);
     side.verdict = match (outcomes.allow, outcomes.deny) {
         (true, true) => Verdict::Depends,
         (_, false) => Verdict::Allow,
@@ -218,7 +152,7 @@ struct Question<'a> {
 
 impl Question<'_> {
     /// All tiers: what comes out is a decision.
-    fn tiers(self, governing: &[&Policy], own_node: bool, side: &mut Side) -> Outcomes {
+    fn tiers(self, governing: &[&Policy], never_kept_apart: bool, side: &mut Side) -> Outcomes {
         let admin = self.ordered(governing, Tier::Admin, &mut side.rules);
         let mut outcomes = Outcomes {
             pass: false,
@@ -235,7 +169,7 @@ impl Question<'_> {
         if !admin.pass && !admin.none {
             return outcomes;
         }
-        if isolated && own_node {
+        if isolated && never_kept_apart {
             outcomes.allow = true;
             return outcomes;
         }
@@ -281,7 +215,7 @@ impl Question<'_> {
         }
     }
 
-    /// A tier in which order decides: lower priorities first \[CNP, field `priority`\]. Policies of equal
+    /// A tier in which order decides: lower priorities first \[ANP\] \[CNP, field `priority`\]. Policies of equal
     /// priority may be asked in any order, "and there is no way for the user to reliably determine which".
     fn ordered(self, governing: &[&Policy], tier: Tier, rules: &mut Vec<RuleId>) -> Outcomes {
         let mut levels: BTreeMap<u32, Vec<&Policy>> = BTreeMap::new();
@@ -408,20 +342,24 @@ fn block_matches(block: &IpBlock, address: Address) -> Truth {
     }
 }
 
-/// An answer that was seen tells. Where none was seen for the name, the outside may be behind it; pods and
-/// nodes are taken to be behind a name only where an answer says so.
+/// An answer that was seen tells. Where none was seen for the name, the outside may be behind it, and behind a
+/// wildcard always: it covers names that nobody asked for \[CNP, type `DomainName`\]. Pods and nodes are taken
+/// to be behind a name only where an answer says so.
 fn domain_matches(world: World<'_>, pattern: &DomainPattern, end: &Endpoint<'_>) -> Truth {
     let mut seen = world
         .names
         .iter()
         .filter(|(name, _)| pattern.matches(name))
         .peekable();
-    let nothing_seen = seen.peek().is_none();
+    let more_may_be_behind = match pattern {
+        DomainPattern::Name(_) => seen.peek().is_none(),
+        DomainPattern::Subdomains(_) => true,
+    };
     match (end.address, &end.kind) {
         (Address::Known(address), _) if seen.any(|(_, answers)| answers.contains(&address)) => {
             Truth::Yes
         }
-        (Address::Known(_), EndpointKind::Outside) if nothing_seen => Truth::Unknown,
+        (Address::Known(_), EndpointKind::Outside) if more_may_be_behind => Truth::Unknown,
         (Address::Unknown { .. }, EndpointKind::Outside) => Truth::Unknown,
         (Address::Known(_) | Address::Unknown { .. }, _) => Truth::No,
     }

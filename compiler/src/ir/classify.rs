@@ -45,6 +45,7 @@ pub struct EndClass {
     pod: Option<PodId>,
     /// The node itself, or that of the pod.
     node: Option<NodeId>,
+    by_service: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +71,7 @@ enum Relation {
     ToOwnNode = 2,
     /// The source is the node of the destination.
     FromOwnNode = 3,
+    SamePodByService = 4,
 }
 
 /// In place of an address that no rule looks at.
@@ -122,6 +124,7 @@ impl Program {
             address,
             pod,
             node,
+            by_service: end.by_service,
         })
     }
 
@@ -170,7 +173,11 @@ fn relation(src: &EndClass, dst: &EndClass) -> Relation {
     let same_node = src.node.is_some() && src.node == dst.node;
     match (src.who, dst.who) {
         (Who::Identity(_), Who::Identity(_)) if src.pod.is_some() && src.pod == dst.pod => {
-            Relation::SamePod
+            if dst.by_service {
+                Relation::SamePodByService
+            } else {
+                Relation::SamePod
+            }
         }
         (Who::Identity(_), Who::Node(_)) if same_node => Relation::ToOwnNode,
         (Who::Node(_), Who::Identity(_)) if same_node => Relation::FromOwnNode,

@@ -81,7 +81,8 @@ impl Program {
             side.exempt = Some(Exemption::NotAPod);
             return side;
         };
-        if spec::is_same_pod(pod, other) {
+        let itself = spec::is_same_pod(pod, other);
+        if itself && !flow.dst.by_service {
             side.exempt = Some(Exemption::Itself);
             return side;
         }
@@ -103,7 +104,7 @@ impl Program {
         };
         side.isolated_by = question.chain.isolated_by.to_vec();
         side.verdict = question
-            .tiers(spec::is_own_node(pod, other), &mut side.rules)
+            .tiers(itself || spec::is_own_node(pod, other), &mut side.rules)
             .verdict();
         side
     }
@@ -213,7 +214,7 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
-    fn tiers(&self, own_node: bool, rules: &mut Vec<RuleId>) -> Outcomes {
+    fn tiers(&self, never_kept_apart: bool, rules: &mut Vec<RuleId>) -> Outcomes {
         let (admin, open) = self.ordered(&self.chain.admin, rules);
         let mut outcomes = Outcomes {
             pass: false,
@@ -223,7 +224,7 @@ impl Question<'_> {
             return outcomes;
         }
         if !self.chain.isolated_by.is_empty() {
-            if own_node {
+            if never_kept_apart {
                 outcomes.allow = true;
                 return outcomes;
             }

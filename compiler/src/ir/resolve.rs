@@ -293,7 +293,10 @@ impl<'c> Resolver<'c> {
                 Peer::Domain(pattern) => {
                     peers.domains = true;
                     let seen = self.answers(pattern);
-                    peers.unseen |= seen.is_none();
+                    peers.unseen |= match pattern {
+                        DomainPattern::Name(_) => seen.is_none(),
+                        DomainPattern::Subdomains(_) => true,
+                    };
                     answers.append(&mut seen.unwrap_or_default());
                 }
             }

@@ -86,6 +86,7 @@ fn targets<'p>(
     targets.extend(named.map(|port| Target {
         who,
         port: Some(port.number),
+        by_service: false,
     }));
 }
 
@@ -108,6 +109,7 @@ fn behind_service<'p>(
         targets.push(Target {
             who,
             port: Some(backend.port),
+            by_service: true,
         });
     }
 }

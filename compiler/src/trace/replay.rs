@@ -182,6 +182,10 @@ impl<'a> Worker<'a> {
 
     fn line(&mut self, line: &Line, text: &[u8]) {
         self.counts.records += 1;
+        let text = match line.number {
+            1 => text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text),
+            _ => text,
+        };
         let record = match read(text) {
             Ok(record) => record,
             Err((diagnostic, column)) => return self.problem(line, text, column, diagnostic),
@@ -231,6 +235,9 @@ fn excerpt(text: &[u8]) -> String {
     String::from_utf8_lossy(start).trim_end().to_owned()
 }
 
+/// What some editors put in front of a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Reads a line, or says what is wrong with it, and at which byte counted from one.
 fn read(text: &[u8]) -> Result<Record<'_>, (Diagnostic, Option<usize>)> {
     if text.len() > MAX_LINE_BYTES {
@@ -240,6 +247,11 @@ fn read(text: &[u8]) -> Result<Record<'_>, (Diagnostic, Option<usize>)> {
             Diagnostic::new(&codes::RECORD_TOO_LONG, message).help(help),
             None,
         ));
+    }
+    if let Some(column) = other_than_an_object(text) {
+        let diagnostic = Diagnostic::new(&codes::RECORD_FIELD, "this is not a JSON object")
+            .help("write one JSON object a line");
+        return Err((diagnostic, Some(column)));
     }
     serde_json::from_slice(text).map_err(|error| {
         let shown = error.to_string();
@@ -255,6 +267,14 @@ fn read(text: &[u8]) -> Result<Record<'_>, (Diagnostic, Option<usize>)> {
         };
         (diagnostic, Some(error.column()))
     })
+}
+
+/// At which byte, counted from one, JSON begins that is no object. Structs could be read from arrays too.
+fn other_than_an_object(text: &[u8]) -> Option<usize> {
+    let start = text.iter().position(|byte| !byte.is_ascii_whitespace())?;
+    let is_other = text.get(start) != Some(&b'{')
+        && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+    is_other.then_some(start + 1)
 }
 
 /// An answer with what of it the record asks for.

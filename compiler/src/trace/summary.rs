@@ -1,6 +1,7 @@
 //! A replay in sum: for people, and as one JSON object.
 
 use super::replay::{Change, Outcome};
+use crate::diagnostic::counted;
 use crate::explain::report::PolicyName;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -20,6 +21,10 @@ pub struct Summary {
     pub version: u32,
     /// How many records there were.
     pub records: u64,
+    /// What was left out of the input, so that verdicts may be others: policies of kinds that are not read,
+    /// objects that have errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
     /// How many lines have no answer.
     pub unanswered: u64,
     /// How many records have which verdict.
@@ -66,14 +71,15 @@ pub struct ChangeReport {
 }
 
 impl Summary {
-    /// The sum of a replay.
+    /// The sum of a replay of policies from which `incomplete` was left out.
     #[must_use]
-    pub fn of(outcome: &Outcome) -> Self {
+    pub fn of(outcome: &Outcome, incomplete: Vec<String>) -> Self {
         let verdicts = outcome.by_verdict.iter();
         let policies = outcome.by_policy.iter();
         Self {
             version: VERSION,
             records: outcome.records,
+            incomplete,
             unanswered: outcome.problems.len() as u64 + outcome.more_problems,
             verdicts: verdicts
                 .map(|(word, count)| (word.as_str().to_owned(), *count))
@@ -116,7 +122,10 @@ impl fmt::Display for Summary {
         } else {
             verdicts.join(", ")
         };
-        writeln!(f, "{} records: {verdicts}", self.records)?;
+        writeln!(f, "{}: {verdicts}", counted(self.records, "record"))?;
+        for left_out in &self.incomplete {
+            writeln!(f, "incomplete: {left_out}")?;
+        }
         if self.agreeing + self.disagreeing > 0 {
             writeln!(
                 f,
@@ -125,7 +134,8 @@ impl fmt::Display for Summary {
             )?;
         }
         if self.unanswered > 0 {
-            writeln!(f, "{} lines without an answer", self.unanswered)?;
+            let lines = counted(self.unanswered, "line");
+            writeln!(f, "{lines} without an answer")?;
         }
         if !self.policies.is_empty() {
             writeln!(f, "\ndecided by")?;

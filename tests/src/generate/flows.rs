@@ -98,7 +98,7 @@ fn transport(random: &mut Random) -> Transport {
     }
 }
 
-/// A few flows: those of one random question, some with what is known of an end taken away.
+/// A few flows: those of one random question, some by a service, some with what is known of an end taken away.
 pub fn flows<'c>(
     random: &mut Random,
     cluster: &'c Cluster,
@@ -106,9 +106,17 @@ pub fn flows<'c>(
 ) -> Vec<Flow<'c>> {
     let families = Families::of(cluster);
     let src = end(random, cluster, strangers);
-    let dst = end(random, cluster, strangers);
+    let dst = if random.chance(90) {
+        end(random, cluster, strangers)
+    } else {
+        src
+    };
     let mut flows: Vec<Flow<'c>> =
         flows_between(cluster, families, src, dst, transport(random)).collect();
+    let by_service = random.chance(30);
+    for flow in &mut flows {
+        flow.dst.by_service = by_service;
+    }
     if let Some(mut vague) = flows.first().copied().filter(|_| random.chance(30)) {
         let (v4, v6) = random
             .pick(&[(true, false), (false, true), (true, true), (false, false)])
@@ -149,7 +157,11 @@ pub fn every_flow<'c>(cluster: &'c Cluster, ports: &[u16]) -> impl Iterator<Item
         for dst in &ends {
             for port in ports {
                 let transport = Transport::to_port(Protocol::TCP, *port);
-                flows.extend(flows_between(cluster, families, *src, *dst, transport));
+                for flow in flows_between(cluster, families, *src, *dst, transport) {
+                    let mut by_service = flow;
+                    by_service.dst.by_service = true;
+                    flows.extend([flow, by_service]);
+                }
             }
         }
     }

@@ -45,14 +45,14 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn all(mut self, explanation: &Explanation) -> fmt::Result {
         self.headline(explanation)?;
+        for left_out in &explanation.incomplete {
+            self.wrapped("  incomplete: ", &clean(left_out))?;
+        }
         if self.setting.quiet {
             return Ok(());
         }
         for condition in &explanation.conditions {
             self.wrapped("  - ", &clean(condition))?;
-        }
-        for left_out in &explanation.incomplete {
-            self.wrapped("  incomplete: ", &clean(left_out))?;
         }
         if explanation.cases.is_empty() {
             self.body(explanation)

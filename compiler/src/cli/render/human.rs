@@ -4,10 +4,10 @@
 //! shown a few times and counted beyond.
 
 use super::snippet::{self, Snippet};
-use super::{Report, clean, counted, prefix};
+use super::{Report, clean, prefix};
 use crate::cli::args::Global;
 use crate::cli::output::Style;
-use crate::diagnostic::{Diagnostic, Label, Severity, codes};
+use crate::diagnostic::{Diagnostic, Label, Severity, codes, counted};
 use crate::source::SourceFile;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, ThemeCharacters, ThemeStyles};
 use std::collections::BTreeMap;
@@ -18,9 +18,15 @@ const SHOWN: usize = 20;
 /// How many notes of one code are shown.
 const SHOWN_NOTES: usize = 3;
 
-/// All that `check` found, and a summary.
-pub(in crate::cli) fn check(report: &Report<'_>, style: Style, global: &Global) -> String {
-    let wanted = |one: &&Diagnostic| !global.quiet || one.severity == Severity::Error;
+/// All that `check` found, and a summary. What has the severity of `denied` or a higher one is shown even to
+/// those who want it quiet.
+pub(in crate::cli) fn check(
+    report: &Report<'_>,
+    denied: Severity,
+    style: Style,
+    global: &Global,
+) -> String {
+    let wanted = |one: &&Diagnostic| !global.quiet || one.severity >= denied;
     let mut text = list(
         report,
         report.diagnostics.iter().filter(wanted),
@@ -97,7 +103,7 @@ fn list<'a>(
 }
 
 /// `3 errors, 2 warnings in 12 files, 340 objects`
-pub(super) fn summary(report: &Report<'_>) -> String {
+pub(in crate::cli) fn summary(report: &Report<'_>) -> String {
     let counts = [
         (Severity::Error, "error"),
         (Severity::Warning, "warning"),

@@ -2,7 +2,10 @@
 
 use super::suggest::{did_you_mean, list, nearest};
 use super::{HypotheticalNamespace, NamespaceSpec, PeerSpec, PortSpec, Resolved};
-use crate::cluster::{Cluster, Labels, NamespaceId, Service, ServiceId, ServicePort, WorkloadId};
+use crate::cluster::{
+    Cluster, Labels, NamespaceId, Node, Owner, Pod, PodId, Service, ServiceId, ServicePort,
+    WorkloadId,
+};
 use crate::diagnostic::{Diagnostic, codes};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -54,14 +57,82 @@ pub fn resolve(cluster: &Cluster, peer: &PeerSpec) -> Result<Vec<Resolved>, Box<
 /// Something that the user should know about how a peer was understood.
 #[must_use]
 pub fn note(cluster: &Cluster, resolved: &Resolved) -> Option<Diagnostic> {
-    let Resolved::Service {
-        service,
-        address: Some(address),
-    } = resolved
-    else {
-        return None;
+    match resolved {
+        Resolved::Service {
+            service,
+            address: Some(address),
+        } => of_service(cluster, *service, *address),
+        Resolved::Address(address) => match cluster.owner(*address) {
+            Some(Owner::Pod(owner)) => shared(cluster, *address, owner),
+            Some(Owner::Node(_)) => None,
+            None => no_end(*address).or_else(|| unseen_pod(cluster, *address)),
+        },
+        Resolved::Service { address: None, .. }
+        | Resolved::Pod(_)
+        | Resolved::Node(_)
+        | Resolved::Hypothetical { .. }
+        | Resolved::Fqdn { .. }
+        | Resolved::World => None,
+    }
+}
+
+/// The first pod has the address, as in `cluster::build`: the answer is about that one only.
+fn shared(cluster: &Cluster, address: IpAddr, owner: PodId) -> Option<Diagnostic> {
+    let has_it = |pod: &&Pod| {
+        let mut addresses = pod.addresses.iter().map(IpAddr::to_canonical);
+        !pod.host_network && addresses.any(|own| own == address)
     };
-    let service = cluster.service(*service)?;
+    let after = cluster.pods.get(owner.index() + 1..)?;
+    let other = after.iter().find(has_it)?;
+    let owner = cluster.pod(owner)?;
+    let name = |pod: &Pod| format!("{}/{}", cluster.namespace_name(pod.namespace), pod.name);
+    let (first, second) = (name(owner), name(other));
+    let message = format!("pods `{first}` and `{second}` both have the address `{address}`");
+    Some(
+        Diagnostic::new(&codes::SHARED_ADDRESS, message)
+            .at(owner.span, "the answer is about this pod")
+            .related(other.span, "this pod has it too")
+            .help(format!(
+                "ask about `{first}` and `{second}` by name: the answers may differ"
+            )),
+    )
+}
+
+/// Why no connection begins or ends at an address, if none does.
+fn no_end(address: IpAddr) -> Option<Diagnostic> {
+    let what = match address {
+        _ if address.is_unspecified() => "the address of nobody",
+        _ if address.is_loopback() => "a loopback address: such packets do not leave their host",
+        _ if address.is_multicast() => "a multicast address",
+        IpAddr::V4(address) if address.is_broadcast() => "the broadcast address",
+        IpAddr::V4(_) | IpAddr::V6(_) => return None,
+    };
+    Some(
+        Diagnostic::new(&codes::NO_SUCH_END, format!("`{address}` is {what}"))
+            .help("it is judged as an address outside the cluster: name a pod, a node or the address of one host"),
+    )
+}
+
+/// A pod of which the snapshot has nothing but the block that its address is from.
+fn unseen_pod(cluster: &Cluster, address: IpAddr) -> Option<Diagnostic> {
+    let gives_it = |node: &&Node| node.pod_cidrs.iter().any(|block| block.contains(&address));
+    let node = cluster.nodes.iter().find(gives_it)?;
+    let message = format!(
+        "`{address}` is an address for pods of node `{}`, and no pod of the inputs has it",
+        node.name
+    );
+    let found = Diagnostic::new(&codes::UNSEEN_POD, message);
+    let found = match node.span {
+        Some(span) => found.at(span, "its `podCIDRs` cover the address"),
+        None => found,
+    };
+    Some(found.help(
+        "it is judged as an address outside the cluster, which no pod selector matches: add its pod to the inputs, or ask about `NAMESPACE[KEY=VALUE]`",
+    ))
+}
+
+fn of_service(cluster: &Cluster, service: ServiceId, address: IpAddr) -> Option<Diagnostic> {
+    let service = cluster.service(service)?;
     let namespace = cluster.namespace_name(service.namespace);
     let name = &service.name;
     let message = format!("`{address}` is the address of service `{namespace}/{name}`");

@@ -310,11 +310,12 @@ impl Reader<'_, '_> {
             end.checked_sub(1)?
         };
         let start = end.checked_sub(event.value.len())?;
+        // A quote of its own kind is escaped in a quoted value, however much its end looks like the value.
         let quote = event.plain
-            || matches!(
-                self.text.as_bytes().get(start.checked_sub(1)?),
-                Some(b'"' | b'\'')
-            );
+            || match self.text.as_bytes().get(start.checked_sub(1)?) {
+                Some(quote @ (b'"' | b'\'')) => !event.value.contains(quote),
+                _ => false,
+            };
         let body = start.checked_sub(self.base)?..end.checked_sub(self.base)?;
         let same = self.fed.text.as_bytes().get(body) == Some(event.value);
         (same && quote).then_some(start..end)
@@ -542,6 +543,7 @@ mod tests {
     fn ordinary_manifests_are_read_by_lines() {
         for text in [
             "a: 1\n",
+            "- '''s'\n- \"\\\"s\"\n",
             "---\na:\n  b: c\n  d:\n  - e\n  - f: g\n    h:\n  i:\n",
             "# c\n- a\n-\n  b: 1\n- - c\n  - d\n",
             "a: []\nb: {} # c\nc: \"x # y\" # c\nd: 'it''s'\ne: x#y # c\n",

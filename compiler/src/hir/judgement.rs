@@ -1,0 +1,80 @@
+//! What an engine answers: a verdict for the flow and for each side, with the rules that lead to it.
+//!
+//! Citations as in [`super::spec`].
+
+use super::{PolicyId, RuleId};
+
+/// Whether something holds, as far as the snapshot tells. Ordered, so that "and" is the least and "or" the
+/// greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Truth {
+    /// It does not.
+    No,
+    /// The snapshot lacks what would tell.
+    Unknown,
+    /// It does.
+    Yes,
+}
+
+impl From<bool> for Truth {
+    fn from(value: bool) -> Self {
+        if value { Self::Yes } else { Self::No }
+    }
+}
+
+/// The answer for a side or a whole flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// It passes.
+    Allow,
+    /// It does not pass.
+    Deny,
+    /// It hangs on something that the snapshot or the API leaves open.
+    Depends,
+}
+
+/// The answer for a flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The answer of both sides together.
+    pub verdict: Verdict,
+    /// The source's side.
+    pub egress: Side,
+    /// The destination's side.
+    pub ingress: Side,
+}
+
+/// The answer of one side.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Side {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Why no policy is asked, where none is.
+    pub exempt: Option<Exemption>,
+    /// The rules that decide, in the order in which they are asked. Several where they decide together, or
+    /// where it is open which of them does.
+    pub rules: Vec<RuleId>,
+    /// The policies that isolate the endpoint in this direction.
+    pub isolated_by: Vec<PolicyId>,
+}
+
+/// Why a side allows without asking a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exemption {
+    /// The end is no pod with a network of its own: nothing selects it. \[NP\] leaves host-networked pods to
+    /// the implementation, \[CNP\] excludes them.
+    NotAPod,
+    /// Both ends are the same pod: "a Pod cannot block access to itself" \[NP\], and "a Pod connecting to its own
+    /// Pod IP is not subject to CNP" \[API\].
+    Itself,
+}
+
+/// What two sides say together.
+#[must_use]
+pub fn both(egress: Verdict, ingress: Verdict) -> Verdict {
+    match (egress, ingress) {
+        (Verdict::Deny, _) | (_, Verdict::Deny) => Verdict::Deny,
+        (Verdict::Allow, Verdict::Allow) => Verdict::Allow,
+        (Verdict::Depends, _) | (_, Verdict::Depends) => Verdict::Depends,
+    }
+}
