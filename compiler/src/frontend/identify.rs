@@ -6,6 +6,7 @@
 use super::kinds::{Kind, Recognised, recognise};
 use super::manifest::{NodeRef, Value};
 use super::report::item_head;
+use super::template;
 use crate::diagnostic::{Diagnostic, ObjectRef, Severity, codes};
 use crate::source::Span;
 
@@ -31,6 +32,16 @@ pub fn identify(
     let (Some((api_version, version_span)), Some((kind, kind_span))) = (api_version, kind) else {
         return Recognised::Unknown;
     };
+    for (text, span) in [(api_version, version_span), (kind, kind_span)] {
+        if template::is_in(text) {
+            diagnostics.push(
+                Diagnostic::new(&codes::NOT_AN_OBJECT, "a template is no manifest")
+                    .at(span, "filled in when the template is rendered")
+                    .help(template::REMEDY),
+            );
+            return Recognised::Unknown;
+        }
+    }
     let found = with_former_versions(api_version, recognise(api_version, kind), |former| {
         diagnostics.push(former.at(version_span, "a former version"));
     });

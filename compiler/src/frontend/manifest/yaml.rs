@@ -12,6 +12,7 @@ use super::problem::explain;
 use super::scalar::{self, Scalar, Tag};
 use super::{Document, Kind, block, expand};
 use crate::diagnostic::{Diagnostic, codes};
+use crate::frontend::template;
 use crate::source::FileId;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -432,13 +433,13 @@ impl Reader<'_, '_> {
     }
 
     fn is_template(&self) -> bool {
-        memchr::memmem::find(self.fed.text.as_bytes(), b"{{").is_some()
+        template::is_in(&self.fed.text)
     }
 
     /// An error with our words and with go-yaml's.
     fn error(&self, span: Range<usize>, message: String, theirs: &str, help: &str) -> Refused {
         let help = if self.is_template() {
-            "this looks like a template: render the chart first (`helm template`)"
+            template::REMEDY
         } else {
             help
         };
