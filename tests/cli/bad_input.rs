@@ -48,16 +48,73 @@ fn an_empty_folder() {
 }
 
 #[test]
-fn an_empty_file_is_no_error() {
-    check(b"", 0, &["no problems in 1 file, 0 objects"]);
+fn input_without_an_object() {
+    for text in ["", "# nothing\n", "---\n---\nnull\n"] {
+        check(text.as_bytes(), 2, &["error[V0004]: there is no object in"]);
+    }
+    check(
+        b"kind: List\napiVersion: v1\nitems: []\n",
+        0,
+        &["no problems"],
+    );
+    let (_folder, empty) = file(b"");
+    let (_other, pod) = file(POD.as_bytes());
+    let both = run(["check".as_ref(), empty.as_os_str(), pod.as_os_str()]);
+    assert_eq!(both.code, Some(0), "{}", both.stderr);
+    let none = run(["check", "-"]);
+    assert_eq!(none.code, Some(2));
+    let said = "there is no object in `<stdin>`";
+    assert!(none.stderr.contains(said), "{}", none.stderr);
+}
+
+#[test]
+fn standard_input_is_given_once() {
+    for arguments in [&["check", "-", "-"][..], &["check", "-", "--settings", "-"]] {
+        let ran = run(arguments);
+        assert_eq!(ran.code, Some(2));
+        let said = "error[V0001]: `<stdin>` cannot be read twice";
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
 }
 
 #[test]
 fn bytes_that_are_no_text() {
+    let cases: [(&[u8], &[&str]); 6] = [
+        (
+            b"a: 1\nb: \xff\xfe\n",
+            &["byte 0xff on line 2", "iconv -f ISO-8859-1"],
+        ),
+        (
+            b"\xff\xfea\0\x00\xd8",
+            &["starts as UTF-16 does", "save it as UTF-8"],
+        ),
+        (
+            b"a\0:\0 \x001\0",
+            &["UTF-16 without a byte order mark", "-f UTF-16LE"],
+        ),
+        (
+            b"\0a\0:\0 \x001",
+            &["UTF-16 without a byte order mark", "-f UTF-16BE"],
+        ),
+        (b"\x1f\x8b\x08\0", &["is compressed by gzip", "gunzip"]),
+        (b"PK\x03\x04", &["is a zip archive", "unzip"]),
+    ];
+    for (bytes, said) in cases {
+        check(bytes, 1, &["error[V0002]"]);
+        check(bytes, 1, said);
+    }
     check(
-        b"a: 1\nb: \xff\xfe\n",
+        b"\xff\xfea\0:\0 \x001\0",
         1,
-        &["error[V0002]", "byte 0xff on line 2"],
+        &[
+            "error[V0010]: kubectl does not read UTF-16",
+            "iconv -f UTF-16 ",
+        ],
+    );
+    check(
+        b"a: \0\n",
+        1,
+        &["error[V0010]: the control character U+0000"],
     );
 }
 

@@ -84,6 +84,8 @@ impl Walk {
         if path == Path::new("-") {
             if self.known.insert(path.into()) {
                 self.items.push(Item::Stdin);
+            } else {
+                self.diagnostics.push(stdin_twice());
             }
             return;
         }
@@ -193,6 +195,10 @@ fn text(item: &Item) -> Result<SourceFile, Box<Diagnostic>> {
         Item::File { path, name } => (name.as_str(), file_bytes(path)),
     };
     let bytes = bytes.map_err(|error| unreadable(name, &error))?;
+    if let Some((what, remedy)) = other_than_text(&bytes) {
+        let diagnostic = Diagnostic::new(&codes::NOT_TEXT, format!("`{name}` is {what}"));
+        return Err(Box::new(diagnostic.file(name).help(remedy)));
+    }
     // The line of a byte that does not decode is looked for before the bytes are given away.
     let broken = match bytes.as_slice() {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => None,
@@ -226,6 +232,33 @@ fn too_large(size: u64) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, format!("{size} bytes or more"))
 }
 
+/// Standard input can be read to its end once only.
+pub(super) fn stdin_twice() -> Diagnostic {
+    Diagnostic::new(
+        &codes::UNREADABLE,
+        format!("`{STDIN}` cannot be read twice"),
+    )
+    .file(STDIN)
+    .help("give `-` once, and files for the rest")
+}
+
+/// Bytes of a kind that is known and is no text, with what to do about them.
+fn other_than_text(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    match bytes {
+        [0x1F, 0x8B, ..] => Some(("compressed by gzip", "unpack it: `gunzip`")),
+        [b'P', b'K', 3, 4, ..] => Some(("a zip archive", "unpack it: `unzip`")),
+        [0, 1..=0x7F, ..] => Some((
+            "UTF-16 without a byte order mark",
+            "convert it to UTF-8: `iconv -f UTF-16BE -t UTF-8`",
+        )),
+        [1..=0x7F, 0, ..] => Some((
+            "UTF-16 without a byte order mark",
+            "convert it to UTF-8: `iconv -f UTF-16LE -t UTF-8`",
+        )),
+        _ => None,
+    }
+}
+
 fn place(bytes: &[u8], offset: usize) -> String {
     let before = bytes.get(..offset).unwrap_or(bytes);
     let line = memchr::memchr_iter(b'\n', before).count() + 1;
@@ -233,19 +266,27 @@ fn place(bytes: &[u8], offset: usize) -> String {
     format!("byte 0x{byte:02x} on line {line}")
 }
 
+const SPLIT: &str = "split it, or leave out what network policy does not need";
+
 fn no_text(name: &str, error: TextError, broken: &str) -> Diagnostic {
-    let (code, message) = match error {
+    let (code, message, help) = match error {
         TextError::NotText { offset } if broken.is_empty() => (
             &codes::NOT_TEXT,
-            format!("`{name}` is not UTF-16 at offset {offset}"),
+            format!("`{name}` starts as UTF-16 does, but is none at offset {offset}"),
+            "save it as UTF-8, or leave it out if it is no manifest",
         ),
-        TextError::NotText { .. } => (&codes::NOT_TEXT, format!("`{name}` is not UTF-8: {broken}")),
+        TextError::NotText { .. } => (
+            &codes::NOT_TEXT,
+            format!("`{name}` is not UTF-8: {broken}"),
+            "convert it to UTF-8 (for example `iconv -f ISO-8859-1 -t UTF-8`), or leave it out if it is no manifest",
+        ),
         TextError::TooLarge { given } => (
             &codes::TOO_LARGE,
             format!("`{name}` has {given} bytes of text, and {MAX_FILE_BYTES} are read at most"),
+            SPLIT,
         ),
     };
-    Diagnostic::new(code, message).file(name)
+    Diagnostic::new(code, message).file(name).help(help)
 }
 
 fn unreadable(name: &str, error: &io::Error) -> Diagnostic {
@@ -255,7 +296,7 @@ fn unreadable(name: &str, error: &io::Error) -> Diagnostic {
             format!("`{name}` has {error}, and {MAX_FILE_BYTES} are read at most"),
         )
         .file(name)
-        .help("split it, or leave out what network policy does not need");
+        .help(SPLIT);
     }
     let why = if error.kind() == io::ErrorKind::NotFound {
         "there is no such file or folder".to_owned()
@@ -279,6 +320,19 @@ fn nothing_in(folder: &Path) -> Diagnostic {
     )
     .help("a folder is searched for `.yaml`, `.yml` and `.json`; hidden files and folders are left out")
     .file(name)
+}
+
+/// That files hold no object: what was to write them has failed, more often than not.
+pub(super) fn nothing_in_files(sources: &Sources) -> Diagnostic {
+    let mut names = sources.iter().map(|(_, file)| file.name());
+    let diagnostic = |message| {
+        Diagnostic::new(&codes::NOTHING_TO_READ, message)
+            .help("check what was to write it, and whether the right files are given")
+    };
+    match (names.next(), names.len()) {
+        (Some(name), 0) => diagnostic(format!("there is no object in `{name}`")).file(&**name),
+        (_, more) => diagnostic(format!("there is no object in {} files", more + 1)),
+    }
 }
 
 #[cfg(test)]

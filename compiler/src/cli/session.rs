@@ -43,6 +43,9 @@ impl Session {
             load::load(&sources, &settings.settings)
         };
         diagnostics.append(&mut loaded.diagnostics);
+        if loaded.documents == 0 && !diagnostics.iter().any(is_error) {
+            diagnostics.push(input::nothing_in_files(&sources));
+        }
         for text in settings.texts {
             sources.add(text);
         }
@@ -184,7 +187,13 @@ impl SettingsTexts {
             next: files,
         };
         if let Some(path) = global.settings.clone().or_else(|| find(paths)) {
-            match input::file(&path) {
+            let taken = path == Path::new("-") && paths.contains(&path);
+            let text = if taken {
+                Err(Box::new(input::stdin_twice()))
+            } else {
+                input::file(&path)
+            };
+            match text {
                 Ok(text) => all.add(text, Settings::read),
                 Err(diagnostic) => all.diagnostics.push(*diagnostic),
             }

@@ -26,6 +26,8 @@ pub struct Loaded {
     pub policies: PolicySet,
     /// Everything there is to say about the texts, in the order of their places.
     pub diagnostics: Vec<Diagnostic>,
+    /// How many documents hold something that can be read.
+    pub documents: usize,
     /// How many objects were read, those that were refused among them.
     pub objects: usize,
     /// The objects that were refused and left out.
@@ -70,6 +72,7 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
         objects,
         drafts,
         mut diagnostics,
+        documents,
         count,
         mut refused,
         unsupported,
@@ -88,6 +91,7 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
         cluster,
         policies,
         diagnostics,
+        documents,
         objects: count,
         refused,
         unsupported,
@@ -100,6 +104,7 @@ struct Read {
     objects: Vec<Object>,
     drafts: Vec<Draft>,
     diagnostics: Vec<Diagnostic>,
+    documents: usize,
     count: usize,
     refused: Vec<ObjectRef>,
     unsupported: Vec<ObjectRef>,
@@ -110,6 +115,7 @@ impl Read {
         self.objects.append(&mut other.objects);
         self.drafts.append(&mut other.drafts);
         self.diagnostics.append(&mut other.diagnostics);
+        self.documents += other.documents;
         self.count += other.count;
         self.refused.append(&mut other.refused);
         self.unsupported.append(&mut other.unsupported);
@@ -123,6 +129,7 @@ fn read(source: &SourceFile, chunk: &manifest::Chunk, interner: &Interner) -> Re
         ..Read::default()
     };
     if let Some(document) = &document {
+        read.documents = 1;
         read_object(document.root(), None, interner, &mut read);
         validate::settle(&mut read.diagnostics);
     }
