@@ -100,12 +100,12 @@ fn report(failure: &Failure) {
     match failure {
         Failure::Usage(message) => output::remark(&format!("error: {message}\n")),
         Failure::Read(path, error) => {
-            let path = path.display();
-            output::remark(&format!("error: `{path}` cannot be read: {error}\n"));
+            let (path, why) = (path.display(), output::reason(error));
+            output::remark(&format!("error: `{path}` cannot be read: {why}\n"));
         }
         Failure::Write(path, error) => {
-            let path = path.display();
-            output::remark(&format!("error: `{path}` cannot be written: {error}\n"));
+            let (path, why) = (path.display(), output::reason(error));
+            output::remark(&format!("error: `{path}` cannot be written: {why}\n"));
         }
         Failure::Input => {}
     }

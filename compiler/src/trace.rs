@@ -6,6 +6,7 @@
 //! answered with an error, and those behind it are read all the same. The entry is [`replay`].
 
 pub mod record;
+mod fault;
 mod peers;
 mod ends;
 mod batch;

@@ -58,13 +58,28 @@ fn a_file_is_written_whole_or_not_at_all() {
             "--output",
         ];
         let ran = ran(verdict().args(arguments).arg(&output).output().unwrap());
-        (ran.code, ran.stdout, fs::read_to_string(output).ok())
+        let said = ran
+            .stderr
+            .replace(folder.path().to_str().unwrap(), "FOLDER");
+        assert!(!said.contains(".verdict-"), "{said}");
+        let said = said.lines().last().unwrap_or_default().to_owned();
+        (
+            ran.code,
+            ran.stdout + &said,
+            fs::read_to_string(output).ok(),
+        )
     };
     let (code, stdout, text) = check("out.json");
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     assert!(text.unwrap().contains("V0010"));
     let (code, stdout, text) = check("missing/out.json");
-    assert_eq!((code, stdout.as_str(), text), (Some(2), "", None));
+    let said =
+        "error: `FOLDER/missing/out.json` cannot be written: there is no folder `FOLDER/missing`";
+    assert_eq!((code, stdout.as_str(), text), (Some(2), said, None));
+    let (code, said, _) = check("in.yaml/out.json");
+    let expected =
+        "error: `FOLDER/in.yaml/out.json` cannot be written: `FOLDER/in.yaml` is no folder";
+    assert_eq!((code, said.as_str()), (Some(2), expected));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 

@@ -9,6 +9,7 @@
 //! Guarantee: the ids of the files depend on the paths and the folders only, not on threads; every problem is
 //! a diagnostic and hides no other file.
 
+use super::output;
 use super::progress::Progress;
 use crate::diagnostic::{Diagnostic, Severity, codes};
 use crate::source::{MAX_FILE_BYTES, SourceFile, Sources, TextError};
@@ -298,13 +299,7 @@ fn unreadable(name: &str, error: &io::Error) -> Diagnostic {
         .file(name)
         .help(SPLIT);
     }
-    let why = if error.kind() == io::ErrorKind::NotFound {
-        "there is no such file or folder".to_owned()
-    } else if error.kind() == io::ErrorKind::PermissionDenied {
-        "permission denied".to_owned()
-    } else {
-        error.to_string()
-    };
+    let why = output::reason(error);
     Diagnostic::new(
         &codes::UNREADABLE,
         format!("`{name}` cannot be read: {why}"),

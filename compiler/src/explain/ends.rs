@@ -6,7 +6,6 @@
 use super::Context;
 use super::question::{Destination, Question, TransportRange};
 use super::report::{Party, PartyKind};
-use super::words::list;
 use crate::cluster::peer::{self, HypotheticalNamespace, PortSpec, Resolved};
 use crate::cluster::{Cluster, Labels, NAMESPACE_NAME_LABEL, Owner, PodId, Protocol, ServiceId};
 use crate::diagnostic::{Diagnostic, codes};
@@ -253,37 +252,14 @@ fn behind_service<'a>(
         })
         .collect();
     if found.is_empty() {
-        Err(leads_nowhere(cluster, service, port))
+        let service = cluster.service(service);
+        Err(service.map_or_else(
+            || Diagnostic::new(&codes::INTERNAL, "the service is not in the cluster"),
+            |service| peer::no_backend(cluster, service, port),
+        ))
     } else {
         Ok(found)
     }
-}
-
-fn leads_nowhere(cluster: &Cluster, service: ServiceId, port: &PortSpec) -> Diagnostic {
-    let name = service_name(cluster, service);
-    let offered: Vec<String> = cluster
-        .service(service)
-        .into_iter()
-        .flat_map(|service| &service.ports)
-        .map(|port| {
-            let is_dead = port.backends.is_empty() && port.pods.is_empty();
-            let dead = if is_dead {
-                " (no pod is behind it)"
-            } else {
-                ""
-            };
-            format!("{}/{}{dead}", port.number, port.protocol)
-        })
-        .collect();
-    let diagnostic = Diagnostic::new(
-        &codes::NO_BACKEND,
-        format!("service `{name}` leads nowhere for port `{port}`"),
-    );
-    diagnostic.help(if offered.is_empty() {
-        "the service has no ports".into()
-    } else {
-        format!("it offers {}", list(&offered, "and"))
-    })
 }
 
 /// What a flow to this end may carry, where the question is about this port.

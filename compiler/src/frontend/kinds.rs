@@ -125,6 +125,32 @@ impl Kind {
         }
     }
 
+    /// Whether it is a pod or stands for pods.
+    #[must_use]
+    pub fn has_pods(self) -> bool {
+        match self {
+            Self::Pod
+            | Self::Deployment
+            | Self::StatefulSet
+            | Self::DaemonSet
+            | Self::ReplicaSet
+            | Self::ReplicationController
+            | Self::Job
+            | Self::CronJob => true,
+            Self::NetworkPolicy
+            | Self::AdminNetworkPolicy
+            | Self::BaselineAdminNetworkPolicy
+            | Self::ClusterNetworkPolicy
+            | Self::Namespace
+            | Self::Node
+            | Self::Service
+            | Self::ServiceAccount
+            | Self::Endpoints
+            | Self::EndpointSlice
+            | Self::DnsSnapshot => false,
+        }
+    }
+
     /// Whether objects of the kind are policies, not parts of the cluster.
     #[must_use]
     pub fn is_policy(self) -> bool {

@@ -82,10 +82,10 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
     let referred = drafts
         .iter()
         .filter_map(|draft| Some((draft.object().namespace.as_deref()?, draft.span())));
-    let (cluster, more) = build::build(objects, referred);
+    let (cluster, more) = build::build(objects, referred, &refused);
     diagnostics.extend(more);
     let policies = lower::assemble(drafts, settings.semantics());
-    diagnostics.extend(lint::lint(&cluster, &policies));
+    diagnostics.extend(lint::lint(&cluster, &policies, &refused));
     diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
     Loaded {
         cluster,

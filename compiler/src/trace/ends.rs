@@ -151,16 +151,7 @@ fn no_destination(cluster: &Cluster, to: &Peer, question: &Question) -> Diagnost
         | Resolved::World => None,
     });
     match service {
-        Some(service) => {
-            let namespace = cluster.namespace_name(service.namespace);
-            let message = format!(
-                "service `{namespace}/{}` leads nowhere for port `{port}`",
-                service.name
-            );
-            Diagnostic::new(&codes::NO_BACKEND, message)
-                .help("add its pods or its EndpointSlices to the inputs, or name the pod behind it")
-                .field("dst")
-        }
+        Some(service) => peer::no_backend(cluster, service, &port).field("dst"),
         None => Diagnostic::new(
             &codes::UNKNOWN_PORT,
             format!("the destination has no port `{port}`"),

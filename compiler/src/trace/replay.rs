@@ -4,7 +4,7 @@ use super::answer::{Answers, Judge};
 use super::batch::{Batch, Batches, Line};
 use super::memory::{Answer, SideAnswer};
 use super::record::{Record, Side, Word};
-use super::{MAX_LINE_BYTES, Problem};
+use super::{MAX_LINE_BYTES, Problem, fault};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::engine::Engine;
 use crate::explain::Context;
@@ -248,33 +248,14 @@ fn read(text: &[u8]) -> Result<Record<'_>, (Diagnostic, Option<usize>)> {
             None,
         ));
     }
-    if let Some(column) = other_than_an_object(text) {
-        let diagnostic = Diagnostic::new(&codes::RECORD_FIELD, "this is not a JSON object")
-            .help("write one JSON object a line");
-        return Err((diagnostic, Some(column)));
+    // A struct could be read from an array too.
+    if text.trim_ascii_start().starts_with(b"{")
+        && let Ok(record) = serde_json::from_slice(text)
+    {
+        return Ok(record);
     }
-    serde_json::from_slice(text).map_err(|error| {
-        let shown = error.to_string();
-        let message = shown.rsplit_once(" at line ").map_or(&*shown, |(message, _)| message);
-        let diagnostic = if error.is_data() {
-            Diagnostic::new(&codes::RECORD_FIELD, message).help(
-                "a record has `src`, `dst`, `protocol`, and may have `dport`, `sport`, `type`, `code`, \
-                 `direction`, `time`, `expect` and `recorded`",
-            )
-        } else {
-            Diagnostic::new(&codes::RECORD_SYNTAX, format!("this is not JSON: {message}"))
-                .help("write one JSON object a line")
-        };
-        (diagnostic, Some(error.column()))
-    })
-}
-
-/// At which byte, counted from one, JSON begins that is no object. Structs could be read from arrays too.
-fn other_than_an_object(text: &[u8]) -> Option<usize> {
-    let start = text.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    let is_other = text.get(start) != Some(&b'{')
-        && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
-    is_other.then_some(start + 1)
+    let (diagnostic, at) = fault::of(text);
+    Err((diagnostic, Some(at + 1)))
 }
 
 /// An answer with what of it the record asks for.

@@ -3,8 +3,8 @@
 use super::suggest::{did_you_mean, list, nearest};
 use super::{HypotheticalNamespace, NamespaceSpec, PeerSpec, PortSpec, Resolved};
 use crate::cluster::{
-    Cluster, Labels, NamespaceId, Node, Owner, Pod, PodId, Service, ServiceId, ServicePort,
-    WorkloadId,
+    Cluster, Labels, NamespaceId, Node, Owner, Pod, PodId, Service, ServiceId, ServiceKind,
+    ServicePort, WorkloadId,
 };
 use crate::diagnostic::{Diagnostic, codes};
 use std::collections::BTreeSet;
@@ -475,6 +475,45 @@ fn behind(service_port: &ServicePort) -> impl Iterator<Item = Backend<'_>> {
         port,
         service_port,
     })
+}
+
+/// Why a question to a port of a service has no packet to judge.
+#[must_use]
+pub fn no_backend(cluster: &Cluster, service: &Service, port: &PortSpec) -> Diagnostic {
+    let name = format!(
+        "{}/{}",
+        cluster.namespace_name(service.namespace),
+        service.name
+    );
+    let is_offered = service.ports.iter().any(|offered| is_asked(offered, port));
+    let (message, help) = if service.kind == ServiceKind::ExternalName {
+        (
+            format!("service `{name}` is another name of a host: it has no backends"),
+            "ask for the host that its `externalName` says: `fqdn:NAME`".to_owned(),
+        )
+    } else if service.ports.is_empty() {
+        (
+            format!("service `{name}` has no ports"),
+            "name the pod behind it".to_owned(),
+        )
+    } else if is_offered {
+        (
+            format!("service `{name}` has no pod behind port `{port}`"),
+            "compare its selector with the labels of the pods, and add its pods or EndpointSlices to the inputs"
+                .to_owned(),
+        )
+    } else {
+        let offered: Vec<String> = service
+            .ports
+            .iter()
+            .map(|port| format!("{}/{}", port.number, port.protocol))
+            .collect();
+        (
+            format!("service `{name}` does not offer port `{port}`"),
+            format!("it offers {}", list(offered.iter().map(|port| &**port))),
+        )
+    };
+    Diagnostic::new(&codes::NO_BACKEND, message).help(help)
 }
 
 fn is_asked(offered: &ServicePort, port: &PortSpec) -> bool {
