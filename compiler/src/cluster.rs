@@ -11,6 +11,7 @@ mod lookup;
 pub mod object;
 pub mod peer;
 
+use crate::ids::ids;
 use crate::source::Span;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -123,30 +124,14 @@ pub struct NamedPort {
     pub number: u16,
 }
 
-macro_rules! ids {
-    ($($name:ident: $what:literal;)*) => {$(
-        #[doc = concat!("The index of ", $what, " in the lists of its cluster.")]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub u32);
-
-        impl $name {
-            /// The id as an index.
-            #[must_use]
-            pub fn index(self) -> usize {
-                self.0 as usize
-            }
-        }
-    )*};
-}
-
 ids! {
-    NamespaceId: "a namespace";
-    PodId: "a pod";
-    NodeId: "a node";
-    WorkloadId: "a workload";
-    ServiceId: "a service";
-    LabelsId: "a label set";
-    PortsId: "a set of named ports";
+    NamespaceId: "a namespace in the lists of its cluster";
+    PodId: "a pod in the lists of its cluster";
+    NodeId: "a node in the lists of its cluster";
+    WorkloadId: "a workload in the lists of its cluster";
+    ServiceId: "a service in the lists of its cluster";
+    LabelsId: "a label set in the lists of its cluster";
+    PortsId: "a set of named ports in the lists of its cluster";
 }
 
 /// A namespace.

@@ -87,6 +87,12 @@ impl Kind {
         Self::DnsSnapshot,
     ];
 
+    /// The kind that has a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The kind's name, as in `kind:`.
     #[must_use]
     pub fn name(self) -> &'static str {

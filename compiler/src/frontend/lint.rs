@@ -46,11 +46,8 @@ struct Unseen<'a> {
 
 impl<'a> Unseen<'a> {
     fn of(refused: &'a [ObjectRef]) -> Self {
-        let pods = refused.iter().filter(|object| {
-            Kind::ALL
-                .iter()
-                .any(|kind| kind.has_pods() && kind.name() == &*object.kind)
-        });
+        let has_pods = |object: &&ObjectRef| Kind::named(&object.kind).is_some_and(Kind::has_pods);
+        let pods = refused.iter().filter(has_pods);
         Self {
             namespaces: pods
                 .filter_map(|object| object.namespace.as_deref())

@@ -375,43 +375,17 @@ fn node(cluster: &Cluster, name: &str) -> Result<Resolved, Box<Diagnostic>> {
     ))
 }
 
-/// The entities of Cilium's dialect.
-/// <https://docs.cilium.io/en/stable/security/policy/language/#entities-based>
-const CILIUM_ENTITIES: &[&str] = &[
-    "all",
-    "cluster",
-    "health",
-    "host",
-    "ingress",
-    "init",
-    "kube-apiserver",
-    "none",
-    "remote-node",
-    "unmanaged",
-    "world-ipv4",
-    "world-ipv6",
-];
-
+/// The outside is the one entity that every dialect has.
 fn entity(name: &str) -> Result<Resolved, Box<Diagnostic>> {
     if name == "world" {
         return Ok(Resolved::World);
     }
-    let (message, help) = if CILIUM_ENTITIES.contains(&name) {
-        (
-            format!("the entity `{name}` belongs to the `cilium` dialect"),
-            "name a pod, `node/NAME`, an address or `entity:world`".to_owned(),
-        )
+    let help = if nearest(name, ["world"]).is_empty() {
+        "the outside is `entity:world`; for anything else name a pod, `node/NAME` or an address"
     } else {
-        let known = CILIUM_ENTITIES.iter().copied().chain(["world"]);
-        let near: Vec<String> = nearest(name, known)
-            .into_iter()
-            .map(|near| format!("entity:{near}"))
-            .collect();
-        (
-            format!("there is no entity `{name}`"),
-            did_you_mean(&near).unwrap_or_else(|| "the outside is `entity:world`".into()),
-        )
+        "did you mean `entity:world`?"
     };
+    let message = format!("the dialect `kubernetes` has no entity `{name}`");
     Err(Box::new(
         Diagnostic::new(&codes::UNSUPPORTED_ENTITY, message).help(help),
     ))
