@@ -67,6 +67,30 @@ fn input_without_an_object() {
     assert!(none.stderr.contains(said), "{}", none.stderr);
 }
 
+#[cfg(unix)]
+#[test]
+fn settings_that_cannot_be_read_are_not_passed_over() {
+    let (folder, path) = file(POD.as_bytes());
+    std::os::unix::fs::symlink("nowhere", folder.path().join("verdict.toml")).unwrap();
+    let ran = run(["check".as_ref(), path.as_os_str()]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr
+            .contains("verdict.toml` cannot be read: there is no such file"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn policies_whose_names_the_server_makes_are_not_the_same() {
+    let one = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {generateName: a, namespace: b}\nspec: {podSelector: {}}\n---\n";
+    check(one.repeat(2).as_bytes(), 0, &["in 1 file, 2 objects"]);
+    let named = one.replace("generateName", "name");
+    check((one.to_owned() + &named).as_bytes(), 0, &["2 objects"]);
+    check(named.repeat(2).as_bytes(), 1, &["error[V0108]"]);
+}
+
 #[test]
 fn standard_input_is_given_once() {
     for arguments in [&["check", "-", "-"][..], &["check", "-", "--settings", "-"]] {

@@ -111,6 +111,9 @@ impl Walk {
                     any = true;
                     self.file(entry.into_path());
                 }
+                Ok(entry) if !entry.file_type().is_dir() && is_manifest(entry.path()) => {
+                    self.diagnostics.push(no_file(&shown(entry.path())));
+                }
                 Ok(_) => {}
                 Err(error) => self.walk_error(&error),
             }
@@ -168,14 +171,24 @@ fn is_manifest(path: &Path) -> bool {
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
-/// A path as the user wrote it, and as annotations of other tools need it: `.` in front says nothing.
+/// A path as the user wrote it, and as annotations of other tools need it: `.` in front says nothing. Control
+/// characters are escaped, so that no name makes lines of its own.
 fn shown(path: &Path) -> String {
-    path.strip_prefix(".")
-        .ok()
-        .filter(|rest| *rest != Path::new(""))
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    let rest = path.strip_prefix(".").ok();
+    let rest = rest.filter(|rest| *rest != Path::new(""));
+    let name = rest.unwrap_or(path).display().to_string();
+    if !name.contains(char::is_control) {
+        return name;
+    }
+    let escaped = |sign: char| {
+        let is_control = sign.is_control();
+        let escaped = is_control.then(|| sign.escape_default());
+        escaped
+            .into_iter()
+            .flatten()
+            .chain((!is_control).then_some(sign))
+    };
+    name.chars().flat_map(escaped).collect()
 }
 
 /// Reads one file that is no manifest.
@@ -307,6 +320,17 @@ fn unreadable(name: &str, error: &io::Error) -> Diagnostic {
     .file(name)
 }
 
+/// In a folder a pipe, a socket or a device is not opened: reading it may have no end.
+fn no_file(name: &str) -> Diagnostic {
+    Diagnostic::new(
+        &codes::UNREADABLE,
+        format!("`{name}` is a pipe, a socket or a device and is not read"),
+    )
+    .severity(Severity::Note)
+    .file(name)
+    .help("name it as a path of its own if it is meant")
+}
+
 fn nothing_in(folder: &Path) -> Diagnostic {
     let name = shown(folder);
     Diagnostic::new(
@@ -326,7 +350,8 @@ pub(super) fn nothing_in_files(sources: &Sources) -> Diagnostic {
     };
     match (names.next(), names.len()) {
         (Some(name), 0) => diagnostic(format!("there is no object in `{name}`")).file(&**name),
-        (_, more) => diagnostic(format!("there is no object in {} files", more + 1)),
+        (Some(_), more) => diagnostic(format!("there is no object in {} files", more + 1)),
+        (None, _) => diagnostic("there is nothing to read".into()),
     }
 }
 
@@ -424,6 +449,33 @@ mod tests {
         assert!(
             found[2].starts_with("V0001 `x/again` leads back to"),
             "{found:?}"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_told_and_not_opened() {
+        let folder = folder(&["a.yaml"]);
+        let path = folder.path().join("b.yaml");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("c.yaml")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("zero")).unwrap();
+        let is = "is a pipe, a socket or a device and is not read";
+        assert_eq!(
+            names(folder.path(), &["."]),
+            [
+                "./a.yaml".to_owned(),
+                format!("V0001 `./b.yaml` {is}"),
+                format!("V0001 `./c.yaml` {is}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn names_stay_on_one_line() {
+        assert_eq!(
+            shown(Path::new("a\nb\u{1b}[31m é.yaml")),
+            "a\\nb\\u{1b}[31m é.yaml"
         );
     }
 

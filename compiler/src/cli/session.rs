@@ -227,7 +227,7 @@ fn find(paths: &[PathBuf]) -> Option<PathBuf> {
     let found = real
         .ancestors()
         .map(|folder| folder.join(SETTINGS_FILE))
-        .find(|path| path.is_file())?;
+        .find(|path| path.symlink_metadata().is_ok() && !path.is_dir())?;
     let here = std::env::current_dir().ok();
     let short = here.and_then(|here| Some(found.strip_prefix(here).ok()?.to_owned()));
     Some(short.unwrap_or(found))

@@ -360,8 +360,8 @@ fn is_group_of(group: &str, api_version: &str, kind: Kind) -> bool {
     let written = if group.is_empty() { api_version } else { group };
     group == own
         || kind.removed_in(api_version).is_some()
-        || (group.is_empty() && kind.is_policy())
-        || (group.is_empty() && written == own)
+        // The core group is closed: what it does not have was meant to be of another group.
+        || (group.is_empty() && (written == own || kind.is_policy() || api_version == "v1"))
         || (kind.is_policy() && (group == "k8s.io" || group.ends_with(".k8s.io")))
         || (!own.is_empty() && strsim::osa_distance(group, own) <= 2)
 }
@@ -376,10 +376,23 @@ fn misspelt(group: &str, name: &str) -> Option<Kind> {
     Kind::ALL
         .into_iter()
         .filter(|kind| group_of(*kind) == group)
-        .map(|kind| (distance(name, kind.name()), kind))
+        .map(|kind| {
+            (
+                distance(name, kind.name()).min(distance(&singular(name), kind.name())),
+                kind,
+            )
+        })
         .filter(|(distance, kind)| *distance <= kind.name().len() / 5)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, kind)| kind)
+}
+
+/// What a resource is called in the singular: `networkpolicies`, as kubectl lists it, is `networkpolicy`.
+fn singular(name: &str) -> String {
+    match name.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => name.strip_suffix('s').unwrap_or(name).to_owned(),
+    }
 }
 
 /// The edits between two names; case does not count.
@@ -465,7 +478,15 @@ mod tests {
                 "Networkpolicy",
                 Recognised::Misspelt(Kind::NetworkPolicy),
             ),
+            (
+                "networking.k8s.io/v1",
+                "networkpolicies",
+                Recognised::Misspelt(Kind::NetworkPolicy),
+            ),
+            ("v1", "Pods", Recognised::Misspelt(Kind::Pod)),
+            ("v1", "Deployment", other(Kind::Deployment)),
             ("networking.k8s.io/v1", "Ingress", Recognised::Unknown),
+            ("networking.k8s.io/v1", "IngressClass", Recognised::Unknown),
             ("v1", "Event", Recognised::Unknown),
             ("v1", "PodTemplate", Recognised::Unknown),
             ("v1", "Secret", Recognised::Unknown),

@@ -98,11 +98,18 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
     }
 }
 
+/// A policy, and whether it has a name of its own.
+#[derive(Debug)]
+struct Lowered {
+    draft: Draft,
+    is_named: bool,
+}
+
 /// What a part of the texts says.
 #[derive(Debug, Default)]
 struct Read {
     objects: Vec<Object>,
-    drafts: Vec<Draft>,
+    drafts: Vec<Lowered>,
     diagnostics: Vec<Diagnostic>,
     documents: usize,
     count: usize,
@@ -158,6 +165,11 @@ fn read_object(root: NodeRef<'_>, listed: Option<Kind>, interner: &Interner, rea
     }
 }
 
+fn has_name(root: NodeRef<'_>) -> bool {
+    let name = root.at(&["metadata", "name"]).and_then(NodeRef::as_str);
+    name.is_some_and(|name| !name.is_empty())
+}
+
 /// A list without items of its own would be read as nothing at all, and of `items` that stand twice only the last
 /// would count: neither is taken in silence.
 fn check_list(root: NodeRef<'_>, read: &mut Read) {
@@ -206,7 +218,10 @@ fn read_known(kind: Kind, root: NodeRef<'_>, interner: &Interner, read: &mut Rea
             read.diagnostics.push(unread.diagnostic(object.clone()));
             read.refused.push(object);
         }
-        Ok(Some(draft)) => read.drafts.push(draft),
+        Ok(Some(draft)) => read.drafts.push(Lowered {
+            draft,
+            is_named: has_name(root),
+        }),
         Ok(None) => {
             read.objects
                 .extend(objects::decode(kind, root, interner, &mut read.diagnostics))
@@ -215,17 +230,23 @@ fn read_known(kind: Kind, root: NodeRef<'_>, interner: &Interner, read: &mut Rea
 }
 
 /// Keeps the first of several policies that have one kind, namespace and name: the API server would hold one.
-fn without_duplicates(mut drafts: Vec<Draft>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Draft> {
-    drafts.sort_by(|a, b| (a.object(), a.span()).cmp(&(b.object(), b.span())));
-    let mut kept: Vec<Draft> = Vec::with_capacity(drafts.len());
-    for draft in drafts {
+/// Where it makes the names itself (`generateName`), each is another.
+fn without_duplicates(drafts: Vec<Lowered>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Draft> {
+    let (mut named, unnamed): (Vec<Lowered>, Vec<Lowered>) =
+        drafts.into_iter().partition(|lowered| lowered.is_named);
+    let mut kept: Vec<Draft> = Vec::with_capacity(named.len());
+    named.sort_by(|Lowered { draft: a, .. }, Lowered { draft: b, .. }| {
+        (a.object(), a.span()).cmp(&(b.object(), b.span()))
+    });
+    for Lowered { draft, .. } in named {
         match kept.last() {
-            Some(first) if first.object() == draft.object() && !draft.object().name.is_empty() => {
+            Some(first) if first.object() == draft.object() => {
                 diagnostics.push(duplicate(first, &draft));
             }
             _ => kept.push(draft),
         }
     }
+    kept.extend(unnamed.into_iter().map(|lowered| lowered.draft));
     kept
 }
 

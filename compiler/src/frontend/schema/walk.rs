@@ -336,7 +336,10 @@ impl<'a> Walker<'a, '_, '_, '_> {
                 .help(format!("write a number from {least} to {most}"))
         } else {
             let bits = if most > i64::from(i32::MAX) { 64 } else { 32 };
-            let message = format!("{subject} must fit into {bits} bits, and {value} does not");
+            let message = format!(
+                "{subject} must fit into {bits} bits, and `{}` does not",
+                node.raw()
+            );
             spot.at_value(&codes::WRONG_TYPE, message, "out of range")
                 .help("write a number nearer to zero")
         };
