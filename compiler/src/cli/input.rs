@@ -41,10 +41,13 @@ enum Item {
     File { path: PathBuf, name: String },
 }
 
-/// Reads all texts behind some paths.
+/// Reads all texts behind some paths. What an earlier run wrote as its answer into a folder is none of them.
 #[must_use]
-pub(super) fn read(paths: &[PathBuf], progress: &Progress) -> Texts {
-    let mut found = Walk::default();
+pub(super) fn read(paths: &[PathBuf], output: Option<&Path>, progress: &Progress) -> Texts {
+    let mut found = Walk {
+        output,
+        ..Walk::default()
+    };
     for path in paths {
         found.path(path);
     }
@@ -73,14 +76,15 @@ pub(super) fn read(paths: &[PathBuf], progress: &Progress) -> Texts {
 
 /// What was found on the way.
 #[derive(Default)]
-struct Walk {
+struct Walk<'a> {
+    output: Option<&'a Path>,
     items: Vec<Item>,
     diagnostics: Vec<Diagnostic>,
     /// The files so far by their real paths.
     known: HashSet<PathBuf>,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn path(&mut self, path: &Path) {
         if path == Path::new("-") {
             if self.known.insert(path.into()) {
@@ -107,6 +111,7 @@ impl Walk {
             .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry));
         for entry in walk {
             match entry {
+                Ok(entry) if self.is_output(entry.path()) => {}
                 Ok(entry) if entry.file_type().is_file() && is_manifest(entry.path()) => {
                     any = true;
                     self.file(entry.into_path());
@@ -121,6 +126,13 @@ impl Walk {
         if !any && self.diagnostics.len() == before {
             self.diagnostics.push(nothing_in(folder));
         }
+    }
+
+    fn is_output(&self, path: &Path) -> bool {
+        let output = self
+            .output
+            .filter(|output| output.file_name() == path.file_name());
+        output.is_some_and(|output| output::is_same(output, path))
     }
 
     fn file(&mut self, path: PathBuf) {
@@ -370,7 +382,7 @@ mod tests {
     /// The names of the files and the problems, folder names cut off.
     fn names(folder: &Path, paths: &[&str]) -> Vec<String> {
         let paths: Vec<PathBuf> = paths.iter().map(|path| folder.join(path)).collect();
-        let read = read(&paths, &progress());
+        let read = read(&paths, None, &progress());
         let prefix = format!("{}/", folder.display());
         let files = read.sources.iter().map(|(_, file)| file.name().to_string());
         let problems = read

@@ -131,6 +131,12 @@ fn replace(path: &Path, print: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     Ok(())
 }
 
+/// Whether two paths lead to one file.
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path| std::fs::canonicalize(path).ok();
+    real(one).is_some_and(|one| real(other) == Some(one))
+}
+
 /// An error about the temporary file says what is wrong with the folder: the user knows no such file.
 fn of_folder(folder: &Path, error: &io::Error) -> io::Error {
     let is_folder = folder.is_dir();

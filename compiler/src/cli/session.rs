@@ -121,7 +121,7 @@ impl Session {
 /// Reads the manifests alone.
 pub(super) fn read(global: &Global, inputs: &Inputs) -> (Sources, Vec<Diagnostic>) {
     let progress = Progress::start(global, "reading files");
-    let texts = input::read(&inputs.paths, &progress);
+    let texts = input::read(&inputs.paths, global.output.as_deref(), &progress);
     (texts.sources, texts.diagnostics)
 }
 
