@@ -134,10 +134,21 @@ fn not_an_object(root: NodeRef<'_>) -> Diagnostic {
         Value::String(_) => "a string",
         Value::Mapping(_) => "a mapping",
     };
-    let help = if matches!(root.value(), Value::Sequence(_)) {
-        "separate objects by a line `---`, or put them under `items:` of a `kind: List`"
-    } else {
-        "write a mapping with `apiVersion`, `kind` and `metadata`"
+    let help = match root.value() {
+        Value::Sequence(_) => {
+            "separate objects by a line `---`, or put them under `items:` of a `kind: List`"
+        }
+        Value::String(text) if text.contains('\u{a0}') => {
+            "replace the no-break spaces in it by ordinary ones"
+        }
+        Value::String(text) if text.contains(':') => "put a blank behind each `:`",
+        Value::String(_)
+        | Value::Mapping(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Uint(_)
+        | Value::Float(_) => "write a mapping with `apiVersion`, `kind` and `metadata`",
     };
     Diagnostic::new(
         &codes::NOT_AN_OBJECT,

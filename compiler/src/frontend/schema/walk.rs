@@ -256,7 +256,7 @@ impl<'a> Walker<'a, '_, '_, '_> {
                 "is read as an empty rule, which allows everything",
                 "write `- {}` where that is meant, or remove the item",
             ),
-            "ports" => (
+            "ports" if self.report.kind.is_policy() => (
                 "is read as an empty port, which is every TCP port",
                 "write `- protocol: TCP` where that is meant, or remove the item",
             ),
