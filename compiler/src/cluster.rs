@@ -5,6 +5,7 @@
 //! namespace that is referred to exists, with at least the label `kubernetes.io/metadata.name`; ids of one
 //! cluster are indices into its lists. What does not fit together is a diagnostic, never dropped in silence.
 
+mod blocks;
 pub mod build;
 mod dump;
 mod lookup;
@@ -320,6 +321,9 @@ pub struct Cluster {
     pub(crate) label_sets: Vec<Labels>,
     pub(crate) port_sets: Vec<Box<[NamedPort]>>,
     pub(crate) owners: rustc_hash::FxHashMap<IpAddr, Owner>,
+    /// The owners of an address behind the first, where it has several.
+    pub(crate) more_owners: rustc_hash::FxHashMap<IpAddr, Vec<Owner>>,
+    pub(crate) pod_blocks: blocks::PodBlocks,
 }
 
 /// The labels of what has none.
@@ -387,9 +391,24 @@ impl Cluster {
         self.port_sets.get(id.index()).map_or(&[], |ports| ports)
     }
 
-    /// Who owns an address; `None` is the outside.
+    /// Who owns an address, of several the first; `None` is the outside.
     #[must_use]
     pub fn owner(&self, address: IpAddr) -> Option<Owner> {
         self.owners.get(&address.to_canonical()).copied()
+    }
+
+    /// All who own an address: several pods, or several nodes, where the snapshot contradicts itself.
+    pub fn owners(&self, address: IpAddr) -> impl Iterator<Item = Owner> + Clone {
+        let more = self.more_owners.get(&address.to_canonical());
+        self.owner(address)
+            .into_iter()
+            .chain(more.into_iter().flatten().copied())
+    }
+
+    /// The node from whose `podCIDRs` an address is that nobody owns: it is that of a pod that the snapshot lacks.
+    #[must_use]
+    pub fn lacks_pod_with(&self, address: IpAddr) -> Option<NodeId> {
+        let nobodys = self.owner(address).is_none();
+        self.pod_blocks.node(address).filter(|_| nobodys)
     }
 }

@@ -11,7 +11,7 @@ mod resolve;
 mod suggest;
 
 pub use port::{PORT_GRAMMAR, PortSpec};
-pub use resolve::{Backend, backends, note, resolve};
+pub use resolve::{Backend, assumption, backends, note, resolve};
 
 use super::{Labels, NamespaceId, NodeId, PodId, ServiceId};
 use std::fmt;

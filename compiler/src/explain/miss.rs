@@ -2,7 +2,7 @@
 
 use super::view::View;
 use super::words::list;
-use crate::cluster::{Labels, Protocol};
+use crate::cluster::{Labels, NAMESPACE_NAME_LABEL, Protocol};
 use crate::hir::flow::{Address, EndpointKind, PodView};
 use crate::hir::spec::Truth;
 use crate::hir::{
@@ -205,7 +205,7 @@ fn peer_miss(view: View<'_>, peer: &Peer) -> (usize, String) {
     let other = view.other();
     let is_other_kind = |why: String| (OTHER_KIND, why);
     match (peer, &other.kind) {
-        (Peer::Pods(selector), EndpointKind::Pod(pod)) => pod_miss(selector, pod),
+        (Peer::Pods(selector), EndpointKind::Pod(pod)) => pod_miss(view, selector, pod),
         (Peer::Pods(_), EndpointKind::Node(_)) => is_other_kind(format!(
             "it selects pods, and the {end} is a node, or a pod that uses its node's network"
         )),
@@ -257,7 +257,7 @@ fn block_miss(block: &IpBlock, address: Address, end: &str) -> String {
     }
 }
 
-fn pod_miss(selector: &PodSelector, pod: &PodView<'_>) -> (usize, String) {
+fn pod_miss(view: View<'_>, selector: &PodSelector, pod: &PodView<'_>) -> (usize, String) {
     let (mut distance, mut whys) = match &selector.namespaces {
         NamespaceSelector::Named(name) if **name == *pod.namespace => (0, Vec::new()),
         NamespaceSelector::Named(name) => (1, vec![foreign(name, pod.namespace)]),
@@ -266,13 +266,29 @@ fn pod_miss(selector: &PodSelector, pod: &PodView<'_>) -> (usize, String) {
                 "" => "the namespace".to_owned(),
                 name => format!("namespace `{name}`"),
             };
-            selector_miss(labels, pod.namespace_labels, &whose)
+            let (distance, mut whys) = selector_miss(labels, pod.namespace_labels, &whose);
+            if let Some(last) = whys.last_mut()
+                && is_undefined(view, pod.namespace)
+            {
+                last.push_str(&format!(
+                    " (it is not defined in the inputs, so only its label `{NAMESPACE_NAME_LABEL}` is known)"
+                ));
+            }
+            (distance, whys)
         }
     };
     let (more, pods) = selector_miss(&selector.pods, pod.labels, "the pod");
     distance += more;
     whys.extend(pods);
     (distance, whys.join("; "))
+}
+
+/// Whether a namespace is referred to only.
+fn is_undefined(view: View<'_>, namespace: &str) -> bool {
+    let cluster = view.context.cluster;
+    let namespace = cluster.find_namespace(namespace);
+    let namespace = namespace.and_then(|id| cluster.namespace(id));
+    namespace.is_some_and(|namespace| namespace.span.is_none())
 }
 
 /// A peer without a namespace selector selects pods of its policy's namespace.

@@ -6,7 +6,10 @@
 
 use super::clean;
 use crate::cli::output::Style;
-use crate::explain::report::{Explanation, RuleReport, SideReport, Suggestion, Word};
+use crate::diagnostic::counted;
+use crate::explain::report::{
+    Exempt, Explanation, FlowReport, RuleReport, SideReport, Suggestion, Word,
+};
 use clap::builder::styling::{AnsiColor, Effects, Style as Ansi};
 use std::fmt::{self, Write};
 
@@ -54,6 +57,19 @@ impl Printer<'_> {
         for condition in &explanation.conditions {
             self.wrapped("  - ", &clean(condition))?;
         }
+        if explanation.alike > 0 {
+            let flows = counted(explanation.alike, "other flow");
+            let has = if explanation.alike == 1 {
+                "has"
+            } else {
+                "have"
+            };
+            let line = format!(
+                "for {}; {flows} of the question {has} the same answer",
+                explanation.flow
+            );
+            self.wrapped("  ", &clean(&line))?;
+        }
         if explanation.cases.is_empty() {
             self.body(explanation)
         } else {
@@ -62,15 +78,13 @@ impl Printer<'_> {
     }
 
     fn headline(&mut self, explanation: &Explanation) -> fmt::Result {
-        let flow = &explanation.flow;
         let word = explanation.verdict.to_string().to_uppercase();
-        let line = format!(
-            "{} -> {} {}: {}",
-            flow.src,
-            flow.dst,
-            flow.port_text(),
-            reason(explanation)
-        );
+        let is_wide = explanation.alike > 0 || !explanation.cases.is_empty();
+        let asked = match explanation.question.as_ref().filter(|_| is_wide) {
+            Some(question) => question.to_string(),
+            None => explanation.flow.to_string(),
+        };
+        let line = format!("{asked}: {}", reason(explanation));
         let start = format!(
             "{}  ",
             self.painted(&word, verdict_style(explanation.verdict))
@@ -251,19 +265,49 @@ fn reason(explanation: &Explanation) -> String {
         (Word::Deny, Word::Deny, Word::Deny) => format!("both ends deny it; {}", at_egress()),
         (Word::Deny, Word::Deny, _) => at_egress(),
         (Word::Deny, ..) => at_ingress(),
-        (Word::Allow, ..) if !egress.isolated && !ingress.isolated => {
-            "no policy isolates either end".into()
+        (Word::Allow, ..) => match (is_governed(egress), is_governed(ingress)) {
+            (true, true) => "both ends allow it".into(),
+            (true, false) => at_egress(),
+            (false, true) => at_ingress(),
+            (false, false) => ungoverned(explanation),
+        },
+    }
+}
+
+/// Whether a policy has a say.
+fn is_governed(side: &SideReport) -> bool {
+    side.isolated || side.rules.iter().any(|rule| rule.matched)
+}
+
+/// Why a flow passes about which no policy says anything.
+fn ungoverned(explanation: &Explanation) -> String {
+    let FlowReport { src, dst, .. } = &explanation.flow;
+    let not_asked = |exempt, party| match exempt {
+        Exempt::HostNetwork => {
+            format!(
+                "policies for {party}, a pod on its node's network, are left to the implementation"
+            )
         }
-        (Word::Allow, ..) if !ingress.isolated => at_egress(),
-        (Word::Allow, ..) if !egress.isolated => at_ingress(),
-        (Word::Allow, ..) => "both ends allow it".into(),
+        Exempt::Itself | Exempt::Outside | Exempt::Node => format!("none governs {party}"),
+    };
+    match (explanation.egress.exempt, explanation.ingress.exempt) {
+        (Some(Exempt::Itself), _) | (_, Some(Exempt::Itself)) => "a pod always reaches itself".into(),
+        (None, None) => "no policy isolates either end".into(),
+        (Some(exempt), None) => format!("no policy isolates {dst}, and {}", not_asked(exempt, src)),
+        (None, Some(exempt)) => format!("no policy isolates {src}, and {}", not_asked(exempt, dst)),
+        (Some(Exempt::HostNetwork), Some(_)) | (Some(_), Some(Exempt::HostNetwork)) => {
+            "no policy governs either end, and policies for pods on their node's network are left to the \
+             implementation"
+                .into()
+        }
+        (Some(_), Some(_)) => "no policy governs either end".into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::report::{Edit, FlowReport, IsolationReport, Party, PartyKind, PolicyName};
+    use crate::explain::report::{Edit, IsolationReport, Party, PartyKind, PolicyName};
 
     fn pod(name: &str) -> Party {
         Party {
@@ -289,6 +333,7 @@ mod tests {
             verdict: Word::Allow,
             isolated: false,
             isolated_by: Vec::new(),
+            exempt: None,
             because: "no policy isolates this end, and no rule matches".into(),
             rules: Vec::new(),
         };
@@ -313,12 +358,14 @@ mod tests {
                 file: "shop/policies.yaml".into(),
                 line: 3,
             }],
+            exempt: None,
             because: "`NetworkPolicy/shop/api` isolates this end, and no rule allows the flow"
                 .into(),
             rules: vec![rule],
         };
         Explanation {
             version: 1,
+            question: None,
             flow: FlowReport {
                 src: pod("web"),
                 dst: pod("api"),
