@@ -6,16 +6,20 @@
 //! never enumerated: a range is cut where a rule or a named port begins or ends, and one port of each piece is
 //! asked.
 
-use super::report::{Explanation, Party, RuleReport, SideReport, Word};
+mod cut;
+mod together;
+
+use super::report::{Explanation, Party};
 use super::words::once;
 use super::{Asked, Asking, Context, explain};
 use crate::cluster::Protocol;
-use crate::hir::flow::{EndpointKind, Flow, Transport};
+use crate::hir::PortRange;
+use crate::hir::flow::{Flow, Transport};
 use crate::hir::spec::{Judgement, Verdict};
-use crate::hir::{PortMatch, PortRange, Rule};
 use crate::query::meant::assumption;
 use crate::query::{Apart, Families, Target, Who, families_of};
-use std::collections::BTreeSet;
+use cut::cut;
+use together::together;
 
 /// How many different answers are explained; the question is too wide beyond.
 pub const MAX_CASES: usize = 32;
@@ -156,105 +160,6 @@ fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
     }
 }
 
-/// Several answers as one: what they agree on, or `depends`. No one change allows them all.
-fn together(first: Explanation, rest: Vec<Explanation>, pieces: &[Piece<'_>]) -> Explanation {
-    let mut cases = vec![first.clone()];
-    cases.extend(rest);
-    let verdict = agreed(pieces, |judgement| judgement.verdict);
-    let mut conditions: Vec<String> = match verdict {
-        Word::Depends => cases.iter().map(case_condition).collect(),
-        Word::Allow | Word::Deny => Vec::new(),
-    };
-    let more = pieces.len().saturating_sub(MAX_CASES);
-    if more > 0 {
-        conditions.push(format!(
-            "{more} more answers are not shown: ask about fewer ports or ends"
-        ));
-    }
-    Explanation {
-        verdict,
-        conditions,
-        egress: side_together(
-            agreed(pieces, |judgement| judgement.egress.verdict),
-            &cases,
-            |case| &case.egress,
-        ),
-        ingress: side_together(
-            agreed(pieces, |judgement| judgement.ingress.verdict),
-            &cases,
-            |case| &case.ingress,
-        ),
-        suggestion: None,
-        alike: 0,
-        cases,
-        ..first
-    }
-}
-
-/// What all answers agree on, those that are not explained among them.
-fn agreed(pieces: &[Piece<'_>], verdict: impl Fn(&Judgement) -> Verdict) -> Word {
-    let words = pieces.iter().map(|piece| verdict(&piece.judgement).into());
-    let words: BTreeSet<Word> = words.collect();
-    let mut words = words.into_iter();
-    match (words.next(), words.next()) {
-        (Some(word), None) => word,
-        (Some(_) | None, _) => Word::Depends,
-    }
-}
-
-/// One side of several answers: the rules that decide in any of them.
-fn side_together(
-    verdict: Word,
-    cases: &[Explanation],
-    side: impl Fn(&Explanation) -> &SideReport,
-) -> SideReport {
-    let sides = || cases.iter().map(&side);
-    let exempt = sides().next().and_then(|side| side.exempt);
-    let mut reasons = once(sides().map(|side| &*side.because));
-    let because = match (reasons.pop(), reasons.is_empty()) {
-        (Some(only), true) => only.to_owned(),
-        (Some(_) | None, _) => "the flows of the question differ here: each case says why".into(),
-    };
-    let deciding = sides().flat_map(|side| side.rules.iter().filter(|rule| rule.matched));
-    let mut rules: Vec<RuleReport> = Vec::new();
-    for rule in deciding {
-        let is_same =
-            |known: &RuleReport| (&known.policy, &known.rule) == (&rule.policy, &rule.rule);
-        if !rules.iter().any(is_same) {
-            rules.push(rule.clone());
-        }
-    }
-    SideReport {
-        verdict,
-        isolated: sides().any(|side| side.isolated),
-        isolated_by: once(sides().flat_map(|side| side.isolated_by.iter().cloned())),
-        exempt: exempt.filter(|_| sides().all(|side| side.exempt == exempt)),
-        because,
-        rules,
-    }
-}
-
-fn case_condition(case: &Explanation) -> String {
-    let flow = &case.flow;
-    let address = match (&flow.dst.ip, &flow.src.ip) {
-        (Some(ip), _) => format!(" (to {ip})"),
-        (None, Some(ip)) => format!(" (from {ip})"),
-        (None, None) => String::new(),
-    };
-    let more = if case.alike == 0 {
-        String::new()
-    } else {
-        format!(", and {} more alike", case.alike)
-    };
-    format!(
-        "{} for {} -> {} {}{address}{more}",
-        case.verdict,
-        flow.src,
-        flow.dst,
-        flow.port_text()
-    )
-}
-
 /// The flows between two ends, one for each family and each piece of the range, equal neighbours joined.
 fn pieces_between<'a>(
     asking: Asking<'a>,
@@ -318,54 +223,4 @@ fn pieces_of<'a>(
         }
     }
     pieces
-}
-
-/// Cuts a range at every port where a rule or a named port of the destination begins or ends.
-fn cut(
-    context: Context<'_>,
-    flow: &Flow<'_>,
-    ports: Option<PortRange>,
-) -> Vec<(Option<u16>, Option<u16>)> {
-    let Some(PortRange { first, last }) = ports else {
-        return vec![(None, None)];
-    };
-    let mut starts = BTreeSet::from([first]);
-    let mut between = |range: PortRange| {
-        starts.insert(range.first);
-        starts.extend(range.last.checked_add(1));
-    };
-    for rule in context
-        .policies
-        .policies
-        .iter()
-        .flat_map(|policy| policy.rules.ingress.iter().chain(&policy.rules.egress))
-    {
-        ranges(rule, flow).for_each(&mut between);
-    }
-    if let EndpointKind::Pod(pod) = &flow.dst.kind {
-        for port in pod.ports.unwrap_or_default() {
-            between(PortRange {
-                first: port.number,
-                last: port.number,
-            });
-        }
-    }
-    let starts: Vec<u16> = starts.range(first..=last).copied().collect();
-    let ends = starts.iter().skip(1).map(|start| start - 1).chain([last]);
-    starts
-        .iter()
-        .zip(ends)
-        .map(|(start, end)| (Some(*start), Some(end)))
-        .collect()
-}
-
-fn ranges(rule: &Rule, flow: &Flow<'_>) -> impl Iterator<Item = PortRange> {
-    let own = flow.transport.protocol;
-    rule.ports
-        .iter()
-        .flatten()
-        .filter_map(move |port| match port {
-            PortMatch::Range { protocol, ports } if *protocol == own => Some(*ports),
-            PortMatch::Range { .. } | PortMatch::Named { .. } => None,
-        })
 }
