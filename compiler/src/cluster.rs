@@ -242,9 +242,11 @@ pub struct Service {
 /// How a service is offered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServiceKind {
-    /// Under an address of the cluster, or headless.
+    /// Under an address of the cluster.
     #[default]
     ClusterIp,
+    /// Under the addresses of its backends: nothing is translated.
+    Headless,
     /// Also under a port of every node.
     NodePort,
     /// Also under the address of a load balancer.
@@ -257,6 +259,7 @@ impl fmt::Display for ServiceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ClusterIp => "ClusterIP",
+            Self::Headless => "headless",
             Self::NodePort => "NodePort",
             Self::LoadBalancer => "LoadBalancer",
             Self::ExternalName => "ExternalName",

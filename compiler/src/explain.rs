@@ -72,10 +72,19 @@ pub struct Asked<'a> {
     pub flow: Flow<'a>,
     /// The last port that has the same answer, where the flow stands for a range of ports.
     pub last: Option<u16>,
+    /// The same flow at those ports of the range at which a rule or a named port begins or behind which one ends.
+    pub within: Vec<Flow<'a>>,
     /// Further flows that are judged alike and stand behind this one.
     pub alike: Vec<Flow<'a>>,
     /// The same flow in another address family, where it is judged alike.
     pub in_other_family: Option<Flow<'a>>,
+}
+
+impl<'a> Asked<'a> {
+    /// One flow for each piece of the range that rules tell apart.
+    fn flows(&self) -> impl Iterator<Item = &Flow<'a>> {
+        std::iter::once(&self.flow).chain(&self.within)
+    }
 }
 
 /// Answers a question between resolved peers: what `verdict explain` prints.

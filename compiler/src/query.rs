@@ -20,7 +20,7 @@ use crate::hir::spec::{Judgement, Side, Verdict};
 use std::net::IpAddr;
 
 /// Who stands at one end of a question.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who<'c> {
     /// A pod; one that uses the node's network is its node.
     Pod(PodId),
@@ -37,7 +37,7 @@ pub enum Who<'c> {
 }
 
 /// A pod that does not exist, in a namespace that may not exist either.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hypothetical<'c> {
     /// The name of the namespace; empty where it has none.
     pub namespace: &'c str,
@@ -48,7 +48,7 @@ pub struct Hypothetical<'c> {
 }
 
 /// The far end of a question.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'c> {
     /// Who it is.
     pub who: Who<'c>,
@@ -85,9 +85,9 @@ impl<'c> Target<'c> {
 
     /// Whether it is the pod `src` by its own address: what a pod sends to itself by a service leaves it.
     #[must_use]
-    pub fn is_own_address_of(self, src: Who<'_>) -> bool {
-        let same = matches!((src, self.who), (Who::Pod(src), Who::Pod(dst)) if src == dst);
-        same && !self.by_service
+    pub fn is_own_address_of(self, cluster: &Cluster, src: Who<'_>) -> bool {
+        let src = meant::pod_of(cluster, src);
+        src.is_some() && src == meant::pod_of(cluster, self.who) && !self.by_service
     }
 }
 
@@ -120,7 +120,7 @@ impl<'c> Ends<'c> {
                     transport = Transport::to_port(protocol, port);
                 }
                 let pair = dst.flows_from(self.cluster, self.families, *src, transport);
-                if dst.is_own_address_of(*src) {
+                if dst.is_own_address_of(self.cluster, *src) {
                     to_itself.extend(pair);
                 } else {
                     flows.extend(pair);

@@ -98,7 +98,7 @@ fn withdraw_suggestions(explanation: &mut Explanation) {
 /// The different answers, each with the flows that have it.
 fn pieces<'a>(asking: Asking<'a>, question: &Question<'a>) -> Vec<Piece<'a>> {
     let mut found = Vec::new();
-    let (to_itself, others) = pairs(question);
+    let (to_itself, others) = pairs(asking.context, question);
     for pairs in [others, to_itself] {
         for (src, to) in pairs {
             for range in &to.transports {
@@ -141,12 +141,15 @@ type Pair<'q, 'a> = (&'q (Party, Who<'a>), &'q Destination<'a>);
 
 /// Every source with every destination: first a pod with itself, which is left out where a set of pods talks to
 /// itself, unless there is no other pair; then all others.
-fn pairs<'q, 'a>(question: &'q Question<'a>) -> (Vec<Pair<'q, 'a>>, Vec<Pair<'q, 'a>>) {
+fn pairs<'q, 'a>(
+    context: Context<'_>,
+    question: &'q Question<'a>,
+) -> (Vec<Pair<'q, 'a>>, Vec<Pair<'q, 'a>>) {
     let all = question
         .src
         .iter()
         .flat_map(|src| question.dst.iter().map(move |dst| (src, dst)));
-    all.partition(|((_, src), dst)| dst.target.is_own_address_of(*src))
+    all.partition(|((_, src), dst)| dst.target.is_own_address_of(context.cluster, *src))
 }
 
 /// Puts a piece to those before it: as one more flow with the same answer where there is one.
@@ -184,6 +187,7 @@ fn pieces_between<'a>(
             dst: to.party.clone(),
             flow,
             last,
+            within: Vec::new(),
             alike: Vec::new(),
             in_other_family: None,
         };
@@ -215,7 +219,10 @@ fn pieces_of<'a>(
         flow.transport.port = first;
         let judgement = asking.engine.judge(&flow);
         match pieces.last_mut() {
-            Some(before) if before.judgement == judgement => before.asked.last = last,
+            Some(before) if before.judgement == judgement => {
+                before.asked.last = last;
+                before.asked.within.push(flow);
+            }
             _ => pieces.push(Piece {
                 asked: asked(flow, last),
                 judgement,

@@ -132,6 +132,13 @@ impl FlowReport {
         }
     }
 
+    /// Whether it has a port or an ICMP type, or is of a protocol without.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let has_ports = ["TCP", "UDP", "SCTP"].contains(&&*self.protocol);
+        !has_ports || self.port.is_some()
+    }
+
     /// The port as it is written on the command line: `443/TCP`.
     #[must_use]
     pub fn port_text(&self) -> String {

@@ -55,7 +55,7 @@ pub(super) fn suggest(sides: [(View<'_>, &Side); 2], asked: &Asked<'_>) -> Optio
         if side.verdict != Verdict::Deny {
             continue;
         }
-        let (changes, changed) = smallest(view, side, &policies)?;
+        let (changes, changed) = smallest(view, side, asked, &policies)?;
         policies = changed;
         for change in &changes {
             edits.push(edit::edit(view, change)?);
@@ -78,7 +78,7 @@ pub(super) fn suggest(sides: [(View<'_>, &Side); 2], asked: &Asked<'_>) -> Optio
     {
         rest.push_str("; in the other address family it would still not be allowed");
     }
-    is_allowed(view.flow).then(|| Suggestion {
+    asked.flows().all(is_allowed).then(|| Suggestion {
         summary: format!("{}{rest}", summaries.join("; and ")),
         edits,
     })
@@ -106,7 +106,12 @@ fn world<'a>(view: View<'a>, policies: &'a PolicySet) -> World<'a> {
 }
 
 /// The cheapest change of one side after which that side allows, with the changed policies.
-fn smallest(view: View<'_>, side: &Side, policies: &PolicySet) -> Option<(Vec<Change>, PolicySet)> {
+fn smallest(
+    view: View<'_>,
+    side: &Side,
+    asked: &Asked<'_>,
+    policies: &PolicySet,
+) -> Option<(Vec<Change>, PolicySet)> {
     let mut candidates = widened_rules(view, side);
     candidates.extend(added_rules(view, side));
     candidates.sort_by_key(|candidate| candidate.cost);
@@ -115,8 +120,12 @@ fn smallest(view: View<'_>, side: &Side, policies: &PolicySet) -> Option<(Vec<Ch
         for change in &candidate.changes {
             apply(&mut changed, view, change)?;
         }
-        let judged = spec::judge_side(world(view, &changed), view.flow, view.direction);
-        (judged.verdict == Verdict::Allow).then_some((candidate.changes, changed))
+        let is_allowed = |flow: &Flow<'_>| {
+            let judged = spec::judge_side(world(view, &changed), flow, view.direction);
+            judged.verdict == Verdict::Allow
+        };
+        let all = asked.flows().all(is_allowed);
+        all.then_some((candidate.changes, changed))
     })
 }
 

@@ -6,7 +6,9 @@
 
 use super::{Hypothetical, Target, Who};
 use crate::cluster::peer::{self, HypotheticalNamespace, PortSpec, Resolved};
-use crate::cluster::{Cluster, NAMESPACE_NAME_LABEL, Owner, PodId, Protocol, ServiceId};
+use crate::cluster::{
+    Cluster, NAMESPACE_NAME_LABEL, Owner, PodId, Protocol, ServiceId, ServiceKind,
+};
 use crate::diagnostic::{Diagnostic, codes};
 use std::net::IpAddr;
 
@@ -129,8 +131,18 @@ fn behind_service<'a>(
     service: ServiceId,
     port: &PortSpec,
 ) -> Result<Vec<Target<'a>>, Diagnostic> {
-    let mut found = Vec::new();
-    for backend in peer::backends(cluster, service, port) {
+    let kind = cluster.service(service).map(|service| service.kind);
+    let is_translated = kind != Some(ServiceKind::Headless);
+    // Who asks for a headless service gets the addresses of all that is behind it, and takes the port that he
+    // likes; only a name is looked up, and stands for the port of the backend.
+    let is_named = matches!(port, PortSpec::Named { .. });
+    let asked = if is_translated || is_named {
+        port
+    } else {
+        &PortSpec::Any
+    };
+    let mut found: Vec<Target<'_>> = Vec::new();
+    for backend in peer::backends(cluster, service, asked) {
         let whos = match backend.to {
             Resolved::Pod(id) => vec![Who::Pod(id)],
             Resolved::Address(address) => at_address(cluster, address),
@@ -140,11 +152,17 @@ fn behind_service<'a>(
             | Resolved::Service { .. }
             | Resolved::World => continue,
         };
-        found.extend(whos.into_iter().map(|who| Target {
+        let number = (backend.service_port.protocol, backend.port);
+        let targets = whos.into_iter().map(|who| Target {
             who,
-            port: Some((backend.service_port.protocol, backend.port)),
-            by_service: true,
-        }));
+            port: (is_translated || is_named).then_some(number),
+            by_service: is_translated,
+        });
+        for target in targets {
+            if !found.contains(&target) {
+                found.push(target);
+            }
+        }
     }
     if found.is_empty() {
         return Err(leads_nowhere(cluster, service, port));
@@ -190,10 +208,18 @@ fn leads_nowhere(cluster: &Cluster, service: ServiceId, port: &PortSpec) -> Diag
         &codes::NO_BACKEND,
         format!("service `{name}` leads nowhere for port `{port}`"),
     );
-    diagnostic.help(if offered.is_empty() {
-        "the service has no ports".into()
-    } else {
-        format!("it offers {}", offered.join(", "))
+    let kind = cluster.service(service).map(|service| service.kind);
+    diagnostic.help(match kind {
+        Some(ServiceKind::ExternalName) => {
+            "it is another name for a host outside: ask about `fqdn:NAME` with its `externalName`"
+                .into()
+        }
+        Some(ServiceKind::Headless) if offered.is_empty() => {
+            "a headless service without ports is not linked with its pods: ask about them by name"
+                .into()
+        }
+        Some(_) | None if offered.is_empty() => "the service has no ports".into(),
+        Some(_) | None => format!("it offers {}", offered.join(", ")),
     })
 }
 

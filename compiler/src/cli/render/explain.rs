@@ -82,8 +82,10 @@ impl Printer<'_> {
 
     fn headline(&mut self, explanation: &Explanation) -> fmt::Result {
         let word = explanation.verdict.to_string().to_uppercase();
-        let is_wide = explanation.alike > 0 || !explanation.cases.is_empty();
-        let asked = match explanation.question.as_ref().filter(|_| is_wide) {
+        // One flow says more than the question, unless it is one of several, or its port is not known.
+        let is_vague =
+            explanation.alike > 0 || !explanation.cases.is_empty() || !explanation.flow.is_whole();
+        let asked = match explanation.question.as_ref().filter(|_| is_vague) {
             Some(question) => question.to_string(),
             None => explanation.flow.to_string(),
         };

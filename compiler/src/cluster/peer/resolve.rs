@@ -3,7 +3,7 @@
 use super::suggest::{did_you_mean, list, nearest};
 use super::{HypotheticalNamespace, NamespaceSpec, PeerSpec, PortSpec, Resolved};
 use crate::cluster::{
-    Cluster, Labels, NamespaceId, Owner, Service, ServiceId, ServicePort, WorkloadId,
+    Cluster, Labels, NamespaceId, Owner, PodId, Service, ServiceId, ServicePort, WorkloadId,
 };
 use crate::diagnostic::{Diagnostic, codes};
 use std::collections::BTreeSet;
@@ -69,13 +69,25 @@ pub fn note(cluster: &Cluster, resolved: &Resolved) -> Option<Diagnostic> {
                 (None, _) => no_end(*address).or_else(|| unseen_pod(cluster, *address)),
             }
         }
+        Resolved::Pod(id) => finished(cluster, *id),
         Resolved::Service { address: None, .. }
-        | Resolved::Pod(_)
         | Resolved::Node(_)
         | Resolved::Hypothetical { .. }
         | Resolved::Fqdn { .. }
         | Resolved::World => None,
     }
+}
+
+/// No packet comes from a pod that has finished, and none reaches it.
+fn finished(cluster: &Cluster, id: PodId) -> Option<Diagnostic> {
+    let pod = cluster.pod(id).filter(|pod| pod.finished)?;
+    let namespace = cluster.namespace_name(pod.namespace);
+    let message = format!("pod `{namespace}/{}` has finished", pod.name);
+    Some(
+        Diagnostic::new(&codes::FINISHED_POD, message)
+            .at(pod.span, "has run to its end")
+            .help("it is judged as if it ran, but no packet comes from it or reaches it"),
+    )
 }
 
 /// The question is one about each owner.
