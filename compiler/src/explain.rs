@@ -74,8 +74,8 @@ pub struct Asked<'a> {
     pub last: Option<u16>,
     /// The same flow at those ports of the range at which a rule or a named port begins or behind which one ends.
     pub within: Vec<Flow<'a>>,
-    /// Further flows that are judged alike and stand behind this one.
-    pub alike: Vec<Flow<'a>>,
+    /// Further flows that are judged alike and stand behind this one, each with those within its range.
+    pub alike: Vec<Vec<Flow<'a>>>,
     /// The same flow in another address family, where it is judged alike.
     pub in_other_family: Option<Flow<'a>>,
 }

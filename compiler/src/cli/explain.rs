@@ -130,6 +130,9 @@ fn again(global: &Global, explain: &Explain) -> String {
             words.extend([option.to_owned(), value]);
         }
     }
+    if global.keep_going {
+        words.push("--keep-going".into());
+    }
     let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     quoted.join(" ")
 }

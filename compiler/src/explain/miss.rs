@@ -110,10 +110,14 @@ fn port_miss(view: View<'_>, ports: &[PortMatch]) -> String {
     }
     let asked = match (transport.port, view.last) {
         (Some(first), Some(last)) if first != last => {
-            format!("ports {first} to {last} of {protocol} are")
+            let some = ports
+                .iter()
+                .any(|port| is_among(port, protocol, first, last));
+            let all = if some { " all" } else { "" };
+            format!("ports {first} to {last} of {protocol} are not{all} in")
         }
-        (Some(port), _) => format!("port {port}/{protocol} is"),
-        (None, _) => format!("the {protocol} port of the question is"),
+        (Some(port), _) => format!("port {port}/{protocol} is not in"),
+        (None, _) => format!("the {protocol} port of the question is not in"),
     };
     let is_other = |port: &PortMatch| of_protocol(port).is_some_and(|own| own != protocol);
     let hint = if ports.iter().all(is_other) {
@@ -121,7 +125,18 @@ fn port_miss(view: View<'_>, ports: &[PortMatch]) -> String {
     } else {
         String::new()
     };
-    format!("{asked} not in {texts}{hint}")
+    format!("{asked} {texts}{hint}")
+}
+
+/// Whether a range of ports has some of a rule's.
+fn is_among(port: &PortMatch, protocol: Protocol, first: u16, last: u16) -> bool {
+    match port {
+        PortMatch::Range {
+            protocol: own,
+            ports,
+        } => *own == protocol && ports.first <= last && first <= ports.last,
+        PortMatch::Named { .. } => false,
+    }
 }
 
 fn of_protocol(port: &PortMatch) -> Option<Protocol> {

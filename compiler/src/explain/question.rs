@@ -158,7 +158,10 @@ fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
         .iter_mut()
         .find(|known| known.judgement == piece.judgement)
     {
-        Some(known) => known.asked.alike.push(piece.asked.flow),
+        Some(known) => {
+            let flows = piece.asked.flows().copied().collect();
+            known.asked.alike.push(flows);
+        }
         None => pieces.push(piece),
     }
 }

@@ -309,6 +309,9 @@ pub struct Suggestion {
     pub summary: String,
     /// The edits, one for each side that denies.
     pub edits: Vec<Edit>,
+    /// How many further flows of the question would still not be allowed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub remaining: usize,
 }
 
 /// One edit of one object.

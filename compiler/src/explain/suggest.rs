@@ -64,11 +64,13 @@ pub(super) fn suggest(sides: [(View<'_>, &Side); 2], asked: &Asked<'_>) -> Optio
     }
     let is_allowed =
         |flow: &Flow<'_>| spec::judge(world(view, &policies), flow).verdict == Verdict::Allow;
-    let mut rest = match asked.alike.iter().filter(|flow| !is_allowed(flow)).count() {
+    let alike = asked.alike.iter();
+    let remaining = alike.filter(|flows| !flows.iter().all(is_allowed)).count();
+    let mut rest = match remaining {
         0 => String::new(),
-        rest => format!(
+        _ => format!(
             "; {} of the question would still not be allowed",
-            counted(rest, "other flow")
+            counted(remaining, "other flow")
         ),
     };
     if asked
@@ -81,6 +83,7 @@ pub(super) fn suggest(sides: [(View<'_>, &Side); 2], asked: &Asked<'_>) -> Optio
     asked.flows().all(is_allowed).then(|| Suggestion {
         summary: format!("{}{rest}", summaries.join("; and ")),
         edits,
+        remaining,
     })
 }
 

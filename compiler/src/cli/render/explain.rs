@@ -198,7 +198,14 @@ impl Printer<'_> {
 
     fn suggestion(&mut self, suggestion: &Suggestion) -> fmt::Result {
         let title = self.painted("to allow it", Ansi::new().bold());
-        writeln!(self.out, "\n{title}  (tried: the flow is allowed then)")?;
+        let remaining = match suggestion.remaining {
+            0 => String::new(),
+            flows => format!(", but not {} of the question", counted(flows, "other flow")),
+        };
+        writeln!(
+            self.out,
+            "\n{title}  (tried: the flow is allowed then{remaining})"
+        )?;
         for edit in &suggestion.edits {
             let line = format!("{} of {}", edit.path, edit.policy);
             self.entry("add to", &line, &format!("{}:{}", edit.file, edit.line))?;

@@ -9,9 +9,11 @@ pub(super) fn reason(explanation: &Explanation) -> String {
     let at_egress = || format!("egress of {}: {}", explanation.flow.src, egress.because);
     let at_ingress = || format!("ingress of {}: {}", explanation.flow.dst, ingress.because);
     match (explanation.verdict, egress.verdict, ingress.verdict) {
-        (Word::Depends, ..) if !explanation.cases.is_empty() => {
-            "not every flow has the same answer".into()
-        }
+        (word, ..) if !explanation.cases.is_empty() => match word {
+            Word::Depends => "not every flow has the same answer".into(),
+            Word::Deny => "no flow is allowed, each for reasons of its own".into(),
+            Word::Allow => "every flow is allowed, each for reasons of its own".into(),
+        },
         (Word::Depends, ..) => "it hangs on what the snapshot does not tell".into(),
         (Word::Deny, Word::Deny, Word::Deny) => format!("both ends deny it; {}", at_egress()),
         (Word::Deny, Word::Deny, _) => at_egress(),

@@ -83,6 +83,7 @@ fn denied() -> Explanation {
                 file: "shop/policies.yaml".into(),
                 line: 17,
             }],
+            remaining: 0,
         }),
         alike: 0,
         cases: Vec::new(),
@@ -154,4 +155,18 @@ fn several_answers_are_listed_with_those_that_do_not_allow_first() {
         .map(|line| line.split(' ').next().unwrap().to_owned())
         .collect();
     assert_eq!(words, ["DEPENDS", "DENY", "ALLOW"]);
+}
+
+#[test]
+fn reasons_that_differ_do_not_hide_that_the_answer_is_one() {
+    let wide = Explanation {
+        cases: vec![denied(), denied()],
+        ..denied()
+    };
+    let text = shown(&wide, 100);
+    let first = text.lines().next().unwrap();
+    assert_eq!(
+        first,
+        "DENY  shop/web -> shop/api 8080/TCP: no flow is allowed, each for reasons of its own"
+    );
 }
