@@ -228,8 +228,14 @@ fn peer_miss(view: View<'_>, peer: &Peer) -> (usize, String) {
             "it selects pods, and the {end} is outside the cluster"
         )),
         (Peer::Nodes(selector), EndpointKind::Node(node)) => {
-            let (distance, why) = selector_miss(selector, node.labels, "the node");
-            (distance, why.join("; "))
+            let (distance, mut whys) = selector_miss(selector, node.labels, "the node");
+            let known = node.id.and_then(|id| view.context.cluster.node(id));
+            if let Some(last) = whys.last_mut()
+                && known.is_some_and(|node| node.span.is_none())
+            {
+                last.push_str(" (it is not defined in the inputs, so none of its labels is known)");
+            }
+            (distance, whys.join("; "))
         }
         (Peer::Nodes(_), EndpointKind::Pod(_) | EndpointKind::Outside) => {
             is_other_kind(format!("it selects nodes, and the {end} is none"))
