@@ -58,15 +58,15 @@ fn shared_by_nodes(
         owner.name, node.name
     );
     let found = Diagnostic::new(&codes::SHARED_ADDRESS, message).at(span, "this node has it too");
-    let found = with_owner(found, owner.span);
+    let found = with_owner(found, owner.span, "has it");
     Some(found.help(
         "a question about the address is one about both: correct `status.addresses` of one of them",
     ))
 }
 
-fn with_owner(diagnostic: Diagnostic, owner: Option<Span>) -> Diagnostic {
+fn with_owner(diagnostic: Diagnostic, owner: Option<Span>, label: &'static str) -> Diagnostic {
     match owner {
-        Some(span) => diagnostic.related(span, "has it"),
+        Some(span) => diagnostic.related(span, label),
         None => diagnostic,
     }
 }
@@ -98,7 +98,7 @@ fn shared_by_pod(
             );
             let found = Diagnostic::new(&codes::NODE_ADDRESS, message)
                 .at(pod.span, "not on the node's network");
-            let found = with_owner(found, node.span);
+            let found = with_owner(found, node.span, "counts as its owner");
             Some(found.help("it counts as the address of the node: set `hostNetwork: true` if the pod uses the node's network"))
         }
     }
