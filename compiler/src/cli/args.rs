@@ -177,6 +177,9 @@ pub struct Explain {
     /// The destination port: `443`, `80-90/UDP`, `http/TCP`, `8/ICMP`, `ANY`.
     #[arg(long, value_name = "PORT")]
     pub port: String,
+    /// Which engine answers; both give the same answers.
+    #[arg(long, value_enum, default_value_t = EngineName::Spec)]
+    pub engine: EngineName,
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = ExplainFormat::Human)]
     pub format: ExplainFormat,
@@ -203,7 +206,7 @@ pub struct Replay {
     /// With `--format jsonl`: one object of counts and of flows that disagree, not one for each record.
     #[arg(long)]
     pub summary: bool,
-    /// Which engine answers.
+    /// Which engine answers; both give the same answers.
     #[arg(long, value_enum, default_value_t = EngineName::Ir)]
     pub engine: EngineName,
     /// How to show the answer.

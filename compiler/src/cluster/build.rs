@@ -25,6 +25,7 @@ mod sets;
 mod workloads;
 
 use super::Cluster;
+use super::blocks::PodBlocks;
 use super::object::{DnsSnapshot, Object};
 use crate::diagnostic::{Diagnostic, ObjectRef};
 use crate::source::Span;
@@ -58,7 +59,8 @@ pub fn build<S: AsRef<str>>(
     let pods = pods::build(pods, makers.of_pod, makers.stand_ins, &cluster, &mut sets);
     (cluster.pods, cluster.workload_pods) = (pods.pods, pods.of_workload);
     pods::report(&cluster, &mut report);
-    cluster.owners = addresses::build(&cluster, &mut report);
+    (cluster.owners, cluster.more_owners) = addresses::build(&cluster, &mut report);
+    cluster.pod_blocks = PodBlocks::new(&cluster.nodes);
     (cluster.label_sets, cluster.port_sets) = sets.into_lists();
     cluster.services = services::build(&declared, &pods.ports, &cluster, &mut report);
     cluster.service_owners = services::owners(&cluster, &mut report);

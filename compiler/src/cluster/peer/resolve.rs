@@ -3,8 +3,8 @@
 use super::suggest::{did_you_mean, list, nearest};
 use super::{HypotheticalNamespace, NamespaceSpec, PeerSpec, PortSpec, Resolved};
 use crate::cluster::{
-    Cluster, Labels, NamespaceId, Node, Owner, Pod, PodId, Service, ServiceId, ServiceKind,
-    ServicePort, WorkloadId,
+    Cluster, Labels, NamespaceId, Owner, PodId, Service, ServiceId, ServiceKind, ServicePort,
+    WorkloadId,
 };
 use crate::diagnostic::{Diagnostic, codes};
 use std::collections::BTreeSet;
@@ -62,13 +62,16 @@ pub fn note(cluster: &Cluster, resolved: &Resolved) -> Option<Diagnostic> {
             service,
             address: Some(address),
         } => of_service(cluster, *service, *address),
-        Resolved::Address(address) => match cluster.owner(*address) {
-            Some(Owner::Pod(owner)) => shared(cluster, *address, owner),
-            Some(Owner::Node(_)) => None,
-            None => no_end(*address).or_else(|| unseen_pod(cluster, *address)),
-        },
+        Resolved::Address(address) => {
+            let mut owners = cluster.owners(*address);
+            match (owners.next(), owners.next()) {
+                (Some(first), Some(second)) => shared(cluster, *address, first, second),
+                (Some(_), None) => None,
+                (None, _) => no_end(*address).or_else(|| unseen_pod(cluster, *address)),
+            }
+        }
+        Resolved::Pod(id) => finished(cluster, *id),
         Resolved::Service { address: None, .. }
-        | Resolved::Pod(_)
         | Resolved::Node(_)
         | Resolved::Hypothetical { .. }
         | Resolved::Fqdn { .. }
@@ -76,26 +79,49 @@ pub fn note(cluster: &Cluster, resolved: &Resolved) -> Option<Diagnostic> {
     }
 }
 
-/// The first pod has the address, as in `cluster::build`: the answer is about that one only.
-fn shared(cluster: &Cluster, address: IpAddr, owner: PodId) -> Option<Diagnostic> {
-    let has_it = |pod: &&Pod| {
-        let mut addresses = pod.addresses.iter().map(IpAddr::to_canonical);
-        !pod.host_network && addresses.any(|own| own == address)
-    };
-    let after = cluster.pods.get(owner.index() + 1..)?;
-    let other = after.iter().find(has_it)?;
-    let owner = cluster.pod(owner)?;
-    let name = |pod: &Pod| format!("{}/{}", cluster.namespace_name(pod.namespace), pod.name);
-    let (first, second) = (name(owner), name(other));
-    let message = format!("pods `{first}` and `{second}` both have the address `{address}`");
+/// No packet comes from a pod that has finished, and none reaches it.
+fn finished(cluster: &Cluster, id: PodId) -> Option<Diagnostic> {
+    let pod = cluster.pod(id).filter(|pod| pod.finished)?;
+    let namespace = cluster.namespace_name(pod.namespace);
+    let message = format!("pod `{namespace}/{}` has finished", pod.name);
     Some(
-        Diagnostic::new(&codes::SHARED_ADDRESS, message)
-            .at(owner.span, "the answer is about this pod")
-            .related(other.span, "this pod has it too")
-            .help(format!(
-                "ask about `{first}` and `{second}` by name: the answers may differ"
-            )),
+        Diagnostic::new(&codes::FINISHED_POD, message)
+            .at(pod.span, "has run to its end")
+            .help("it is judged as if it ran, but no packet comes from it or reaches it"),
     )
+}
+
+/// The question is one about each owner.
+fn shared(cluster: &Cluster, address: IpAddr, first: Owner, second: Owner) -> Option<Diagnostic> {
+    let (kind, (first, at), (second, other)) = match (first, second) {
+        (Owner::Pod(first), Owner::Pod(second)) => {
+            let place = |id| {
+                let pod = cluster.pod(id)?;
+                let namespace = cluster.namespace_name(pod.namespace);
+                Some((format!("{namespace}/{}", pod.name), Some(pod.span)))
+            };
+            ("pods", place(first)?, place(second)?)
+        }
+        (Owner::Node(first), Owner::Node(second)) => {
+            let place = |id| {
+                let node = cluster.node(id)?;
+                Some((format!("node/{}", node.name), node.span))
+            };
+            ("nodes", place(first)?, place(second)?)
+        }
+        (Owner::Pod(_), Owner::Node(_)) | (Owner::Node(_), Owner::Pod(_)) => return None,
+    };
+    let message = format!("{kind} `{first}` and `{second}` both have the address `{address}`");
+    let found = Diagnostic::new(&codes::SHARED_ADDRESS, message);
+    let found = at.into_iter().fold(found, |found, at| {
+        found.at(at, "the answer is about this one")
+    });
+    let found = other.into_iter().fold(found, |found, other| {
+        found.related(other, "and about this one")
+    });
+    Some(found.help(format!(
+        "it is `depends` where their answers differ: ask about `{first}` and `{second}` by name"
+    )))
 }
 
 /// Why no connection begins or ends at an address, if none does.
@@ -113,10 +139,21 @@ fn no_end(address: IpAddr) -> Option<Diagnostic> {
     )
 }
 
+/// What an answer about an address takes for granted that the snapshot does not tell: that it is outside,
+/// though a pod that the snapshot lacks has it.
+#[must_use]
+pub fn assumption(cluster: &Cluster, address: IpAddr) -> Option<String> {
+    let node = cluster.node(cluster.lacks_pod_with(address)?)?;
+    Some(format!(
+        "`{address}` is an address for pods of node `{}`, and no pod of the inputs has it: it is judged as \
+         outside the cluster, and a policy may govern or select its pod",
+        node.name
+    ))
+}
+
 /// A pod of which the snapshot has nothing but the block that its address is from.
 fn unseen_pod(cluster: &Cluster, address: IpAddr) -> Option<Diagnostic> {
-    let gives_it = |node: &&Node| node.pod_cidrs.iter().any(|block| block.contains(&address));
-    let node = cluster.nodes.iter().find(gives_it)?;
+    let node = cluster.node(cluster.lacks_pod_with(address)?)?;
     let message = format!(
         "`{address}` is an address for pods of node `{}`, and no pod of the inputs has it",
         node.name
@@ -127,7 +164,7 @@ fn unseen_pod(cluster: &Cluster, address: IpAddr) -> Option<Diagnostic> {
         None => found,
     };
     Some(found.help(
-        "it is judged as an address outside the cluster, which no pod selector matches: add its pod to the inputs, or ask about `NAMESPACE[KEY=VALUE]`",
+        "it is judged as an address outside the cluster, which no policy governs and no pod selector matches, and the answer is incomplete: add its pod to the inputs, or ask about `NAMESPACE[KEY=VALUE]`",
     ))
 }
 
@@ -468,7 +505,7 @@ pub fn no_backend(cluster: &Cluster, service: &Service, port: &PortSpec) -> Diag
     } else if service.ports.is_empty() {
         (
             format!("service `{name}` has no ports"),
-            "name the pod behind it".to_owned(),
+            "without ports it is not linked with its pods: ask about them by name".to_owned(),
         )
     } else if is_offered {
         (
