@@ -7,6 +7,7 @@
 
 pub mod source;
 pub mod diagnostic;
+pub mod ranges;
 pub mod cluster;
 pub mod hir;
 pub mod frontend;
@@ -14,5 +15,7 @@ pub mod query;
 pub mod ir;
 pub mod engine;
 pub mod explain;
+pub mod flows;
+pub mod list;
 pub mod trace;
 pub mod cli;
