@@ -10,6 +10,7 @@ mod documents;
 mod dump;
 mod explain;
 mod input;
+mod list;
 mod output;
 mod progress;
 pub mod render;
@@ -88,6 +89,7 @@ fn command(args: Args) -> Result<Answered, Failure> {
     match command {
         Command::Check(check) => check::run(&global, &check),
         Command::Explain(explain) => explain::run(&global, &explain),
+        Command::List(list) => list::run(&global, &list),
         Command::Replay(replay) => replay::run(&global, &replay),
         Command::Dump(dump) => dump::run(&global, &dump),
         Command::Completions { shell } => documents::completions(&global, shell),

@@ -1,0 +1,52 @@
+//! `verdict list`: every connection at once.
+
+use super::args::{Global, List, ListBy, ListFormat};
+use super::output::{Answer, Style};
+use super::progress::Progress;
+use super::render::{json, list as render};
+use super::session::Session;
+use super::{Answered, Failure};
+use crate::flows::Connections;
+use crate::ir::Program;
+use crate::list::report::{ListReport, Shown, VERSION};
+use crate::list::{By, Listing};
+use crate::query::Families;
+
+/// How many connections are written one by one; more are refused.
+const MAX_CONNECTIONS: usize = 1_000_000;
+
+pub(super) fn run(global: &Global, list: &List) -> Result<Answered, Failure> {
+    let session = Session::open(global, &list.inputs);
+    session.answerable(global)?;
+    let cluster = &session.loaded.cluster;
+    let by = match list.by {
+        ListBy::Workload => By::Workload,
+        ListBy::Pod => By::Pod,
+    };
+    let progress = Progress::start(global, "listing");
+    let program = Program::resolve(cluster, &session.loaded.policies);
+    let connections = Connections::new(cluster, &program, Families::of(cluster));
+    let mut listing = Listing::new(connections, by);
+    let answer = Answer::new(global);
+    match list.format {
+        ListFormat::Human => {
+            let blocks = listing.blocks();
+            drop(progress);
+            session.remark_incomplete();
+            let text = render::text(&listing, &blocks, Style::of_answer(global));
+            answer.write(|out| out.write_all(text.as_bytes()))?;
+        }
+        ListFormat::Json => {
+            let pairs = listing.pairs();
+            let shown = Shown::of(&listing, &pairs);
+            drop(progress);
+            let report = ListReport {
+                version: VERSION,
+                connections: pairs.iter().filter_map(|pair| shown.connection(pair)).collect(),
+                incomplete: session.incomplete(),
+            };
+            answer.write(|out| json::line(&report, out))?;
+        }
+    }
+    Ok(session.incomplete().is_empty().into())
+}
