@@ -329,8 +329,12 @@ fn push(addresses: &mut Addresses, (first, last): (IpAddr, IpAddr)) {
 
 fn is_next(one: IpAddr, other: IpAddr) -> bool {
     match (one, other) {
-        (IpAddr::V4(one), IpAddr::V4(other)) => one.to_bits().checked_add(1) == Some(other.to_bits()),
-        (IpAddr::V6(one), IpAddr::V6(other)) => one.to_bits().checked_add(1) == Some(other.to_bits()),
+        (IpAddr::V4(one), IpAddr::V4(other)) => {
+            one.to_bits().checked_add(1) == Some(other.to_bits())
+        }
+        (IpAddr::V6(one), IpAddr::V6(other)) => {
+            one.to_bits().checked_add(1) == Some(other.to_bits())
+        }
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
     }
 }

@@ -107,7 +107,11 @@ impl<T: Ordinal> Ranges<T> {
         let mut common = Vec::new();
         while let (Some(a), Some(b)) = (one.peek().copied(), two.peek().copied()) {
             common.push((a.0.max(b.0), a.1.min(b.1)));
-            if a.1 < b.1 { one.next() } else { two.next() };
+            if a.1 < b.1 {
+                one.next()
+            } else {
+                two.next()
+            };
         }
         Self::new(common)
     }

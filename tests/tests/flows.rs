@@ -57,7 +57,10 @@ fn carries(family: Family, packet: Transport) -> bool {
 }
 
 fn verdict_of(answer: &Answer, packet: Transport) -> Verdict {
-    match (answer.allow.contains(packet), answer.depends.contains(packet)) {
+    match (
+        answer.allow.contains(packet),
+        answer.depends.contains(packet),
+    ) {
         (true, false) => Verdict::Allow,
         (false, true) => Verdict::Depends,
         (false, false) => Verdict::Deny,
@@ -165,7 +168,11 @@ fn outside(
     direction: Direction,
     packet: Transport,
 ) -> Verdict {
-    let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
+    let family = if address.is_ipv4() {
+        Family::V4
+    } else {
+        Family::V6
+    };
     if !carries(family, packet) {
         return Verdict::Deny;
     }
@@ -198,10 +205,15 @@ fn the_outside_is_covered_once() {
             let end = connections.end(pod).unwrap();
             let own = connections.families(end);
             let runs = connections.outside(end, Direction::Egress);
-            let (v4, v6): (Vec<Outside>, Vec<Outside>) = runs.into_iter().partition(|run| run.0.is_ipv4());
+            let (v4, v6): (Vec<Outside>, Vec<Outside>) =
+                runs.into_iter().partition(|run| run.0.is_ipv4());
             for (wanted, runs, bounds) in [
                 (own.v4, v4, ["0.0.0.0", "255.255.255.255"]),
-                (own.v6, v6, ["::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]),
+                (
+                    own.v6,
+                    v6,
+                    ["::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
+                ),
             ] {
                 let [first, last] = bounds.map(|text| text.parse::<IpAddr>().unwrap());
                 assert_eq!(runs.first().map(|run| run.0), wanted.then_some(first));

@@ -42,7 +42,10 @@ pub(super) fn run(global: &Global, list: &List) -> Result<Answered, Failure> {
             drop(progress);
             let report = ListReport {
                 version: VERSION,
-                connections: pairs.iter().filter_map(|pair| shown.connection(pair)).collect(),
+                connections: pairs
+                    .iter()
+                    .filter_map(|pair| shown.connection(pair))
+                    .collect(),
                 incomplete: session.incomplete(),
             };
             answer.write(|out| json::line(&report, out))?;

@@ -133,7 +133,11 @@ impl<'a> Connections<'a> {
 
 /// The family of a run of addresses.
 fn family_of((first, ..): &Outside) -> Family {
-    if first.is_ipv4() { Family::V4 } else { Family::V6 }
+    if first.is_ipv4() {
+        Family::V4
+    } else {
+        Family::V6
+    }
 }
 
 fn every_address(family: Family) -> Vec<Outside> {

@@ -263,7 +263,11 @@ fn split(of: &mut [u32], sizes: &mut Vec<u32>, members: &[u32]) {
     for group in members.iter().filter_map(|member| of.get(*member as usize)) {
         *here.entry(*group).or_default() += 1;
     }
-    here.retain(|group, count| sizes.get(*group as usize).is_some_and(|size| *count < *size));
+    here.retain(|group, count| {
+        sizes
+            .get(*group as usize)
+            .is_some_and(|size| *count < *size)
+    });
     let mut fresh: FxHashMap<u32, u32> = FxHashMap::default();
     for member in members {
         let Some(group) = of.get_mut(*member as usize) else {

@@ -199,7 +199,11 @@ mod tests {
                 .into_iter()
                 .fold(start, |set, (protocol, first, last)| {
                     let one = Packets::of(protocol, &Ranges::new(vec![(first, last)]));
-                    if all { set.minus(&one) } else { set.union(&one) }
+                    if all {
+                        set.minus(&one)
+                    } else {
+                        set.union(&one)
+                    }
                 })
         })
     }

@@ -64,7 +64,11 @@ impl Rows {
                 EndKind::Node(_) => None,
             })
             .collect();
-        let raw: Vec<RawRow> = wanted.list.par_iter().map(|key| context.row(*key)).collect();
+        let raw: Vec<RawRow> = wanted
+            .list
+            .par_iter()
+            .map(|key| context.row(*key))
+            .collect();
         let list = raw.into_iter().map(|raw| raw.interned(answers)).collect();
         Self { list, of_end }
     }
@@ -135,7 +139,11 @@ struct RawRow {
 
 impl RawRow {
     fn interned(self, answers: &mut Answers) -> Row {
-        let ids: Vec<AnswerId> = self.answers.into_iter().map(|one| answers.id(one)).collect();
+        let ids: Vec<AnswerId> = self
+            .answers
+            .into_iter()
+            .map(|one| answers.id(one))
+            .collect();
         let id = |index: usize| ids.get(index).copied().unwrap_or(AnswerId::NOTHING);
         let of_ends = |list: Vec<(EndId, usize)>| {
             let numbered = list.into_iter().map(|(end, index)| (end, id(index)));
@@ -206,7 +214,11 @@ impl<'a> Context<'a> {
                 continue;
             }
             let signature = signature.cloned().unwrap_or_default();
-            let named = if names { one.named(self.cluster) } else { NamedPorts::None };
+            let named = if names {
+                one.named(self.cluster)
+            } else {
+                NamedPorts::None
+            };
             if is_node {
                 own_node.push((end, row.answer(signature.clone(), named, true)));
             }
@@ -226,10 +238,13 @@ impl<'a> Context<'a> {
     fn signatures(&self, row: &Making<'_>) -> FxHashMap<EndId, Signature> {
         let mut signatures: FxHashMap<EndId, Signature> = FxHashMap::default();
         for (index, _, peers) in row.rules() {
-            let of_family = self.touched.get(peers.index()).map(|[v4, v6]| match row.key.family {
-                Some(Family::V4) | None => v4,
-                Some(Family::V6) => v6,
-            });
+            let of_family = self
+                .touched
+                .get(peers.index())
+                .map(|[v4, v6]| match row.key.family {
+                    Some(Family::V4) | None => v4,
+                    Some(Family::V6) => v6,
+                });
             for (end, truth) in of_family.into_iter().flatten() {
                 signatures.entry(*end).or_default().push((index, *truth));
             }
@@ -253,7 +268,9 @@ impl<'a> Making<'a> {
         let program = self.context.program;
         self.chain.into_iter().flat_map(move |chain| {
             let steps = chain.admin.iter().chain(&chain.baseline);
-            let ranges = steps.map(|step| step.rules).chain(chain.namespace.iter().copied());
+            let ranges = steps
+                .map(|step| step.rules)
+                .chain(chain.namespace.iter().copied());
             ranges.flat_map(move |range| {
                 let rules = (range.first..).zip(program.rules_in(range));
                 rules.filter_map(|(index, rule)| Some((index, rule, rule.peers?)))
@@ -266,7 +283,9 @@ impl<'a> Making<'a> {
         let program = self.context.program;
         self.chain.is_some_and(|chain| {
             let steps = chain.admin.iter().chain(&chain.baseline);
-            let mut ranges = steps.map(|step| step.rules).chain(chain.namespace.iter().copied());
+            let mut ranges = steps
+                .map(|step| step.rules)
+                .chain(chain.namespace.iter().copied());
             ranges.any(|range| {
                 let lists = program.rules_in(range).iter().filter_map(|rule| rule.ports);
                 let mut lists = lists.filter_map(|list| program.ports.get(list.index()));
@@ -368,11 +387,17 @@ fn bounds(program: &Program, family: Family, from: u32, to: u32) -> (IpAddr, IpA
     match family {
         Family::V4 => {
             let (first, last) = program.addresses.v4.bounds(from, to);
-            (Ipv4Addr::from_bits(first).into(), Ipv4Addr::from_bits(last).into())
+            (
+                Ipv4Addr::from_bits(first).into(),
+                Ipv4Addr::from_bits(last).into(),
+            )
         }
         Family::V6 => {
             let (first, last) = program.addresses.v6.bounds(from, to);
-            (Ipv6Addr::from_bits(first).into(), Ipv6Addr::from_bits(last).into())
+            (
+                Ipv6Addr::from_bits(first).into(),
+                Ipv6Addr::from_bits(last).into(),
+            )
         }
     }
 }

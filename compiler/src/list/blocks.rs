@@ -102,7 +102,11 @@ impl Listing<'_> {
         let mut found: BTreeMap<super::RangesId, BTreeMap<AnswerId, Vec<Party>>> = BTreeMap::new();
         for (class, peers) in self.peers.class_ids().zip(by_class) {
             for (ranges, answer) in self.outside_of(class, Direction::Egress) {
-                let list = found.entry(*ranges).or_default().entry(*answer).or_default();
+                let list = found
+                    .entry(*ranges)
+                    .or_default()
+                    .entry(*answer)
+                    .or_default();
                 list.extend(peers.iter().copied().map(Party::Peer));
             }
         }
@@ -130,7 +134,9 @@ fn sources(
         if *answer == AnswerId::NOTHING {
             continue;
         }
-        let end = runs.peek().map_or(by_class.len(), |(next, _)| *next as usize);
+        let end = runs
+            .peek()
+            .map_or(by_class.len(), |(next, _)| *next as usize);
         let classes = by_class.get(*first as usize..end).unwrap_or_default();
         let peers = classes.iter().flatten().filter(|peer| Some(*peer) != alone);
         let mut peers = peers.copied().map(Party::Peer).peekable();
@@ -139,7 +145,10 @@ fn sources(
         }
     }
     for (ranges, answer) in &column.outside {
-        found.entry(*answer).or_default().push(Party::Outside(*ranges));
+        found
+            .entry(*answer)
+            .or_default()
+            .push(Party::Outside(*ranges));
     }
     in_order(found)
 }

@@ -142,7 +142,9 @@ impl Peers {
 
     /// How many peers are in a class.
     pub(super) fn size(&self, class: ClassId) -> usize {
-        self.classes.get(class.index()).map_or(0, |class| class.size)
+        self.classes
+            .get(class.index())
+            .map_or(0, |class| class.size)
     }
 }
 
@@ -171,11 +173,7 @@ fn current(cluster: &Cluster, pods: Vec<PodId>, by: By) -> Option<Vec<PodId>> {
     (by == By::Workload && pods.iter().any(owned)).then_some(pods)
 }
 
-fn members(
-    connections: &Connections<'_>,
-    pods: &[PodId],
-    hosts: bool,
-) -> (Vec<Member>, Vec<bool>) {
+fn members(connections: &Connections<'_>, pods: &[PodId], hosts: bool) -> (Vec<Member>, Vec<bool>) {
     let cluster = connections.cluster();
     let mut of_end: BTreeMap<EndId, (Vec<Option<NodeId>>, usize)> = BTreeMap::new();
     for id in pods {

@@ -100,7 +100,9 @@ pub fn ports(packets: &Packets) -> Vec<Ports> {
         protocol: protocol.to_string().into(),
         ranges: packets.of_this(protocol).iter().collect(),
     });
-    let mut all: Vec<Ports> = of_protocols.filter(|ports| !ports.ranges.is_empty()).collect();
+    let mut all: Vec<Ports> = of_protocols
+        .filter(|ports| !ports.ranges.is_empty())
+        .collect();
     if packets.has_others() {
         all.push(Ports {
             protocol: "other".into(),
@@ -128,7 +130,10 @@ impl Shown {
                 (ports(allow), ports(depends))
             });
             for end in [pair.src, pair.dst] {
-                shown.parties.entry(end).or_insert_with(|| party(listing, end));
+                shown
+                    .parties
+                    .entry(end)
+                    .or_insert_with(|| party(listing, end));
             }
         }
         shown

@@ -183,7 +183,10 @@ mod tests {
         let v6 = run("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
         assert_eq!(outside(&[v4]), "outside (IPv4)");
         assert_eq!(outside(&[v4, v6]), "outside (IPv4, IPv6)");
-        assert_eq!(outside(&[run("0.0.0.0", "127.255.255.255")]), "outside 0.0.0.0/1");
+        assert_eq!(
+            outside(&[run("0.0.0.0", "127.255.255.255")]),
+            "outside 0.0.0.0/1"
+        );
     }
 
     #[test]
