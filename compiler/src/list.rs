@@ -18,6 +18,7 @@ use crate::hir::Direction;
 use crate::source::to_u32;
 use peers::{ClassId, Member, Peers};
 use rustc_hash::FxHashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
 /// The peers of a cluster with what is allowed between them.
@@ -283,17 +284,19 @@ impl<'a> Listing<'a> {
             let Some(class) = self.peers.class_of(*src) else {
                 continue;
             };
-            if !rows.contains_key(&class) {
-                let row = classes.iter().map(|dst| self.between_classes(class, *dst));
-                let row: Vec<AnswerId> = row.collect();
-                rows.insert(class, row);
-            }
+            let row = match rows.entry(class) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let row = classes.iter().map(|dst| self.between_classes(class, *dst));
+                    place.insert(row.collect())
+                }
+            };
             for dst in &peers {
                 let answer = if src == dst {
                     self.within(*src)
                 } else {
                     let to = self.peers.class_of(*dst);
-                    to.and_then(|to| rows.get(&class)?.get(to.index()).copied())
+                    to.and_then(|to| row.get(to.index()).copied())
                 };
                 pairs.extend(Pair::of(Party::Peer(*src), Party::Peer(*dst), answer));
             }
