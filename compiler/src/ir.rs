@@ -214,6 +214,13 @@ pub(crate) struct Chain {
     pub(crate) sees_addresses: bool,
 }
 
+impl Chain {
+    /// Whether no policy has a say.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.admin.is_empty() && self.isolated_by.is_empty() && self.baseline.is_empty()
+    }
+}
+
 /// One policy of a tier in which order decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Step {

@@ -65,6 +65,18 @@ impl<'a> Connections<'a> {
         }
     }
 
+    /// Whether a policy has a say in what reaches the pods of a class, or in what leaves them.
+    #[must_use]
+    pub fn is_governed(&self, end: EndId, direction: Direction) -> bool {
+        match self.ends.get(end).map(|end| end.kind) {
+            Some(EndKind::Pod { chains, .. }) => {
+                let chain = self.ends.chain(*chains.get(direction));
+                chain.is_some_and(|chain| !chain.is_empty())
+            }
+            Some(EndKind::Node(_)) | None => false,
+        }
+    }
+
     /// The families of the addresses of a class.
     #[must_use]
     pub fn families(&self, end: EndId) -> Families {
