@@ -10,6 +10,7 @@ mod documents;
 mod dump;
 mod explain;
 mod input;
+mod list;
 mod output;
 mod progress;
 pub mod render;
@@ -89,6 +90,7 @@ fn command(args: Args) -> Result<Answered, Failure> {
     match command {
         Command::Check(check) => check::run(&global, &check),
         Command::Explain(explain) => explain::run(&global, &explain),
+        Command::List(list) => list::run(&global, &list),
         Command::Replay(replay) => replay::run(&global, &replay),
         Command::Dump(dump) => dump::run(&global, &dump),
         Command::Completions { shell } => documents::completions(&global, shell),
@@ -109,6 +111,7 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
     let (paths, trace): (&[PathBuf], _) = match command {
         Command::Check(check) => (&check.inputs.paths, None),
         Command::Explain(explain) => (&explain.inputs.paths, None),
+        Command::List(list) => (&list.inputs.paths, None),
         Command::Replay(replay) => (&replay.inputs.paths, Some(&replay.trace)),
         Command::Dump(dump) => (&dump.inputs.paths, None),
         Command::Completions { .. } | Command::Man | Command::Schema { .. } => (&[], None),

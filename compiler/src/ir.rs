@@ -31,8 +31,9 @@ pub use classify::{EndClass, FlowClass, PodClass};
 use crate::cluster::{LabelsId, NamespaceId, PodId, Protocol};
 use crate::hir::{self, PolicyId, RuleId, Tier};
 use crate::ids::ids;
+use crate::ranges::Ranges;
 use partition::Partition;
-use set::{IdSet, Ranges};
+use set::IdSet;
 
 ids! {
     IdentityId, "id": "an identity in its program";
@@ -94,7 +95,7 @@ pub(crate) struct Policy {
 }
 
 /// Rules that stand together: `first..end` in [`Program::rules`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct RuleRange {
     pub(crate) first: u32,
     pub(crate) end: u32,
@@ -135,11 +136,11 @@ pub(crate) struct Peers {
     /// The node peers, for nodes that the snapshot does not have.
     pub(crate) node_selectors: Vec<hir::Selector>,
     /// The classes in any of the blocks.
-    pub(crate) blocks: Ranges,
+    pub(crate) blocks: Ranges<u32>,
     /// Which families have a block, and which a block that leaves nothing out.
     pub(crate) block_families: BlockFamilies,
     /// The classes of the answers that were seen for any of the domains.
-    pub(crate) answers: Ranges,
+    pub(crate) answers: Ranges<u32>,
     /// Whether there is a domain.
     pub(crate) domains: bool,
     /// Whether there is a domain that may have answers that were not seen: one without any, or a wildcard.
@@ -167,7 +168,7 @@ pub(crate) struct Ports {
 #[derive(Debug)]
 pub(crate) struct ProtocolPorts {
     pub(crate) protocol: Protocol,
-    pub(crate) ranges: Ranges,
+    pub(crate) ranges: Ranges<u32>,
     /// Whether one of the items is the whole protocol.
     pub(crate) whole: bool,
 }
@@ -191,8 +192,15 @@ pub(crate) struct Chain {
     pub(crate) sees_addresses: bool,
 }
 
+impl Chain {
+    /// Whether no policy has a say.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.admin.is_empty() && self.isolated_by.is_empty() && self.baseline.is_empty()
+    }
+}
+
 /// One policy of a tier in which order decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Step {
     pub(crate) rules: RuleRange,
     /// Whether the next step has a higher number for its priority, or there is none.

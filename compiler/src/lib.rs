@@ -8,6 +8,7 @@
 mod ids;
 pub mod source;
 pub mod diagnostic;
+pub mod ranges;
 pub mod cluster;
 pub mod hir;
 pub mod frontend;
@@ -15,5 +16,7 @@ pub mod query;
 pub mod ir;
 pub mod engine;
 pub mod explain;
+pub mod flows;
+pub mod list;
 pub mod trace;
 pub mod cli;

@@ -244,3 +244,44 @@ fn many_equal_problems_are_counted() {
         &["… and 80 more of V0101", "100 errors"],
     );
 }
+
+#[test]
+fn more_connections_than_are_written_one_by_one() {
+    let pods: String = (0..1_001)
+        .map(|index| {
+            format!(
+                "---\n{}",
+                POD.replace("name: a,", &format!("name: a{index},"))
+            )
+        })
+        .collect();
+    let (_folder, path) = file(pods.as_bytes());
+    let list = |options: &[&str]| {
+        let words = ["list".as_ref(), path.as_os_str()].into_iter();
+        run(words.chain(options.iter().map(AsRef::as_ref)))
+    };
+    for format in ["json", "csv"] {
+        let ran = list(&["--format", format]);
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        assert_eq!(ran.stdout, "");
+        for words in [
+            "error[V0522]: there are 1003002 connections",
+            "1001000 lead to the",
+            "namespace `b`",
+            "--group",
+            "--focus PEER",
+        ] {
+            assert!(
+                ran.stderr.contains(words),
+                "no `{words}` in:\n{}",
+                ran.stderr
+            );
+        }
+    }
+    let ran = list(&["--format", "json", "--group"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let ran = list(&["--format", "csv", "--focus", "b/a7"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(ran.stdout.lines().count(), 1 + 2 * 1_000 + 2);
+    assert!(list(&[]).stdout.contains("every workload"));
+}

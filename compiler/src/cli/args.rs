@@ -97,6 +97,9 @@ pub enum Command {
     /// Is this packet allowed, which rules decide, and if not, what is the smallest change?
     #[command(after_long_help = EXPLAIN_HELP)]
     Explain(Explain),
+    /// Which connections are allowed between workloads, and with the outside?
+    #[command(after_long_help = LIST_HELP)]
+    List(List),
     /// What would have happened to this recorded traffic?
     #[command(after_long_help = REPLAY_HELP)]
     Replay(Replay),
@@ -192,6 +195,65 @@ pub enum ExplainFormat {
     Human,
     /// One JSON object (`verdict schema explain`).
     Json,
+}
+
+/// `verdict list`
+#[derive(Debug, ClapArgs)]
+pub struct List {
+    /// The manifests.
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// Whose connections to list.
+    #[arg(long, value_enum, default_value_t = ListBy::Workload)]
+    pub by: ListBy,
+    /// Only connections of this workload, pod or address; may be given several times.
+    #[arg(long, value_name = "PEER")]
+    pub focus: Vec<String>,
+    /// Only connections that come to those of --focus, or that leave them.
+    #[arg(long, value_enum, requires = "focus")]
+    pub direction: Option<ListDirection>,
+    /// With `--format json`: put peers that have the same connections together. `human`, `markdown`, `dot` and
+    /// `mermaid` always do.
+    #[arg(long)]
+    pub group: bool,
+    /// How to show the answer.
+    #[arg(long, value_enum, default_value_t = ListFormat::Human)]
+    pub format: ListFormat,
+}
+
+/// Whose connections `verdict list` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListBy {
+    /// Workloads; a pod without an owner stands for itself.
+    Workload,
+    /// Pods.
+    Pod,
+}
+
+/// A way of connections, as seen from those that are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListDirection {
+    /// Those that come to them.
+    Ingress,
+    /// Those that leave them.
+    Egress,
+}
+
+/// The formats of `verdict list`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// By destination, with what is equal put together.
+    Human,
+    /// One JSON object (`verdict schema list`; with `--group`, `verdict schema list-groups`).
+    Json,
+    /// A line for each pair, with a header.
+    Csv,
+    /// A graph for Graphviz, with a box for each namespace.
+    Dot,
+    /// A flowchart for Mermaid.
+    Mermaid,
+    /// A table for a comment.
+    Markdown,
 }
 
 /// `verdict replay`
@@ -309,6 +371,26 @@ Examples:
   verdict explain deploy/ cluster.yaml --from shop/web --to shop/api --port 8080
   kubectl get pods,ns,netpol -A -o json | verdict explain - --from shop/web --to 10.0.0.7 --port 53/UDP
   verdict explain deploy/ --from 'shop[app=new]' --to shop/db --port 5432 --format json";
+
+const LIST_HELP: &str = "\
+Peers of --focus:
+  shop/web, shop/deployment/web   a pod or a workload; a pod means its workload, unless --by pod is given
+  10.0.0.7                        an address: its pod, or the addresses outside that are treated like it
+  entity:world                    the outside
+  service:shop/api                the pods behind a service
+
+`outside` stands for addresses that no pod and no node has. A connection that is shown as `perhaps` (`depends` \
+in other formats) hangs on something that the manifests leave open, or differs among the pods of a workload: \
+`verdict explain` tells why. `everything` means every packet that the addresses of both ends can carry.
+
+Exit code 0 says that the list is whole, 1 that something was left out of the input.
+
+Examples:
+  verdict list deploy/ cluster.yaml
+  verdict list deploy/ --focus shop/web --direction ingress
+  kubectl get ns,nodes,pods,netpol -A -o json | verdict list - --format markdown
+  verdict list deploy/ --by pod --format json --group
+  verdict list deploy/ --format dot | dot -Tsvg > connections.svg";
 
 const REPLAY_HELP: &str = "\
 Exit code 0 says that the policies agree with what every record expects or has seen, 1 that some \

@@ -80,7 +80,7 @@ fn resolved(
 }
 
 /// Says something about the question.
-fn say(global: &Global, session: &Session, diagnostics: &[Diagnostic]) {
+pub(super) fn say(global: &Global, session: &Session, diagnostics: &[Diagnostic]) {
     if diagnostics.is_empty() || global.quiet && !diagnostics.iter().any(is_error) {
         return;
     }

@@ -8,6 +8,7 @@ pub(super) mod explain;
 pub(super) mod github;
 pub(super) mod human;
 pub mod json;
+pub(super) mod list;
 pub(super) mod markdown;
 pub(super) mod sarif;
 mod snippet;

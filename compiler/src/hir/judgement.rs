@@ -6,7 +6,7 @@ use super::{PolicyId, RuleId};
 
 /// Whether something holds, as far as the snapshot tells. Ordered, so that "and" is the least and "or" the
 /// greatest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Truth {
     /// It does not.
     No,

@@ -11,7 +11,7 @@ use crate::hir::{Action, Direction, RuleId};
 use std::net::IpAddr;
 
 /// The end of a flow that rules are matched against.
-pub(super) struct Other<'a> {
+pub(crate) struct Other<'a> {
     who: OtherKind<'a>,
     address: Option<ClassId>,
     written: Address,
@@ -129,7 +129,8 @@ impl Program {
         self.make_table(&governing)
     }
 
-    fn other<'a>(&self, end: &'a Endpoint<'a>) -> Other<'a> {
+    /// The end of a flow that rules are matched against.
+    pub(crate) fn other<'a>(&self, end: &'a Endpoint<'a>) -> Other<'a> {
         let who = match &end.kind {
             EndpointKind::Pod(pod) => self
                 .identity(pod)
@@ -148,7 +149,7 @@ impl Program {
         }
     }
 
-    pub(super) fn rules_in(&self, range: RuleRange) -> &[Rule] {
+    pub(crate) fn rules_in(&self, range: RuleRange) -> &[Rule] {
         self.rules
             .get(range.first as usize..range.end as usize)
             .unwrap_or_default()
@@ -157,7 +158,7 @@ impl Program {
 
 impl AddressClasses {
     /// The class of an address.
-    pub(super) fn class(&self, address: IpAddr) -> ClassId {
+    pub(crate) fn class(&self, address: IpAddr) -> ClassId {
         ClassId(match address {
             IpAddr::V4(address) => self.v4.class(address.to_bits()),
             IpAddr::V6(address) => id(self.v4.len()) + self.v6.class(address.to_bits()),
@@ -294,7 +295,7 @@ impl Question<'_> {
     fn rule(&self, rule: &Rule) -> Truth {
         let peers = rule.peers.map(|peers| {
             let peers = self.program.peers.get(peers.index());
-            peers.map_or(Truth::No, |peers| self.peers(peers))
+            peers.map_or(Truth::No, |peers| self.other.is_in(self.program, peers))
         });
         let peers = peers.unwrap_or(Truth::Yes);
         if peers == Truth::No {
@@ -327,16 +328,19 @@ impl Question<'_> {
             .map(|(protocol, name)| self.named.matches(*protocol, name, transport))
             .fold(by_number, Truth::max)
     }
+}
 
-    fn peers(&self, peers: &Peers) -> Truth {
-        if self.is_selected(peers) {
+impl Other<'_> {
+    /// Whether one of some peers of a program is this end.
+    pub(crate) fn is_in(&self, program: &Program, peers: &Peers) -> Truth {
+        if self.is_selected(program, peers) {
             return Truth::Yes;
         }
-        let is_pod = match self.other.who {
+        let is_pod = match self.who {
             OtherKind::Identity(_) | OtherKind::Fresh(_) => true,
             OtherKind::Node(_) | OtherKind::Outside => false,
         };
-        let blocks = if is_pod && !self.program.cidr_matches_pods {
+        let blocks = if is_pod && !program.cidr_matches_pods {
             Truth::No
         } else {
             self.blocks(peers)
@@ -347,14 +351,14 @@ impl Question<'_> {
         blocks.max(self.domains(peers))
     }
 
-    fn is_selected(&self, peers: &Peers) -> bool {
+    fn is_selected(&self, program: &Program, peers: &Peers) -> bool {
         let selectors = || {
             peers
                 .selectors
                 .iter()
-                .filter_map(|selector| self.program.selectors.get(selector.index()))
+                .filter_map(|selector| program.selectors.get(selector.index()))
         };
-        match &self.other.who {
+        match &self.who {
             OtherKind::Identity(identity) => peers.pods.contains(identity.0),
             OtherKind::Fresh(pod) => {
                 selectors().any(|selector| spec::selects(&selector.written, pod))
@@ -371,7 +375,7 @@ impl Question<'_> {
     }
 
     fn blocks(&self, peers: &Peers) -> Truth {
-        match (self.other.address, self.other.written) {
+        match (self.address, self.written) {
             (Some(class), _) => peers.blocks.contains(class.0).into(),
             (None, Address::Unknown { v4, v6 }) => peers.block_families.matches(v4, v6),
             (None, Address::Known(_)) => Truth::No,
@@ -379,8 +383,8 @@ impl Question<'_> {
     }
 
     fn domains(&self, peers: &Peers) -> Truth {
-        let outside = matches!(self.other.who, OtherKind::Outside);
-        match self.other.address {
+        let outside = matches!(self.who, OtherKind::Outside);
+        match self.address {
             Some(class) if peers.answers.contains(class.0) => Truth::Yes,
             Some(_) if outside && peers.unseen => Truth::Unknown,
             None if outside && peers.domains => Truth::Unknown,

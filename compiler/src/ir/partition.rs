@@ -1,5 +1,7 @@
 //! Ordered values cut into classes: runs that nothing of interest cuts.
 
+use crate::ranges::Ordinal;
+
 /// A partition of all values of `T` into runs, numbered in ascending order.
 #[derive(Debug)]
 pub(crate) struct Partition<T> {
@@ -33,5 +35,15 @@ impl<T: Copy + Ord + Default> Partition<T> {
     /// The first value of each class.
     pub(crate) fn starts(&self) -> &[T] {
         &self.starts
+    }
+
+    /// The first value of the class `from`, and the last one in front of the class `to`.
+    pub(crate) fn bounds(&self, from: u32, to: u32) -> (T, T)
+    where
+        T: Ordinal,
+    {
+        let start = |class: u32| self.starts.get(class as usize).copied();
+        let last = start(to).and_then(Ordinal::previous);
+        (start(from).unwrap_or_default(), last.unwrap_or(T::LAST))
     }
 }

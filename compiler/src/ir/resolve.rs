@@ -5,7 +5,7 @@
 
 use super::index::LabelIndex;
 use super::partition::Partition;
-use super::set::{IdSet, Ranges};
+use super::set::IdSet;
 use super::{
     AddressClasses, BlockFamilies, Chain, Identity, IdentityId, Peers, PeersId, Policy, Ports,
     PortsId, Program, ProtocolPorts, Rule, RuleRange, Selector, SelectorId, Step, Table, TableId,
@@ -16,6 +16,7 @@ use crate::hir::{
     self, Direction, DomainPattern, IpBlock, NamespaceSelector, Peer, PerDirection, PodSelector,
     PolicySet, PortMatch, PortRange, Tier,
 };
+use crate::ranges::Ranges;
 use ipnet::IpNet;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
@@ -544,6 +545,7 @@ impl AddressClasses {
         let classes = |net: &IpNet| (self.class(net.network()).0, self.class(net.broadcast()).0);
         let same_family = |net: &&IpNet| net.network().is_ipv4() == block.cidr.network().is_ipv4();
         let except = block.except.iter().filter(same_family).map(classes);
-        Ranges::new(except.collect()).gaps_in(classes(&block.cidr))
+        let gaps = Ranges::new(except.collect()).gaps_in(classes(&block.cidr));
+        gaps.iter().collect()
     }
 }

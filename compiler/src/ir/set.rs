@@ -1,4 +1,4 @@
-//! Sets of ids and of ranges of ids, in canonical form: equality is set equality.
+//! Sets of ids, in canonical form: equality is set equality.
 
 /// A set of ids below a fixed bound, in whichever of two forms is smaller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,14 @@ impl IdSet {
         }
     }
 
+    /// Whether there is no member.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Few(members) => members.is_empty(),
+            Self::Many(bits) => bits.is_empty(),
+        }
+    }
+
     /// The members, sorted.
     pub(crate) fn to_vec(&self) -> Vec<u32> {
         match self {
@@ -51,66 +59,6 @@ impl IdSet {
                 .filter(|member| self.contains(*member))
                 .collect(),
         }
-    }
-}
-
-/// A set of ids as ranges, both bounds included: sorted, disjoint, no two adjacent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ranges(Box<[(u32, u32)]>);
-
-impl Ranges {
-    /// The union of some ranges, in any order; a range whose bounds are the wrong way round is empty.
-    pub(crate) fn new(mut ranges: Vec<(u32, u32)>) -> Self {
-        ranges.retain(|(first, last)| first <= last);
-        ranges.sort_unstable();
-        let mut merged: Vec<(u32, u32)> = Vec::with_capacity(ranges.len());
-        for (first, last) in ranges {
-            match merged.last_mut() {
-                Some(previous) if first <= previous.1.saturating_add(1) => {
-                    previous.1 = previous.1.max(last);
-                }
-                Some(_) | None => merged.push((first, last)),
-            }
-        }
-        Self(merged.into())
-    }
-
-    /// What of a range is in none of these.
-    pub(crate) fn gaps_in(&self, (mut first, last): (u32, u32)) -> Vec<(u32, u32)> {
-        let mut gaps = Vec::new();
-        for (from, to) in &self.0 {
-            if *to < first {
-                continue;
-            }
-            if *from > last {
-                break;
-            }
-            if *from > first {
-                gaps.push((first, from - 1));
-            }
-            let Some(next) = to.checked_add(1) else {
-                return gaps;
-            };
-            first = next;
-        }
-        if first <= last {
-            gaps.push((first, last));
-        }
-        gaps
-    }
-
-    /// Whether an id is a member.
-    pub(crate) fn contains(&self, member: u32) -> bool {
-        let after = self.0.partition_point(|(first, _)| *first <= member);
-        after
-            .checked_sub(1)
-            .and_then(|index| self.0.get(index))
-            .is_some_and(|(_, last)| member <= *last)
-    }
-
-    /// The ranges.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.0.iter().copied()
     }
 }
 
@@ -126,17 +74,5 @@ mod tests {
         assert!(matches!(many, IdSet::Many(_)));
         assert!(many.contains(99) && !many.contains(100) && !many.contains(100_000));
         assert_eq!(many.to_vec(), (0..100).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn ranges_are_canonical() {
-        let ranges = Ranges::new(vec![(5, 6), (0, 1), (2, 3), (9, 8)]);
-        assert_eq!(ranges.iter().collect::<Vec<_>>(), [(0, 3), (5, 6)]);
-        assert!(ranges.contains(3) && !ranges.contains(4) && ranges.contains(6));
-        assert_eq!(ranges.gaps_in((2, 9)), [(4, 4), (7, 9)]);
-        assert_eq!(
-            Ranges::new(vec![(0, u32::MAX)]).gaps_in((2, 9)),
-            Vec::<(u32, u32)>::new()
-        );
     }
 }

@@ -126,7 +126,9 @@ impl Families {
         }
     }
 
-    fn and(self, other: Self) -> Self {
+    /// Those in both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
         Self {
             v4: self.v4 && other.v4,
             v6: self.v6 && other.v6,

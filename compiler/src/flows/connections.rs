@@ -1,0 +1,161 @@
+//! The answer for any two ends.
+
+use super::answer::{Answer, AnswerId, Answers, Operation};
+use super::ends::{EndId, EndKind, Ends};
+use super::rows::Rows;
+use crate::cluster::{Cluster, NodeId, PodId};
+use crate::hir::Direction;
+use crate::ir::Program;
+use crate::query::{Families, Family};
+use std::net::IpAddr;
+
+/// Who may send what to whom, in a cluster under a program. See the module above for what it guarantees.
+#[derive(Debug)]
+pub struct Connections<'a> {
+    cluster: &'a Cluster,
+    ends: Ends<'a>,
+    rows: Rows,
+    answers: Answers,
+}
+
+/// Addresses outside the cluster with one answer: the first, the last, and what becomes of packets from or to
+/// them. Addresses of pods and nodes in between are not the outside.
+pub type Outside = (IpAddr, IpAddr, AnswerId);
+
+impl<'a> Connections<'a> {
+    /// All connections of a program that was resolved for this cluster. Pods without an address may have
+    /// these `families`.
+    #[must_use]
+    pub fn new(cluster: &'a Cluster, program: &'a Program, families: Families) -> Self {
+        let ends = Ends::new(cluster, program, families);
+        let mut answers = Answers::new();
+        let rows = Rows::new(cluster, program, &ends, &mut answers);
+        Self {
+            cluster,
+            ends,
+            rows,
+            answers,
+        }
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &'a Cluster {
+        self.cluster
+    }
+
+    /// How many classes of ends there are.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.ends.list.len()
+    }
+
+    /// The class of a pod; `None` where the cluster does not have it.
+    #[must_use]
+    pub fn end(&self, pod: PodId) -> Option<EndId> {
+        self.ends.of_pod.get(pod.index()).copied()
+    }
+
+    /// The node on whose network the pods of a class are; `None` where they have networks of their own.
+    #[must_use]
+    pub fn host(&self, end: EndId) -> Option<Option<NodeId>> {
+        match self.ends.get(end)?.kind {
+            EndKind::Pod { .. } => None,
+            EndKind::Node(node) => Some(node),
+        }
+    }
+
+    /// Whether a policy has a say in what reaches the pods of a class, or in what leaves them.
+    #[must_use]
+    pub fn is_governed(&self, end: EndId, direction: Direction) -> bool {
+        match self.ends.get(end).map(|end| end.kind) {
+            Some(EndKind::Pod { chains, .. }) => {
+                let chain = self.ends.chain(*chains.get(direction));
+                chain.is_some_and(|chain| !chain.is_empty())
+            }
+            Some(EndKind::Node(_)) | None => false,
+        }
+    }
+
+    /// The families of the addresses of a class.
+    #[must_use]
+    pub fn families(&self, end: EndId) -> Families {
+        let end = self.ends.get(end);
+        end.map_or(Families::default(), |end| end.families)
+    }
+
+    /// The answer behind an id.
+    #[must_use]
+    pub fn answer(&self, id: AnswerId) -> &Answer {
+        self.answers.get(id)
+    }
+
+    /// What becomes of packets from one pod to another, by their classes. Families that the two do not have in
+    /// common carry nothing; where they have both in common, the answer is what these agree on. `own_node`:
+    /// one of them is on the network of the other's node.
+    pub fn between(&mut self, src: EndId, dst: EndId, own_node: bool) -> AnswerId {
+        let common = self.families(src).and(self.families(dst));
+        match (common.v4, common.v6) {
+            (false, false) => AnswerId::NOTHING,
+            (true, false) => self.in_family(src, dst, own_node, Family::V4),
+            (false, true) => self.in_family(src, dst, own_node, Family::V6),
+            (true, true) => {
+                let v4 = self.in_family(src, dst, own_node, Family::V4);
+                let v6 = self.in_family(src, dst, own_node, Family::V6);
+                self.answers.of(Operation::Beside, v4, v6)
+            }
+        }
+    }
+
+    fn in_family(&mut self, src: EndId, dst: EndId, own_node: bool, family: Family) -> AnswerId {
+        let egress = self.rows.of(src, Direction::Egress, family);
+        let egress = egress.map_or(AnswerId::ALL, |row| row.answer(dst, own_node));
+        let ingress = self.rows.of(dst, Direction::Ingress, family);
+        let ingress = ingress.map_or(AnswerId::ALL, |row| row.answer(src, own_node));
+        let both = self.answers.of(Operation::Both, egress, ingress);
+        self.answers.carried(both, family)
+    }
+
+    /// What of two answers they agree on; where they do not, it depends.
+    pub fn agreed(&mut self, one: AnswerId, other: AnswerId) -> AnswerId {
+        if one == other {
+            return one;
+        }
+        self.answers.of(Operation::Agreed, one, other)
+    }
+
+    /// What becomes of packets between a class of pods and the outside, where `direction` is that of the pods'
+    /// side: runs of addresses in order, IPv4 first, in the families that the pods have.
+    pub fn outside(&mut self, end: EndId, direction: Direction) -> Vec<Outside> {
+        let own = self.families(end);
+        let mut runs: Vec<Outside> = Vec::new();
+        for family in own.iter() {
+            let of_family = match self.rows.of(end, direction, family) {
+                Some(row) => row.outside.clone(),
+                None => every_address(family),
+            };
+            runs.extend(of_family.iter().filter(|run| family_of(run) == family));
+        }
+        for run in &mut runs {
+            run.2 = self.answers.carried(run.2, family_of(run));
+        }
+        runs
+    }
+}
+
+/// The family of a run of addresses.
+fn family_of((first, ..): &Outside) -> Family {
+    if first.is_ipv4() {
+        Family::V4
+    } else {
+        Family::V6
+    }
+}
+
+fn every_address(family: Family) -> Vec<Outside> {
+    let (first, last): (IpAddr, IpAddr) = match family {
+        Family::V4 => ([0; 4].into(), [u8::MAX; 4].into()),
+        Family::V6 => ([0; 16].into(), [u8::MAX; 16].into()),
+    };
+    vec![(first, last, AnswerId::ALL)]
+}

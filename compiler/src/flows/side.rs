@@ -1,0 +1,199 @@
+//! What one side says of all packets from or to another end: [`crate::hir::spec`], on sets.
+//!
+//! Each function has its counterpart there, by the same name.
+
+use super::{Answer, Packets};
+use crate::cluster::{NamedPort, Protocol};
+use crate::hir::Action;
+use crate::hir::spec::Truth;
+use crate::ir::{Chain, Ports, Program, RuleRange, Step};
+use crate::ranges::Ranges;
+
+/// What is known of the named ports of the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum NamedPorts<'a> {
+    /// It is no pod.
+    None,
+    /// A pod of which they are not known.
+    Unknown,
+    /// A pod with these.
+    Known(&'a [NamedPort]),
+}
+
+/// A side, while its chain is asked.
+pub(super) struct Side<'a, F> {
+    pub(super) program: &'a Program,
+    pub(super) named: NamedPorts<'a>,
+    /// Whether the peers of a rule, by its index, match the other end.
+    pub(super) peers: F,
+}
+
+/// The packets that each outcome is possible for.
+#[derive(Clone, Debug, Default)]
+struct Outcomes {
+    allow: Packets,
+    deny: Packets,
+    pass: Packets,
+    none: Packets,
+}
+
+impl Outcomes {
+    fn add(&mut self, action: Action, packets: &Packets) {
+        let of_action = match action {
+            Action::Allow => &mut self.allow,
+            Action::Deny => &mut self.deny,
+            Action::Pass => &mut self.pass,
+        };
+        *of_action = of_action.union(packets);
+    }
+}
+
+/// The packets that something surely matches, and those that it may match.
+#[derive(Clone, Debug)]
+struct Matched {
+    surely: Packets,
+    perhaps: Packets,
+}
+
+impl<F: Fn(u32) -> Truth> Side<'_, F> {
+    pub(super) fn tiers(&self, chain: &Chain, never_kept_apart: bool) -> Answer {
+        let admin = self.ordered(&chain.admin, Packets::all());
+        let (mut allow, mut deny) = (admin.allow, admin.deny);
+        let open = admin.pass.union(&admin.none);
+        if chain.isolated_by.is_empty() {
+            let baseline = self.ordered(&chain.baseline, open);
+            for may in [&baseline.allow, &baseline.pass, &baseline.none] {
+                allow = allow.union(may);
+            }
+            deny = deny.union(&baseline.deny);
+        } else if never_kept_apart {
+            allow = allow.union(&open);
+        } else {
+            let matched = self.union(&chain.namespace);
+            let possible = matched.surely.union(&matched.perhaps);
+            allow = allow.union(&open.intersection(&possible));
+            deny = deny.union(&open.minus(&matched.surely));
+        }
+        Answer::of_outcomes(&allow, &deny)
+    }
+
+    fn union(&self, ranges: &[RuleRange]) -> Matched {
+        let mut all = Matched {
+            surely: Packets::none(),
+            perhaps: Packets::none(),
+        };
+        for matched in ranges.iter().flat_map(|range| self.matching(*range)) {
+            all.surely = all.surely.union(&matched.1.surely);
+            all.perhaps = all.perhaps.union(&matched.1.perhaps);
+        }
+        all
+    }
+
+    /// The tier for packets that are still open.
+    fn ordered(&self, steps: &[Step], mut open: Packets) -> Outcomes {
+        let mut outcomes = Outcomes::default();
+        let mut missed = open.clone();
+        for step in steps {
+            missed = missed.intersection(&self.first_match(step.rules, &open, &mut outcomes));
+            if step.ends_level {
+                open.clone_from(&missed);
+            }
+        }
+        outcomes.none = open;
+        outcomes
+    }
+
+    /// Asks the rules of one policy about some packets; returns those that none of them surely matches.
+    fn first_match(&self, range: RuleRange, asked: &Packets, outcomes: &mut Outcomes) -> Packets {
+        let mut open = asked.clone();
+        for (action, matched) in self.matching(range) {
+            let possible = matched.surely.union(&matched.perhaps);
+            outcomes.add(action, &open.intersection(&possible));
+            open = open.minus(&matched.surely);
+        }
+        open
+    }
+
+    /// The rules of a range that may match anything.
+    fn matching(&self, range: RuleRange) -> impl Iterator<Item = (Action, Matched)> {
+        let rules = (range.first..).zip(self.program.rules_in(range));
+        rules.filter_map(|(index, rule)| {
+            let peers = match rule.peers {
+                Some(_) => (self.peers)(index),
+                None => Truth::Yes,
+            };
+            let ports = || {
+                let ports = rule
+                    .ports
+                    .map(|ports| self.program.ports.get(ports.index()));
+                ports.map_or_else(everything, |ports| {
+                    ports.map_or_else(nothing, |ports| self.ports(ports))
+                })
+            };
+            match peers {
+                Truth::No => None,
+                Truth::Yes => Some((rule.action, ports())),
+                Truth::Unknown => {
+                    let ports = ports();
+                    let perhaps = ports.surely.union(&ports.perhaps);
+                    let surely = Packets::none();
+                    Some((rule.action, Matched { surely, perhaps }))
+                }
+            }
+        })
+    }
+
+    fn ports(&self, ports: &Ports) -> Matched {
+        let mut matched = nothing();
+        for own in &ports.protocols {
+            let numbers = own.ranges.iter().map(|(first, last)| {
+                let number = |wide: u32| u16::try_from(wide).unwrap_or(u16::MAX);
+                (number(first), number(last))
+            });
+            let packets = Packets::of(own.protocol, &Ranges::new(numbers.collect()));
+            matched.surely = matched.surely.union(&packets);
+        }
+        for (protocol, name) in &ports.named {
+            match self.named {
+                NamedPorts::None => {}
+                NamedPorts::Unknown => {
+                    matched.perhaps = matched.perhaps.union(&with_ports(*protocol));
+                }
+                NamedPorts::Known(own) => {
+                    let own = own.iter().filter(|own| {
+                        own.name == *name && protocol.is_none_or(|asked| asked == own.protocol)
+                    });
+                    for own in own.filter(|own| own.protocol.has_ports()) {
+                        let number = Ranges::new(vec![(own.number, own.number)]);
+                        let packets = Packets::of(own.protocol, &number);
+                        matched.surely = matched.surely.union(&packets);
+                    }
+                }
+            }
+        }
+        matched
+    }
+}
+
+fn nothing() -> Matched {
+    Matched {
+        surely: Packets::none(),
+        perhaps: Packets::none(),
+    }
+}
+
+fn everything() -> Matched {
+    Matched {
+        surely: Packets::all(),
+        perhaps: Packets::none(),
+    }
+}
+
+/// The packets that a name may stand for: those of its protocol, or of every protocol that has ports.
+fn with_ports(protocol: Option<Protocol>) -> Packets {
+    [Protocol::TCP, Protocol::UDP, Protocol::SCTP]
+        .into_iter()
+        .filter(|one| protocol.is_none_or(|asked| asked == *one))
+        .map(Packets::of_protocol)
+        .fold(Packets::none(), |all, one| all.union(&one))
+}

@@ -1,0 +1,186 @@
+//! Who stands at the ends of connections: workloads, or pods, in classes of equal ones.
+
+use crate::cluster::{Cluster, NodeId, Pod, PodId};
+use crate::flows::{Connections, EndId};
+use crate::source::to_u32;
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+/// Whether pods are shown by the workload that owns them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Workloads; a pod without an owner is a workload of its own.
+    Workload,
+    /// Pods.
+    Pod,
+}
+
+/// The index of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub(super) u32);
+
+impl PeerId {
+    /// The id as an index.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The kind of a peer that is a pod without an owner, among workloads.
+const POD: &str = "Pod";
+
+/// A workload or a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The namespace.
+    pub namespace: Box<str>,
+    /// The name.
+    pub name: Box<str>,
+    /// The kind of the workload (`Deployment`), `Pod` for a pod without an owner; `None` for a pod where pods are
+    /// listed.
+    pub workload: Option<Box<str>>,
+    /// Its pods.
+    pub pods: Vec<PodId>,
+    /// By member of its class, whether more than one of its pods are in it.
+    pub(super) several: Vec<bool>,
+}
+
+/// The index of a class of peers that have the same connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ClassId(u32);
+
+impl ClassId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Pods of a peer that are in one class of ends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Member {
+    pub(super) end: EndId,
+    /// The nodes on which they run, each once; empty where no pod is on the network of a node.
+    pub(super) nodes: Vec<Option<NodeId>>,
+}
+
+/// All peers and their classes.
+#[derive(Debug)]
+pub(super) struct Peers {
+    pub(super) list: Vec<Peer>,
+    class_of: Vec<ClassId>,
+    pub(super) classes: Vec<Class>,
+}
+
+/// Peers that have the same connections.
+#[derive(Debug)]
+pub(super) struct Class {
+    members: Vec<Member>,
+}
+
+type Name<'c> = (&'c str, &'c str, Option<&'c str>);
+
+impl Peers {
+    pub(super) fn new(connections: &Connections<'_>, by: By) -> Self {
+        let cluster = connections.cluster();
+        let mut named: BTreeMap<Name<'_>, Vec<PodId>> = BTreeMap::new();
+        for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
+            named.entry(name(cluster, pod, by)).or_default().push(id);
+        }
+        let hosts = cluster.pods().iter().any(|pod| pod.host_network);
+        let mut peers = Self {
+            list: Vec::with_capacity(named.len()),
+            class_of: Vec::with_capacity(named.len()),
+            classes: Vec::new(),
+        };
+        let mut known: FxHashMap<Vec<Member>, ClassId> = FxHashMap::default();
+        for ((namespace, name, workload), pods) in named {
+            let Some(pods) = current(cluster, pods, by) else {
+                continue;
+            };
+            let (members, several) = members(connections, &pods, hosts);
+            let next = ClassId(to_u32(peers.classes.len()));
+            let class = *known.entry(members).or_insert_with_key(|members| {
+                peers.classes.push(Class {
+                    members: members.clone(),
+                });
+                next
+            });
+            peers.class_of.push(class);
+            peers.list.push(Peer {
+                namespace: namespace.into(),
+                name: name.into(),
+                workload: workload.map(Into::into),
+                pods,
+                several,
+            });
+        }
+        peers
+    }
+
+    pub(super) fn class_of(&self, peer: PeerId) -> Option<ClassId> {
+        self.class_of.get(peer.index()).copied()
+    }
+
+    pub(super) fn class_ids(&self) -> impl Iterator<Item = ClassId> + use<> {
+        (0..to_u32(self.classes.len())).map(ClassId)
+    }
+
+    pub(super) fn members(&self, class: ClassId) -> &[Member] {
+        let class = self.classes.get(class.index());
+        class.map_or(&[], |class| &class.members)
+    }
+
+    pub(super) fn members_of(&self, peer: PeerId) -> &[Member] {
+        self.class_of(peer).map_or(&[], |class| self.members(class))
+    }
+}
+
+fn name<'c>(cluster: &'c Cluster, pod: &'c Pod, by: By) -> Name<'c> {
+    let namespace = cluster.namespace_name(pod.namespace);
+    let workload = pod.workload.and_then(|id| cluster.workload(id));
+    match (by, workload) {
+        (By::Workload, Some(workload)) => (namespace, &workload.name, Some(&workload.kind)),
+        (By::Workload, None) => (namespace, &pod.name, Some(POD)),
+        (By::Pod, Some(workload)) if pod.stand_in => {
+            (namespace, &workload.name, Some(&workload.kind))
+        }
+        (By::Pod, Some(_) | None) => (namespace, &pod.name, None),
+    }
+}
+
+/// The pods that take traffic. A workload of which all pods have finished is judged by these: the next one
+/// will be like them.
+fn current(cluster: &Cluster, pods: Vec<PodId>, by: By) -> Option<Vec<PodId>> {
+    let finished = |id: &PodId| cluster.pod(*id).is_some_and(|pod| pod.finished);
+    let running: Vec<PodId> = pods.iter().copied().filter(|id| !finished(id)).collect();
+    if !running.is_empty() {
+        return Some(running);
+    }
+    let owned = |id: &PodId| cluster.pod(*id).is_some_and(|pod| pod.workload.is_some());
+    (by == By::Workload && pods.iter().any(owned)).then_some(pods)
+}
+
+fn members(connections: &Connections<'_>, pods: &[PodId], hosts: bool) -> (Vec<Member>, Vec<bool>) {
+    let cluster = connections.cluster();
+    let mut of_end: BTreeMap<EndId, (Vec<Option<NodeId>>, usize)> = BTreeMap::new();
+    for id in pods {
+        let (Some(end), Some(pod)) = (connections.end(*id), cluster.pod(*id)) else {
+            continue;
+        };
+        let (nodes, count) = of_end.entry(end).or_default();
+        if hosts {
+            nodes.push(pod.node);
+        }
+        // A pod that stands for a workload's stands for any number of them.
+        *count += if pod.stand_in { 2 } else { 1 };
+    }
+    of_end
+        .into_iter()
+        .map(|(end, (mut nodes, count))| {
+            nodes.sort_unstable();
+            nodes.dedup();
+            (Member { end, nodes }, count > 1)
+        })
+        .unzip()
+}

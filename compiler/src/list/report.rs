@@ -1,0 +1,245 @@
+//! What `list --format json` prints.
+
+use super::{Block, Listing, Pair, Party, Peer};
+use crate::cluster::Protocol;
+use crate::flows::{Answer, AnswerId, Packets};
+use rustc_hash::FxHashMap;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::net::IpAddr;
+
+/// The version of the shape.
+pub const VERSION: u32 = 1;
+
+/// All connections of a cluster.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ListReport<'a> {
+    /// The version of this shape.
+    pub version: u32,
+    /// Every pair between which something passes, or may pass.
+    pub connections: Vec<Connection<'a>>,
+    /// What was left out of the input, so that the answer may be another: policies of kinds that are not read,
+    /// objects that have errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
+}
+
+/// All connections of a cluster, with what is equal put together.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct GroupReport<'a> {
+    /// The version of this shape.
+    pub version: u32,
+    /// Every source in a group reaches every destination in it. Pairs stand in one group only.
+    pub groups: Vec<Group<'a>>,
+    /// What was left out of the input, so that the answer may be another: policies of kinds that are not read,
+    /// objects that have errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
+}
+
+/// What may pass from each of some peers to each of some others.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Group<'a> {
+    /// The sources. One that is also a destination reaches the others, and itself only where it has several pods.
+    pub src: Vec<&'a PeerReport>,
+    /// The destinations.
+    pub dst: Vec<&'a PeerReport>,
+    /// What is allowed.
+    pub ports: &'a [Ports],
+    /// What is neither surely allowed nor surely denied.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub depends: &'a [Ports],
+}
+
+/// What may pass from one peer to another.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Connection<'a> {
+    /// The source.
+    pub src: &'a PeerReport,
+    /// The destination.
+    pub dst: &'a PeerReport,
+    /// What is allowed.
+    pub ports: &'a [Ports],
+    /// What is neither surely allowed nor surely denied: it hangs on something that the input leaves open, or the
+    /// pods of a workload have different answers.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub depends: &'a [Ports],
+}
+
+/// One end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum PeerReport {
+    /// A workload, or a pod without an owner.
+    Workload {
+        /// The namespace.
+        namespace: Box<str>,
+        /// The name.
+        name: Box<str>,
+        /// Its kind: `Deployment`, or `Pod` for a pod without an owner.
+        workload: Box<str>,
+    },
+    /// A pod.
+    Pod {
+        /// The namespace.
+        namespace: Box<str>,
+        /// The name.
+        name: Box<str>,
+    },
+    /// Addresses outside the cluster. Those of pods and nodes in between are not meant.
+    Ip {
+        /// First and last addresses.
+        ranges: Vec<(IpAddr, IpAddr)>,
+    },
+}
+
+/// The ports of a protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Ports {
+    /// `TCP`, `UDP`, `SCTP`, `ICMP`, `ICMPv6`, or `other` for all protocols that are not named.
+    pub protocol: Box<str>,
+    /// The first and last destination port, or type of ICMP; absent for `other`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<(u16, u16)>,
+}
+
+/// The protocols that are always named.
+const NAMED: [Protocol; 5] = [
+    Protocol::TCP,
+    Protocol::UDP,
+    Protocol::SCTP,
+    Protocol::ICMP,
+    Protocol::ICMPV6,
+];
+
+/// The ports of packets, protocol by protocol.
+#[must_use]
+pub fn ports(packets: &Packets) -> Vec<Ports> {
+    let told = packets.told().map(|(protocol, _)| protocol);
+    let mut protocols: Vec<Protocol> = NAMED.into_iter().chain(told).collect();
+    let mut seen = Vec::new();
+    protocols.retain(|protocol| {
+        let new = !seen.contains(protocol);
+        seen.push(*protocol);
+        new
+    });
+    let of_protocols = protocols.into_iter().map(|protocol| Ports {
+        protocol: protocol.to_string().into(),
+        ranges: packets.of_this(protocol).iter().collect(),
+    });
+    let mut all: Vec<Ports> = of_protocols
+        .filter(|ports| !ports.ranges.is_empty())
+        .collect();
+    if packets.has_others() {
+        all.push(Ports {
+            protocol: "other".into(),
+            ranges: Vec::new(),
+        });
+    }
+    all
+}
+
+/// Ends and answers as they are shown, each made once.
+#[derive(Debug, Default)]
+pub struct Shown {
+    parties: FxHashMap<Party, PeerReport>,
+    answers: FxHashMap<AnswerId, (Vec<Ports>, Vec<Ports>)>,
+}
+
+impl Shown {
+    /// All that some pairs need.
+    #[must_use]
+    pub fn of(listing: &Listing<'_>, pairs: &[Pair]) -> Self {
+        let mut shown = Self::default();
+        for pair in pairs {
+            shown.add_answer(listing, pair.answer);
+            shown.add(listing, pair.src);
+            shown.add(listing, pair.dst);
+        }
+        shown
+    }
+
+    /// All that some blocks need.
+    #[must_use]
+    pub fn of_blocks(listing: &Listing<'_>, blocks: &[Block]) -> Self {
+        let mut shown = Self::default();
+        for block in blocks {
+            let sources = block.src.iter().flat_map(|(_, src)| src);
+            for end in block.dst.iter().chain(sources) {
+                shown.add(listing, *end);
+            }
+            for (answer, _) in &block.src {
+                shown.add_answer(listing, *answer);
+            }
+        }
+        shown
+    }
+
+    fn add(&mut self, listing: &Listing<'_>, end: Party) {
+        let known = self.parties.entry(end);
+        known.or_insert_with(|| party(listing, end));
+    }
+
+    fn add_answer(&mut self, listing: &Listing<'_>, answer: AnswerId) {
+        self.answers.entry(answer).or_insert_with(|| {
+            let Answer { allow, depends } = listing.answer(answer);
+            (ports(allow), ports(depends))
+        });
+    }
+
+    /// The groups of a block as they are shown.
+    pub fn groups(&self, block: &Block) -> impl Iterator<Item = Group<'_>> {
+        let ends = |parties: &[Party]| {
+            let known = parties.iter().filter_map(|end| self.parties.get(end));
+            known.collect::<Vec<_>>()
+        };
+        let of_answers = block.src.iter().filter_map(move |(answer, src)| {
+            let (ports, depends) = self.answers.get(answer)?;
+            Some(Group {
+                src: ends(src),
+                dst: ends(&block.dst),
+                ports,
+                depends,
+            })
+        });
+        of_answers.collect::<Vec<_>>().into_iter()
+    }
+
+    /// A pair as it is shown; `None` for one of other pairs.
+    #[must_use]
+    pub fn connection(&self, pair: &Pair) -> Option<Connection<'_>> {
+        let (ports, depends) = self.answers.get(&pair.answer)?;
+        Some(Connection {
+            src: self.parties.get(&pair.src)?,
+            dst: self.parties.get(&pair.dst)?,
+            ports,
+            depends,
+        })
+    }
+}
+
+impl From<&Peer> for PeerReport {
+    fn from(peer: &Peer) -> Self {
+        let (namespace, name) = (peer.namespace.clone(), peer.name.clone());
+        match &peer.workload {
+            Some(workload) => Self::Workload {
+                namespace,
+                name,
+                workload: workload.clone(),
+            },
+            None => Self::Pod { namespace, name },
+        }
+    }
+}
+
+/// An end as it is shown.
+#[must_use]
+pub fn party(listing: &Listing<'_>, party: Party) -> PeerReport {
+    let peer = match party {
+        Party::Peer(id) => listing.peer(id).map(PeerReport::from),
+        Party::Outside(id) => Some(PeerReport::Ip {
+            ranges: listing.addresses(id).to_vec(),
+        }),
+    };
+    peer.unwrap_or(PeerReport::Ip { ranges: Vec::new() })
+}
