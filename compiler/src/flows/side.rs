@@ -14,8 +14,6 @@ use crate::ranges::Ranges;
 pub(super) enum NamedPorts<'a> {
     /// It is no pod.
     None,
-    /// A pod of which they are not known.
-    Unknown,
     /// A pod with these.
     Known(&'a [NamedPort]),
 }
@@ -156,9 +154,6 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
         for (protocol, name) in &ports.named {
             match self.named {
                 NamedPorts::None => {}
-                NamedPorts::Unknown => {
-                    matched.perhaps = matched.perhaps.union(&with_ports(*protocol));
-                }
                 NamedPorts::Known(own) => {
                     let own = own.iter().filter(|own| {
                         own.name == *name && protocol.is_none_or(|asked| asked == own.protocol)
@@ -187,13 +182,4 @@ fn everything() -> Matched {
         surely: Packets::all(),
         perhaps: Packets::none(),
     }
-}
-
-/// The packets that a name may stand for: those of its protocol, or of every protocol that has ports.
-fn with_ports(protocol: Option<Protocol>) -> Packets {
-    [Protocol::TCP, Protocol::UDP, Protocol::SCTP]
-        .into_iter()
-        .filter(|one| protocol.is_none_or(|asked| asked == *one))
-        .map(Packets::of_protocol)
-        .fold(Packets::none(), |all, one| all.union(&one))
 }
