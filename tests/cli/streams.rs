@@ -189,6 +189,7 @@ fn manual_pages_go_to_a_folder() {
         "completions",
         "dump",
         "explain",
+        "list",
         "man",
         "replay",
         "schema",

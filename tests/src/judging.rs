@@ -85,7 +85,6 @@ pub fn expected(loaded: &Loaded, src: PodId, dst: PodId, packet: Transport) -> V
 }
 
 /// All pods.
-#[must_use]
 pub fn pods(loaded: &Loaded) -> impl Iterator<Item = PodId> + Clone + use<> {
     (0..u32::try_from(loaded.cluster.pods().len()).unwrap()).map(PodId)
 }

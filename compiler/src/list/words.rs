@@ -44,8 +44,10 @@ pub fn ports(of: &Packets) -> String {
     let mut words = Vec::new();
     for Ports { protocol, ranges } in report::ports(of) {
         let whole = matches!(ranges.as_slice(), [(0 | 1, u16::MAX | 255) | (0, 0)]);
+        // `protocol 47` is `/47` in a question.
+        let protocol = protocol.strip_prefix("protocol ").unwrap_or(&protocol);
         if ranges.is_empty() {
-            words.push(protocol.into());
+            words.push(protocol.to_owned());
         } else if whole {
             words.push(format!("/{protocol}"));
         } else {

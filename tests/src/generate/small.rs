@@ -179,7 +179,7 @@ fn pod(random: &mut Random, words: &Vocabulary, index: usize, nodes: usize) -> V
         "status": status,
     });
     // Workloads whose pods differ in labels, addresses and nodes.
-    if index % 3 != 0 {
+    if !index.is_multiple_of(3) {
         pod["metadata"]["ownerReferences"] = json!([{
             "apiVersion": "apps/v1", "kind": "StatefulSet", "controller": true,
             "name": format!("set-{}", index % 2), "uid": "00000000-0000-0000-0000-000000000000",
