@@ -24,7 +24,7 @@ pub type Outside = (IpAddr, IpAddr, AnswerId);
 
 impl<'a> Connections<'a> {
     /// All connections of a program that was resolved for this cluster. Pods without an address may have
-    /// these `families`.
+    /// these `families`; where there are none, IPv4 stands for them.
     #[must_use]
     pub fn new(cluster: &'a Cluster, program: &'a Program, families: Families) -> Self {
         let ends = Ends::new(cluster, program, families);

@@ -103,6 +103,7 @@ impl<'a> Ends<'a> {
                 .iter()
                 .any(|direction| table.chains.get(*direction).sees_addresses)
         });
+        let families = families.or_else(Families::only(Family::V4));
         let mut known: FxHashMap<Key, EndId> = FxHashMap::default();
         for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
             let own = query::families_of(cluster, families, Who::Pod(id));

@@ -3,7 +3,7 @@
 //! Each function has its counterpart there, by the same name.
 
 use super::{Answer, Packets};
-use crate::cluster::{NamedPort, Protocol};
+use crate::cluster::NamedPort;
 use crate::hir::Action;
 use crate::hir::spec::Truth;
 use crate::ir::{Chain, Ports, Program, RuleRange, Step};
