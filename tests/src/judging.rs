@@ -63,11 +63,17 @@ pub fn verdict_of(answer: &Answer, packet: Transport) -> Verdict {
     }
 }
 
+/// The families of a world's pod addresses. As in lists, IPv4 stands where no pod has an address.
+#[must_use]
+pub fn families(loaded: &Loaded) -> Families {
+    Families::of(&loaded.cluster).or_else(Families::only(Family::V4))
+}
+
 /// What the definition says of a packet between two pods, in all families that they share.
 #[must_use]
 pub fn expected(loaded: &Loaded, src: PodId, dst: PodId, packet: Transport) -> Verdict {
     let cluster = &loaded.cluster;
-    let families = Families::of(cluster);
+    let families = families(loaded);
     let of = |pod| families_of(cluster, families, Who::Pod(pod));
     let judgements = of(src)
         .and(of(dst))
