@@ -32,7 +32,9 @@ fn machine_formats_go_to_standard_output_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("in.yaml");
     fs::write(&path, BROKEN).unwrap();
-    for format in ["concise", "json", "jsonl", "github", "sarif", "markdown"] {
+    for format in [
+        "concise", "json", "jsonl", "github", "sarif", "markdown", "junit",
+    ] {
         let ran = run(["check", path.to_str().unwrap(), "--format", format]);
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""), "{format}");
         assert!(ran.stdout.contains("V0010"), "{format}: {}", ran.stdout);

@@ -3,3 +3,4 @@
 pub mod generate;
 pub mod judging;
 pub mod asking;
+pub mod fuzz;

@@ -163,6 +163,8 @@ pub enum CheckFormat {
     Sarif,
     /// A table for a comment.
     Markdown,
+    /// JUnit XML: a suite for each file.
+    Junit,
 }
 
 /// `verdict explain`

@@ -8,14 +8,18 @@ pub(super) mod explain;
 pub(super) mod github;
 pub(super) mod human;
 pub mod json;
+pub(super) mod junit;
 pub(super) mod list;
 pub(super) mod markdown;
 pub(super) mod sarif;
 mod snippet;
 
+use super::args::{CheckFormat, Global};
+use super::output::Style;
 use crate::diagnostic::{Diagnostic, Label, Severity};
 use crate::source::{Location, Sources, Span};
 use std::borrow::Cow;
+use std::io::{self, Write};
 
 /// What was found in the input of one run.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +59,32 @@ impl<'a> Report<'a> {
 
     fn place_of(&self, label: Option<&Label>) -> Option<Place<'a>> {
         self.place(label?.span)
+    }
+}
+
+/// Writes what `check` found. What has the severity of `denied` or a higher one counts as an error.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn write(
+    format: CheckFormat,
+    report: &Report<'_>,
+    denied: Severity,
+    global: &Global,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    match format {
+        CheckFormat::Human => {
+            let style = Style::of_answer(global);
+            out.write_all(human::check(report, denied, style, global).as_bytes())
+        }
+        CheckFormat::Concise => concise::write(report, out),
+        CheckFormat::Json => json::write(report, out),
+        CheckFormat::Jsonl => json::write_lines(report, out),
+        CheckFormat::Github => github::write(report, out),
+        CheckFormat::Sarif => sarif::write(report, out),
+        CheckFormat::Markdown => markdown::write(report, out),
+        CheckFormat::Junit => junit::write(report, denied, out),
     }
 }
 

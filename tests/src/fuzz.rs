@@ -1,0 +1,96 @@
+//! What must hold of any bytes: the bodies of the fuzz targets in `tests/fuzz`, and of `tests/tests/fuzz.rs`.
+//!
+//! Input: bytes. Guarantee: a body returns, or it panics where something is wrong with verdict.
+
+use verdict_compiler::cli::args::{CheckFormat, Color, Global};
+use verdict_compiler::cli::render::{self, Report};
+use verdict_compiler::diagnostic::{Diagnostic, Severity};
+use verdict_compiler::frontend::load::load;
+use verdict_compiler::frontend::manifest;
+use verdict_compiler::frontend::settings::Settings;
+use verdict_compiler::source::{FileId, SourceFile, Sources};
+
+/// The formats of `check`.
+const FORMATS: [CheckFormat; 8] = [
+    CheckFormat::Human,
+    CheckFormat::Concise,
+    CheckFormat::Json,
+    CheckFormat::Jsonl,
+    CheckFormat::Github,
+    CheckFormat::Sarif,
+    CheckFormat::Markdown,
+    CheckFormat::Junit,
+];
+
+/// Bytes to documents: the chunks follow one another within the text, and so does what is said about them.
+///
+/// # Panics
+/// Where the reader does, or breaks its word.
+pub fn read(bytes: &[u8]) {
+    let Ok(source) = SourceFile::new("fuzz", bytes.to_vec()) else {
+        return;
+    };
+    let mut end = 0;
+    for chunk in manifest::split(FileId(0), &source) {
+        assert!(chunk.span.start >= end, "{chunk:?} begins before {end}");
+        assert!(source.text().get(chunk.span.range()).is_some(), "{chunk:?}");
+        end = chunk.span.end;
+        let (document, diagnostics) = manifest::parse(&source, &chunk);
+        if let Some(document) = document {
+            std::hint::black_box(document.root().json().to_string());
+        }
+        for diagnostic in &diagnostics {
+            assert_within(&source, diagnostic);
+        }
+    }
+}
+
+/// Bytes to everything that `check` says about them, in every format.
+///
+/// # Panics
+/// Where `check` does, or breaks its word.
+pub fn check(bytes: &[u8]) {
+    let Ok(source) = SourceFile::new("fuzz", bytes.to_vec()) else {
+        return;
+    };
+    let mut sources = Sources::default();
+    let id = sources.add(source);
+    let loaded = load(&sources, &Settings::default());
+    let source = sources.get(id).expect("it was added");
+    for diagnostic in &loaded.diagnostics {
+        assert_within(source, diagnostic);
+    }
+    let report = Report {
+        sources: &sources,
+        diagnostics: &loaded.diagnostics,
+        files: 1,
+        objects: loaded.objects,
+    };
+    for format in FORMATS {
+        let mut text = Vec::new();
+        render::write(format, &report, Severity::Error, &verbose(), &mut text).expect("memory");
+        String::from_utf8(text).expect("every format is text");
+    }
+}
+
+fn assert_within(source: &SourceFile, diagnostic: &Diagnostic) {
+    for label in diagnostic.label.iter().chain(&diagnostic.related) {
+        let range = label.span.range();
+        assert!(source.text().get(range).is_some(), "{diagnostic:?}");
+    }
+}
+
+/// All there is to show, in colour.
+fn verbose() -> Global {
+    Global {
+        settings: None,
+        set: Vec::new(),
+        output: None,
+        quiet: false,
+        verbose: true,
+        exit_zero: false,
+        keep_going: false,
+        strict: false,
+        color: Color::Always,
+    }
+}
