@@ -37,10 +37,12 @@ pub(super) enum EndKind {
     Pod {
         /// What governs them.
         chains: PerDirection<ChainId>,
+        /// Whether they use the network of a node, and are taken for pods nevertheless.
+        host: bool,
         /// Their named ports; those of the sample, where no rule asks for a port by name.
         ports: PortsId,
     },
-    /// The network of this node.
+    /// They are taken for this node.
     Node(Option<NodeId>),
 }
 
@@ -120,6 +122,7 @@ impl<'a> Ends<'a> {
                 let kind = match identity.and_then(chains_of) {
                     Some(chains) => EndKind::Pod {
                         chains,
+                        host: pod.host_network,
                         ports: pod.ports,
                     },
                     None => EndKind::Node(pod.node),
@@ -174,6 +177,9 @@ impl End {
     /// Its named ports, as the destination of a flow.
     pub(super) fn named<'c>(&self, cluster: &'c Cluster) -> NamedPorts<'c> {
         match self.kind {
+            EndKind::Pod {
+                ports, host: true, ..
+            } => NamedPorts::Host(cluster.ports(ports)),
             EndKind::Pod { ports, .. } => NamedPorts::Known(cluster.ports(ports)),
             EndKind::Node(_) => NamedPorts::None,
         }

@@ -57,7 +57,7 @@ impl Rows {
         let of_end = ends
             .iter()
             .map(|(_, end)| match end.kind {
-                EndKind::Pod { chains, ports } => Some(PerDirection {
+                EndKind::Pod { chains, ports, .. } => Some(PerDirection {
                     ingress: wanted.rows(ends, chains.ingress, Direction::Ingress, ports),
                     egress: wanted.rows(ends, chains.egress, Direction::Egress, ports),
                 }),
