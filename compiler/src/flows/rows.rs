@@ -168,7 +168,7 @@ impl RawRow {
 }
 
 /// Which peers, by the index of their rule, match an end: those that do not are left out.
-type Signature = Vec<(u32, Truth)>;
+pub(super) type Signature = Vec<(u32, Truth)>;
 
 /// What is needed to make rows.
 struct Context<'a> {
@@ -263,19 +263,11 @@ struct Making<'a> {
 }
 
 impl<'a> Making<'a> {
-    /// The rules that the chain asks, with their indices and peers; those that take any peer are left out.
+    /// The rules that the chain asks, as [`rules_of`] gives them.
     fn rules(&self) -> impl Iterator<Item = (u32, &'a Rule, PeersId)> + use<'a> {
         let program = self.context.program;
-        self.chain.into_iter().flat_map(move |chain| {
-            let steps = chain.admin.iter().chain(&chain.baseline);
-            let ranges = steps
-                .map(|step| step.rules)
-                .chain(chain.namespace.iter().copied());
-            ranges.flat_map(move |range| {
-                let rules = (range.first..).zip(program.rules_in(range));
-                rules.filter_map(|(index, rule)| Some((index, rule, rule.peers?)))
-            })
-        })
+        let chain = self.chain.into_iter();
+        chain.flat_map(move |chain| rules_of(program, chain))
     }
 
     /// Whether a rule asks for a port of the destination by its name.
@@ -380,6 +372,21 @@ impl<'a> Making<'a> {
             .collect();
         self.answer(signature, NamedPorts::None, false)
     }
+}
+
+/// The rules that a chain asks, with their indices and peers; those that take any peer are left out.
+pub(super) fn rules_of<'a>(
+    program: &'a Program,
+    chain: &'a Chain,
+) -> impl Iterator<Item = (u32, &'a Rule, PeersId)> + use<'a> {
+    let steps = chain.admin.iter().chain(&chain.baseline);
+    let ranges = steps
+        .map(|step| step.rules)
+        .chain(chain.namespace.iter().copied());
+    ranges.flat_map(move |range| {
+        let rules = (range.first..).zip(program.rules_in(range));
+        rules.filter_map(|(index, rule)| Some((index, rule, rule.peers?)))
+    })
 }
 
 /// The first and the last address of the classes of a family from `from` up to, not including, `to`.
