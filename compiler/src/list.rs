@@ -6,6 +6,7 @@
 //! not, it depends. Work is done per class of equal peers, never per pair of pods.
 
 mod blocks;
+pub mod exposure;
 mod peers;
 pub mod report;
 pub mod words;
@@ -13,6 +14,7 @@ pub mod words;
 pub use blocks::Block;
 pub use peers::{By, Peer, PeerId};
 
+use crate::cluster::Cluster;
 use crate::flows::{Answer, AnswerId, Connections, EndId, Outside};
 use crate::hir::Direction;
 use crate::source::to_u32;
@@ -78,6 +80,12 @@ impl<'a> Listing<'a> {
             }
         }
         listing
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &'a Cluster {
+        self.connections.cluster()
     }
 
     /// The peers, sorted by namespace, name and kind.

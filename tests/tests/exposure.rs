@@ -12,11 +12,11 @@ use verdict_compiler::hir::Direction;
 use verdict_compiler::hir::flow::{Flow, Transport};
 use verdict_compiler::hir::spec::{self, Verdict, World as Judged};
 use verdict_compiler::ir::Program;
-use verdict_compiler::query::{
-    Families, Family, Hypothetical, Who, combine, endpoint, families_of,
-};
+use verdict_compiler::list::exposure::Sample;
+use verdict_compiler::list::{By, Listing, PeerId};
+use verdict_compiler::query::{Families, Family, Who, combine, endpoint, families_of};
 use verdict_tests::generate::random::Random;
-use verdict_tests::generate::small;
+use verdict_tests::generate::{World, small, yaml};
 
 const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
@@ -105,39 +105,21 @@ fn pods(loaded: &Loaded) -> impl Iterator<Item = PodId> + Clone + use<> {
     (0..u32::try_from(loaded.cluster.pods().len()).unwrap()).map(PodId)
 }
 
-/// A pod that does not exist.
-#[derive(Clone, Debug)]
-struct Stranger {
-    namespace: Box<str>,
-    namespace_labels: Labels,
-    labels: Labels,
-}
-
-impl Stranger {
-    /// One in a namespace of the cluster or in a new one.
-    fn random(random: &mut Random, cluster: &Cluster) -> Self {
-        let index = random.below(cluster.namespaces().len() * 2);
-        let existing = NamespaceId(u32::try_from(index).unwrap());
-        let (namespace, namespace_labels) = match cluster.namespace(existing) {
-            Some(namespace) => (
-                namespace.name.clone(),
-                cluster.namespace_labels(existing).clone(),
-            ),
-            None => new_namespace(random, cluster),
-        };
-        Self {
-            namespace,
-            namespace_labels,
-            labels: labels(random, &["a", "b", "c"]).into_iter().collect(),
-        }
-    }
-
-    fn hypothetical(&self) -> Hypothetical<'_> {
-        Hypothetical {
-            namespace: &self.namespace,
-            namespace_labels: &self.namespace_labels,
-            labels: &self.labels,
-        }
+/// A pod that does not exist, in a namespace of the cluster or in a new one.
+fn stranger(random: &mut Random, cluster: &Cluster) -> Sample {
+    let index = random.below(cluster.namespaces().len() * 2);
+    let existing = NamespaceId(u32::try_from(index).unwrap());
+    let (namespace, namespace_labels) = match cluster.namespace(existing) {
+        Some(namespace) => (
+            namespace.name.clone(),
+            cluster.namespace_labels(existing).clone(),
+        ),
+        None => new_namespace(random, cluster),
+    };
+    Sample {
+        namespace,
+        namespace_labels,
+        labels: labels(random, &["a", "b", "c"]).into_iter().collect(),
     }
 }
 
@@ -180,7 +162,7 @@ fn beside_pods_that_do_not_exist_the_sets_are_the_definition() {
         for pod in pods(&loaded) {
             let end = connections.end(pod).unwrap();
             for direction in BOTH {
-                let stranger = Stranger::random(&mut random, cluster);
+                let stranger = stranger(&mut random, cluster);
                 let id = connections.beside_fresh(end, direction, stranger.hypothetical());
                 for packet in packets() {
                     let other = Who::Hypothetical(stranger.hypothetical());
@@ -190,6 +172,149 @@ fn beside_pods_that_do_not_exist_the_sets_are_the_definition() {
                         verdict_of(connections.answer(id), packet),
                         verdict,
                         "seed {seed}: {direction} of pod {pod:?}, {stranger:?}, {packet:?}\n{}",
+                        world.text()
+                    );
+                }
+            }
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+/// What the definition says of a packet between the pods of a peer and another end.
+fn expected_of_peer(
+    loaded: &Loaded,
+    direction: Direction,
+    pods: &[PodId],
+    other: Who<'_>,
+    packet: Transport,
+) -> Verdict {
+    let verdicts = pods
+        .iter()
+        .map(|pod| expected(loaded, direction, Who::Pod(*pod), other, packet));
+    let agreed = |one, other| {
+        if one == other { one } else { Verdict::Depends }
+    };
+    verdicts.reduce(agreed).unwrap()
+}
+
+/// Every pod that may come to be is told of, and what is told of it is its answer.
+#[test]
+fn whatever_is_said_of_new_pods_is_true_of_each() {
+    let mut seen = [0_usize; 3];
+    for seed in 0..worlds() {
+        let world = small::world(seed);
+        let loaded = world.load(seed % 3 != 0);
+        let cluster = &loaded.cluster;
+        let program = Program::resolve(cluster, &loaded.policies);
+        let connections = Connections::new(cluster, &program, Families::of(cluster));
+        let mut listing = Listing::new(connections, By::Workload);
+        let exposure = listing.exposure();
+        let mut random = Random::new(seed);
+        let peers: Vec<PeerId> = listing.peer_ids().collect();
+        for peer in peers {
+            let pods = listing.peer(peer).unwrap().pods.clone();
+            for direction in BOTH {
+                let exposed = exposure.of(&listing, peer, direction).unwrap();
+                assert!(!exposed.coarse);
+                for _ in 0..4 {
+                    let stranger = stranger(&mut random, cluster);
+                    let namespace = cluster.find_namespace(&stranger.namespace);
+                    let labels = (&stranger.namespace_labels, &stranger.labels);
+                    let mut covering = exposed.entries.iter();
+                    let found = covering.find(|entry| entry.covers(namespace, labels.0, labels.1));
+                    let answer = found.map_or(Answer::nothing(), |entry| {
+                        listing.answer(entry.answer).clone()
+                    });
+                    let mut same = exposed.entries.iter();
+                    assert!(
+                        same.all(|entry| !entry.covers(namespace, labels.0, labels.1)
+                            || Some(entry.answer) == found.map(|found| found.answer))
+                    );
+                    for packet in packets() {
+                        let other = Who::Hypothetical(stranger.hypothetical());
+                        let verdict = expected_of_peer(&loaded, direction, &pods, other, packet);
+                        seen[verdict as usize] += 1;
+                        assert_eq!(
+                            verdict_of(&answer, packet),
+                            verdict,
+                            "seed {seed}: {direction} of {peer:?}, {stranger:?}, {packet:?}, {exposed:#?}\n{}",
+                            world.text()
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+/// The world with one more pod, in a namespace of its own where that is new.
+fn with_pod(world: &World, cluster: &Cluster, sample: &Sample) -> World {
+    let labels = |labels: &Labels| {
+        let pairs = labels.iter().map(|(key, value)| (key.into(), value.into()));
+        serde_json::Value::Object(pairs.collect())
+    };
+    let mut objects = vec![serde_json::json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "added", "namespace": sample.namespace, "labels": labels(&sample.labels)},
+        "spec": {"containers": [{"name": "main", "image": "main"}]},
+    })];
+    if cluster.find_namespace(&sample.namespace).is_none() {
+        objects.push(serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": sample.namespace, "labels": labels(&sample.namespace_labels)},
+        }));
+    }
+    let mut more = world.clone();
+    more.files
+        .push(("added.yaml".into(), yaml::documents(&objects)));
+    more
+}
+
+/// A pod that has the labels is added to the manifests, and the question is asked again.
+#[test]
+fn a_pod_with_the_labels_has_the_answer() {
+    let mut seen = [0_usize; 3];
+    for seed in 0..worlds() / 4 {
+        let world = small::world(seed);
+        let cidrs = seed % 3 != 0;
+        let loaded = world.load(cidrs);
+        let cluster = &loaded.cluster;
+        let program = Program::resolve(cluster, &loaded.policies);
+        let connections = Connections::new(cluster, &program, Families::of(cluster));
+        let mut listing = Listing::new(connections, By::Workload);
+        let exposure = listing.exposure();
+        let mut random = Random::new(seed);
+        let peers: Vec<PeerId> = listing.peer_ids().collect();
+        let peer = *random.pick(&peers).unwrap();
+        let pods: Vec<&str> = listing
+            .peer(peer)
+            .unwrap()
+            .pods
+            .iter()
+            .map(|pod| &*cluster.pods()[pod.index()].name)
+            .collect();
+        for direction in BOTH {
+            for entry in &exposure.of(&listing, peer, direction).unwrap().entries {
+                let sample = entry.sample(cluster);
+                let more = with_pod(&world, cluster, &sample).load(cidrs);
+                let named = |name: &str| {
+                    let mut all = more.cluster.pods().iter();
+                    PodId(u32::try_from(all.position(|pod| *pod.name == *name).unwrap()).unwrap())
+                };
+                let pods: Vec<PodId> = pods.iter().map(|name| named(name)).collect();
+                let added = named("added");
+                for packet in packets() {
+                    let other = Who::Pod(added);
+                    let verdict = expected_of_peer(&more, direction, &pods, other, packet);
+                    let said = verdict_of(listing.answer(entry.answer), packet);
+                    seen[said as usize] += 1;
+                    // Which ports a new pod names is not known; this one names none.
+                    let open = direction == Direction::Egress && said == Verdict::Depends;
+                    assert!(
+                        said == verdict || open,
+                        "seed {seed}: {direction} of {peer:?}, {entry:?}, {packet:?}: {said:?}, {verdict:?}\n{}",
                         world.text()
                     );
                 }

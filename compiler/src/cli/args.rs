@@ -209,6 +209,10 @@ pub struct List {
     /// Only connections that come to those of --focus, or that leave them.
     #[arg(long, value_enum, requires = "focus")]
     pub direction: Option<ListDirection>,
+    /// Also: what pods and namespaces that do not exist yet could reach, or be reached from, by the labels that
+    /// they would need, and which workloads no policy governs.
+    #[arg(long)]
+    pub exposure: bool,
     /// Put peers that have the same connections together, in formats for machines too.
     #[arg(long)]
     pub group: bool,
@@ -368,11 +372,15 @@ Peers of --focus:
 `outside` stands for addresses that no pod and no node has. A connection that is shown as `perhaps` hangs on \
 something that the manifests leave open, or differs among the pods of a workload: `verdict explain` tells.
 
+With --exposure, `namespaces with env=prod` are those of the cluster and new ones alike. What a new pod could send \
+or be sent is judged with the policies that would govern it.
+
 Exit code 0 says that the list is whole, 1 that something was left out of the input.
 
 Examples:
   verdict list deploy/ cluster.yaml
   verdict list deploy/ --focus shop/web --direction ingress
+  verdict list deploy/ --exposure
   verdict list deploy/ --by pod --format json";
 
 const REPLAY_HELP: &str = "\

@@ -3,11 +3,12 @@
 use super::args::{Global, List, ListBy, ListFormat};
 use super::output::{Answer, Style};
 use super::progress::Progress;
-use super::render::{json, list as render};
+use super::render::{exposure as exposed, json, list as render};
 use super::session::Session;
 use super::{Answered, Failure};
 use crate::flows::Connections;
 use crate::ir::Program;
+use crate::list::exposure::{Exposure, report as exposure};
 use crate::list::report::{ListReport, Shown, VERSION};
 use crate::list::{By, Listing};
 use crate::query::Families;
@@ -27,13 +28,18 @@ pub(super) fn run(global: &Global, list: &List) -> Result<Answered, Failure> {
     let program = Program::resolve(cluster, &session.loaded.policies);
     let connections = Connections::new(cluster, &program, Families::of(cluster));
     let mut listing = Listing::new(connections, by);
+    let new_pods: Option<Exposure> = list.exposure.then(|| listing.exposure());
     let answer = Answer::new(global);
     match list.format {
         ListFormat::Human => {
             let blocks = listing.blocks();
             drop(progress);
             session.remark_incomplete();
-            let text = render::text(&listing, &blocks, Style::of_answer(global));
+            let style = Style::of_answer(global);
+            let mut text = render::text(&listing, &blocks, style);
+            if let Some(new_pods) = &new_pods {
+                text.push_str(&exposed::text(&listing, new_pods, style));
+            }
             answer.write(|out| out.write_all(text.as_bytes()))?;
         }
         ListFormat::Json => {
@@ -46,6 +52,12 @@ pub(super) fn run(global: &Global, list: &List) -> Result<Answered, Failure> {
                     .iter()
                     .filter_map(|pair| shown.connection(pair))
                     .collect(),
+                exposure: new_pods
+                    .as_ref()
+                    .map(|new_pods| exposure::exposure(&listing, new_pods, |_, _| true)),
+                unprotected: new_pods
+                    .as_ref()
+                    .map(|_| exposure::unprotected(&listing, |_, _| true)),
                 incomplete: session.incomplete(),
             };
             answer.write(|out| json::line(&report, out))?;

@@ -5,6 +5,7 @@
 
 pub(super) mod concise;
 pub(super) mod explain;
+pub(super) mod exposure;
 pub(super) mod github;
 pub(super) mod human;
 pub mod json;

@@ -108,7 +108,7 @@ impl<'a> Connections<'a> {
 
     /// What becomes of packets between a pod of a class and one that does not exist, by what the two sides say in
     /// each family, as [`between`](Self::between) has it. One that does not exist has the families of the cluster.
-    pub(super) fn with_fresh(&mut self, end: EndId, one: PerFamily, other: PerFamily) -> AnswerId {
+    pub fn with_fresh(&mut self, end: EndId, one: PerFamily, other: PerFamily) -> AnswerId {
         let common = self.families(end).and(self.families);
         self.in_families(common, |_, family| match family {
             Family::V4 => (one[0], other[0]),
@@ -135,6 +135,11 @@ impl<'a> Connections<'a> {
                 self.answers.of(Operation::Beside, v4, v6)
             }
         }
+    }
+
+    /// The id of an answer.
+    pub fn numbered(&mut self, answer: Answer) -> AnswerId {
+        self.answers.id(answer)
     }
 
     /// What of two answers they agree on; where they do not, it depends.

@@ -13,7 +13,7 @@ use crate::cluster::PortsId;
 use crate::hir::Direction;
 use crate::hir::flow::Endpoint;
 use crate::hir::spec::Truth;
-use crate::ir::{Chain, Program, Table};
+use crate::ir::{Chain, Program, SelectorId, Table};
 use crate::query::{self, Family, Hypothetical, Who};
 use crate::source::to_u32;
 use rustc_hash::FxHashMap;
@@ -47,6 +47,36 @@ impl Connections<'_> {
         let own = self.side_of_fresh(end, direction, governed);
         let other = self.side_towards_fresh(end, direction, pod);
         self.with_fresh(end, own, other)
+    }
+
+    /// The selectors of pods that the rules which govern a class ask, in a direction of its own.
+    #[must_use]
+    pub fn peers_asked(&self, end: EndId, direction: Direction) -> Vec<SelectorId> {
+        let rules = self.chain_of(end, direction).into_iter();
+        let rules = rules.flat_map(|chain| rules_of(self.program, chain));
+        let peers = rules.filter_map(|(.., peers)| self.program.peers.get(peers.index()));
+        let mut selectors: Vec<SelectorId> =
+            peers.flat_map(|peers| &peers.selectors).copied().collect();
+        selectors.sort_unstable();
+        selectors.dedup();
+        selectors
+    }
+
+    /// Whether a policy isolates a class in a direction, or a rule of the whole cluster governs it.
+    #[must_use]
+    pub fn is_governed(&self, end: EndId, direction: Direction) -> bool {
+        self.chain_of(end, direction).is_some_and(|chain| {
+            let rules = chain.admin.len() + chain.baseline.len();
+            rules > 0 || !chain.isolated_by.is_empty()
+        })
+    }
+
+    /// What governs a class; `None` on the network of a node.
+    fn chain_of(&self, end: EndId, direction: Direction) -> Option<&Chain> {
+        match self.ends.get(end)?.kind {
+            EndKind::Pod { chains, .. } => self.ends.chain(*chains.get(direction)),
+            EndKind::Node(_) => None,
+        }
     }
 
     /// The policies that would govern a pod.

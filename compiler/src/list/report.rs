@@ -1,5 +1,6 @@
 //! What `list --format json` prints.
 
+use super::exposure::report::{ExposureReport, Unprotected};
 use super::{Listing, Pair, Party, Peer};
 use crate::cluster::Protocol;
 use crate::flows::{Answer, AnswerId, Packets};
@@ -18,6 +19,12 @@ pub struct ListReport<'a> {
     pub version: u32,
     /// Every pair between which something passes, or may pass.
     pub connections: Vec<Connection<'a>>,
+    /// With `--exposure`: what pods that do not exist yet may send to each peer, and be sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Vec<ExposureReport>>,
+    /// With `--exposure`: the peers that no policy governs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unprotected: Option<Unprotected>,
     /// What was left out of the input, so that the answer may be another: policies of kinds that are not read,
     /// objects that have errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]

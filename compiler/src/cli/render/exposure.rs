@@ -1,0 +1,209 @@
+//! What pods that do not exist yet could reach, and from where they could be reached, for people.
+
+use super::clean;
+use crate::cli::output::Style;
+use crate::flows::AnswerId;
+use crate::hir::Direction;
+use crate::list::exposure::{Exposed, Exposure, NewPods, words as new_pods};
+use crate::list::{Listing, Party, PeerId, words};
+use clap::builder::styling::{AnsiColor, Effects, Style as Ansi};
+use rustc_hash::FxHashMap;
+use std::fmt::{self, Write};
+
+/// How wide the column of ports is at most.
+const MAX_PORTS: usize = 32;
+
+/// Shows what new pods could reach and be reached from: workloads with the same exposure together.
+pub(in crate::cli) fn text(listing: &Listing<'_>, exposure: &Exposure, style: Style) -> String {
+    let mut out = String::new();
+    let printer = Printer {
+        listing,
+        exposure,
+        style,
+    };
+    // Writing to a string does not fail.
+    let _ = printer.all(&mut out);
+    out
+}
+
+struct Printer<'a> {
+    listing: &'a Listing<'a>,
+    exposure: &'a Exposure,
+    style: Style,
+}
+
+/// The words for a direction.
+struct Way {
+    heading: &'static str,
+    nothing: &'static str,
+    governed: &'static str,
+    peer: &'static str,
+    pods: &'static str,
+}
+
+fn way(direction: Direction) -> Way {
+    match direction {
+        Direction::Ingress => Way {
+            heading: "what new pods could reach",
+            nothing: "nothing",
+            governed: "no policy governs what reaches",
+            peer: "to ",
+            pods: "from ",
+        },
+        Direction::Egress => Way {
+            heading: "what could reach new pods",
+            nothing: "nothing",
+            governed: "no policy governs what leaves",
+            peer: "from ",
+            pods: "to ",
+        },
+    }
+}
+
+impl Printer<'_> {
+    fn all(&self, out: &mut String) -> fmt::Result {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            self.direction(direction, out)?;
+        }
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let open = self.listing.unprotected(direction);
+            if !open.is_empty() {
+                writeln!(out, "\n{}", self.painted(way(direction).governed, bold()))?;
+                self.wrapped(&self.names(&open), "  ", "  ", out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn direction(&self, direction: Direction, out: &mut String) -> fmt::Result {
+        let way = way(direction);
+        writeln!(out, "\n{}", self.painted(way.heading, bold()))?;
+        let groups = self.groups(direction);
+        if groups.is_empty() {
+            return writeln!(out, "  {}", way.nothing);
+        }
+        for (exposed, peers) in groups {
+            out.push('\n');
+            self.wrapped(&self.names(&peers), way.peer, "   ", out)?;
+            self.exposed(exposed, &way, out)?;
+        }
+        Ok(())
+    }
+
+    /// The peers that have the same exposure.
+    fn groups(&self, direction: Direction) -> Vec<(&Exposed, Vec<PeerId>)> {
+        let mut groups: Vec<(&Exposed, Vec<PeerId>)> = Vec::new();
+        let mut known: FxHashMap<&Exposed, usize> = FxHashMap::default();
+        for peer in self.listing.peer_ids() {
+            let exposed = self.exposure.of(self.listing, peer, direction);
+            let Some(exposed) = exposed.filter(|one| !one.entries.is_empty()) else {
+                continue;
+            };
+            let index = *known.entry(exposed).or_insert(groups.len());
+            match groups.get_mut(index) {
+                Some((_, peers)) => peers.push(peer),
+                None => groups.push((exposed, vec![peer])),
+            }
+        }
+        groups
+    }
+
+    fn exposed(&self, exposed: &Exposed, way: &Way, out: &mut String) -> fmt::Result {
+        let mut by_answer: Vec<(AnswerId, Vec<&NewPods>)> = Vec::new();
+        for pods in &exposed.entries {
+            match by_answer
+                .iter_mut()
+                .find(|(known, _)| *known == pods.answer)
+            {
+                Some((_, same)) => same.push(pods),
+                None => by_answer.push((pods.answer, vec![pods])),
+            }
+        }
+        let mut rows: Vec<(String, bool, Vec<&NewPods>)> = Vec::new();
+        for (answer, pods) in by_answer {
+            let answer = self.listing.answer(answer);
+            if !answer.allow.is_empty() {
+                rows.push((words::packets(&answer.allow), false, pods.clone()));
+            }
+            if !answer.depends.is_empty() {
+                let packets = format!("perhaps {}", words::packets(&answer.depends));
+                rows.push((packets, true, pods));
+            }
+        }
+        let widths = rows.iter().map(|(packets, ..)| packets.len());
+        let width = widths
+            .filter(|width| *width <= MAX_PORTS)
+            .max()
+            .unwrap_or(0);
+        for (packets, perhaps, pods) in rows {
+            self.row(&packets, perhaps, &pods, width, way, out)?;
+        }
+        if exposed.coarse {
+            let note = "there are more kinds of pods than are told apart: what is shown as `perhaps \
+                        everything` is not known";
+            self.wrapped(note, "  ", "  ", out)?;
+        }
+        Ok(())
+    }
+
+    fn row(
+        &self,
+        packets: &str,
+        perhaps: bool,
+        pods: &[&NewPods],
+        width: usize,
+        way: &Way,
+        out: &mut String,
+    ) -> fmt::Result {
+        let style = if perhaps { yellow() } else { Ansi::new() };
+        let indent = " ".repeat(width + 4);
+        let first = format!("{indent}{}", way.pods);
+        let further = " ".repeat(first.len() + 2);
+        let mut lines = String::new();
+        for one in pods {
+            let text = new_pods::new_pods(self.listing.cluster(), one);
+            self.wrapped(&clean(&text), &first, &further, &mut lines)?;
+        }
+        if packets.len() > width {
+            writeln!(out, "  {}", self.painted(packets, style))?;
+            out.push_str(&lines);
+        } else {
+            let rest = lines.get(indent.len()..).unwrap_or_default();
+            let packets = self.painted(&format!("{packets:width$}"), style);
+            write!(out, "  {packets}  {rest}")?;
+        }
+        Ok(())
+    }
+
+    fn names(&self, peers: &[PeerId]) -> String {
+        let parties: Vec<Party> = peers.iter().map(|id| Party::Peer(*id)).collect();
+        clean(&words::parties(self.listing, &parties).join(", ")).into_owned()
+    }
+
+    fn wrapped(&self, text: &str, first: &str, further: &str, out: &mut String) -> fmt::Result {
+        let options = textwrap::Options::new(self.style.width)
+            .initial_indent(first)
+            .subsequent_indent(further)
+            .break_words(false)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
+        textwrap::wrap(text, options)
+            .iter()
+            .try_for_each(|line| writeln!(out, "{line}"))
+    }
+
+    fn painted(&self, text: &str, style: Ansi) -> String {
+        if self.style.color {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.into()
+        }
+    }
+}
+
+fn bold() -> Ansi {
+    Ansi::new().effects(Effects::BOLD)
+}
+
+fn yellow() -> Ansi {
+    AnsiColor::Yellow.on_default()
+}
