@@ -7,7 +7,7 @@
 use super::answer::AnswerId;
 use super::connections::Connections;
 use super::ends::{ChainId, End, EndId, EndKind};
-use super::rows::{Signature, rules_of};
+use super::rows::{Signature, asks_for_names, rules_of};
 use super::side::{NamedPorts, Side};
 use crate::cluster::PortsId;
 use crate::hir::Direction;
@@ -31,7 +31,20 @@ pub(super) struct Fresh {
     tables: Vec<Table>,
     ids: FxHashMap<Box<[u32]>, Governed>,
     own: FxHashMap<(Governed, EndId, Direction), PerFamily>,
-    others: FxHashMap<(ChainId, Option<PortsId>, Signature), AnswerId>,
+    sides: FxHashMap<SideKey, AnswerId>,
+}
+
+/// What makes an answer of one side: the chain, the named ports of the destination where a rule asks for them,
+/// and the rules that match the other end.
+type SideKey = (Chained, Option<PortsId>, Signature);
+
+/// Which chain is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Chained {
+    /// That of a class.
+    Known(ChainId),
+    /// That of pods that do not exist, in a direction of theirs.
+    Fresh(Governed, Direction),
 }
 
 impl Connections<'_> {
@@ -105,17 +118,32 @@ impl Connections<'_> {
             return *known;
         }
         let sides = [Family::V4, Family::V6].map(|family| {
+            let own = direction.opposite();
             let table = self.fresh.tables.get(governed.0 as usize)?;
-            let chain = table.chains.get(direction.opposite());
+            let chain = table.chains.get(own);
             let one = self.ends.get(end)?;
             let signature = signature(self.program, chain, &one.endpoint(self.cluster, family));
+            let names = direction == Direction::Ingress && asks_for_names(self.program, chain);
+            let ports = match one.kind {
+                EndKind::Pod { ports, .. } if names => Some(ports),
+                EndKind::Pod { .. } | EndKind::Node(_) => None,
+            };
+            let key = (Chained::Fresh(governed, own), ports, signature);
+            if let Some(known) = self.fresh.sides.get(&key) {
+                return Some(*known);
+            }
             let named = match direction {
-                Direction::Ingress => one.named(self.cluster),
+                Direction::Ingress => ports.map_or(NamedPorts::None, |ports| {
+                    NamedPorts::Known(self.cluster.ports(ports))
+                }),
                 Direction::Egress => NamedPorts::Unknown,
             };
-            Some(side(self.program, chain, named, &signature))
+            let answer = side(self.program, chain, named, &key.2);
+            let answer = self.answers.id(answer);
+            self.fresh.sides.insert(key, answer);
+            Some(answer)
         });
-        let sides = sides.map(|answer| answer.map_or(AnswerId::ALL, |one| self.answers.id(one)));
+        let sides = sides.map(|answer| answer.unwrap_or(AnswerId::ALL));
         self.fresh.own.insert(key, sides);
         sides
     }
@@ -146,13 +174,13 @@ impl Connections<'_> {
                 Direction::Ingress => (NamedPorts::Known(self.cluster.ports(ports)), Some(ports)),
                 Direction::Egress => (NamedPorts::Unknown, None),
             };
-            let key = (id, ports, signature);
-            if let Some(known) = self.fresh.others.get(&key) {
+            let key = (Chained::Known(id), ports, signature);
+            if let Some(known) = self.fresh.sides.get(&key) {
                 return *known;
             }
             let answer = side(self.program, chain, named, &key.2);
             let answer = self.answers.id(answer);
-            self.fresh.others.insert(key, answer);
+            self.fresh.sides.insert(key, answer);
             answer
         })
     }

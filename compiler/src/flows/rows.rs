@@ -204,7 +204,10 @@ impl<'a> Context<'a> {
         };
         let signatures = self.signatures(&row);
         let default = row.answer(Vec::new(), NamedPorts::None, false);
-        let names = key.direction == Direction::Egress && row.asks_for_names();
+        let names = key.direction == Direction::Egress
+            && row
+                .chain
+                .is_some_and(|chain| asks_for_names(self.program, chain));
         let mut others = Vec::new();
         let mut own_node = Vec::new();
         for (end, one) in self.ends.iter() {
@@ -268,22 +271,6 @@ impl<'a> Making<'a> {
         let program = self.context.program;
         let chain = self.chain.into_iter();
         chain.flat_map(move |chain| rules_of(program, chain))
-    }
-
-    /// Whether a rule asks for a port of the destination by its name.
-    fn asks_for_names(&self) -> bool {
-        let program = self.context.program;
-        self.chain.is_some_and(|chain| {
-            let steps = chain.admin.iter().chain(&chain.baseline);
-            let mut ranges = steps
-                .map(|step| step.rules)
-                .chain(chain.namespace.iter().copied());
-            ranges.any(|range| {
-                let lists = program.rules_in(range).iter().filter_map(|rule| rule.ports);
-                let mut lists = lists.filter_map(|list| program.ports.get(list.index()));
-                lists.any(|ports| !ports.named.is_empty())
-            })
-        })
     }
 
     /// The number of the answer for an end with a signature.
@@ -386,6 +373,19 @@ pub(super) fn rules_of<'a>(
     ranges.flat_map(move |range| {
         let rules = (range.first..).zip(program.rules_in(range));
         rules.filter_map(|(index, rule)| Some((index, rule, rule.peers?)))
+    })
+}
+
+/// Whether a rule of a chain asks for a port of the destination by its name.
+pub(super) fn asks_for_names(program: &Program, chain: &Chain) -> bool {
+    let steps = chain.admin.iter().chain(&chain.baseline);
+    let mut ranges = steps
+        .map(|step| step.rules)
+        .chain(chain.namespace.iter().copied());
+    ranges.any(|range| {
+        let lists = program.rules_in(range).iter().filter_map(|rule| rule.ports);
+        let mut lists = lists.filter_map(|list| program.ports.get(list.index()));
+        lists.any(|ports| !ports.named.is_empty())
     })
 }
 

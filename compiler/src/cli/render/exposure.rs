@@ -2,7 +2,6 @@
 
 use super::clean;
 use crate::cli::output::Style;
-use crate::flows::AnswerId;
 use crate::hir::Direction;
 use crate::list::exposure::{Exposed, Exposure, NewPods, words as new_pods};
 use crate::list::{Listing, Party, PeerId, words};
@@ -12,6 +11,9 @@ use std::fmt::{self, Write};
 
 /// How wide the column of ports is at most.
 const MAX_PORTS: usize = 32;
+
+/// How many kinds of pods are shown for one group of workloads: the most general ones.
+const MAX_KINDS: usize = 24;
 
 /// Shows what new pods could reach and be reached from: workloads with the same exposure together.
 pub(in crate::cli) fn text(listing: &Listing<'_>, exposure: &Exposure, style: Style) -> String {
@@ -109,25 +111,23 @@ impl Printer<'_> {
     }
 
     fn exposed(&self, exposed: &Exposed, way: &Way, out: &mut String) -> fmt::Result {
-        let mut by_answer: Vec<(AnswerId, Vec<&NewPods>)> = Vec::new();
-        for pods in &exposed.entries {
-            match by_answer
-                .iter_mut()
-                .find(|(known, _)| *known == pods.answer)
-            {
-                Some((_, same)) => same.push(pods),
-                None => by_answer.push((pods.answer, vec![pods])),
-            }
-        }
         let mut rows: Vec<(String, bool, Vec<&NewPods>)> = Vec::new();
-        for (answer, pods) in by_answer {
-            let answer = self.listing.answer(answer);
+        let mut add =
+            |packets: String, perhaps, pods| match rows.iter_mut().find(|row| row.0 == packets) {
+                Some((.., same)) => same.push(pods),
+                None => rows.push((packets, perhaps, vec![pods])),
+            };
+        for pods in exposed.entries.iter().take(MAX_KINDS) {
+            let answer = self.listing.answer(pods.answer);
             if !answer.allow.is_empty() {
-                rows.push((words::packets(&answer.allow), false, pods.clone()));
+                add(words::packets(&answer.allow), false, pods);
             }
             if !answer.depends.is_empty() {
-                let packets = format!("perhaps {}", words::packets(&answer.depends));
-                rows.push((packets, true, pods));
+                add(
+                    format!("perhaps {}", words::packets(&answer.depends)),
+                    true,
+                    pods,
+                );
             }
         }
         let widths = rows.iter().map(|(packets, ..)| packets.len());
@@ -137,6 +137,11 @@ impl Printer<'_> {
             .unwrap_or(0);
         for (packets, perhaps, pods) in rows {
             self.row(&packets, perhaps, &pods, width, way, out)?;
+        }
+        let left_out = exposed.entries.len().saturating_sub(MAX_KINDS);
+        if left_out > 0 {
+            let note = format!("and {left_out} more kinds of pods: `--format json` shows all");
+            self.wrapped(&note, "  ", "  ", out)?;
         }
         if exposed.coarse {
             let note = "there are more kinds of pods than are told apart: what is shown as `perhaps \

@@ -46,7 +46,7 @@ pub(super) fn split(cell: &Cell, selectors: &[&Cell]) -> Cells<bool> {
 
 /// Puts parts together that differ in one key only and have the same with them.
 pub(super) fn merge<T: Clone + Eq + Hash>(mut cells: Cells<T>) -> Cells<T> {
-    loop {
+    while cells.len() > 1 {
         let before = cells.len();
         let keys: BTreeSet<Key> = cells
             .iter()
@@ -57,9 +57,10 @@ pub(super) fn merge<T: Clone + Eq + Hash>(mut cells: Cells<T>) -> Cells<T> {
             cells = merge_by(&key, cells);
         }
         if cells.len() == before {
-            return cells;
+            break;
         }
     }
+    cells
 }
 
 fn merge_by<T: Clone + Eq + Hash>(key: &Key, cells: Cells<T>) -> Cells<T> {

@@ -5,6 +5,9 @@ use super::{NewPods, Scope};
 use crate::cluster::{Cluster, NAMESPACE_NAME_LABEL, NamespaceId};
 use crate::source::to_u32;
 
+/// How many values or names of a longer list are said.
+const MAX_LISTED: usize = 8;
+
 /// Some new pods: `any pod in any namespace`, `pods with app=web in namespaces with env=prod`.
 #[must_use]
 pub fn new_pods(cluster: &Cluster, pods: &NewPods) -> String {
@@ -60,7 +63,17 @@ fn but(all: &str, cluster: &Cluster, rest: &[NamespaceId]) -> String {
 
 fn names(cluster: &Cluster, ids: &[NamespaceId]) -> String {
     let names = ids.iter().map(|id| cluster.namespace_name(*id));
-    names.collect::<Vec<_>>().join(", ")
+    listing(&names.collect::<Vec<_>>())
+}
+
+fn listing(all: &[&str]) -> String {
+    match all.get(MAX_LISTED..) {
+        Some(rest) if rest.len() > 1 => {
+            let first: Vec<&str> = all.iter().take(MAX_LISTED).copied().collect();
+            format!("{} and {} more", first.join(", "), rest.len())
+        }
+        Some(_) | None => all.join(", "),
+    }
 }
 
 fn conditions(pods: &NewPods, scope: Scope) -> String {
@@ -86,9 +99,9 @@ fn condition(key: &str, values: &Values) -> String {
         (true, true, [value]) => format!("{key}!={value}"),
         (false, true, []) => format!("no {key}"),
         (true, _, []) => format!("any {key}"),
-        (false, false, _) => format!("{key} in ({})", listed.join(", ")),
-        (false, true, _) => format!("no {key} or {key} in ({})", listed.join(", ")),
-        (true, true, _) => format!("{key} not in ({})", listed.join(", ")),
-        (true, false, _) => format!("any {key} but {}", listed.join(", ")),
+        (false, false, _) => format!("{key} in ({})", listing(&listed)),
+        (false, true, _) => format!("no {key} or {key} in ({})", listing(&listed)),
+        (true, true, _) => format!("{key} not in ({})", listing(&listed)),
+        (true, false, _) => format!("any {key} but {}", listing(&listed)),
     }
 }
