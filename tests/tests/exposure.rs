@@ -323,3 +323,68 @@ fn a_pod_with_the_labels_has_the_answer() {
     }
     assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
 }
+
+/// More kinds of pods than are told apart: what is said is still true.
+#[test]
+fn where_pods_are_not_told_apart_nothing_is_claimed() {
+    let rules = (0..11).map(|index| {
+        let labels = serde_json::json!({"matchLabels": {(format!("k{index}")): "v"}});
+        serde_json::json!({"from": [{"podSelector": labels}], "ports": [{"port": 1000 + index}]})
+    });
+    let policy = serde_json::json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "many", "namespace": "x"},
+        "spec": {"podSelector": {}, "ingress": rules.collect::<Vec<_>>()},
+    });
+    let pod = serde_json::json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "x"},
+        "spec": {"containers": [{"name": "main", "image": "main"}]},
+    });
+    let world = World {
+        files: vec![("world.yaml".into(), yaml::documents(&[policy, pod]))],
+    };
+    let loaded = world.load(true);
+    let cluster = &loaded.cluster;
+    let program = Program::resolve(cluster, &loaded.policies);
+    let connections = Connections::new(cluster, &program, Families::of(cluster));
+    let mut listing = Listing::new(connections, By::Workload);
+    let exposure = listing.exposure();
+    let web = listing.peer_ids().next().unwrap();
+    let exposed = exposure.of(&listing, web, Direction::Ingress).unwrap();
+    assert!(exposed.coarse);
+    let mut random = Random::new(1);
+    let namespace = cluster.find_namespace("x").unwrap();
+    let mut open = 0;
+    for _ in 0..200 {
+        let picked = (0..11).filter(|_| random.chance(40));
+        let labels: Labels = picked.map(|index| (format!("k{index}"), "v")).collect();
+        let sample = Sample {
+            namespace: "x".into(),
+            namespace_labels: cluster.namespace_labels(namespace).clone(),
+            labels,
+        };
+        let mut entries = exposed.entries.iter();
+        let found = entries
+            .find(|entry| entry.covers(Some(namespace), &sample.namespace_labels, &sample.labels));
+        for port in 999..1012 {
+            let packet = Transport::to_port(Protocol::TCP, port);
+            let said = found.map_or(Verdict::Deny, |entry| {
+                verdict_of(listing.answer(entry.answer), packet)
+            });
+            let other = Who::Hypothetical(sample.hypothetical());
+            let verdict = expected(
+                &loaded,
+                Direction::Ingress,
+                Who::Pod(PodId(0)),
+                other,
+                packet,
+            );
+            open += usize::from(said == Verdict::Depends);
+            assert!(
+                said == verdict || said == Verdict::Depends,
+                "{sample:?} {port}"
+            );
+        }
+    }
+    assert!(open > 0);
+}

@@ -5,6 +5,7 @@ use super::output::Answer;
 use super::render::json::CheckReport;
 use super::{Answered, Failure};
 use crate::explain::report::Explanation;
+use crate::list::report::ListReport;
 use crate::trace::summary::Summary;
 use crate::trace::{Record, Reply};
 use clap::ValueEnum;
@@ -17,6 +18,8 @@ pub enum Name {
     Check,
     /// What `explain --format json` prints.
     Explain,
+    /// What `list --format json` prints.
+    List,
     /// A line of the native trace, which `replay --trace` reads.
     Trace,
     /// A line of what `replay --format jsonl` prints.
@@ -33,6 +36,7 @@ pub enum Name {
 pub const NAMES: &[Name] = &[
     Name::Check,
     Name::Explain,
+    Name::List,
     Name::Trace,
     Name::Replay,
     Name::ReplaySummary,
@@ -47,6 +51,7 @@ impl Name {
         match self {
             Self::Check => "check",
             Self::Explain => "explain",
+            Self::List => "list",
             Self::Trace => "trace",
             Self::Replay => "replay",
             Self::ReplaySummary => "replay-summary",
@@ -61,6 +66,7 @@ impl Name {
         let mut schema = match self {
             Self::Check => schema_for!(CheckReport<'static>),
             Self::Explain => schema_for!(Explanation),
+            Self::List => schema_for!(ListReport<'static>),
             Self::Trace => schema_for!(Record<'static>),
             Self::Replay => schema_for!(Reply),
             Self::ReplaySummary => schema_for!(Summary),

@@ -37,7 +37,6 @@ struct Printer<'a> {
 /// The words for a direction.
 struct Way {
     heading: &'static str,
-    nothing: &'static str,
     governed: &'static str,
     peer: &'static str,
     pods: &'static str,
@@ -47,14 +46,12 @@ fn way(direction: Direction) -> Way {
     match direction {
         Direction::Ingress => Way {
             heading: "what new pods could reach",
-            nothing: "nothing",
             governed: "no policy governs what reaches",
             peer: "to ",
             pods: "from ",
         },
         Direction::Egress => Way {
             heading: "what could reach new pods",
-            nothing: "nothing",
             governed: "no policy governs what leaves",
             peer: "from ",
             pods: "to ",
@@ -64,6 +61,9 @@ fn way(direction: Direction) -> Way {
 
 impl Printer<'_> {
     fn all(&self, out: &mut String) -> fmt::Result {
+        if self.listing.peers().is_empty() {
+            return writeln!(out, "\nthere is no workload that new pods could reach");
+        }
         for direction in [Direction::Ingress, Direction::Egress] {
             self.direction(direction, out)?;
         }
@@ -82,7 +82,7 @@ impl Printer<'_> {
         writeln!(out, "\n{}", self.painted(way.heading, bold()))?;
         let groups = self.groups(direction);
         if groups.is_empty() {
-            return writeln!(out, "  {}", way.nothing);
+            return writeln!(out, "  nothing");
         }
         for (exposed, peers) in groups {
             out.push('\n');
