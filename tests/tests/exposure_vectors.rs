@@ -178,7 +178,7 @@ fn sample(cluster: &Cluster, peer: &Value) -> Option<(Sample, bool)> {
         ("[all namespaces]", Labels::default())
     } else {
         let pod = peer["pod"].as_str()?;
-        let labels = pod.strip_prefix("[pod with {").map(|text| labels(text));
+        let labels = pod.strip_prefix("[pod with {").map(labels);
         (peer["ns"].as_str()?, labels.unwrap_or_default())
     };
     let (name, own) = match namespace.strip_prefix("[namespace with {") {

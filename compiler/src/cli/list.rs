@@ -38,7 +38,7 @@ pub(super) fn run(global: &Global, list: &List) -> Result<Answered, Failure> {
             let style = Style::of_answer(global);
             let mut text = render::text(&listing, &blocks, style);
             if let Some(new_pods) = &new_pods {
-                text.push_str(&exposed::text(&listing, new_pods, style));
+                text.push_str(&exposed::text(&listing, new_pods, |_, _| true, style));
             }
             answer.write(|out| out.write_all(text.as_bytes()))?;
         }

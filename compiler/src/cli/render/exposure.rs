@@ -15,12 +15,19 @@ const MAX_PORTS: usize = 32;
 /// How many kinds of pods are shown for one group of workloads: the most general ones.
 const MAX_KINDS: usize = 24;
 
-/// Shows what new pods could reach and be reached from: workloads with the same exposure together.
-pub(in crate::cli) fn text(listing: &Listing<'_>, exposure: &Exposure, style: Style) -> String {
+/// Shows what new pods could reach and be reached from: workloads with the same exposure together, of those that
+/// are `wanted` in a direction.
+pub(in crate::cli) fn text(
+    listing: &Listing<'_>,
+    exposure: &Exposure,
+    wanted: impl Fn(PeerId, Direction) -> bool,
+    style: Style,
+) -> String {
     let mut out = String::new();
     let printer = Printer {
         listing,
         exposure,
+        wanted,
         style,
     };
     // Writing to a string does not fail.
@@ -28,9 +35,10 @@ pub(in crate::cli) fn text(listing: &Listing<'_>, exposure: &Exposure, style: St
     out
 }
 
-struct Printer<'a> {
+struct Printer<'a, F> {
     listing: &'a Listing<'a>,
     exposure: &'a Exposure,
+    wanted: F,
     style: Style,
 }
 
@@ -59,7 +67,7 @@ fn way(direction: Direction) -> Way {
     }
 }
 
-impl Printer<'_> {
+impl<F: Fn(PeerId, Direction) -> bool> Printer<'_, F> {
     fn all(&self, out: &mut String) -> fmt::Result {
         if self.listing.peers().is_empty() {
             return writeln!(out, "\nthere is no workload that new pods could reach");
@@ -68,7 +76,8 @@ impl Printer<'_> {
             self.direction(direction, out)?;
         }
         for direction in [Direction::Ingress, Direction::Egress] {
-            let open = self.listing.unprotected(direction);
+            let mut open = self.listing.unprotected(direction);
+            open.retain(|peer| (self.wanted)(*peer, direction));
             if !open.is_empty() {
                 writeln!(out, "\n{}", self.painted(way(direction).governed, bold()))?;
                 self.wrapped(&self.names(&open), "  ", "  ", out)?;
@@ -98,7 +107,8 @@ impl Printer<'_> {
         let mut known: FxHashMap<&Exposed, usize> = FxHashMap::default();
         for peer in self.listing.peer_ids() {
             let exposed = self.exposure.of(self.listing, peer, direction);
-            let Some(exposed) = exposed.filter(|one| !one.entries.is_empty()) else {
+            let exposed = exposed.filter(|one| !one.entries.is_empty());
+            let Some(exposed) = exposed.filter(|_| (self.wanted)(peer, direction)) else {
                 continue;
             };
             let index = *known.entry(exposed).or_insert(groups.len());

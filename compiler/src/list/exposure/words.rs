@@ -105,3 +105,36 @@ fn condition(key: &str, values: &Values) -> String {
         (true, false, _) => format!("any {key} but {}", listing(&listed)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_set_of_values_has_words() {
+        for (absent, others, listed, expected) in [
+            (false, false, &["a"][..], "app=a"),
+            (false, false, &["a", "b"], "app in (a, b)"),
+            (true, true, &["a"], "app!=a"),
+            (true, true, &["a", "b"], "app not in (a, b)"),
+            (false, true, &[], "any app"),
+            (false, true, &["a"], "any app but a"),
+            (true, false, &[], "no app"),
+            (true, false, &["a"], "no app or app in (a)"),
+            (
+                true,
+                true,
+                &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+                "app not in (0, 1, 2, 3, 4, 5, 6, 7 and 2 more)",
+            ),
+        ] {
+            let listed = listed.iter().map(|value| Box::from(*value)).collect();
+            let values = Values {
+                absent,
+                others,
+                listed,
+            };
+            assert_eq!(condition("app", &values), expected);
+        }
+    }
+}
