@@ -27,6 +27,9 @@ fn worlds() -> u64 {
     wanted.unwrap_or(300)
 }
 
+/// Worlds in which something was wrong once: their rules on addresses govern no pod that exists.
+const MORE_WORLDS: [u64; 1] = [779];
+
 /// Packets around every bound of the small worlds.
 fn packets() -> Vec<Transport> {
     let ports = [1, 80, 81, 82, 85, 90, 8080, 9000, 65_535];
@@ -152,7 +155,7 @@ fn labels(random: &mut Random, keys: &[&str]) -> Vec<(String, String)> {
 #[test]
 fn beside_pods_that_do_not_exist_the_sets_are_the_definition() {
     let mut seen = [0_usize; 3];
-    for seed in 0..worlds() {
+    for seed in (0..worlds()).chain(MORE_WORLDS) {
         let world = small::world(seed);
         let loaded = world.load(seed % 3 != 0);
         let cluster = &loaded.cluster;
@@ -202,7 +205,7 @@ fn expected_of_peer(
 #[test]
 fn whatever_is_said_of_new_pods_is_true_of_each() {
     let mut seen = [0_usize; 3];
-    for seed in 0..worlds() {
+    for seed in (0..worlds()).chain(MORE_WORLDS) {
         let world = small::world(seed);
         let loaded = world.load(seed % 3 != 0);
         let cluster = &loaded.cluster;
