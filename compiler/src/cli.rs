@@ -19,10 +19,10 @@ pub mod schema;
 mod session;
 
 use crate::diagnostic::codes;
-use args::{Args, Command};
+use args::{Args, Command, Global};
 use std::ffi::OsString;
 use std::panic::{self, PanicHookInfo, UnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
@@ -86,6 +86,7 @@ fn run(arguments: &[OsString]) -> u8 {
 
 fn command(args: Args) -> Result<Answered, Failure> {
     let Args { command, global } = args;
+    refuse_overwriting(&global, &command)?;
     match command {
         Command::Check(check) => check::run(&global, &check),
         Command::Explain(explain) => explain::run(&global, &explain),
@@ -98,16 +99,42 @@ fn command(args: Args) -> Result<Answered, Failure> {
     }
 }
 
+/// An answer does not replace what it was made from.
+fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure> {
+    let Some(output) = &global.output else {
+        return Ok(());
+    };
+    if output == Path::new("-") {
+        let message = "`--output` takes a file; without it the answer goes to standard output";
+        return Err(Failure::Usage(message.into()));
+    }
+    let (paths, trace): (&[PathBuf], _) = match command {
+        Command::Check(check) => (&check.inputs.paths, None),
+        Command::Explain(explain) => (&explain.inputs.paths, None),
+        Command::List(list) => (&list.inputs.paths, None),
+        Command::Replay(replay) => (&replay.inputs.paths, Some(&replay.trace)),
+        Command::Dump(dump) => (&dump.inputs.paths, None),
+        Command::Completions { .. } | Command::Man | Command::Schema { .. } => (&[], None),
+    };
+    let mut read = paths.iter().chain(trace).chain(&global.settings);
+    if read.any(|path| path.is_file() && output::is_same(path, output)) {
+        let output = output.display();
+        let message = format!("`{output}` is read, and `--output` would overwrite it");
+        return Err(Failure::Usage(message));
+    }
+    Ok(())
+}
+
 fn report(failure: &Failure) {
     match failure {
         Failure::Usage(message) => output::remark(&format!("error: {message}\n")),
         Failure::Read(path, error) => {
-            let path = path.display();
-            output::remark(&format!("error: `{path}` cannot be read: {error}\n"));
+            let (path, why) = (path.display(), output::reason(error));
+            output::remark(&format!("error: `{path}` cannot be read: {why}\n"));
         }
         Failure::Write(path, error) => {
-            let path = path.display();
-            output::remark(&format!("error: `{path}` cannot be written: {error}\n"));
+            let (path, why) = (path.display(), output::reason(error));
+            output::remark(&format!("error: `{path}` cannot be written: {why}\n"));
         }
         Failure::Input => {}
     }

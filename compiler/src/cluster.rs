@@ -5,12 +5,14 @@
 //! namespace that is referred to exists, with at least the label `kubernetes.io/metadata.name`; ids of one
 //! cluster are indices into its lists. What does not fit together is a diagnostic, never dropped in silence.
 
+mod blocks;
 pub mod build;
 mod dump;
 mod lookup;
 pub mod object;
 pub mod peer;
 
+use crate::ids::ids;
 use crate::source::Span;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -123,30 +125,14 @@ pub struct NamedPort {
     pub number: u16,
 }
 
-macro_rules! ids {
-    ($($name:ident: $what:literal;)*) => {$(
-        #[doc = concat!("The index of ", $what, " in the lists of its cluster.")]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub u32);
-
-        impl $name {
-            /// The id as an index.
-            #[must_use]
-            pub fn index(self) -> usize {
-                self.0 as usize
-            }
-        }
-    )*};
-}
-
 ids! {
-    NamespaceId: "a namespace";
-    PodId: "a pod";
-    NodeId: "a node";
-    WorkloadId: "a workload";
-    ServiceId: "a service";
-    LabelsId: "a label set";
-    PortsId: "a set of named ports";
+    NamespaceId: "a namespace in the lists of its cluster";
+    PodId: "a pod in the lists of its cluster";
+    NodeId: "a node in the lists of its cluster";
+    WorkloadId: "a workload in the lists of its cluster";
+    ServiceId: "a service in the lists of its cluster";
+    LabelsId: "a label set in the lists of its cluster";
+    PortsId: "a set of named ports in the lists of its cluster";
 }
 
 /// A namespace.
@@ -241,9 +227,11 @@ pub struct Service {
 /// How a service is offered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServiceKind {
-    /// Under an address of the cluster, or headless.
+    /// Under an address of the cluster.
     #[default]
     ClusterIp,
+    /// Under the addresses of its backends: nothing is translated.
+    Headless,
     /// Also under a port of every node.
     NodePort,
     /// Also under the address of a load balancer.
@@ -256,6 +244,7 @@ impl fmt::Display for ServiceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ClusterIp => "ClusterIP",
+            Self::Headless => "headless",
             Self::NodePort => "NodePort",
             Self::LoadBalancer => "LoadBalancer",
             Self::ExternalName => "ExternalName",
@@ -320,6 +309,9 @@ pub struct Cluster {
     pub(crate) label_sets: Vec<Labels>,
     pub(crate) port_sets: Vec<Box<[NamedPort]>>,
     pub(crate) owners: rustc_hash::FxHashMap<IpAddr, Owner>,
+    /// The owners of an address behind the first, where it has several.
+    pub(crate) more_owners: rustc_hash::FxHashMap<IpAddr, Vec<Owner>>,
+    pub(crate) pod_blocks: blocks::PodBlocks,
 }
 
 /// The labels of what has none.
@@ -387,9 +379,24 @@ impl Cluster {
         self.port_sets.get(id.index()).map_or(&[], |ports| ports)
     }
 
-    /// Who owns an address; `None` is the outside.
+    /// Who owns an address, of several the first; `None` is the outside.
     #[must_use]
     pub fn owner(&self, address: IpAddr) -> Option<Owner> {
         self.owners.get(&address.to_canonical()).copied()
+    }
+
+    /// All who own an address: several pods, or several nodes, where the snapshot contradicts itself.
+    pub fn owners(&self, address: IpAddr) -> impl Iterator<Item = Owner> + Clone {
+        let more = self.more_owners.get(&address.to_canonical());
+        self.owner(address)
+            .into_iter()
+            .chain(more.into_iter().flatten().copied())
+    }
+
+    /// The node from whose `podCIDRs` an address is that nobody owns: it is that of a pod that the snapshot lacks.
+    #[must_use]
+    pub fn lacks_pod_with(&self, address: IpAddr) -> Option<NodeId> {
+        let nobodys = self.owner(address).is_none();
+        self.pod_blocks.node(address).filter(|_| nobodys)
     }
 }

@@ -9,6 +9,7 @@ mod condition;
 mod edit;
 pub mod ends;
 mod miss;
+mod party;
 pub mod question;
 pub mod report;
 mod suggest;
@@ -18,8 +19,9 @@ mod words;
 use crate::cluster::Cluster;
 use crate::cluster::peer::{PortSpec, Resolved};
 use crate::diagnostic::Diagnostic;
+use crate::engine::Engine;
 use crate::hir::flow::Flow;
-use crate::hir::spec::{self, Side, Verdict, World};
+use crate::hir::spec::{Side, Verdict, World};
 use crate::hir::{Direction, Policy, PolicySet, Rule};
 use crate::source::{Sources, Span};
 use report::{Explanation, FlowReport, IsolationReport, Party, RuleReport, SideReport, Word};
@@ -50,6 +52,15 @@ impl<'a> Context<'a> {
     }
 }
 
+/// What is asked: by whom, about what.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// What an explanation draws on.
+    pub context: Context<'a>,
+    /// Who judges. The words of an explanation are those of the definition, whoever judges.
+    pub engine: &'a Engine<'a>,
+}
+
 /// A flow with the names of its ends.
 #[derive(Clone, Debug)]
 pub struct Asked<'a> {
@@ -61,10 +72,19 @@ pub struct Asked<'a> {
     pub flow: Flow<'a>,
     /// The last port that has the same answer, where the flow stands for a range of ports.
     pub last: Option<u16>,
-    /// Further flows that are judged alike and stand behind this one.
-    pub alike: Vec<Flow<'a>>,
+    /// The same flow at those ports of the range at which a rule or a named port begins or behind which one ends.
+    pub within: Vec<Flow<'a>>,
+    /// Further flows that are judged alike and stand behind this one, each with those within its range.
+    pub alike: Vec<Vec<Flow<'a>>>,
     /// The same flow in another address family, where it is judged alike.
     pub in_other_family: Option<Flow<'a>>,
+}
+
+impl<'a> Asked<'a> {
+    /// One flow for each piece of the range that rules tell apart.
+    fn flows(&self) -> impl Iterator<Item = &Flow<'a>> {
+        std::iter::once(&self.flow).chain(&self.within)
+    }
 }
 
 /// Answers a question between resolved peers: what `verdict explain` prints.
@@ -72,32 +92,34 @@ pub struct Asked<'a> {
 /// # Errors
 /// Diagnostics where the question makes no sense for any of the ends.
 pub fn ask(
-    context: Context<'_>,
+    asking: Asking<'_>,
     from: &[Resolved],
     to: &[Resolved],
     port: &PortSpec,
 ) -> Result<Explanation, Vec<Diagnostic>> {
-    let question = ends::question(context, from, to, port)?;
-    question::answer(context, &question).ok_or_else(Vec::new)
+    let question = ends::question(asking.context, from, to, port)?;
+    question::answer(asking, &question).map_err(|apart| vec![apart.diagnostic()])
 }
 
 /// Explains one flow.
 #[must_use]
-pub fn explain(context: Context<'_>, asked: &Asked<'_>) -> Explanation {
-    let judgement = spec::judge(context.world(), &asked.flow);
-    let view = |direction, party| View {
-        context,
+pub fn explain(asking: Asking<'_>, asked: &Asked<'_>) -> Explanation {
+    let judgement = asking.engine.judge(&asked.flow);
+    let view = |direction, own, party| View {
+        context: asking.context,
         flow: &asked.flow,
         direction,
         last: asked.last,
+        own,
         party,
     };
-    let egress = view(Direction::Egress, &asked.dst);
-    let ingress = view(Direction::Ingress, &asked.src);
+    let egress = view(Direction::Egress, &asked.src, &asked.dst);
+    let ingress = view(Direction::Ingress, &asked.dst, &asked.src);
     let sides = [(egress, &judgement.egress), (ingress, &judgement.ingress)];
     let is_denied = judgement.verdict == Verdict::Deny;
     Explanation {
         version: report::VERSION,
+        question: None,
         flow: FlowReport::new(asked),
         verdict: judgement.verdict.into(),
         incomplete: Vec::new(),
@@ -117,6 +139,7 @@ fn side(view: View<'_>, side: &Side) -> SideReport {
         verdict: side.verdict.into(),
         isolated: !side.isolated_by.is_empty(),
         isolated_by: isolation(view.context, side),
+        exempt: side.exempt.map(|exemption| view.exempt(exemption)),
         because: because::because(view, side),
         rules: determining.chain(near_misses(view, side)).collect(),
     }

@@ -5,6 +5,7 @@
 //! is [`load::load`].
 
 pub mod address;
+mod template;
 pub mod manifest;
 pub mod settings;
 pub mod kinds;

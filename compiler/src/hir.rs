@@ -15,6 +15,7 @@ pub mod text;
 
 use crate::cluster::{Labels, Protocol};
 use crate::diagnostic::ObjectRef;
+use crate::ids::ids;
 use crate::source::Span;
 use ipnet::IpNet;
 use std::fmt;
@@ -87,6 +88,8 @@ pub enum Tier {
     Baseline,
 }
 
+/// The words of ClusterNetworkPolicy's documentation, which calls the tier of namespaces by its kind.
+/// <https://network-policy-api.sigs.k8s.io/api-overview/>
 impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -118,31 +121,9 @@ impl fmt::Display for Action {
     }
 }
 
-macro_rules! ids {
-    ($($name:ident, $letter:literal: $what:literal;)*) => {$(
-        #[doc = concat!("The index of ", $what, " in its policy set.")]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub u32);
-
-        impl $name {
-            /// The id as an index.
-            #[must_use]
-            pub fn index(self) -> usize {
-                self.0 as usize
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($letter, "{}"), self.0)
-            }
-        }
-    )*};
-}
-
 ids! {
-    PolicyId, "p": "a policy";
-    RuleId, "r": "a rule";
+    PolicyId, "p": "a policy in its policy set";
+    RuleId, "r": "a rule in its policy set";
 }
 
 /// Policies with all that is needed to judge by them.

@@ -30,40 +30,18 @@ pub use classify::{EndClass, FlowClass, PodClass};
 
 use crate::cluster::{LabelsId, NamespaceId, PodId, Protocol};
 use crate::hir::{self, PolicyId, RuleId, Tier};
+use crate::ids::ids;
 use crate::ranges::Ranges;
 use partition::Partition;
 use set::IdSet;
-use std::fmt;
-
-macro_rules! ids {
-    ($($name:ident, $letters:literal: $what:literal;)*) => {$(
-        #[doc = concat!("The index of ", $what, " in its program.")]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub u32);
-
-        impl $name {
-            /// The id as an index.
-            #[must_use]
-            pub fn index(self) -> usize {
-                self.0 as usize
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($letters, "{}"), self.0)
-            }
-        }
-    )*};
-}
 
 ids! {
-    IdentityId, "id": "an identity";
-    SelectorId, "sel": "a selector";
-    PeersId, "peers": "a list of peers";
-    PortsId, "ports": "a list of ports";
-    TableId, "table": "a table of governing policies";
-    ClassId, "cls": "a class of addresses";
+    IdentityId, "id": "an identity in its program";
+    SelectorId, "sel": "a selector in its program";
+    PeersId, "peers": "a list of peers in its program";
+    PortsId, "ports": "a list of ports in its program";
+    TableId, "table": "a table of governing policies in its program";
+    ClassId, "cls": "a class of addresses in its program";
 }
 
 /// A list's index as an id. Lists are no longer than those of the cluster and the policy set, whose ids are
@@ -212,6 +190,13 @@ pub(crate) struct Chain {
     pub(crate) baseline: Box<[Step]>,
     /// Whether a rule looks at the other end's address.
     pub(crate) sees_addresses: bool,
+}
+
+impl Chain {
+    /// Whether no policy has a say.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.admin.is_empty() && self.isolated_by.is_empty() && self.baseline.is_empty()
+    }
 }
 
 /// One policy of a tier in which order decides.

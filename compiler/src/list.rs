@@ -7,11 +7,15 @@
 
 mod blocks;
 pub mod exposure;
+mod focus;
+mod pairs;
 mod peers;
 pub mod report;
 pub mod words;
 
 pub use blocks::Block;
+pub use focus::Focus;
+pub use pairs::Count;
 pub use peers::{By, Peer, PeerId};
 
 use crate::cluster::Cluster;
@@ -20,7 +24,6 @@ use crate::hir::Direction;
 use crate::source::to_u32;
 use peers::{ClassId, Member, Peers};
 use rustc_hash::FxHashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
 /// The peers of a cluster with what is allowed between them.
@@ -121,6 +124,21 @@ impl<'a> Listing<'a> {
     #[must_use]
     pub fn classes(&self) -> usize {
         self.peers.classes.len()
+    }
+
+    /// The peers of which no policy governs what comes in, or what goes out: no rule of any tier is asked.
+    #[must_use]
+    pub fn ungoverned(&self, direction: Direction) -> Vec<PeerId> {
+        let free = |member: &Member| !self.connections.is_governed(member.end, direction);
+        let is_free = |peer: &PeerId| self.peers.members_of(*peer).iter().all(free);
+        self.peer_ids().filter(is_free).collect()
+    }
+
+    /// Whether a peer is one pod, which has nobody of its own to talk to.
+    #[must_use]
+    pub fn is_single(&self, peer: PeerId) -> bool {
+        let peer = self.peer(peer);
+        peer.is_none_or(|peer| matches!(peer.several.as_slice(), [] | [false]))
     }
 
     /// What one peer may send to another. `None` for a peer to itself where it is a single pod.
@@ -262,64 +280,6 @@ impl<'a> Listing<'a> {
         self.ranges.push(addresses.clone());
         self.ranges_ids.insert(addresses, id);
         id
-    }
-
-    /// How many pairs there are, without making them.
-    pub fn count(&mut self) -> usize {
-        let classes: Vec<ClassId> = self.peers.class_ids().collect();
-        let mut count = 0;
-        for src in &classes {
-            let here = self.peers.size(*src);
-            for dst in &classes {
-                if self.between_classes(*src, *dst) != AnswerId::NOTHING {
-                    count += here * self.peers.size(*dst);
-                }
-            }
-            for direction in [Direction::Ingress, Direction::Egress] {
-                count += here * self.outside_of(*src, direction).len();
-            }
-        }
-        count
-    }
-
-    /// Every pair between which something passes, by source and destination; the outside comes last.
-    pub fn pairs(&mut self) -> Vec<Pair> {
-        let peers: Vec<PeerId> = self.peer_ids().collect();
-        let classes: Vec<ClassId> = self.peers.class_ids().collect();
-        let mut pairs = Vec::new();
-        let mut rows: FxHashMap<ClassId, Vec<AnswerId>> = FxHashMap::default();
-        for src in &peers {
-            let Some(class) = self.peers.class_of(*src) else {
-                continue;
-            };
-            let row = match rows.entry(class) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(place) => {
-                    let row = classes.iter().map(|dst| self.between_classes(class, *dst));
-                    place.insert(row.collect())
-                }
-            };
-            for dst in &peers {
-                let answer = if src == dst {
-                    self.within(*src)
-                } else {
-                    let to = self.peers.class_of(*dst);
-                    to.and_then(|to| row.get(to.index()).copied())
-                };
-                pairs.extend(Pair::of(Party::Peer(*src), Party::Peer(*dst), answer));
-            }
-            for (ranges, answer) in self.outside_of(class, Direction::Egress) {
-                let dst = Party::Outside(*ranges);
-                pairs.extend(Pair::of(Party::Peer(*src), dst, Some(*answer)));
-            }
-        }
-        for dst in &peers {
-            for (ranges, answer) in self.outside(*dst, Direction::Ingress) {
-                let src = Party::Outside(*ranges);
-                pairs.extend(Pair::of(src, Party::Peer(*dst), Some(*answer)));
-            }
-        }
-        pairs
     }
 }
 

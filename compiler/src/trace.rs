@@ -6,6 +6,7 @@
 //! answered with an error, and those behind it are read all the same. The entry is [`replay`].
 
 pub mod record;
+mod fault;
 mod peers;
 mod ends;
 mod batch;
@@ -61,6 +62,9 @@ pub struct Reply {
     /// Whether the verdict is what was recorded and expected; absent where nothing was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agrees: Option<bool>,
+    /// What the answer takes for granted that the snapshot does not tell, so that it may be another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
     /// The rules that decide, those of the source's side first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<Vec<ReplyRule>>,

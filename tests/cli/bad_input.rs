@@ -48,16 +48,97 @@ fn an_empty_folder() {
 }
 
 #[test]
-fn an_empty_file_is_no_error() {
-    check(b"", 0, &["no problems in 1 file, 0 objects"]);
+fn input_without_an_object() {
+    for text in ["", "# nothing\n", "---\n---\nnull\n"] {
+        check(text.as_bytes(), 2, &["error[V0004]: there is no object in"]);
+    }
+    check(
+        b"kind: List\napiVersion: v1\nitems: []\n",
+        0,
+        &["no problems"],
+    );
+    let (_folder, empty) = file(b"");
+    let (_other, pod) = file(POD.as_bytes());
+    let both = run(["check".as_ref(), empty.as_os_str(), pod.as_os_str()]);
+    assert_eq!(both.code, Some(0), "{}", both.stderr);
+    let none = run(["check", "-"]);
+    assert_eq!(none.code, Some(2));
+    let said = "there is no object in `<stdin>`";
+    assert!(none.stderr.contains(said), "{}", none.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn settings_that_cannot_be_read_are_not_passed_over() {
+    let (folder, path) = file(POD.as_bytes());
+    std::os::unix::fs::symlink("nowhere", folder.path().join("verdict.toml")).unwrap();
+    let ran = run(["check".as_ref(), path.as_os_str()]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr
+            .contains("verdict.toml` cannot be read: there is no such file"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn policies_whose_names_the_server_makes_are_not_the_same() {
+    let one = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {generateName: a, namespace: b}\nspec: {podSelector: {}}\n---\n";
+    check(one.repeat(2).as_bytes(), 0, &["in 1 file, 2 objects"]);
+    let named = one.replace("generateName", "name");
+    check((one.to_owned() + &named).as_bytes(), 0, &["2 objects"]);
+    check(named.repeat(2).as_bytes(), 1, &["error[V0108]"]);
+}
+
+#[test]
+fn standard_input_is_given_once() {
+    for arguments in [&["check", "-", "-"][..], &["check", "-", "--settings", "-"]] {
+        let ran = run(arguments);
+        assert_eq!(ran.code, Some(2));
+        let said = "error[V0001]: `<stdin>` cannot be read twice";
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
 }
 
 #[test]
 fn bytes_that_are_no_text() {
+    let cases: [(&[u8], &[&str]); 6] = [
+        (
+            b"a: 1\nb: \xff\xfe\n",
+            &["byte 0xff on line 2", "iconv -f ISO-8859-1"],
+        ),
+        (
+            b"\xff\xfea\0\x00\xd8",
+            &["starts as UTF-16 does", "save it as UTF-8"],
+        ),
+        (
+            b"a\0:\0 \x001\0",
+            &["UTF-16 without a byte order mark", "-f UTF-16LE"],
+        ),
+        (
+            b"\0a\0:\0 \x001",
+            &["UTF-16 without a byte order mark", "-f UTF-16BE"],
+        ),
+        (b"\x1f\x8b\x08\0", &["is compressed by gzip", "gunzip"]),
+        (b"PK\x03\x04", &["is a zip archive", "unzip"]),
+    ];
+    for (bytes, said) in cases {
+        check(bytes, 1, &["error[V0002]"]);
+        check(bytes, 1, said);
+    }
     check(
-        b"a: 1\nb: \xff\xfe\n",
+        b"\xff\xfea\0:\0 \x001\0",
         1,
-        &["error[V0002]", "byte 0xff on line 2"],
+        &[
+            "error[V0010]: kubectl does not read UTF-16",
+            "iconv -f UTF-16 ",
+        ],
+    );
+    check(
+        b"a: \0\n",
+        1,
+        &["error[V0010]: the control character U+0000"],
     );
 }
 
@@ -162,4 +243,45 @@ fn many_equal_problems_are_counted() {
         1,
         &["… and 80 more of V0101", "100 errors"],
     );
+}
+
+#[test]
+fn more_connections_than_are_written_one_by_one() {
+    let pods: String = (0..1_001)
+        .map(|index| {
+            format!(
+                "---\n{}",
+                POD.replace("name: a,", &format!("name: a{index},"))
+            )
+        })
+        .collect();
+    let (_folder, path) = file(pods.as_bytes());
+    let list = |options: &[&str]| {
+        let words = ["list".as_ref(), path.as_os_str()].into_iter();
+        run(words.chain(options.iter().map(AsRef::as_ref)))
+    };
+    for format in ["json", "csv"] {
+        let ran = list(&["--format", format]);
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        assert_eq!(ran.stdout, "");
+        for words in [
+            "error[V0522]: there are 1003002 connections",
+            "1001000 lead to the",
+            "namespace `b`",
+            "--group",
+            "--focus PEER",
+        ] {
+            assert!(
+                ran.stderr.contains(words),
+                "no `{words}` in:\n{}",
+                ran.stderr
+            );
+        }
+    }
+    let ran = list(&["--format", "json", "--group"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let ran = list(&["--format", "csv", "--focus", "b/a7"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(ran.stdout.lines().count(), 1 + 2 * 1_000 + 2);
+    assert!(list(&[]).stdout.contains("every workload"));
 }

@@ -1,8 +1,10 @@
 //! Where things go: standard output, standard error, files, and readers that go away.
 
 use super::{ran, run, verdict};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::process::Stdio;
 
 const BROKEN: &str = "foo: [1\n";
@@ -58,14 +60,65 @@ fn a_file_is_written_whole_or_not_at_all() {
             "--output",
         ];
         let ran = ran(verdict().args(arguments).arg(&output).output().unwrap());
-        (ran.code, ran.stdout, fs::read_to_string(output).ok())
+        let said = ran
+            .stderr
+            .replace(folder.path().to_str().unwrap(), "FOLDER");
+        assert!(!said.contains(".verdict-"), "{said}");
+        let said = said.lines().last().unwrap_or_default().to_owned();
+        (
+            ran.code,
+            ran.stdout + &said,
+            fs::read_to_string(output).ok(),
+        )
     };
     let (code, stdout, text) = check("out.json");
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     assert!(text.unwrap().contains("V0010"));
     let (code, stdout, text) = check("missing/out.json");
-    assert_eq!((code, stdout.as_str(), text), (Some(2), "", None));
+    let said =
+        "error: `FOLDER/missing/out.json` cannot be written: there is no folder `FOLDER/missing`";
+    assert_eq!((code, stdout.as_str(), text), (Some(2), said, None));
+    let (code, said, _) = check("in.yaml/out.json");
+    let expected =
+        "error: `FOLDER/in.yaml/out.json` cannot be written: `FOLDER/in.yaml` is no folder";
+    assert_eq!((code, said.as_str()), (Some(2), expected));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn an_answer_replaces_nothing_that_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.yaml");
+    fs::write(&path, BROKEN).unwrap();
+    let check = |input: &Path, output: &Path| {
+        let command = ["check", "--format", "json", "--output"].map(OsStr::new);
+        run(command
+            .into_iter()
+            .chain([output.as_os_str(), input.as_os_str()]))
+    };
+    let ran = check(&path, &path);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr
+            .ends_with("in.yaml` is read, and `--output` would overwrite it\n"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), BROKEN);
+    let output = folder.path().join("out.json");
+    let first = check(folder.path(), &output);
+    assert_eq!(first.code, Some(1));
+    let answer = fs::read_to_string(&output).unwrap();
+    let again = check(folder.path(), &output);
+    assert_eq!(again.code, Some(1));
+    assert_eq!(fs::read_to_string(&output).unwrap(), answer);
+    let ran = check(&path, Path::new("-"));
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr.contains("`--output` takes a file"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -136,6 +189,7 @@ fn manual_pages_go_to_a_folder() {
         "completions",
         "dump",
         "explain",
+        "list",
         "man",
         "replay",
         "schema",

@@ -1,4 +1,5 @@
 //! What the tests and benchmarks share: generators of worlds, readers of the test corpora.
 
 pub mod generate;
+pub mod judging;
 pub mod asking;

@@ -1,5 +1,5 @@
 //! What `explain` says, question by question: `testdata/explain` holds manifests and questions, `snapshots`
-//! the answers.
+//! the answers. Every engine gives them.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,7 +10,8 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use verdict_compiler::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
 use verdict_compiler::diagnostic::Diagnostic;
-use verdict_compiler::explain::{self, Context};
+use verdict_compiler::engine::{Engine, EngineKind};
+use verdict_compiler::explain::{self, Asking, Context};
 use verdict_compiler::frontend::load::{self, Loaded};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::source::{FileId, SourceFile, Sources};
@@ -63,12 +64,17 @@ fn load(folder: &Path, settings: &[String]) -> (Sources, Loaded) {
     (sources, loaded)
 }
 
-fn answer(folder: &Path, question: &Question) -> String {
+fn answer(folder: &Path, question: &Question, engine: EngineKind) -> String {
     let (sources, loaded) = load(folder, &question.settings);
     let context = Context {
         sources: &sources,
         cluster: &loaded.cluster,
         policies: &loaded.policies,
+    };
+    let engine = Engine::new(engine, context.cluster, context.policies);
+    let asking = Asking {
+        context,
+        engine: &engine,
     };
     let resolve = |text: &str| -> Result<Vec<Resolved>, Vec<Diagnostic>> {
         let spec = PeerSpec::parse(text).map_err(|problem| vec![*problem])?;
@@ -77,7 +83,7 @@ fn answer(folder: &Path, question: &Question) -> String {
     let asked = || {
         let (from, to) = (resolve(&question.from)?, resolve(&question.to)?);
         let port = PortSpec::parse(&question.port).map_err(|problem| vec![*problem])?;
-        explain::ask(context, &from, &to, &port)
+        explain::ask(asking, &from, &to, &port)
     };
     match asked() {
         Ok(explanation) => serde_json::to_string_pretty(&explanation).unwrap(),
@@ -113,7 +119,9 @@ fn questions_are_answered() {
                 shown.push_str(&format!(" --set {setting}"));
             }
             shown.push_str("\n====\n");
-            shown.push_str(&answer(&folder, question));
+            let [spec, ir] = EngineKind::ALL.map(|engine| answer(&folder, question, engine));
+            assert_eq!(spec, ir, "{world}: {}", question.name);
+            shown.push_str(&spec);
             let name = question.name.replace(' ', "-");
             settings.bind(|| insta::assert_snapshot!(name, shown));
         }

@@ -130,7 +130,7 @@ fn find(listing: &Listing<'_>, name: &str) -> PeerId {
 
 fn unprotected(listing: &Listing<'_>) -> BTreeSet<String> {
     let of = |direction, word: &str| {
-        let peers = listing.unprotected(direction).into_iter();
+        let peers = listing.ungoverned(direction).into_iter();
         peers
             .map(|id| format!("{} is not protected on {word}", full_name(listing, id)))
             .collect::<Vec<_>>()

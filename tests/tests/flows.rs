@@ -3,93 +3,18 @@
 //! `VERDICT_WORLDS` sets how many worlds are tried.
 
 use std::net::IpAddr;
-use verdict_compiler::cluster::{PodId, Protocol};
-use verdict_compiler::flows::{Answer, Connections, Outside};
-use verdict_compiler::frontend::load::Loaded;
+use verdict_compiler::flows::{Connections, Outside};
 use verdict_compiler::hir::Direction;
-use verdict_compiler::hir::flow::{Endpoint, EndpointKind, Flow, Transport};
-use verdict_compiler::hir::spec::{self, Verdict, World as Judged};
 use verdict_compiler::ir::Program;
-use verdict_compiler::query::{Families, Family, Who, combine, endpoint, families_of};
+use verdict_compiler::query::Families;
 use verdict_tests::generate::small;
+use verdict_tests::judging::{expected, outside, packets, pods, verdict_of};
 
 fn worlds() -> u64 {
     let wanted = std::env::var("VERDICT_WORLDS")
         .ok()
         .and_then(|text| text.parse().ok());
     wanted.unwrap_or(400)
-}
-
-fn judged(loaded: &Loaded) -> Judged<'_> {
-    Judged {
-        policies: &loaded.policies,
-        names: loaded.cluster.names(),
-    }
-}
-
-/// Packets around every bound of the small worlds.
-fn packets() -> Vec<Transport> {
-    let ports = [1, 79, 80, 81, 82, 84, 85, 86, 90, 8080, 9000, 9001, 65_535];
-    let protocols = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
-    let with_ports = protocols
-        .iter()
-        .flat_map(|protocol| ports.map(|port| Transport::to_port(*protocol, port)));
-    let bare = |protocol, icmp| Transport {
-        protocol,
-        port: None,
-        icmp,
-    };
-    with_ports
-        .chain([
-            bare(Protocol::ICMP, Some((8, 0))),
-            bare(Protocol::ICMPV6, Some((128, 0))),
-            bare(Protocol(47), None),
-        ])
-        .collect()
-}
-
-/// Whether a family carries a packet.
-fn carries(family: Family, packet: Transport) -> bool {
-    match family {
-        Family::V4 => packet.protocol != Protocol::ICMPV6,
-        Family::V6 => packet.protocol != Protocol::ICMP,
-    }
-}
-
-fn verdict_of(answer: &Answer, packet: Transport) -> Verdict {
-    match (
-        answer.allow.contains(packet),
-        answer.depends.contains(packet),
-    ) {
-        (true, false) => Verdict::Allow,
-        (false, true) => Verdict::Depends,
-        (false, false) => Verdict::Deny,
-        (true, true) => panic!("an answer has a packet in both sets: {answer:?}"),
-    }
-}
-
-/// What the definition says of a packet between two pods, in all families that they share.
-fn expected(loaded: &Loaded, src: PodId, dst: PodId, packet: Transport) -> Verdict {
-    let cluster = &loaded.cluster;
-    let families = Families::of(cluster);
-    let of = |pod| families_of(cluster, families, Who::Pod(pod));
-    let judgements = of(src)
-        .and(of(dst))
-        .iter()
-        .filter(|family| carries(*family, packet))
-        .map(|family| {
-            let flow = Flow {
-                src: endpoint(cluster, Who::Pod(src), family),
-                dst: endpoint(cluster, Who::Pod(dst), family),
-                transport: packet,
-            };
-            spec::judge(judged(loaded), &flow)
-        });
-    combine(judgements.collect::<Vec<_>>()).map_or(Verdict::Deny, |judgement| judgement.verdict)
-}
-
-fn pods(loaded: &Loaded) -> impl Iterator<Item = PodId> + Clone + use<> {
-    (0..u32::try_from(loaded.cluster.pods().len()).unwrap()).map(PodId)
 }
 
 #[test]
@@ -159,39 +84,6 @@ fn towards_the_outside_the_sets_are_the_definition() {
         }
     }
     assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
-}
-
-fn outside(
-    loaded: &Loaded,
-    pod: PodId,
-    address: IpAddr,
-    direction: Direction,
-    packet: Transport,
-) -> Verdict {
-    let family = if address.is_ipv4() {
-        Family::V4
-    } else {
-        Family::V6
-    };
-    if !carries(family, packet) {
-        return Verdict::Deny;
-    }
-    let pod = endpoint(&loaded.cluster, Who::Pod(pod), family);
-    let stranger = Endpoint {
-        kind: EndpointKind::Outside,
-        address: verdict_compiler::hir::flow::Address::Known(address),
-        by_service: false,
-    };
-    let (src, dst) = match direction {
-        Direction::Ingress => (stranger, pod),
-        Direction::Egress => (pod, stranger),
-    };
-    let flow = Flow {
-        src,
-        dst,
-        transport: packet,
-    };
-    spec::judge(judged(loaded), &flow).verdict
 }
 
 #[test]

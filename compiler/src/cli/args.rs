@@ -180,6 +180,9 @@ pub struct Explain {
     /// The destination port: `443`, `80-90/UDP`, `http/TCP`, `8/ICMP`, `ANY`.
     #[arg(long, value_name = "PORT")]
     pub port: String,
+    /// Which engine answers; both give the same answers.
+    #[arg(long, value_enum, default_value_t = EngineName::Spec)]
+    pub engine: EngineName,
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = ExplainFormat::Human)]
     pub format: ExplainFormat,
@@ -203,7 +206,7 @@ pub struct List {
     /// Whose connections to list.
     #[arg(long, value_enum, default_value_t = ListBy::Workload)]
     pub by: ListBy,
-    /// Only connections of these workloads, pods or addresses.
+    /// Only connections of this workload, pod or address; may be given several times.
     #[arg(long, value_name = "PEER")]
     pub focus: Vec<String>,
     /// Only connections that come to those of --focus, or that leave them.
@@ -213,7 +216,8 @@ pub struct List {
     /// they would need, and which workloads no policy governs.
     #[arg(long)]
     pub exposure: bool,
-    /// Put peers that have the same connections together, in formats for machines too.
+    /// With `--format json`: put peers that have the same connections together. `human`, `markdown`, `dot` and
+    /// `mermaid` always do.
     #[arg(long)]
     pub group: bool,
     /// How to show the answer.
@@ -244,8 +248,16 @@ pub enum ListDirection {
 pub enum ListFormat {
     /// By destination, with what is equal put together.
     Human,
-    /// One JSON object (`verdict schema list`).
+    /// One JSON object (`verdict schema list`; with `--group`, `verdict schema list-groups`).
     Json,
+    /// A line for each pair, with a header.
+    Csv,
+    /// A graph for Graphviz, with a box for each namespace.
+    Dot,
+    /// A flowchart for Mermaid.
+    Mermaid,
+    /// A table for a comment.
+    Markdown,
 }
 
 /// `verdict replay`
@@ -260,7 +272,7 @@ pub struct Replay {
     /// With `--format jsonl`: one object of counts and of flows that disagree, not one for each record.
     #[arg(long)]
     pub summary: bool,
-    /// Which engine answers.
+    /// Which engine answers; both give the same answers.
     #[arg(long, value_enum, default_value_t = EngineName::Ir)]
     pub engine: EngineName,
     /// How to show the answer.
@@ -366,11 +378,14 @@ Examples:
 
 const LIST_HELP: &str = "\
 Peers of --focus:
-  shop/web, shop/deployment/web   a workload or a pod
-  10.0.0.7                        an address: its pod, or the outside
+  shop/web, shop/deployment/web   a pod or a workload; a pod means its workload, unless --by pod is given
+  10.0.0.7                        an address: its pod, or the addresses outside that are treated like it
+  entity:world                    the outside
+  service:shop/api                the pods behind a service
 
-`outside` stands for addresses that no pod and no node has. A connection that is shown as `perhaps` hangs on \
-something that the manifests leave open, or differs among the pods of a workload: `verdict explain` tells.
+`outside` stands for addresses that no pod and no node has. A connection that is shown as `perhaps` (`depends` \
+in other formats) hangs on something that the manifests leave open, or differs among the pods of a workload: \
+`verdict explain` tells why. `everything` means every packet that the addresses of both ends can carry.
 
 With --exposure, `namespaces with env=prod` are those of the cluster and new ones alike. What a new pod could send \
 or be sent is judged with the policies that would govern it.
@@ -381,7 +396,9 @@ Examples:
   verdict list deploy/ cluster.yaml
   verdict list deploy/ --focus shop/web --direction ingress
   verdict list deploy/ --exposure
-  verdict list deploy/ --by pod --format json";
+  kubectl get ns,nodes,pods,netpol -A -o json | verdict list - --format markdown
+  verdict list deploy/ --by pod --format json --group
+  verdict list deploy/ --format dot | dot -Tsvg > connections.svg";
 
 const REPLAY_HELP: &str = "\
 Exit code 0 says that the policies agree with what every record expects or has seen, 1 that some \

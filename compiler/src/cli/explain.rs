@@ -7,9 +7,10 @@ use super::session::{Session, is_error};
 use super::{Answered, Failure};
 use crate::cluster::Cluster;
 use crate::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
-use crate::diagnostic::{Diagnostic, codes};
-use crate::explain::report::{Explanation, Word};
-use crate::explain::{Context, ends, question};
+use crate::diagnostic::Diagnostic;
+use crate::engine::Engine;
+use crate::explain::report::{Explanation, QuestionReport, Word};
+use crate::explain::{Asking, Context};
 
 pub(super) fn run(global: &Global, explain: &Explain) -> Result<Answered, Failure> {
     let session = Session::open(global, &explain.inputs);
@@ -47,14 +48,18 @@ fn answer(
         cluster,
         policies: &session.loaded.policies,
     };
-    let question = ends::question(context, &from, &to, &port)?;
-    let mut explanation = question::answer(context, &question).ok_or_else(|| {
-        vec![Diagnostic::new(
-            &codes::INTERNAL,
-            "the question has no flow",
-        )]
-    })?;
-    explanation.incomplete = session.incomplete();
+    let engine = Engine::new(explain.engine.into(), cluster, context.policies);
+    let asking = Asking {
+        context,
+        engine: &engine,
+    };
+    let mut explanation = crate::explain::ask(asking, &from, &to, &port)?;
+    explanation.incomplete.extend(session.incomplete());
+    explanation.question = Some(QuestionReport {
+        from: explain.from.clone(),
+        to: explain.to.clone(),
+        port: explain.port.clone(),
+    });
     let notes = from.iter().chain(&to);
     let notes = notes.filter_map(|one| peer::note(cluster, one)).collect();
     Ok((explanation, notes))
@@ -75,7 +80,7 @@ fn resolved(
 }
 
 /// Says something about the question.
-fn say(global: &Global, session: &Session, diagnostics: &[Diagnostic]) {
+pub(super) fn say(global: &Global, session: &Session, diagnostics: &[Diagnostic]) {
     if diagnostics.is_empty() || global.quiet && !diagnostics.iter().any(is_error) {
         return;
     }
@@ -124,6 +129,9 @@ fn again(global: &Global, explain: &Explain) -> String {
         if let Some(value) = value {
             words.extend([option.to_owned(), value]);
         }
+    }
+    if global.keep_going {
+        words.push("--keep-going".into());
     }
     let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     quoted.join(" ")

@@ -9,6 +9,7 @@
 //! Guarantee: the ids of the files depend on the paths and the folders only, not on threads; every problem is
 //! a diagnostic and hides no other file.
 
+use super::output;
 use super::progress::Progress;
 use crate::diagnostic::{Diagnostic, Severity, codes};
 use crate::source::{MAX_FILE_BYTES, SourceFile, Sources, TextError};
@@ -40,10 +41,13 @@ enum Item {
     File { path: PathBuf, name: String },
 }
 
-/// Reads all texts behind some paths.
+/// Reads all texts behind some paths. What an earlier run wrote as its answer into a folder is none of them.
 #[must_use]
-pub(super) fn read(paths: &[PathBuf], progress: &Progress) -> Texts {
-    let mut found = Walk::default();
+pub(super) fn read(paths: &[PathBuf], output: Option<&Path>, progress: &Progress) -> Texts {
+    let mut found = Walk {
+        output,
+        ..Walk::default()
+    };
     for path in paths {
         found.path(path);
     }
@@ -72,18 +76,21 @@ pub(super) fn read(paths: &[PathBuf], progress: &Progress) -> Texts {
 
 /// What was found on the way.
 #[derive(Default)]
-struct Walk {
+struct Walk<'a> {
+    output: Option<&'a Path>,
     items: Vec<Item>,
     diagnostics: Vec<Diagnostic>,
     /// The files so far by their real paths.
     known: HashSet<PathBuf>,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn path(&mut self, path: &Path) {
         if path == Path::new("-") {
             if self.known.insert(path.into()) {
                 self.items.push(Item::Stdin);
+            } else {
+                self.diagnostics.push(stdin_twice());
             }
             return;
         }
@@ -104,9 +111,13 @@ impl Walk {
             .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry));
         for entry in walk {
             match entry {
+                Ok(entry) if self.is_output(entry.path()) => {}
                 Ok(entry) if entry.file_type().is_file() && is_manifest(entry.path()) => {
                     any = true;
                     self.file(entry.into_path());
+                }
+                Ok(entry) if !entry.file_type().is_dir() && is_manifest(entry.path()) => {
+                    self.diagnostics.push(no_file(&shown(entry.path())));
                 }
                 Ok(_) => {}
                 Err(error) => self.walk_error(&error),
@@ -115,6 +126,13 @@ impl Walk {
         if !any && self.diagnostics.len() == before {
             self.diagnostics.push(nothing_in(folder));
         }
+    }
+
+    fn is_output(&self, path: &Path) -> bool {
+        let output = self
+            .output
+            .filter(|output| output.file_name() == path.file_name());
+        output.is_some_and(|output| output::is_same(output, path))
     }
 
     fn file(&mut self, path: PathBuf) {
@@ -165,14 +183,24 @@ fn is_manifest(path: &Path) -> bool {
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
-/// A path as the user wrote it, and as annotations of other tools need it: `.` in front says nothing.
+/// A path as the user wrote it, and as annotations of other tools need it: `.` in front says nothing. Control
+/// characters are escaped, so that no name makes lines of its own.
 fn shown(path: &Path) -> String {
-    path.strip_prefix(".")
-        .ok()
-        .filter(|rest| *rest != Path::new(""))
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    let rest = path.strip_prefix(".").ok();
+    let rest = rest.filter(|rest| *rest != Path::new(""));
+    let name = rest.unwrap_or(path).display().to_string();
+    if !name.contains(char::is_control) {
+        return name;
+    }
+    let escaped = |sign: char| {
+        let is_control = sign.is_control();
+        let escaped = is_control.then(|| sign.escape_default());
+        escaped
+            .into_iter()
+            .flatten()
+            .chain((!is_control).then_some(sign))
+    };
+    name.chars().flat_map(escaped).collect()
 }
 
 /// Reads one file that is no manifest.
@@ -193,6 +221,10 @@ fn text(item: &Item) -> Result<SourceFile, Box<Diagnostic>> {
         Item::File { path, name } => (name.as_str(), file_bytes(path)),
     };
     let bytes = bytes.map_err(|error| unreadable(name, &error))?;
+    if let Some((what, remedy)) = other_than_text(&bytes) {
+        let diagnostic = Diagnostic::new(&codes::NOT_TEXT, format!("`{name}` is {what}"));
+        return Err(Box::new(diagnostic.file(name).help(remedy)));
+    }
     // The line of a byte that does not decode is looked for before the bytes are given away.
     let broken = match bytes.as_slice() {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => None,
@@ -226,6 +258,33 @@ fn too_large(size: u64) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, format!("{size} bytes or more"))
 }
 
+/// Standard input can be read to its end once only.
+pub(super) fn stdin_twice() -> Diagnostic {
+    Diagnostic::new(
+        &codes::UNREADABLE,
+        format!("`{STDIN}` cannot be read twice"),
+    )
+    .file(STDIN)
+    .help("give `-` once, and files for the rest")
+}
+
+/// Bytes of a kind that is known and is no text, with what to do about them.
+fn other_than_text(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    match bytes {
+        [0x1F, 0x8B, ..] => Some(("compressed by gzip", "unpack it: `gunzip`")),
+        [b'P', b'K', 3, 4, ..] => Some(("a zip archive", "unpack it: `unzip`")),
+        [0, 1..=0x7F, ..] => Some((
+            "UTF-16 without a byte order mark",
+            "convert it to UTF-8: `iconv -f UTF-16BE -t UTF-8`",
+        )),
+        [1..=0x7F, 0, ..] => Some((
+            "UTF-16 without a byte order mark",
+            "convert it to UTF-8: `iconv -f UTF-16LE -t UTF-8`",
+        )),
+        _ => None,
+    }
+}
+
 fn place(bytes: &[u8], offset: usize) -> String {
     let before = bytes.get(..offset).unwrap_or(bytes);
     let line = memchr::memchr_iter(b'\n', before).count() + 1;
@@ -233,19 +292,27 @@ fn place(bytes: &[u8], offset: usize) -> String {
     format!("byte 0x{byte:02x} on line {line}")
 }
 
+const SPLIT: &str = "split it, or leave out what network policy does not need";
+
 fn no_text(name: &str, error: TextError, broken: &str) -> Diagnostic {
-    let (code, message) = match error {
+    let (code, message, help) = match error {
         TextError::NotText { offset } if broken.is_empty() => (
             &codes::NOT_TEXT,
-            format!("`{name}` is not UTF-16 at offset {offset}"),
+            format!("`{name}` starts as UTF-16 does, but is none at offset {offset}"),
+            "save it as UTF-8, or leave it out if it is no manifest",
         ),
-        TextError::NotText { .. } => (&codes::NOT_TEXT, format!("`{name}` is not UTF-8: {broken}")),
+        TextError::NotText { .. } => (
+            &codes::NOT_TEXT,
+            format!("`{name}` is not UTF-8: {broken}"),
+            "convert it to UTF-8 (for example `iconv -f ISO-8859-1 -t UTF-8`), or leave it out if it is no manifest",
+        ),
         TextError::TooLarge { given } => (
             &codes::TOO_LARGE,
             format!("`{name}` has {given} bytes of text, and {MAX_FILE_BYTES} are read at most"),
+            SPLIT,
         ),
     };
-    Diagnostic::new(code, message).file(name)
+    Diagnostic::new(code, message).file(name).help(help)
 }
 
 fn unreadable(name: &str, error: &io::Error) -> Diagnostic {
@@ -255,20 +322,25 @@ fn unreadable(name: &str, error: &io::Error) -> Diagnostic {
             format!("`{name}` has {error}, and {MAX_FILE_BYTES} are read at most"),
         )
         .file(name)
-        .help("split it, or leave out what network policy does not need");
+        .help(SPLIT);
     }
-    let why = if error.kind() == io::ErrorKind::NotFound {
-        "there is no such file or folder".to_owned()
-    } else if error.kind() == io::ErrorKind::PermissionDenied {
-        "permission denied".to_owned()
-    } else {
-        error.to_string()
-    };
+    let why = output::reason(error);
     Diagnostic::new(
         &codes::UNREADABLE,
         format!("`{name}` cannot be read: {why}"),
     )
     .file(name)
+}
+
+/// In a folder a pipe, a socket or a device is not opened: reading it may have no end.
+fn no_file(name: &str) -> Diagnostic {
+    Diagnostic::new(
+        &codes::UNREADABLE,
+        format!("`{name}` is a pipe, a socket or a device and is not read"),
+    )
+    .severity(Severity::Note)
+    .file(name)
+    .help("name it as a path of its own if it is meant")
 }
 
 fn nothing_in(folder: &Path) -> Diagnostic {
@@ -279,6 +351,20 @@ fn nothing_in(folder: &Path) -> Diagnostic {
     )
     .help("a folder is searched for `.yaml`, `.yml` and `.json`; hidden files and folders are left out")
     .file(name)
+}
+
+/// That files hold no object: what was to write them has failed, more often than not.
+pub(super) fn nothing_in_files(sources: &Sources) -> Diagnostic {
+    let mut names = sources.iter().map(|(_, file)| file.name());
+    let diagnostic = |message| {
+        Diagnostic::new(&codes::NOTHING_TO_READ, message)
+            .help("check what was to write it, and whether the right files are given")
+    };
+    match (names.next(), names.len()) {
+        (Some(name), 0) => diagnostic(format!("there is no object in `{name}`")).file(&**name),
+        (Some(_), more) => diagnostic(format!("there is no object in {} files", more + 1)),
+        (None, _) => diagnostic("there is nothing to read".into()),
+    }
 }
 
 #[cfg(test)]
@@ -296,7 +382,7 @@ mod tests {
     /// The names of the files and the problems, folder names cut off.
     fn names(folder: &Path, paths: &[&str]) -> Vec<String> {
         let paths: Vec<PathBuf> = paths.iter().map(|path| folder.join(path)).collect();
-        let read = read(&paths, &progress());
+        let read = read(&paths, None, &progress());
         let prefix = format!("{}/", folder.display());
         let files = read.sources.iter().map(|(_, file)| file.name().to_string());
         let problems = read
@@ -375,6 +461,33 @@ mod tests {
         assert!(
             found[2].starts_with("V0001 `x/again` leads back to"),
             "{found:?}"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_told_and_not_opened() {
+        let folder = folder(&["a.yaml"]);
+        let path = folder.path().join("b.yaml");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("c.yaml")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("zero")).unwrap();
+        let is = "is a pipe, a socket or a device and is not read";
+        assert_eq!(
+            names(folder.path(), &["."]),
+            [
+                "./a.yaml".to_owned(),
+                format!("V0001 `./b.yaml` {is}"),
+                format!("V0001 `./c.yaml` {is}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn names_stay_on_one_line() {
+        assert_eq!(
+            shown(Path::new("a\nb\u{1b}[31m é.yaml")),
+            "a\\nb\\u{1b}[31m é.yaml"
         );
     }
 

@@ -24,6 +24,15 @@ pub(super) struct Style {
 }
 
 impl Style {
+    /// For text that stands in another document.
+    #[must_use]
+    pub(super) fn plain() -> Self {
+        Self {
+            color: false,
+            width: DEFAULT_WIDTH,
+        }
+    }
+
     /// For standard error.
     #[must_use]
     pub(super) fn of_stderr(color: Color) -> Self {
@@ -122,13 +131,57 @@ fn replace(path: &Path, print: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    let temporary = temporary(folder, known.ok())?;
+    let temporary = temporary(folder, known.ok()).map_err(|error| of_folder(folder, &error))?;
     let mut out = io::BufWriter::new(temporary);
     print(&mut out)?;
     let temporary = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     temporary.as_file().sync_all()?;
     temporary.persist(&target).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Whether two paths lead to one file.
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path| std::fs::canonicalize(path).ok();
+    real(one).is_some_and(|one| real(other) == Some(one))
+}
+
+/// An error about the temporary file says what is wrong with the folder: the user knows no such file.
+fn of_folder(folder: &Path, error: &io::Error) -> io::Error {
+    let is_folder = folder.is_dir();
+    let folder = folder.display();
+    let kind = error.kind();
+    let words = if kind == io::ErrorKind::NotFound && !is_folder {
+        format!("there is no folder `{folder}`")
+    } else if kind == io::ErrorKind::NotADirectory {
+        format!("`{folder}` is no folder")
+    } else {
+        let why = reason(&kind.into());
+        format!("files cannot be made in `{folder}`: {why}")
+    };
+    io::Error::new(kind, words)
+}
+
+/// Why something cannot be read or written, without the system's number for it.
+pub(super) fn reason(error: &io::Error) -> String {
+    const KNOWN: [(io::ErrorKind, &str); 4] = [
+        (io::ErrorKind::NotFound, "there is no such file or folder"),
+        (io::ErrorKind::PermissionDenied, "permission denied"),
+        (io::ErrorKind::IsADirectory, "it is a folder"),
+        (
+            io::ErrorKind::NotADirectory,
+            "a part of the path is no folder",
+        ),
+    ];
+    let known = KNOWN.iter().find(|(kind, _)| *kind == error.kind());
+    if let (Some((_, words)), None) = (known, error.get_ref()) {
+        return (*words).to_owned();
+    }
+    let words = error.to_string();
+    let words = words.split(" (os error ").next().unwrap_or_default();
+    let mut letters = words.chars();
+    let first = letters.next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
 }
 
 /// A file with the permissions of the one that it replaces, or those of any new file.

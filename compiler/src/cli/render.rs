@@ -5,7 +5,6 @@
 
 pub(super) mod concise;
 pub(super) mod explain;
-pub(super) mod exposure;
 pub(super) mod github;
 pub(super) mod human;
 pub mod json;
@@ -67,9 +66,11 @@ fn prefix(report: &Report<'_>, diagnostic: &Diagnostic) -> Option<String> {
     }
 }
 
-/// The text with control characters made visible: they could change what a terminal shows.
+/// The text with control characters made visible: they could change what a terminal shows, those for the
+/// direction of writing among them.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
-    let harmless = |c: char| c == '\n' || !c.is_control();
+    let directs = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let harmless = |c: char| c == '\n' || !(c.is_control() || directs(c));
     if text.chars().all(harmless) {
         return text.into();
     }
@@ -90,6 +91,7 @@ mod tests {
     #[test]
     fn control_characters_are_made_visible() {
         assert_eq!(clean("a\u{1b}[2Jb\tc\nd"), "a\\u{1b}[2Jb\\tc\nd");
+        assert_eq!(clean("a\u{202e}b"), "a\\u{202e}b");
         assert!(matches!(clean("plain é"), Cow::Borrowed(_)));
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn run(global: &Global, replay: &Replay) -> Result<Answered, Failure>
     if !outcome.problems.is_empty() && !global.keep_going {
         return Err(Failure::Input);
     }
-    let certain = session.incomplete().is_empty();
+    let certain = session.incomplete().is_empty() && outcome.assumed == 0;
     Ok((outcome.disagreeing == 0 && certain).into())
 }
 

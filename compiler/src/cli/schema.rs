@@ -5,7 +5,7 @@ use super::output::Answer;
 use super::render::json::CheckReport;
 use super::{Answered, Failure};
 use crate::explain::report::Explanation;
-use crate::list::report::ListReport;
+use crate::list::report::{GroupReport, ListReport};
 use crate::trace::summary::Summary;
 use crate::trace::{Record, Reply};
 use clap::ValueEnum;
@@ -20,6 +20,8 @@ pub enum Name {
     Explain,
     /// What `list --format json` prints.
     List,
+    /// What `list --format json --group` prints.
+    ListGroups,
     /// A line of the native trace, which `replay --trace` reads.
     Trace,
     /// A line of what `replay --format jsonl` prints.
@@ -37,6 +39,7 @@ pub const NAMES: &[Name] = &[
     Name::Check,
     Name::Explain,
     Name::List,
+    Name::ListGroups,
     Name::Trace,
     Name::Replay,
     Name::ReplaySummary,
@@ -52,6 +55,7 @@ impl Name {
             Self::Check => "check",
             Self::Explain => "explain",
             Self::List => "list",
+            Self::ListGroups => "list-groups",
             Self::Trace => "trace",
             Self::Replay => "replay",
             Self::ReplaySummary => "replay-summary",
@@ -67,6 +71,7 @@ impl Name {
             Self::Check => schema_for!(CheckReport<'static>),
             Self::Explain => schema_for!(Explanation),
             Self::List => schema_for!(ListReport<'static>),
+            Self::ListGroups => schema_for!(GroupReport<'static>),
             Self::Trace => schema_for!(Record<'static>),
             Self::Replay => schema_for!(Reply),
             Self::ReplaySummary => schema_for!(Summary),

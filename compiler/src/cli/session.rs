@@ -43,6 +43,9 @@ impl Session {
             load::load(&sources, &settings.settings)
         };
         diagnostics.append(&mut loaded.diagnostics);
+        if loaded.documents == 0 && !diagnostics.iter().any(is_error) {
+            diagnostics.push(input::nothing_in_files(&sources));
+        }
         for text in settings.texts {
             sources.add(text);
         }
@@ -118,7 +121,7 @@ impl Session {
 /// Reads the manifests alone.
 pub(super) fn read(global: &Global, inputs: &Inputs) -> (Sources, Vec<Diagnostic>) {
     let progress = Progress::start(global, "reading files");
-    let texts = input::read(&inputs.paths, &progress);
+    let texts = input::read(&inputs.paths, global.output.as_deref(), &progress);
     (texts.sources, texts.diagnostics)
 }
 
@@ -184,7 +187,13 @@ impl SettingsTexts {
             next: files,
         };
         if let Some(path) = global.settings.clone().or_else(|| find(paths)) {
-            match input::file(&path) {
+            let taken = path == Path::new("-") && paths.contains(&path);
+            let text = if taken {
+                Err(Box::new(input::stdin_twice()))
+            } else {
+                input::file(&path)
+            };
+            match text {
                 Ok(text) => all.add(text, Settings::read),
                 Err(diagnostic) => all.diagnostics.push(*diagnostic),
             }
@@ -218,7 +227,7 @@ fn find(paths: &[PathBuf]) -> Option<PathBuf> {
     let found = real
         .ancestors()
         .map(|folder| folder.join(SETTINGS_FILE))
-        .find(|path| path.is_file())?;
+        .find(|path| path.symlink_metadata().is_ok() && !path.is_dir())?;
     let here = std::env::current_dir().ok();
     let short = here.and_then(|here| Some(found.strip_prefix(here).ok()?.to_owned()));
     Some(short.unwrap_or(found))

@@ -25,8 +25,9 @@ mod sets;
 mod workloads;
 
 use super::Cluster;
+use super::blocks::PodBlocks;
 use super::object::{DnsSnapshot, Object};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, ObjectRef};
 use crate::source::Span;
 use declared::Declared;
 use report::Report;
@@ -34,18 +35,20 @@ use sets::Sets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// Puts a cluster together. `referred` are the namespaces that policies name, with the places where they do.
+/// Puts a cluster together. `referred` are the namespaces that policies name, with the places where they do;
+/// `refused`, sorted, are the objects that had errors: that they are missing is known and not said again.
 #[must_use]
 pub fn build<S: AsRef<str>>(
     objects: Vec<Object>,
     referred: impl IntoIterator<Item = (S, Span)>,
+    refused: &[ObjectRef],
 ) -> (Cluster, Vec<Diagnostic>) {
     let referred: Vec<(S, Span)> = referred.into_iter().collect();
     let referred = referred.iter().map(|(name, span)| (name.as_ref(), *span));
     let mut report = Report::default();
     let mut sets = Sets::default();
     let mut cluster = Cluster::default();
-    let mut declared = Declared::new(objects, &mut report);
+    let mut declared = Declared::new(objects, refused, &mut report);
 
     cluster.namespaces = namespaces::build(&declared, referred, &mut sets, &mut report);
     cluster.service_accounts = namespaces::service_accounts(&declared, &cluster, &mut sets);
@@ -56,7 +59,8 @@ pub fn build<S: AsRef<str>>(
     let pods = pods::build(pods, makers.of_pod, makers.stand_ins, &cluster, &mut sets);
     (cluster.pods, cluster.workload_pods) = (pods.pods, pods.of_workload);
     pods::report(&cluster, &mut report);
-    cluster.owners = addresses::build(&cluster, &mut report);
+    (cluster.owners, cluster.more_owners) = addresses::build(&cluster, &mut report);
+    cluster.pod_blocks = PodBlocks::new(&cluster.nodes);
     (cluster.label_sets, cluster.port_sets) = sets.into_lists();
     cluster.services = services::build(&declared, &pods.ports, &cluster, &mut report);
     cluster.service_owners = services::owners(&cluster, &mut report);

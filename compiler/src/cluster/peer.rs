@@ -11,7 +11,8 @@ mod resolve;
 mod suggest;
 
 pub use port::{PORT_GRAMMAR, PortSpec};
-pub use resolve::{Backend, backends, note, resolve};
+pub use resolve::{Backend, assumption, backends, no_backend, note, resolve};
+pub(crate) use suggest::nearest;
 
 use super::{Labels, NamespaceId, NodeId, PodId, ServiceId};
 use std::fmt;

@@ -89,6 +89,10 @@ codes! {
     UNKNOWN_PORT = "V0509", Error, "a port name that the destination does not have";
     UNSEEN_POD = "V0510", Note, "an address of pods that no pod of the snapshot has";
     NO_SUCH_END = "V0511", Note, "an address that no end of a connection has";
+    NO_COMMON_FAMILY = "V0512", Error, "two ends without a common address family";
+    NOT_LISTED = "V0521", Error, "a peer whose connections cannot be listed";
+    TOO_MANY_CONNECTIONS = "V0522", Error, "more connections than are written one by one";
+    NOTHING_TO_LIST = "V0523", Warning, "there is nothing to list";
     SETTINGS_SYNTAX = "V0541", Error, "the settings are not TOML";
     UNKNOWN_SETTING = "V0542", Error, "a setting that does not exist";
     SETTING_VALUE = "V0543", Error, "a setting has a value that it does not take";

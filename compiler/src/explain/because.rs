@@ -3,16 +3,16 @@
 //! Input: a side as the spec engine judged it. Guarantee: every policy that the sentence names has a rule
 //! that matches or may match, or isolates the end; the sentence is true whatever the open matches come to.
 
+use super::report::Exempt;
 use super::view::View;
 use super::words::{list, once, verb};
-use crate::hir::flow::EndpointKind;
-use crate::hir::spec::{Exemption, Side, Truth, Verdict};
+use crate::hir::spec::{Side, Truth, Verdict};
 use crate::hir::{Action, Policy, Rule};
 
 /// The sentence for a side.
 pub(super) fn because(view: View<'_>, side: &Side) -> String {
     if let Some(exemption) = side.exempt {
-        return exempt(exemption, view).into();
+        return exempt(view.exempt(exemption)).into();
     }
     let deciding = Deciding::new(view, side);
     match side.verdict {
@@ -22,16 +22,15 @@ pub(super) fn because(view: View<'_>, side: &Side) -> String {
     }
 }
 
-fn exempt(exemption: Exemption, view: View<'_>) -> &'static str {
-    match (exemption, &view.governed().kind) {
-        (Exemption::Itself, _) => "a pod cannot be kept from itself",
-        (Exemption::NotAPod, EndpointKind::Outside) => {
-            "no policy governs this end: it is outside the cluster"
+fn exempt(exempt: Exempt) -> &'static str {
+    match exempt {
+        Exempt::Itself => "a pod cannot be kept from itself",
+        Exempt::Outside => "no policy governs this end: it is outside the cluster",
+        Exempt::Node => "no policy governs this end: it is a node",
+        Exempt::HostNetwork => {
+            "no policy governs this end: it uses its node's network, and what becomes of policies that select such \
+             a pod is left to the implementation"
         }
-        (Exemption::NotAPod, EndpointKind::Node(_)) => {
-            "no policy governs this end: it is a node, or a pod that uses its node's network"
-        }
-        (Exemption::NotAPod, EndpointKind::Pod(_)) => "no policy governs this end",
     }
 }
 

@@ -70,9 +70,16 @@ fn peer_condition(view: View<'_>, peer: &Peer) -> String {
             "whether the {end}, whose address the snapshot does not have, is in {}",
             block_text(block)
         ),
-        Peer::Domain(pattern) if is_known => format!(
-            "whether `{pattern}` resolves to the {end}: the snapshot has no DNS answer for it"
-        ),
+        Peer::Domain(pattern) if is_known => {
+            let mut names = view.context.cluster.names().keys();
+            let known = if names.any(|name| pattern.matches(name)) {
+                "the DNS answers that the snapshot has for such names do not have the address, and it may lack \
+                 others"
+            } else {
+                "the snapshot has no DNS answer for it"
+            };
+            format!("whether `{pattern}` resolves to the {end}: {known}")
+        }
         Peer::Domain(pattern) => format!(
             "whether `{pattern}` resolves to the {end}, whose address the snapshot does not have"
         ),

@@ -2,7 +2,7 @@
 
 use super::view::View;
 use super::words::list;
-use crate::cluster::{Labels, Protocol};
+use crate::cluster::{Labels, NAMESPACE_NAME_LABEL, Protocol};
 use crate::hir::flow::{Address, EndpointKind, PodView};
 use crate::hir::spec::Truth;
 use crate::hir::{
@@ -110,10 +110,14 @@ fn port_miss(view: View<'_>, ports: &[PortMatch]) -> String {
     }
     let asked = match (transport.port, view.last) {
         (Some(first), Some(last)) if first != last => {
-            format!("ports {first} to {last} of {protocol} are")
+            let some = ports
+                .iter()
+                .any(|port| is_among(port, protocol, first, last));
+            let all = if some { " all" } else { "" };
+            format!("ports {first} to {last} of {protocol} are not{all} in")
         }
-        (Some(port), _) => format!("port {port}/{protocol} is"),
-        (None, _) => format!("the {protocol} port of the question is"),
+        (Some(port), _) => format!("port {port}/{protocol} is not in"),
+        (None, _) => format!("the {protocol} port of the question is not in"),
     };
     let is_other = |port: &PortMatch| of_protocol(port).is_some_and(|own| own != protocol);
     let hint = if ports.iter().all(is_other) {
@@ -121,7 +125,18 @@ fn port_miss(view: View<'_>, ports: &[PortMatch]) -> String {
     } else {
         String::new()
     };
-    format!("{asked} not in {texts}{hint}")
+    format!("{asked} {texts}{hint}")
+}
+
+/// Whether a range of ports has some of a rule's.
+fn is_among(port: &PortMatch, protocol: Protocol, first: u16, last: u16) -> bool {
+    match port {
+        PortMatch::Range {
+            protocol: own,
+            ports,
+        } => *own == protocol && ports.first <= last && first <= ports.last,
+        PortMatch::Named { .. } => false,
+    }
 }
 
 fn of_protocol(port: &PortMatch) -> Option<Protocol> {
@@ -205,7 +220,7 @@ fn peer_miss(view: View<'_>, peer: &Peer) -> (usize, String) {
     let other = view.other();
     let is_other_kind = |why: String| (OTHER_KIND, why);
     match (peer, &other.kind) {
-        (Peer::Pods(selector), EndpointKind::Pod(pod)) => pod_miss(selector, pod),
+        (Peer::Pods(selector), EndpointKind::Pod(pod)) => pod_miss(view, selector, pod),
         (Peer::Pods(_), EndpointKind::Node(_)) => is_other_kind(format!(
             "it selects pods, and the {end} is a node, or a pod that uses its node's network"
         )),
@@ -213,8 +228,14 @@ fn peer_miss(view: View<'_>, peer: &Peer) -> (usize, String) {
             "it selects pods, and the {end} is outside the cluster"
         )),
         (Peer::Nodes(selector), EndpointKind::Node(node)) => {
-            let (distance, why) = selector_miss(selector, node.labels, "the node");
-            (distance, why.join("; "))
+            let (distance, mut whys) = selector_miss(selector, node.labels, "the node");
+            let known = node.id.and_then(|id| view.context.cluster.node(id));
+            if let Some(last) = whys.last_mut()
+                && known.is_some_and(|node| node.span.is_none())
+            {
+                last.push_str(" (it is not defined in the inputs, so none of its labels is known)");
+            }
+            (distance, whys.join("; "))
         }
         (Peer::Nodes(_), EndpointKind::Pod(_) | EndpointKind::Outside) => {
             is_other_kind(format!("it selects nodes, and the {end} is none"))
@@ -257,7 +278,7 @@ fn block_miss(block: &IpBlock, address: Address, end: &str) -> String {
     }
 }
 
-fn pod_miss(selector: &PodSelector, pod: &PodView<'_>) -> (usize, String) {
+fn pod_miss(view: View<'_>, selector: &PodSelector, pod: &PodView<'_>) -> (usize, String) {
     let (mut distance, mut whys) = match &selector.namespaces {
         NamespaceSelector::Named(name) if **name == *pod.namespace => (0, Vec::new()),
         NamespaceSelector::Named(name) => (1, vec![foreign(name, pod.namespace)]),
@@ -266,13 +287,29 @@ fn pod_miss(selector: &PodSelector, pod: &PodView<'_>) -> (usize, String) {
                 "" => "the namespace".to_owned(),
                 name => format!("namespace `{name}`"),
             };
-            selector_miss(labels, pod.namespace_labels, &whose)
+            let (distance, mut whys) = selector_miss(labels, pod.namespace_labels, &whose);
+            if let Some(last) = whys.last_mut()
+                && is_undefined(view, pod.namespace)
+            {
+                last.push_str(&format!(
+                    " (it is not defined in the inputs, so only its label `{NAMESPACE_NAME_LABEL}` is known)"
+                ));
+            }
+            (distance, whys)
         }
     };
     let (more, pods) = selector_miss(&selector.pods, pod.labels, "the pod");
     distance += more;
     whys.extend(pods);
     (distance, whys.join("; "))
+}
+
+/// Whether a namespace is referred to only.
+fn is_undefined(view: View<'_>, namespace: &str) -> bool {
+    let cluster = view.context.cluster;
+    let namespace = cluster.find_namespace(namespace);
+    let namespace = namespace.and_then(|id| cluster.namespace(id));
+    namespace.is_some_and(|namespace| namespace.span.is_none())
 }
 
 /// A peer without a namespace selector selects pods of its policy's namespace.

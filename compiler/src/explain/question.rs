@@ -1,19 +1,25 @@
 //! From a question with several ends, families or ports to one answer.
 //!
 //! Input: the ends with their names, and ranges of ports. Output: one [`Explanation`]; where the flows that
-//! the question stands for have different answers, it is `depends` and holds a case for each answer. Ports are
+//! the question stands for have different answers, it is `depends` and holds a case for each answer. Pairs of
+//! ends without a common address family are left out; a question that has no others is refused. Ports are
 //! never enumerated: a range is cut where a rule or a named port begins or ends, and one port of each piece is
 //! asked.
 
-use super::report::{Explanation, Party, RuleReport, SideReport, Word};
+mod cut;
+mod together;
+
+use super::report::{Explanation, Party};
 use super::words::once;
-use super::{Asked, Context, explain};
+use super::{Asked, Asking, Context, explain};
 use crate::cluster::Protocol;
-use crate::hir::flow::{EndpointKind, Flow, Transport};
-use crate::hir::spec::{self, Judgement, Verdict};
-use crate::hir::{PortMatch, PortRange, Rule};
-use crate::query::{Families, Target, Who};
-use std::collections::BTreeSet;
+use crate::hir::PortRange;
+use crate::hir::flow::{Flow, Transport};
+use crate::hir::spec::{Judgement, Verdict};
+use crate::query::meant::assumption;
+use crate::query::{Apart, Families, Target, Who, families_of};
+use cut::cut;
+use together::together;
 
 /// How many different answers are explained; the question is too wide beyond.
 pub const MAX_CASES: usize = 32;
@@ -55,44 +61,95 @@ struct Piece<'a> {
     judgement: Judgement,
 }
 
-/// Answers a question; `None` where it has no end.
-#[must_use]
-pub fn answer(context: Context<'_>, question: &Question<'_>) -> Option<Explanation> {
-    let families = Families::of(context.cluster);
-    let mut pieces: Vec<Piece<'_>> = Vec::new();
-    for ((src, from), to) in pairs(question) {
-        for range in &to.transports {
-            let dst = (&to.party, to.target);
-            for piece in pieces_between(context, families, (src, *from), dst, *range) {
-                add(&mut pieces, piece);
-            }
-        }
+/// Answers a question.
+///
+/// # Errors
+/// Where no pair of its ends has an address family in common.
+pub fn answer(asking: Asking<'_>, question: &Question<'_>) -> Result<Explanation, Apart> {
+    let pieces = pieces(asking, question);
+    let mut explained: Vec<&Piece<'_>> = pieces.iter().collect();
+    if explained.len() > MAX_CASES {
+        // Those that do not pass are what is looked for.
+        explained.sort_by_key(|piece| piece.judgement.verdict == Verdict::Allow);
+        explained.truncate(MAX_CASES);
     }
-    let mut explanations = pieces
-        .iter()
-        .take(MAX_CASES)
-        .map(|piece| explain(context, &piece.asked));
-    let first = explanations.next()?;
+    let mut explanations = explained.iter().map(|piece| explain(asking, &piece.asked));
+    let apart = || apart(asking.context, question);
+    let first = explanations.next().ok_or_else(apart)?;
     let rest: Vec<Explanation> = explanations.collect();
-    Some(if rest.is_empty() {
+    let mut explanation = if rest.is_empty() {
         first
     } else {
         together(first, rest, &pieces)
-    })
+    };
+    explanation.incomplete = assumptions(asking.context, question);
+    if !explanation.incomplete.is_empty() {
+        withdraw_suggestions(&mut explanation);
+    }
+    Ok(explanation)
+}
+
+/// What was tried on an end that is not who it seems is no advice.
+fn withdraw_suggestions(explanation: &mut Explanation) {
+    explanation.suggestion = None;
+    explanation.cases.iter_mut().for_each(withdraw_suggestions);
+}
+
+/// The different answers, each with the flows that have it.
+fn pieces<'a>(asking: Asking<'a>, question: &Question<'a>) -> Vec<Piece<'a>> {
+    let mut found = Vec::new();
+    let (to_itself, others) = pairs(asking.context, question);
+    for pairs in [others, to_itself] {
+        for (src, to) in pairs {
+            for range in &to.transports {
+                for piece in pieces_between(asking, src, to, *range) {
+                    add(&mut found, piece);
+                }
+            }
+        }
+        if !found.is_empty() {
+            break;
+        }
+    }
+    found
+}
+
+fn apart(context: Context<'_>, question: &Question<'_>) -> Apart {
+    let cluster = context.cluster;
+    let of_cluster = Families::of(cluster);
+    let families = |who| families_of(cluster, of_cluster, who);
+    let mut apart = Apart::default();
+    for ((_, src), dst) in question
+        .src
+        .iter()
+        .flat_map(|src| question.dst.iter().map(move |dst| (src, dst)))
+    {
+        for range in &dst.transports {
+            apart.add(families(*src), families(dst.target.who), range.protocol);
+        }
+    }
+    apart
+}
+
+fn assumptions(context: Context<'_>, question: &Question<'_>) -> Vec<String> {
+    let src = question.src.iter().map(|(_, who)| *who);
+    let ends = src.chain(question.dst.iter().map(|to| to.target.who));
+    once(ends.filter_map(|who| assumption(context.cluster, who)))
 }
 
 type Pair<'q, 'a> = (&'q (Party, Who<'a>), &'q Destination<'a>);
 
-/// Every source with every destination. Where a set of pods talks to itself, a pod to itself is left out,
-/// unless there is no other pair.
-fn pairs<'q, 'a>(question: &'q Question<'a>) -> Vec<Pair<'q, 'a>> {
+/// Every source with every destination: first a pod with itself, which is left out where a set of pods talks to
+/// itself, unless there is no other pair; then all others.
+fn pairs<'q, 'a>(
+    context: Context<'_>,
+    question: &'q Question<'a>,
+) -> (Vec<Pair<'q, 'a>>, Vec<Pair<'q, 'a>>) {
     let all = question
         .src
         .iter()
         .flat_map(|src| question.dst.iter().map(move |dst| (src, dst)));
-    let (to_itself, others): (Vec<_>, Vec<_>) =
-        all.partition(|((_, src), dst)| dst.target.is_own_address_of(*src));
-    if others.is_empty() { to_itself } else { others }
+    all.partition(|((_, src), dst)| dst.target.is_own_address_of(context.cluster, *src))
 }
 
 /// Puts a piece to those before it: as one more flow with the same answer where there is one.
@@ -101,156 +158,43 @@ fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
         .iter_mut()
         .find(|known| known.judgement == piece.judgement)
     {
-        Some(known) => known.asked.alike.push(piece.asked.flow),
+        Some(known) => {
+            let flows = piece.asked.flows().copied().collect();
+            known.asked.alike.push(flows);
+        }
         None => pieces.push(piece),
     }
 }
 
-/// Several answers as one: what they agree on, or `depends`. No one change allows them all.
-fn together(first: Explanation, rest: Vec<Explanation>, pieces: &[Piece<'_>]) -> Explanation {
-    let mut cases = vec![first.clone()];
-    cases.extend(rest);
-    let verdict = agreed(pieces, |judgement| judgement.verdict);
-    let mut conditions: Vec<String> = match verdict {
-        Word::Depends => cases.iter().map(case_condition).collect(),
-        Word::Allow | Word::Deny => Vec::new(),
-    };
-    let more = pieces.len().saturating_sub(MAX_CASES);
-    if more > 0 {
-        conditions.push(format!(
-            "{more} more answers are not shown: ask about fewer ports or ends"
-        ));
-    }
-    Explanation {
-        verdict,
-        conditions,
-        egress: side_together(
-            agreed(pieces, |judgement| judgement.egress.verdict),
-            &cases,
-            |case| &case.egress,
-        ),
-        ingress: side_together(
-            agreed(pieces, |judgement| judgement.ingress.verdict),
-            &cases,
-            |case| &case.ingress,
-        ),
-        suggestion: None,
-        alike: 0,
-        cases,
-        ..first
-    }
-}
-
-/// What all answers agree on, those that are not explained among them.
-fn agreed(pieces: &[Piece<'_>], verdict: impl Fn(&Judgement) -> Verdict) -> Word {
-    let words = pieces.iter().map(|piece| verdict(&piece.judgement).into());
-    let words: BTreeSet<Word> = words.collect();
-    let mut words = words.into_iter();
-    match (words.next(), words.next()) {
-        (Some(word), None) => word,
-        (Some(_) | None, _) => Word::Depends,
-    }
-}
-
-/// One side of several answers: the rules that decide in any of them.
-fn side_together(
-    verdict: Word,
-    cases: &[Explanation],
-    side: impl Fn(&Explanation) -> &SideReport,
-) -> SideReport {
-    let sides = || cases.iter().map(&side);
-    let mut reasons = once(sides().map(|side| &*side.because));
-    let because = match (reasons.pop(), reasons.is_empty()) {
-        (Some(only), true) => only.to_owned(),
-        (Some(_) | None, _) => "the flows of the question differ here: each case says why".into(),
-    };
-    let deciding = sides().flat_map(|side| side.rules.iter().filter(|rule| rule.matched));
-    let mut rules: Vec<RuleReport> = Vec::new();
-    for rule in deciding {
-        let is_same =
-            |known: &RuleReport| (&known.policy, &known.rule) == (&rule.policy, &rule.rule);
-        if !rules.iter().any(is_same) {
-            rules.push(rule.clone());
-        }
-    }
-    SideReport {
-        verdict,
-        isolated: sides().any(|side| side.isolated),
-        isolated_by: once(sides().flat_map(|side| side.isolated_by.iter().cloned())),
-        because,
-        rules,
-    }
-}
-
-fn case_condition(case: &Explanation) -> String {
-    let flow = &case.flow;
-    let address = match (&flow.dst.ip, &flow.src.ip) {
-        (Some(ip), _) => format!(" (to {ip})"),
-        (None, Some(ip)) => format!(" (from {ip})"),
-        (None, None) => String::new(),
-    };
-    let more = if case.alike == 0 {
-        String::new()
-    } else {
-        format!(", and {} more alike", case.alike)
-    };
-    format!(
-        "{} for {} -> {} {}{address}{more}",
-        case.verdict,
-        flow.src,
-        flow.dst,
-        flow.port_text()
-    )
-}
-
 /// The flows between two ends, one for each family and each piece of the range, equal neighbours joined.
 fn pieces_between<'a>(
-    context: Context<'a>,
-    families: Families,
-    (src, from): (&Party, Who<'a>),
-    (dst, to): (&Party, Target<'a>),
+    asking: Asking<'a>,
+    (src, from): &(Party, Who<'a>),
+    to: &Destination<'a>,
     range: TransportRange,
 ) -> Vec<Piece<'a>> {
-    let ports = match (to.port, range.ports) {
-        (Some(port), Some(_)) => Some(PortRange {
-            first: port,
-            last: port,
-        }),
-        (_, ports) => ports,
-    };
+    let context = asking.context;
     let transport = Transport {
         protocol: range.protocol,
-        port: ports.map(|ports| ports.first),
+        port: range.ports.map(|ports| ports.first),
         icmp: range.icmp,
     };
+    let families = Families::of(context.cluster);
     let mut pieces: Vec<Piece<'a>> = Vec::new();
-    for flow in to.flows_from(context.cluster, families, from, transport) {
-        let mut of_family: Vec<Piece<'a>> = Vec::new();
-        for (first, last) in cut(context, &flow, ports) {
-            let flow = Flow {
-                transport: Transport {
-                    port: first,
-                    ..transport
-                },
-                ..flow
-            };
-            let judgement = spec::judge(context.world(), &flow);
-            match of_family.last_mut() {
-                Some(before) if before.judgement == judgement => before.asked.last = last,
-                _ => {
-                    let asked = Asked {
-                        src: src.clone(),
-                        dst: dst.clone(),
-                        flow,
-                        last,
-                        alike: Vec::new(),
-                        in_other_family: None,
-                    };
-                    of_family.push(Piece { asked, judgement });
-                }
-            }
-        }
-        for piece in of_family {
+    for flow in to
+        .target
+        .flows_from(context.cluster, families, *from, transport)
+    {
+        let asked = |flow, last| Asked {
+            src: src.clone(),
+            dst: to.party.clone(),
+            flow,
+            last,
+            within: Vec::new(),
+            alike: Vec::new(),
+            in_other_family: None,
+        };
+        for piece in pieces_of(asking, flow, range.ports, asked) {
             let twin = pieces.iter_mut().find(|known| {
                 known.judgement == piece.judgement
                     && known.asked.flow.transport == piece.asked.flow.transport
@@ -265,52 +209,28 @@ fn pieces_between<'a>(
     pieces
 }
 
-/// Cuts a range at every port where a rule or a named port of the destination begins or ends.
-fn cut(
-    context: Context<'_>,
-    flow: &Flow<'_>,
+/// The flows of one family.
+fn pieces_of<'a>(
+    asking: Asking<'a>,
+    flow: Flow<'a>,
     ports: Option<PortRange>,
-) -> Vec<(Option<u16>, Option<u16>)> {
-    let Some(PortRange { first, last }) = ports else {
-        return vec![(None, None)];
-    };
-    let mut starts = BTreeSet::from([first]);
-    let mut between = |range: PortRange| {
-        starts.insert(range.first);
-        starts.extend(range.last.checked_add(1));
-    };
-    for rule in context
-        .policies
-        .policies
-        .iter()
-        .flat_map(|policy| policy.rules.ingress.iter().chain(&policy.rules.egress))
-    {
-        ranges(rule, flow).for_each(&mut between);
-    }
-    if let EndpointKind::Pod(pod) = &flow.dst.kind {
-        for port in pod.ports.unwrap_or_default() {
-            between(PortRange {
-                first: port.number,
-                last: port.number,
-            });
+    asked: impl Fn(Flow<'a>, Option<u16>) -> Asked<'a>,
+) -> Vec<Piece<'a>> {
+    let mut pieces: Vec<Piece<'a>> = Vec::new();
+    for (first, last) in cut(asking.context, &flow, ports) {
+        let mut flow = flow;
+        flow.transport.port = first;
+        let judgement = asking.engine.judge(&flow);
+        match pieces.last_mut() {
+            Some(before) if before.judgement == judgement => {
+                before.asked.last = last;
+                before.asked.within.push(flow);
+            }
+            _ => pieces.push(Piece {
+                asked: asked(flow, last),
+                judgement,
+            }),
         }
     }
-    let starts: Vec<u16> = starts.range(first..=last).copied().collect();
-    let ends = starts.iter().skip(1).map(|start| start - 1).chain([last]);
-    starts
-        .iter()
-        .zip(ends)
-        .map(|(start, end)| (Some(*start), Some(end)))
-        .collect()
-}
-
-fn ranges(rule: &Rule, flow: &Flow<'_>) -> impl Iterator<Item = PortRange> {
-    let own = flow.transport.protocol;
-    rule.ports
-        .iter()
-        .flatten()
-        .filter_map(move |port| match port {
-            PortMatch::Range { protocol, ports } if *protocol == own => Some(*ports),
-            PortMatch::Range { .. } | PortMatch::Named { .. } => None,
-        })
+    pieces
 }

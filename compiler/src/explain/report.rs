@@ -14,16 +14,19 @@ pub const VERSION: u32 = 1;
 pub struct Explanation {
     /// The version of this shape.
     pub version: u32,
-    /// The flow that was asked about.
+    /// The question as it was put.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<QuestionReport>,
+    /// The flow that was asked about; where the question stands for several, the first.
     pub flow: FlowReport,
     /// The answer of both sides together.
     pub verdict: Word,
     /// What the answer hangs on, where it is `depends`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<String>,
-    /// What was left out of the input, so that the answer may be another: policies of kinds that are not read,
-    /// objects that have errors.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// What was left out of the input or is not in it, so that the answer may be another: policies of kinds that
+    /// are not read, objects that have errors, the pod that has an address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<String>,
     /// The source's side.
     pub egress: SideReport,
@@ -33,15 +36,32 @@ pub struct Explanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<Suggestion>,
     /// How many further flows of the question have the same answer by the same rules.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub alike: usize,
     /// Where the question stands for several flows with different answers: each of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cases: Vec<Explanation>,
 }
 
 fn is_zero(count: &usize) -> bool {
     *count == 0
+}
+
+/// A question as it was put: peers and a port as they were written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct QuestionReport {
+    /// The source.
+    pub from: String,
+    /// The destination.
+    pub to: String,
+    /// The port.
+    pub port: String,
+}
+
+impl std::fmt::Display for QuestionReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} -> {} {}", self.from, self.to, self.port)
+    }
 }
 
 /// An answer in a word.
@@ -86,6 +106,12 @@ pub struct FlowReport {
     pub icmp_type: Option<u8>,
 }
 
+impl std::fmt::Display for FlowReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} -> {} {}", self.src, self.dst, self.port_text())
+    }
+}
+
 impl FlowReport {
     pub(super) fn new(asked: &Asked<'_>) -> Self {
         let transport = asked.flow.transport;
@@ -104,6 +130,13 @@ impl FlowReport {
             last_port: asked.last.filter(|last| Some(*last) != transport.port),
             icmp_type: transport.icmp.map(|(kind, _)| kind),
         }
+    }
+
+    /// Whether it has a port or an ICMP type, or is of a protocol without.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let has_ports = ["TCP", "UDP", "SCTP"].contains(&&*self.protocol);
+        !has_ports || self.port.is_some()
     }
 
     /// The port as it is written on the command line: `443/TCP`.
@@ -205,12 +238,29 @@ pub struct SideReport {
     /// Whether a policy isolates the endpoint in this direction.
     pub isolated: bool,
     /// The policies that do.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub isolated_by: Vec<IsolationReport>,
+    /// Why no policy is asked, where none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exempt: Option<Exempt>,
     /// What settles the side, in a sentence.
     pub because: String,
     /// The rules that decide, then those that almost matched.
     pub rules: Vec<RuleReport>,
+}
+
+/// Why no policy is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exempt {
+    /// A pod reaches itself.
+    Itself,
+    /// The end is outside the cluster.
+    Outside,
+    /// The end is a node.
+    Node,
+    /// The end is a pod that uses its node's network.
+    HostNetwork,
 }
 
 /// A policy that isolates an endpoint.
@@ -259,6 +309,9 @@ pub struct Suggestion {
     pub summary: String,
     /// The edits, one for each side that denies.
     pub edits: Vec<Edit>,
+    /// How many further flows of the question would still not be allowed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub remaining: usize,
 }
 
 /// One edit of one object.

@@ -1,9 +1,9 @@
 //! One side of a flow, as the rules of that side see it.
 
 use super::Context;
-use super::report::Party;
+use super::report::{Exempt, Party, PartyKind};
 use crate::hir::flow::{Endpoint, EndpointKind, Flow};
-use crate::hir::spec::{self, Side, Truth, Verdict};
+use crate::hir::spec::{self, Exemption, Side, Truth, Verdict};
 use crate::hir::{Action, Direction, Peer, Policy, PortMatch, Rule, RuleId, Tier};
 
 /// A side of a flow with what is needed to judge it.
@@ -14,6 +14,8 @@ pub(super) struct View<'a> {
     pub(super) direction: Direction,
     /// The last port, where the flow stands for a range of them.
     pub(super) last: Option<u16>,
+    /// The end whose policies are asked, as it is shown.
+    pub(super) own: &'a Party,
     /// The other end as it is shown.
     pub(super) party: &'a Party,
 }
@@ -24,6 +26,18 @@ impl<'a> View<'a> {
         match self.direction {
             Direction::Ingress => &self.flow.dst,
             Direction::Egress => &self.flow.src,
+        }
+    }
+
+    /// Why no policy is asked.
+    pub(super) fn exempt(self, exemption: Exemption) -> Exempt {
+        match (exemption, &self.governed().kind, self.own.kind) {
+            (Exemption::Itself, ..) => Exempt::Itself,
+            (Exemption::NotAPod, EndpointKind::Outside, _) => Exempt::Outside,
+            (Exemption::NotAPod, EndpointKind::Node(_) | EndpointKind::Pod(_), PartyKind::Pod) => {
+                Exempt::HostNetwork
+            }
+            (Exemption::NotAPod, EndpointKind::Node(_) | EndpointKind::Pod(_), _) => Exempt::Node,
         }
     }
 

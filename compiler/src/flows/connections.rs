@@ -29,9 +29,10 @@ pub type Outside = (IpAddr, IpAddr, AnswerId);
 
 impl<'a> Connections<'a> {
     /// All connections of a program that was resolved for this cluster. Pods without an address may have
-    /// these `families`.
+    /// these `families`; where there are none, IPv4 stands for them.
     #[must_use]
     pub fn new(cluster: &'a Cluster, program: &'a Program, families: Families) -> Self {
+        let families = families.or_else(Families::only(Family::V4));
         let ends = Ends::new(cluster, program, families);
         let mut answers = Answers::new();
         let rows = Rows::new(cluster, program, &ends, &mut answers);
@@ -76,6 +77,18 @@ impl<'a> Connections<'a> {
         match self.ends.get(end)?.kind {
             EndKind::Pod { .. } => None,
             EndKind::Node(node) => Some(node),
+        }
+    }
+
+    /// Whether a policy has a say in what reaches the pods of a class, or in what leaves them.
+    #[must_use]
+    pub fn is_governed(&self, end: EndId, direction: Direction) -> bool {
+        match self.ends.get(end).map(|end| end.kind) {
+            Some(EndKind::Pod { chains, .. }) => {
+                let chain = self.ends.chain(*chains.get(direction));
+                chain.is_some_and(|chain| !chain.is_empty())
+            }
+            Some(EndKind::Node(_)) | None => false,
         }
     }
 

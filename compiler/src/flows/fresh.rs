@@ -75,15 +75,6 @@ impl Connections<'_> {
         selectors
     }
 
-    /// Whether a policy isolates a class in a direction, or a rule of the whole cluster governs it.
-    #[must_use]
-    pub fn is_governed(&self, end: EndId, direction: Direction) -> bool {
-        self.chain_of(end, direction).is_some_and(|chain| {
-            let rules = chain.admin.len() + chain.baseline.len();
-            rules > 0 || !chain.isolated_by.is_empty()
-        })
-    }
-
     /// What governs a class; `None` on the network of a node.
     fn chain_of(&self, end: EndId, direction: Direction) -> Option<&Chain> {
         match self.ends.get(end)?.kind {

@@ -6,6 +6,7 @@
 use super::kinds::{Kind, Recognised, recognise};
 use super::manifest::{NodeRef, Value};
 use super::report::item_head;
+use super::template;
 use crate::diagnostic::{Diagnostic, ObjectRef, Severity, codes};
 use crate::source::Span;
 
@@ -31,6 +32,16 @@ pub fn identify(
     let (Some((api_version, version_span)), Some((kind, kind_span))) = (api_version, kind) else {
         return Recognised::Unknown;
     };
+    for (text, span) in [(api_version, version_span), (kind, kind_span)] {
+        if template::is_in(text) {
+            diagnostics.push(
+                Diagnostic::new(&codes::NOT_AN_OBJECT, "a template is no manifest")
+                    .at(span, "filled in when the template is rendered")
+                    .help(template::REMEDY),
+            );
+            return Recognised::Unknown;
+        }
+    }
     let found = with_former_versions(api_version, recognise(api_version, kind), |former| {
         diagnostics.push(former.at(version_span, "a former version"));
     });
@@ -123,10 +134,21 @@ fn not_an_object(root: NodeRef<'_>) -> Diagnostic {
         Value::String(_) => "a string",
         Value::Mapping(_) => "a mapping",
     };
-    let help = if matches!(root.value(), Value::Sequence(_)) {
-        "separate objects by a line `---`, or put them under `items:` of a `kind: List`"
-    } else {
-        "write a mapping with `apiVersion`, `kind` and `metadata`"
+    let help = match root.value() {
+        Value::Sequence(_) => {
+            "separate objects by a line `---`, or put them under `items:` of a `kind: List`"
+        }
+        Value::String(text) if text.contains('\u{a0}') => {
+            "replace the no-break spaces in it by ordinary ones"
+        }
+        Value::String(text) if text.contains(':') => "put a blank behind each `:`",
+        Value::String(_)
+        | Value::Mapping(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Uint(_)
+        | Value::Float(_) => "write a mapping with `apiVersion`, `kind` and `metadata`",
     };
     Diagnostic::new(
         &codes::NOT_AN_OBJECT,

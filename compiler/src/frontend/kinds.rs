@@ -87,6 +87,12 @@ impl Kind {
         Self::DnsSnapshot,
     ];
 
+    /// The kind that has a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The kind's name, as in `kind:`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -122,6 +128,32 @@ impl Kind {
             | Self::ReplicationController
             | Self::Job
             | Self::CronJob => true,
+        }
+    }
+
+    /// Whether it is a pod or stands for pods.
+    #[must_use]
+    pub fn has_pods(self) -> bool {
+        match self {
+            Self::Pod
+            | Self::Deployment
+            | Self::StatefulSet
+            | Self::DaemonSet
+            | Self::ReplicaSet
+            | Self::ReplicationController
+            | Self::Job
+            | Self::CronJob => true,
+            Self::NetworkPolicy
+            | Self::AdminNetworkPolicy
+            | Self::BaselineAdminNetworkPolicy
+            | Self::ClusterNetworkPolicy
+            | Self::Namespace
+            | Self::Node
+            | Self::Service
+            | Self::ServiceAccount
+            | Self::Endpoints
+            | Self::EndpointSlice
+            | Self::DnsSnapshot => false,
         }
     }
 
@@ -328,8 +360,8 @@ fn is_group_of(group: &str, api_version: &str, kind: Kind) -> bool {
     let written = if group.is_empty() { api_version } else { group };
     group == own
         || kind.removed_in(api_version).is_some()
-        || (group.is_empty() && kind.is_policy())
-        || (group.is_empty() && written == own)
+        // The core group is closed: what it does not have was meant to be of another group.
+        || (group.is_empty() && (written == own || kind.is_policy() || api_version == "v1"))
         || (kind.is_policy() && (group == "k8s.io" || group.ends_with(".k8s.io")))
         || (!own.is_empty() && strsim::osa_distance(group, own) <= 2)
 }
@@ -344,10 +376,23 @@ fn misspelt(group: &str, name: &str) -> Option<Kind> {
     Kind::ALL
         .into_iter()
         .filter(|kind| group_of(*kind) == group)
-        .map(|kind| (distance(name, kind.name()), kind))
+        .map(|kind| {
+            (
+                distance(name, kind.name()).min(distance(&singular(name), kind.name())),
+                kind,
+            )
+        })
         .filter(|(distance, kind)| *distance <= kind.name().len() / 5)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, kind)| kind)
+}
+
+/// What a resource is called in the singular: `networkpolicies`, as kubectl lists it, is `networkpolicy`.
+fn singular(name: &str) -> String {
+    match name.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => name.strip_suffix('s').unwrap_or(name).to_owned(),
+    }
 }
 
 /// The edits between two names; case does not count.
@@ -433,7 +478,15 @@ mod tests {
                 "Networkpolicy",
                 Recognised::Misspelt(Kind::NetworkPolicy),
             ),
+            (
+                "networking.k8s.io/v1",
+                "networkpolicies",
+                Recognised::Misspelt(Kind::NetworkPolicy),
+            ),
+            ("v1", "Pods", Recognised::Misspelt(Kind::Pod)),
+            ("v1", "Deployment", other(Kind::Deployment)),
             ("networking.k8s.io/v1", "Ingress", Recognised::Unknown),
+            ("networking.k8s.io/v1", "IngressClass", Recognised::Unknown),
             ("v1", "Event", Recognised::Unknown),
             ("v1", "PodTemplate", Recognised::Unknown),
             ("v1", "Secret", Recognised::Unknown),

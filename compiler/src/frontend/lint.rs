@@ -1,9 +1,11 @@
 //! Policies that are valid and yet mean something else than they seem to.
 //!
-//! Input: the cluster and the policy set. Output: warnings and notes. A lint never changes a verdict.
+//! Input: the cluster, the policy set and the objects that were refused. Output: warnings and notes. A lint never
+//! changes a verdict. Guarantee: nothing is said to be missing where it may be an object that was refused.
 
+use super::kinds::Kind;
 use crate::cluster::{Cluster, LabelsId, PortsId};
-use crate::diagnostic::{Diagnostic, codes};
+use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::hir::{
     Action, Direction, NamespaceSelector, PodSelector, Policy, PolicySet, PortMatch, Rule,
     RuleOrigin, Tier,
@@ -12,17 +14,57 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// All lints.
 #[must_use]
-pub(super) fn lint(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic> {
+pub(super) fn lint(
+    cluster: &Cluster,
+    policies: &PolicySet,
+    refused: &[ObjectRef],
+) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     if !cluster.pods().is_empty() {
         let groups = Groups::of(cluster);
+        let unseen = Unseen::of(refused);
         for policy in &policies.policies {
-            diagnostics.extend(subject(&groups, policy));
+            if !unseen.may_hold(&policy.subject) {
+                diagnostics.extend(subject(&groups, policy));
+            }
         }
-        diagnostics.extend(port_names(cluster, policies));
+        if unseen.namespaces.is_empty() {
+            diagnostics.extend(port_names(cluster, policies));
+        }
     }
     diagnostics.extend(equal_priorities(policies));
     diagnostics
+}
+
+/// What is not known of the pods, since objects were refused.
+struct Unseen<'a> {
+    /// The namespaces in which pods are missing.
+    namespaces: BTreeSet<&'a str>,
+    /// Whether labels of namespaces are.
+    labels: bool,
+}
+
+impl<'a> Unseen<'a> {
+    fn of(refused: &'a [ObjectRef]) -> Self {
+        let has_pods = |object: &&ObjectRef| Kind::named(&object.kind).is_some_and(Kind::has_pods);
+        let pods = refused.iter().filter(has_pods);
+        Self {
+            namespaces: pods
+                .filter_map(|object| object.namespace.as_deref())
+                .collect(),
+            labels: refused
+                .iter()
+                .any(|object| &*object.kind == Kind::Namespace.name()),
+        }
+    }
+
+    /// Whether a subject may select more than is known.
+    fn may_hold(&self, subject: &PodSelector) -> bool {
+        match &subject.namespaces {
+            NamespaceSelector::Named(name) => self.namespaces.contains(&**name),
+            NamespaceSelector::Labels(_) => self.labels || !self.namespaces.is_empty(),
+        }
+    }
 }
 
 /// The pods of each namespace by their labels: how many there are, and how many use their node's network.

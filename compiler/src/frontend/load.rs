@@ -26,6 +26,8 @@ pub struct Loaded {
     pub policies: PolicySet,
     /// Everything there is to say about the texts, in the order of their places.
     pub diagnostics: Vec<Diagnostic>,
+    /// How many documents hold something that can be read.
+    pub documents: usize,
     /// How many objects were read, those that were refused among them.
     pub objects: usize,
     /// The objects that were refused and left out.
@@ -70,6 +72,7 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
         objects,
         drafts,
         mut diagnostics,
+        documents,
         count,
         mut refused,
         unsupported,
@@ -79,27 +82,36 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
     let referred = drafts
         .iter()
         .filter_map(|draft| Some((draft.object().namespace.as_deref()?, draft.span())));
-    let (cluster, more) = build::build(objects, referred);
+    let (cluster, more) = build::build(objects, referred, &refused);
     diagnostics.extend(more);
     let policies = lower::assemble(drafts, settings.semantics());
-    diagnostics.extend(lint::lint(&cluster, &policies));
+    diagnostics.extend(lint::lint(&cluster, &policies, &refused));
     diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
     Loaded {
         cluster,
         policies,
         diagnostics,
+        documents,
         objects: count,
         refused,
         unsupported,
     }
 }
 
+/// A policy, and whether it has a name of its own.
+#[derive(Debug)]
+struct Lowered {
+    draft: Draft,
+    is_named: bool,
+}
+
 /// What a part of the texts says.
 #[derive(Debug, Default)]
 struct Read {
     objects: Vec<Object>,
-    drafts: Vec<Draft>,
+    drafts: Vec<Lowered>,
     diagnostics: Vec<Diagnostic>,
+    documents: usize,
     count: usize,
     refused: Vec<ObjectRef>,
     unsupported: Vec<ObjectRef>,
@@ -110,6 +122,7 @@ impl Read {
         self.objects.append(&mut other.objects);
         self.drafts.append(&mut other.drafts);
         self.diagnostics.append(&mut other.diagnostics);
+        self.documents += other.documents;
         self.count += other.count;
         self.refused.append(&mut other.refused);
         self.unsupported.append(&mut other.unsupported);
@@ -123,6 +136,7 @@ fn read(source: &SourceFile, chunk: &manifest::Chunk, interner: &Interner) -> Re
         ..Read::default()
     };
     if let Some(document) = &document {
+        read.documents = 1;
         read_object(document.root(), None, interner, &mut read);
         validate::settle(&mut read.diagnostics);
     }
@@ -149,6 +163,11 @@ fn read_object(root: NodeRef<'_>, listed: Option<Kind>, interner: &Interner, rea
         }
         Recognised::Unknown => read.count += 1,
     }
+}
+
+fn has_name(root: NodeRef<'_>) -> bool {
+    let name = root.at(&["metadata", "name"]).and_then(NodeRef::as_str);
+    name.is_some_and(|name| !name.is_empty())
 }
 
 /// A list without items of its own would be read as nothing at all, and of `items` that stand twice only the last
@@ -199,7 +218,10 @@ fn read_known(kind: Kind, root: NodeRef<'_>, interner: &Interner, read: &mut Rea
             read.diagnostics.push(unread.diagnostic(object.clone()));
             read.refused.push(object);
         }
-        Ok(Some(draft)) => read.drafts.push(draft),
+        Ok(Some(draft)) => read.drafts.push(Lowered {
+            draft,
+            is_named: has_name(root),
+        }),
         Ok(None) => {
             read.objects
                 .extend(objects::decode(kind, root, interner, &mut read.diagnostics))
@@ -208,17 +230,23 @@ fn read_known(kind: Kind, root: NodeRef<'_>, interner: &Interner, read: &mut Rea
 }
 
 /// Keeps the first of several policies that have one kind, namespace and name: the API server would hold one.
-fn without_duplicates(mut drafts: Vec<Draft>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Draft> {
-    drafts.sort_by(|a, b| (a.object(), a.span()).cmp(&(b.object(), b.span())));
-    let mut kept: Vec<Draft> = Vec::with_capacity(drafts.len());
-    for draft in drafts {
+/// Where it makes the names itself (`generateName`), each is another.
+fn without_duplicates(drafts: Vec<Lowered>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Draft> {
+    let (mut named, unnamed): (Vec<Lowered>, Vec<Lowered>) =
+        drafts.into_iter().partition(|lowered| lowered.is_named);
+    let mut kept: Vec<Draft> = Vec::with_capacity(named.len());
+    named.sort_by(|Lowered { draft: a, .. }, Lowered { draft: b, .. }| {
+        (a.object(), a.span()).cmp(&(b.object(), b.span()))
+    });
+    for Lowered { draft, .. } in named {
         match kept.last() {
-            Some(first) if first.object() == draft.object() && !draft.object().name.is_empty() => {
+            Some(first) if first.object() == draft.object() => {
                 diagnostics.push(duplicate(first, &draft));
             }
             _ => kept.push(draft),
         }
     }
+    kept.extend(unnamed.into_iter().map(|lowered| lowered.draft));
     kept
 }
 

@@ -55,43 +55,27 @@ struct DraftRule {
     ports: Option<Vec<(PortMatch, ItemOrigin)>>,
 }
 
-/// A value that lowering cannot read.
+/// A value that lowering cannot read, and validation should have refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unread {
-    /// An operator of a selector that has no meaning: the definitions of custom resources take any.
-    Operator(Span),
-    /// Validation let through what it should have refused.
-    Bug(Span),
-}
+pub struct Unread(Span);
 
 impl Unread {
     /// Why the object is left out.
     #[must_use]
     pub fn diagnostic(self, object: ObjectRef) -> Diagnostic {
-        let diagnostic = match self {
-            Self::Operator(span) => Diagnostic::new(
-                &codes::UNSUPPORTED_VALUE,
-                format!("`{object}` selects by an operator without a meaning; it is left out"),
-            )
-            .at(
-                span,
-                "the API server takes it, and no implementation can use it",
-            )
-            .help("write `In`, `NotIn`, `Exists` or `DoesNotExist`"),
-            Self::Bug(span) => Diagnostic::new(
-                &codes::INTERNAL,
-                format!("`{object}` was accepted and cannot be read; it is left out"),
-            )
-            .at(span, "not understood")
-            .help("please report this: it is a bug in verdict"),
-        };
-        diagnostic.object(object)
+        Diagnostic::new(
+            &codes::INTERNAL,
+            format!("`{object}` was accepted and cannot be read; it is left out"),
+        )
+        .at(self.0, "not understood")
+        .help("please report this: it is a bug in verdict")
+        .object(object)
     }
 }
 
 /// A value, unless it is not there or another than it must be.
 fn read<T>(node: NodeRef<'_>, value: Option<T>) -> Result<T, Unread> {
-    value.ok_or_else(|| Unread::Bug(node.span()))
+    value.ok_or_else(|| Unread(node.span()))
 }
 
 /// Lowers an object; `None` where the kind is no policy.
@@ -246,8 +230,7 @@ mod tests {
             namespace: None,
             name: "a".into(),
         };
-        let (Unread::Operator(span) | Unread::Bug(span)) =
-            lower(kind, object, document.root()).err()?;
+        let Unread(span) = lower(kind, object, document.root()).err()?;
         Some(text[span.range()].to_owned())
     }
 

@@ -27,6 +27,7 @@ mod problem;
 
 mod leaf;
 mod scalar;
+mod tagged;
 
 mod json;
 

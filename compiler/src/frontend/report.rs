@@ -5,6 +5,7 @@
 
 use super::kinds::Kind;
 use super::manifest::{NodeRef, Value};
+use super::template;
 use crate::diagnostic::{Code, Diagnostic, ObjectRef, Severity};
 use crate::source::Span;
 use std::fmt::Write as _;
@@ -30,6 +31,11 @@ impl<'a, 'd> Report<'a, 'd> {
     /// Adds a problem of the object.
     pub(super) fn add(&mut self, diagnostic: Diagnostic) {
         self.refused |= diagnostic.severity == Severity::Error;
+        let diagnostic = if template::is_in(&diagnostic.message) {
+            diagnostic.help(template::REMEDY)
+        } else {
+            diagnostic
+        };
         let object = object_ref(self.kind, self.root);
         self.diagnostics.push(diagnostic.object(object));
     }

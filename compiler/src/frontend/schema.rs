@@ -9,6 +9,7 @@ mod builtin;
 mod custom;
 mod suggest;
 pub(super) mod walk;
+mod words;
 
 pub(super) use suggest::nearest;
 

@@ -7,6 +7,7 @@
 use crate::diagnostic::{Diagnostic, codes};
 use crate::hir::Semantics;
 use crate::source::{FileId, Span, to_u32};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use toml::Spanned;
@@ -77,7 +78,7 @@ impl Settings {
         for (key, value) in table.get_ref() {
             found.extend(reader.entry(self, key, value));
         }
-        found
+        first_of_broken_lines(text, found)
     }
 
     /// Takes over one setting that is written as `key=value`. A value that is no TOML is a bare string.
@@ -106,6 +107,27 @@ impl Settings {
     }
 }
 
+/// Of a line that is no TOML the first error says enough: what follows it there is a guess.
+fn first_of_broken_lines(text: &str, mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let line = |one: &Diagnostic| {
+        let start = one
+            .label
+            .as_ref()
+            .map_or(0, |label| label.span.range().start);
+        text.get(..start).unwrap_or(text).matches('\n').count()
+    };
+    found.sort_by(|one, other| one.order().cmp(&other.order()));
+    let mut broken = BTreeSet::new();
+    found.retain(|one| {
+        if one.code == &codes::SETTINGS_SYNTAX {
+            broken.insert(line(one))
+        } else {
+            !broken.contains(&line(one))
+        }
+    });
+    found
+}
+
 fn syntax_error(file: FileId, text: &str, error: &toml::de::Error) -> Diagnostic {
     let range = error.span().unwrap_or(0..text.len());
     let message = error.message().lines().next().unwrap_or_default();
@@ -114,6 +136,7 @@ fn syntax_error(file: FileId, text: &str, error: &toml::de::Error) -> Diagnostic
         format!("the settings are not TOML: {message}"),
     )
     .at(span(file, range), "")
+    .help("write one `key = value` a line, text in quotes: `dialect = \"kubernetes\"`")
 }
 
 fn span(file: FileId, range: Range<usize>) -> Span {
@@ -153,7 +176,7 @@ impl Reader {
             },
             CIDR_MATCHES_PODS => match value.get_ref().as_bool() {
                 Some(switch) => settings.cidr_matches_pods = Some(switch),
-                None => return Some(self.wrong_value(CIDR_MATCHES_PODS, value, None)),
+                None => return Some(self.no_switch(value)),
             },
             CILIUM if value.get_ref().is_table() => return Some(self.cilium_ignored(key)),
             CILIUM => return Some(self.wrong_value(CILIUM, value, None)),
@@ -187,6 +210,21 @@ impl Reader {
         }
     }
 
+    fn no_switch(self, value: &Spanned<DeValue<'_>>) -> Diagnostic {
+        let mut diagnostic = self.wrong_value(CIDR_MATCHES_PODS, value, None);
+        let text = value.get_ref().as_str().unwrap_or_default();
+        match &*text.to_lowercase() {
+            word @ ("true" | "false") => {
+                diagnostic.message =
+                    format!("`{CIDR_MATCHES_PODS}` takes `true` or `false`, not the text `{text}`");
+                diagnostic.help(format!(
+                    "write `{word}` in small letters and without quotes"
+                ))
+            }
+            _ => diagnostic,
+        }
+    }
+
     fn wrong_value(
         self,
         key: &str,
@@ -215,7 +253,8 @@ impl Reader {
     }
 
     fn unknown_key(self, unknown: &str, key: &Key<'_>) -> Diagnostic {
-        let help = match closest(&unknown.replace('_', "-"), KEYS.map(|(known, _)| known)) {
+        let alike = unknown.replace('_', "-").to_lowercase();
+        let help = match closest(&alike, KEYS.map(|(known, _)| known)) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("the settings are {}", key_list()),
         };
@@ -302,6 +341,10 @@ mod tests {
             "cidr_matches_pods = true",
             "V0542 at `cidr_matches_pods`: there is no setting `cidr_matches_pods`; did you mean `cidr-matches-pods`?",
         );
+        check_set(
+            "DIALECT=kubernetes",
+            "V0542 at `DIALECT`: there is no setting `DIALECT`; did you mean `dialect`?",
+        );
         check(
             "xyz = 1",
             "V0542 at `xyz`: there is no setting `xyz`; the settings are `dialect`, `cidr-matches-pods`, `cilium`",
@@ -322,6 +365,40 @@ mod tests {
             "[cilium]\nenable-policy = \"always\"",
             "V0545 at `cilium`: Cilium's options have no effect in the dialect `kubernetes`; ",
         );
+    }
+
+    #[test]
+    fn text_is_no_switch() {
+        check(
+            "cidr-matches-pods = \"true\"",
+            "V0543 at `\"true\"`: `cidr-matches-pods` takes `true` or `false`, not the text `true`; write `true` in small letters and without quotes",
+        );
+        check_set(
+            "cidr-matches-pods=False",
+            "V0543 at `False`: `cidr-matches-pods` takes `true` or `false`, not the text `False`; write `false` in small letters and without quotes",
+        );
+    }
+
+    #[test]
+    fn a_broken_line_has_one_error() {
+        const HELP: &str =
+            "write one `key = value` a line, text in quotes: `dialect = \"kubernetes\"`";
+        for (text, expected) in [
+            (
+                "[[[",
+                "V0541 at ``: the settings are not TOML: unquoted keys cannot be empty, expected letters, numbers, `-`, `_`",
+            ),
+            (
+                "cidr-matches-pods = yes",
+                "V0541 at `yes`: the settings are not TOML: string values must be quoted, expected literal string",
+            ),
+            (
+                "cidr-matches-pods: true",
+                "V0541 at `:`: the settings are not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`",
+            ),
+        ] {
+            check(text, &format!("{expected}; {HELP}"));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod address;
 mod admin_network_policy;
 mod cluster_network_policy;
+mod cluster_ports;
 mod dns_snapshot;
 mod metadata;
 mod network_policy;
@@ -40,11 +41,17 @@ pub fn check_object(kind: Kind, root: NodeRef<'_>, diagnostics: &mut Vec<Diagnos
         Kind::DnsSnapshot => dns_snapshot::check(&place, &mut report),
         Kind::Namespace
         | Kind::Node
-        | Kind::Pod
-        | Kind::Service
         | Kind::ServiceAccount
         | Kind::Endpoints
         | Kind::EndpointSlice => metadata::check(&place, &mut report),
+        Kind::Service => {
+            metadata::check(&place, &mut report);
+            cluster_ports::check_service(&place, &mut report);
+        }
+        Kind::Pod => {
+            metadata::check(&place, &mut report);
+            cluster_ports::check_containers(&place, &mut report);
+        }
         Kind::Deployment
         | Kind::StatefulSet
         | Kind::DaemonSet
@@ -54,6 +61,7 @@ pub fn check_object(kind: Kind, root: NodeRef<'_>, diagnostics: &mut Vec<Diagnos
         | Kind::CronJob => {
             metadata::check(&place, &mut report);
             metadata::check_template(&place, &mut report);
+            cluster_ports::check_containers(&place, &mut report);
         }
     }
     report.accepted()

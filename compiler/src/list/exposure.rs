@@ -1,5 +1,5 @@
 //! What could reach workloads, or be reached from them, from pods and namespaces that do not exist yet, by the
-//! labels that they would need; and which workloads no policy protects.
+//! labels that they would need.
 //!
 //! Input: a [`Listing`]. Output: [`Exposure`], for each workload and direction some [`NewPods`]. Guarantee: of a
 //! pod that may come to be, in a namespace of the cluster or in a new one, every entry that [covers](NewPods::covers)
@@ -120,20 +120,5 @@ impl Listing<'_> {
             }
         }
         exposure
-    }
-
-    /// The peers of which some pod is governed by no policy in a direction.
-    #[must_use]
-    pub fn unprotected(&self, direction: Direction) -> Vec<PeerId> {
-        let open = |class: ClassId| {
-            let mut members = self.peers.members(class).iter();
-            members.any(|member| !self.connections.is_governed(member.end, direction))
-        };
-        let classes: Vec<bool> = self.peers.class_ids().map(open).collect();
-        let is_open = |peer: &PeerId| {
-            let class = self.peers.class_of(*peer);
-            class.and_then(|class| classes.get(class.index())) == Some(&true)
-        };
-        self.peer_ids().filter(is_open).collect()
     }
 }

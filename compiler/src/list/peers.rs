@@ -76,7 +76,6 @@ pub(super) struct Peers {
 #[derive(Debug)]
 pub(super) struct Class {
     members: Vec<Member>,
-    size: usize,
 }
 
 type Name<'c> = (&'c str, &'c str, Option<&'c str>);
@@ -104,13 +103,9 @@ impl Peers {
             let class = *known.entry(members).or_insert_with_key(|members| {
                 peers.classes.push(Class {
                     members: members.clone(),
-                    size: 0,
                 });
                 next
             });
-            if let Some(class) = peers.classes.get_mut(class.index()) {
-                class.size += 1;
-            }
             peers.class_of.push(class);
             peers.list.push(Peer {
                 namespace: namespace.into(),
@@ -138,13 +133,6 @@ impl Peers {
 
     pub(super) fn members_of(&self, peer: PeerId) -> &[Member] {
         self.class_of(peer).map_or(&[], |class| self.members(class))
-    }
-
-    /// How many peers are in a class.
-    pub(super) fn size(&self, class: ClassId) -> usize {
-        self.classes
-            .get(class.index())
-            .map_or(0, |class| class.size)
     }
 }
 

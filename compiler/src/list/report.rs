@@ -1,7 +1,7 @@
 //! What `list --format json` prints.
 
-use super::exposure::report::{ExposureReport, Unprotected};
-use super::{Listing, Pair, Party, Peer};
+use super::exposure::report::NewPodsPart;
+use super::{Block, Listing, Pair, Party, Peer};
 use crate::cluster::Protocol;
 use crate::flows::{Answer, AnswerId, Packets};
 use rustc_hash::FxHashMap;
@@ -19,16 +19,43 @@ pub struct ListReport<'a> {
     pub version: u32,
     /// Every pair between which something passes, or may pass.
     pub connections: Vec<Connection<'a>>,
-    /// With `--exposure`: what pods that do not exist yet may send to each peer, and be sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exposure: Option<Vec<ExposureReport>>,
-    /// With `--exposure`: the peers that no policy governs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unprotected: Option<Unprotected>,
+    /// What `--exposure` adds.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub new_pods: Option<NewPodsPart>,
     /// What was left out of the input, so that the answer may be another: policies of kinds that are not read,
     /// objects that have errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<String>,
+}
+
+/// All connections of a cluster, with what is equal put together.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct GroupReport<'a> {
+    /// The version of this shape.
+    pub version: u32,
+    /// Every source in a group reaches every destination in it. Pairs stand in one group only.
+    pub groups: Vec<Group<'a>>,
+    /// What `--exposure` adds.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub new_pods: Option<NewPodsPart>,
+    /// What was left out of the input, so that the answer may be another: policies of kinds that are not read,
+    /// objects that have errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
+}
+
+/// What may pass from each of some peers to each of some others.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Group<'a> {
+    /// The sources. One that is also a destination reaches the others, and itself only where it has several pods.
+    pub src: Vec<&'a PeerReport>,
+    /// The destinations.
+    pub dst: Vec<&'a PeerReport>,
+    /// What is allowed.
+    pub ports: &'a [Ports],
+    /// What is neither surely allowed nor surely denied.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub depends: &'a [Ports],
 }
 
 /// What may pass from one peer to another.
@@ -132,18 +159,57 @@ impl Shown {
     pub fn of(listing: &Listing<'_>, pairs: &[Pair]) -> Self {
         let mut shown = Self::default();
         for pair in pairs {
-            shown.answers.entry(pair.answer).or_insert_with(|| {
-                let Answer { allow, depends } = listing.answer(pair.answer);
-                (ports(allow), ports(depends))
-            });
-            for end in [pair.src, pair.dst] {
-                shown
-                    .parties
-                    .entry(end)
-                    .or_insert_with(|| party(listing, end));
+            shown.add_answer(listing, pair.answer);
+            shown.add(listing, pair.src);
+            shown.add(listing, pair.dst);
+        }
+        shown
+    }
+
+    /// All that some blocks need.
+    #[must_use]
+    pub fn of_blocks(listing: &Listing<'_>, blocks: &[Block]) -> Self {
+        let mut shown = Self::default();
+        for block in blocks {
+            let sources = block.src.iter().flat_map(|(_, src)| src);
+            for end in block.dst.iter().chain(sources) {
+                shown.add(listing, *end);
+            }
+            for (answer, _) in &block.src {
+                shown.add_answer(listing, *answer);
             }
         }
         shown
+    }
+
+    fn add(&mut self, listing: &Listing<'_>, end: Party) {
+        let known = self.parties.entry(end);
+        known.or_insert_with(|| party(listing, end));
+    }
+
+    fn add_answer(&mut self, listing: &Listing<'_>, answer: AnswerId) {
+        self.answers.entry(answer).or_insert_with(|| {
+            let Answer { allow, depends } = listing.answer(answer);
+            (ports(allow), ports(depends))
+        });
+    }
+
+    /// The groups of a block as they are shown.
+    pub fn groups(&self, block: &Block) -> impl Iterator<Item = Group<'_>> {
+        let ends = |parties: &[Party]| {
+            let known = parties.iter().filter_map(|end| self.parties.get(end));
+            known.collect::<Vec<_>>()
+        };
+        let of_answers = block.src.iter().filter_map(move |(answer, src)| {
+            let (ports, depends) = self.answers.get(answer)?;
+            Some(Group {
+                src: ends(src),
+                dst: ends(&block.dst),
+                ports,
+                depends,
+            })
+        });
+        of_answers.collect::<Vec<_>>().into_iter()
     }
 
     /// A pair as it is shown; `None` for one of other pairs.

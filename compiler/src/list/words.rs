@@ -1,7 +1,9 @@
 //! Peers, addresses and packets in words.
 
+use super::report::{self, Ports};
 use super::{Listing, Party, Peer, PeerId};
 use crate::cluster::Protocol;
+use crate::diagnostic::counted;
 use crate::flows::Packets;
 use crate::ranges::Ranges;
 use ipnet::IpNet;
@@ -32,6 +34,32 @@ pub fn packets(packets: &Packets) -> String {
     }
 }
 
+/// Packets as `explain --port` takes them, separated by spaces: `80/TCP 443/TCP /UDP`, `ANY`; `other` stands for
+/// all protocols that are not named.
+#[must_use]
+pub fn ports(of: &Packets) -> String {
+    if packets(of) == EVERYTHING {
+        return "ANY".into();
+    }
+    let mut words = Vec::new();
+    for Ports { protocol, ranges } in report::ports(of) {
+        let whole = matches!(ranges.as_slice(), [(0 | 1, u16::MAX | 255) | (0, 0)]);
+        // `protocol 47` is `/47` in a question.
+        let protocol = protocol.strip_prefix("protocol ").unwrap_or(&protocol);
+        if ranges.is_empty() {
+            words.push(protocol.to_owned());
+        } else if whole {
+            words.push(format!("/{protocol}"));
+        } else {
+            let ranges = ranges
+                .into_iter()
+                .map(|range| format!("{}/{protocol}", range_text(range)));
+            words.extend(ranges);
+        }
+    }
+    words.join(" ")
+}
+
 fn protocols(packets: &Packets) -> String {
     let told = packets.told().map(|(protocol, numbers)| {
         let whole = Packets::of_protocol(protocol);
@@ -45,14 +73,16 @@ fn protocols(packets: &Packets) -> String {
 }
 
 fn numbers_text(numbers: &Ranges<u16>) -> String {
-    let texts = numbers.iter().map(|(first, last)| {
-        if first == last {
-            first.to_string()
-        } else {
-            format!("{first}-{last}")
-        }
-    });
-    texts.collect::<Vec<_>>().join(",")
+    let texts: Vec<String> = numbers.iter().map(range_text).collect();
+    texts.join(",")
+}
+
+fn range_text((first, last): (u16, u16)) -> String {
+    if first == last {
+        first.to_string()
+    } else {
+        format!("{first}-{last}")
+    }
 }
 
 /// A peer as the command line takes it: `shop/web`, or `shop/deployment/web` where another has that name.
@@ -110,6 +140,146 @@ pub fn parties(listing: &Listing<'_>, parties: &[Party]) -> Vec<String> {
     words
 }
 
+/// Says parties shortly: whole namespaces, and everyone, by such a name; long lists cut and counted.
+#[derive(Debug)]
+pub struct Names<'a> {
+    listing: &'a Listing<'a>,
+    /// By namespace, how many peers it has.
+    sizes: BTreeMap<&'a str, usize>,
+    /// How many names of a namespace, and how many namespaces, are told.
+    most: usize,
+}
+
+/// Up to how many names stand behind `every workload but`.
+const MOST_EXCEPTIONS: usize = 3;
+
+impl<'a> Names<'a> {
+    /// For the peers of a listing: of a namespace `most` names are told, and so many namespaces.
+    #[must_use]
+    pub fn new(listing: &'a Listing<'a>, most: usize) -> Self {
+        let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
+        for peer in listing.peers() {
+            *sizes.entry(&peer.namespace).or_default() += 1;
+        }
+        Self {
+            listing,
+            sizes,
+            most,
+        }
+    }
+
+    /// How many namespaces have peers.
+    #[must_use]
+    pub fn namespaces(&self) -> usize {
+        self.sizes.len()
+    }
+
+    /// What a peer is called: `workload`, or `pod` where pods are listed.
+    #[must_use]
+    pub fn noun(&self) -> &'static str {
+        let mut peers = self.listing.peers().iter();
+        if peers.any(|peer| peer.workload.is_none()) {
+            "pod"
+        } else {
+            "workload"
+        }
+    }
+
+    /// Some parties in one line: `shop/{api, web}, payments/* (2), outside (IPv4)`; `outside` alone is all
+    /// of both families.
+    #[must_use]
+    pub fn of(&self, parties: &[Party]) -> String {
+        let mut by_namespace: BTreeMap<&str, Vec<PeerId>> = BTreeMap::new();
+        let mut addresses: Vec<(IpAddr, IpAddr)> = Vec::new();
+        for party in parties {
+            match party {
+                Party::Peer(id) => {
+                    let namespace = self.listing.peer(*id).map_or("", |peer| &peer.namespace);
+                    by_namespace.entry(namespace).or_default().push(*id);
+                }
+                Party::Outside(id) => addresses.extend(self.listing.addresses(*id)),
+            }
+        }
+        let mut words = self.nearly_everyone(&by_namespace).unwrap_or_else(|| {
+            let named = by_namespace.iter().take(self.most);
+            let mut words: Vec<String> = named.map(|(name, ids)| self.within(name, ids)).collect();
+            let cut: Vec<usize> = by_namespace
+                .values()
+                .skip(self.most)
+                .map(Vec::len)
+                .collect();
+            if !cut.is_empty() {
+                let (peers, namespaces) = (cut.iter().sum(), cut.len());
+                words.push(format!(
+                    "… {} in {}",
+                    counted::<usize>(peers, &format!("more {}", self.noun())),
+                    counted(namespaces, "namespace")
+                ));
+            }
+            words
+        });
+        if !addresses.is_empty() {
+            addresses.sort_unstable();
+            let families = addresses.iter().filter(|run| is_family(**run)).count();
+            words.push(match (families, addresses.len()) {
+                (2, 2) => "outside".into(),
+                _ => outside(&addresses),
+            });
+        }
+        words.join(", ")
+    }
+
+    fn nearly_everyone(&self, named: &BTreeMap<&str, Vec<PeerId>>) -> Option<Vec<String>> {
+        let all = self.listing.peers().len();
+        let count: usize = named.values().map(Vec::len).sum();
+        let every = format!("every {}", self.noun());
+        if count > 1 && count == all {
+            return Some(vec![every]);
+        }
+        let missing = all - count;
+        if missing > MOST_EXCEPTIONS || missing * 3 > count || self.sizes.len() < 2 {
+            return None;
+        }
+        let ids = self.listing.peer_ids().filter(|id| {
+            let peer = self.listing.peer(*id);
+            let named = peer.and_then(|peer| named.get(&*peer.namespace));
+            named.is_none_or(|named| named.binary_search(id).is_err())
+        });
+        let names: Vec<String> = ids.map(|id| peer(self.listing, id)).collect();
+        Some(vec![format!("{every} but {}", braces(&names))])
+    }
+
+    /// Peers of one namespace.
+    fn within(&self, namespace: &str, ids: &[PeerId]) -> String {
+        let here = self.sizes.get(namespace).copied().unwrap_or_default();
+        if ids.len() == here && here > 1 {
+            return format!("{namespace}/* ({here})");
+        }
+        let prefix = format!("{namespace}/");
+        let short = |id: &PeerId| {
+            let name = peer(self.listing, *id);
+            name.strip_prefix(&prefix)
+                .map(str::to_owned)
+                .unwrap_or(name)
+        };
+        let mut names: Vec<String> = ids.iter().take(self.most).map(short).collect();
+        match ids.len().saturating_sub(self.most) {
+            0 => {}
+            // The last name is not longer than the words that it would be cut for.
+            1 => names.extend(ids.last().map(short)),
+            more => names.push(format!("… {more} more")),
+        }
+        format!("{prefix}{}", braces(&names))
+    }
+}
+
+fn braces(names: &[String]) -> String {
+    match names {
+        [one] => one.clone(),
+        several => format!("{{{}}}", several.join(", ")),
+    }
+}
+
 /// Addresses outside: `outside`, or blocks and ranges of it.
 #[must_use]
 pub fn outside(addresses: &[(IpAddr, IpAddr)]) -> String {
@@ -137,7 +307,8 @@ fn is_family((first, last): (IpAddr, IpAddr)) -> bool {
 }
 
 /// A run as a block where it is one.
-fn run_text((first, last): (IpAddr, IpAddr)) -> String {
+#[must_use]
+pub fn run_text((first, last): (IpAddr, IpAddr)) -> String {
     match block((first, last)) {
         Some(_) if first == last => first.to_string(),
         Some(net) => net.to_string(),
@@ -187,6 +358,24 @@ mod tests {
             outside(&[run("0.0.0.0", "127.255.255.255")]),
             "outside 0.0.0.0/1"
         );
+    }
+
+    #[test]
+    fn packets_are_ports_of_questions() {
+        let tcp = |first, last| Packets::of(Protocol::TCP, &Ranges::new(vec![(first, last)]));
+        assert_eq!(ports(&Packets::all()), "ANY");
+        let v6 = Packets::carried_by(crate::query::Family::V6);
+        assert_eq!(ports(&v6), "ANY");
+        let both = tcp(80, 80).union(&tcp(443, 444));
+        assert_eq!(ports(&both), "80/TCP 443-444/TCP");
+        assert_eq!(
+            ports(&both.union(&Packets::of_protocol(Protocol::UDP))),
+            "80/TCP 443-444/TCP /UDP"
+        );
+        assert_eq!(ports(&Packets::of_protocol(Protocol::ICMP)), "/ICMP");
+        assert_eq!(ports(&Packets::of_protocol(Protocol(47))), "/47");
+        let rest = v6.minus(&Packets::of_protocol(Protocol::TCP));
+        assert_eq!(ports(&rest), "/UDP /SCTP /ICMPv6 other");
     }
 
     #[test]

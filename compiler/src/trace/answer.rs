@@ -34,16 +34,28 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// Answers a record.
-    pub(super) fn answer(&mut self, record: &Record<'_>) -> Result<Answer<'_>, Diagnostic> {
+    /// Answers a record; with what the answer takes for granted that the snapshot does not tell.
+    pub(super) fn answer(
+        &mut self,
+        record: &Record<'_>,
+    ) -> Result<(Answer<'_>, Vec<&str>), Diagnostic> {
         if self.peers.trim() || self.memory.is_full() {
             self.memory = Memory::default();
         }
-        let id = self.find(record)?;
-        self.memory.get(id).ok_or_else(|| forgotten("an answer"))
+        let (id, ends) = self.find(record)?;
+        let answer = self.memory.get(id).ok_or_else(|| forgotten("an answer"))?;
+        let mut assumed = Vec::new();
+        for end in ends {
+            for one in &known(&self.peers, end)?.assumed {
+                if !assumed.contains(&&**one) {
+                    assumed.push(&**one);
+                }
+            }
+        }
+        Ok((answer, assumed))
     }
 
-    fn find(&mut self, record: &Record<'_>) -> Result<AnswerId, Diagnostic> {
+    fn find(&mut self, record: &Record<'_>) -> Result<(AnswerId, [PeerId; 2]), Diagnostic> {
         let protocol = record.protocol().map_err(in_field("protocol"))?;
         let port = record.port(protocol).map_err(in_field("dport"))?;
         let icmp = record.icmp(protocol).map_err(in_field("type"))?;
@@ -63,7 +75,7 @@ impl<'a> Answers<'a> {
         if port_name.is_none()
             && let Some(answer) = self.memory.between_two(self.judge, from, to, transport)
         {
-            return Ok(answer);
+            return Ok((answer, [src, dst]));
         }
         let question = Question {
             src,
@@ -71,7 +83,10 @@ impl<'a> Answers<'a> {
             transport,
             port_name: port_name.map(Into::into),
         };
-        self.memory.between_several(self.judge, from, to, question)
+        let answer = self
+            .memory
+            .between_several(self.judge, from, to, question)?;
+        Ok((answer, [src, dst]))
     }
 }
 

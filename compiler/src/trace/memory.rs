@@ -1,12 +1,12 @@
 //! The answers that were given, to be looked up where the same is asked again.
 //!
-//! What an answer prints is made once: most records cost the lookups of their peers and of their class. A class
+//! The rules that an answer prints are made text once: most records cost the lookups of their peers and of their class. A class
 //! leads to an answer, an answer to two sides, and equal sides and answers are stored once.
 
 use super::ReplyRule;
 use super::answer::{Judge, forgotten};
 use super::ends::{self, Question};
-use super::peers::{Peer, who};
+use super::peers::{Peer, only};
 use super::record::Word;
 use crate::diagnostic::Diagnostic;
 use crate::explain::Context;
@@ -17,6 +17,7 @@ use crate::ir::{FlowClass, Program};
 use crate::query::{Family, combine, endpoint};
 use crate::source::to_u32;
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde_json::value::RawValue;
 
 /// How many classes and questions are remembered: beyond, everything is forgotten and found again. About
 /// 50 bytes each.
@@ -37,8 +38,8 @@ pub(super) struct Answer<'m> {
 #[derive(Debug)]
 pub(super) struct SideAnswer {
     pub(super) verdict: Word,
-    /// Its rules as items of a JSON list.
-    pub(super) rules: String,
+    /// Its rules as JSON.
+    pub(super) rules: Vec<Box<RawValue>>,
     /// The policies that decide.
     pub(super) policies: Vec<PolicyId>,
     judged: spec::Side,
@@ -94,8 +95,7 @@ impl Memory {
         if src.stand_in.is_some() && src.stand_in == dst.stand_in {
             return None;
         }
-        let families = judge.families;
-        let common = families.common(src.families, dst.families, transport.protocol);
+        let common = src.families.common(dst.families, transport.protocol);
         let mut answer = None;
         for family in common.iter() {
             let class = program.flow_class(src.class(family), dst.class(family), transport);
@@ -120,10 +120,9 @@ impl Memory {
         (family, class): (Family, FlowClass),
     ) -> Option<AnswerId> {
         let cluster = judge.context.cluster;
-        let (from, to) = (from.ends.first()?, to.ends.first()?);
         let flow = Flow {
-            src: endpoint(cluster, who(cluster, from)?, family),
-            dst: endpoint(cluster, who(cluster, to)?, family),
+            src: endpoint(cluster, only(cluster, &from.ends)?, family),
+            dst: endpoint(cluster, only(cluster, &to.ends)?, family),
             transport,
         };
         let answer = self.give(judge.context, program.judge(&flow));
@@ -213,17 +212,16 @@ fn distinct<'a>(judge: Judge<'_>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
 impl SideAnswer {
     fn new(context: Context<'_>, side: &spec::Side) -> Self {
         let rules = side.rules.iter();
-        let rules: Vec<String> = rules.filter_map(|id| rule(context, *id)).collect();
         Self {
             verdict: side.verdict.into(),
-            rules: rules.join(","),
+            rules: rules.filter_map(|id| rule(context, *id)).collect(),
             policies: deciding(context, side),
             judged: side.clone(),
         }
     }
 }
 
-fn rule(context: Context<'_>, id: RuleId) -> Option<String> {
+fn rule(context: Context<'_>, id: RuleId) -> Option<Box<RawValue>> {
     let (policy, rule) = context.policies.rule(id)?;
     let origin = context.policies.origin(id)?;
     let (file, location) = context.sources.location(origin.span);
@@ -234,7 +232,7 @@ fn rule(context: Context<'_>, id: RuleId) -> Option<String> {
         file: file.to_owned(),
         line: location.line,
     };
-    serde_json::to_string(&reply).ok()
+    serde_json::value::to_raw_value(&reply).ok()
 }
 
 /// The policies of the rules that decide, or those that isolate where no rule allows.

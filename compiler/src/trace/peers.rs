@@ -1,12 +1,15 @@
 //! Peers as records write them, each resolved once.
 
-use crate::cluster::peer::{self, HypotheticalNamespace, PeerSpec, Resolved};
-use crate::cluster::{Cluster, NAMESPACE_NAME_LABEL, Owner, PodId};
+use crate::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
+use crate::cluster::{Cluster, Owner, PodId};
 use crate::diagnostic::Diagnostic;
 use crate::engine::Engine;
 use crate::ir::{EndClass, PodClass};
-use crate::query::{Families, Family, Hypothetical, Who, endpoint, families_of};
+use crate::query::meant::{pod_of, sources};
+use crate::query::{Families, Family, Who, endpoint, families_of};
 use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// How many peers are remembered: beyond, everything is forgotten and found again.
 const MAX_PEERS: usize = 1 << 18;
@@ -27,7 +30,7 @@ pub(super) struct PeerId(u32);
 /// A peer.
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// Who is meant: one, or several of which each is asked. No name of the domain name system.
+    /// Who is meant: one, or several of which each is asked.
     pub(super) ends: Vec<Resolved>,
     /// As `ends`, of the pods that differ in their node only two.
     alike: Vec<Resolved>,
@@ -35,6 +38,8 @@ pub(super) struct Peer {
     pub(super) has_node: bool,
     /// What the program knows of it, where it is one.
     pub(super) one: Option<One>,
+    /// What an answer about it takes for granted that the snapshot does not tell.
+    pub(super) assumed: Vec<String>,
 }
 
 /// A peer that is one end of the snapshot.
@@ -65,10 +70,8 @@ impl One {
         families: Families,
         ends: &[Resolved],
     ) -> Option<Self> {
-        let ([end], Some(program)) = (ends, engine.program()) else {
-            return None;
-        };
-        let who = who(cluster, end)?;
+        let program = engine.program()?;
+        let who = only(cluster, ends)?;
         let class = |family| program.end_class(&endpoint(cluster, who, family));
         let pod = pod_of(cluster, who);
         Some(Self {
@@ -135,27 +138,13 @@ fn resolve(
     let resolved = PeerSpec::parse(text)
         .and_then(|spec| peer::resolve(cluster, &spec))
         .map_err(|problem| *problem)?;
-    let ends: Vec<Resolved> = resolved.into_iter().flat_map(without_name).collect();
     Ok(Peer {
-        alike: alike(cluster, engine, &ends),
-        has_node: ends.iter().any(|end| is_node(cluster, end)),
-        one: One::of(cluster, engine, families, &ends),
-        ends,
+        alike: alike(cluster, engine, &resolved),
+        has_node: resolved.iter().any(|end| is_node(cluster, end)),
+        one: One::of(cluster, engine, families, &resolved),
+        assumed: assumed(cluster, &resolved),
+        ends: resolved,
     })
-}
-
-/// A name as the addresses that were seen for it; without any, it is some address outside.
-fn without_name(resolved: Resolved) -> Vec<Resolved> {
-    match resolved {
-        Resolved::Fqdn { addresses, .. } if addresses.is_empty() => vec![Resolved::World],
-        Resolved::Fqdn { addresses, .. } => addresses.into_iter().map(Resolved::Address).collect(),
-        Resolved::Pod(_)
-        | Resolved::Node(_)
-        | Resolved::Address(_)
-        | Resolved::Hypothetical { .. }
-        | Resolved::Service { .. }
-        | Resolved::World => vec![resolved],
-    }
 }
 
 /// Leaves out pods that differ from two others in their node only, as far as the engine can tell.
@@ -180,46 +169,58 @@ fn is_node(cluster: &Cluster, end: &Resolved) -> bool {
     match end {
         Resolved::Node(_) => true,
         Resolved::Pod(id) => cluster.pod(*id).is_some_and(|pod| pod.host_network),
-        Resolved::Address(address) => matches!(cluster.owner(*address), Some(Owner::Node(_))),
+        Resolved::Address(address) => is_node_address(cluster, *address),
+        Resolved::Fqdn { addresses, .. } => addresses
+            .iter()
+            .any(|address| is_node_address(cluster, *address)),
         Resolved::Service { .. } => true,
-        Resolved::Hypothetical { .. } | Resolved::Fqdn { .. } | Resolved::World => false,
+        Resolved::Hypothetical { .. } | Resolved::World => false,
     }
 }
 
-/// Who a resolved peer is; `None` for a service, which is several.
-pub(super) fn who<'a>(cluster: &'a Cluster, resolved: &'a Resolved) -> Option<Who<'a>> {
-    match resolved {
-        Resolved::Pod(id) => Some(Who::Pod(*id)),
-        Resolved::Node(id) => Some(Who::Node(*id)),
-        Resolved::Address(address) => Some(Who::Address(*address)),
-        Resolved::Hypothetical { namespace, labels } => {
-            let (namespace, namespace_labels) = match namespace {
-                HypotheticalNamespace::Existing(id) => {
-                    (cluster.namespace_name(*id), cluster.namespace_labels(*id))
-                }
-                HypotheticalNamespace::New(labels) => {
-                    (labels.get(NAMESPACE_NAME_LABEL).unwrap_or(""), labels)
-                }
-            };
-            Some(Who::Hypothetical(Hypothetical {
-                namespace,
-                namespace_labels,
-                labels,
-            }))
+fn is_node_address(cluster: &Cluster, address: IpAddr) -> bool {
+    matches!(cluster.owner(address), Some(Owner::Node(_)))
+}
+
+fn assumed(cluster: &Cluster, ends: &[Resolved]) -> Vec<String> {
+    let mut addresses = BTreeSet::new();
+    for end in ends {
+        match end {
+            Resolved::Address(address) => addresses.extend([*address]),
+            Resolved::Fqdn {
+                addresses: seen, ..
+            } => addresses.extend(seen),
+            Resolved::Service { service, .. } => {
+                let backends = peer::backends(cluster, *service, &PortSpec::Any);
+                addresses.extend(backends.iter().filter_map(|backend| match backend.to {
+                    Resolved::Address(address) => Some(address),
+                    Resolved::Pod(_)
+                    | Resolved::Node(_)
+                    | Resolved::Hypothetical { .. }
+                    | Resolved::Fqdn { .. }
+                    | Resolved::Service { .. }
+                    | Resolved::World => None,
+                }));
+            }
+            Resolved::Pod(_)
+            | Resolved::Node(_)
+            | Resolved::Hypothetical { .. }
+            | Resolved::World => {}
         }
-        Resolved::World | Resolved::Fqdn { .. } => Some(Who::World),
-        Resolved::Service { .. } => None,
     }
+    let assumed = addresses.into_iter();
+    assumed
+        .filter_map(|address| peer::assumption(cluster, address))
+        .collect()
 }
 
-/// The pod that an end is, if it is one that exists.
-pub(super) fn pod_of(cluster: &Cluster, who: Who<'_>) -> Option<PodId> {
-    match who {
-        Who::Pod(id) => Some(id),
-        Who::Address(address) => match cluster.owner(address) {
-            Some(Owner::Pod(id)) => Some(id),
-            Some(Owner::Node(_)) | None => None,
-        },
-        Who::Node(_) | Who::Hypothetical(_) | Who::World => None,
+/// The end that a peer stands for, if it is one alone.
+pub(super) fn only<'a>(cluster: &'a Cluster, ends: &'a [Resolved]) -> Option<Who<'a>> {
+    let [end] = ends else {
+        return None;
+    };
+    match sources(cluster, end).ok()?.as_slice() {
+        [who] => Some(*who),
+        [] | [_, _, ..] => None,
     }
 }

@@ -4,7 +4,7 @@ use super::answer::{Answers, Judge};
 use super::batch::{Batch, Batches, Line};
 use super::memory::{Answer, SideAnswer};
 use super::record::{Record, Side, Word};
-use super::{MAX_LINE_BYTES, Problem};
+use super::{MAX_LINE_BYTES, Problem, fault};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::engine::Engine;
 use crate::explain::Context;
@@ -12,6 +12,7 @@ use crate::hir::PolicyId;
 use crate::query::Families;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufRead, Write};
@@ -50,6 +51,8 @@ pub struct Outcome {
     pub agreeing: u64,
     /// How many have another.
     pub disagreeing: u64,
+    /// How many records have an answer that takes something for granted that the snapshot does not tell.
+    pub assumed: u64,
     /// The flows that disagree, in the order in which they first occur, with how often they do.
     pub changes: Vec<(Change, u64)>,
     /// How many records disagree that are none of these.
@@ -149,6 +152,7 @@ struct Counts {
     by_policy: Vec<u64>,
     agreeing: u64,
     disagreeing: u64,
+    assumed: u64,
 }
 
 /// Adds to the count with this index.
@@ -204,7 +208,7 @@ impl<'a> Worker<'a> {
                     }
                 }
                 if self.options.replies {
-                    reply.write(&mut self.replies);
+                    write_line(&reply, &mut self.replies);
                 }
             }
             Err(diagnostic) => self.problem(line, text, None, diagnostic),
@@ -213,10 +217,9 @@ impl<'a> Worker<'a> {
 
     fn problem(&mut self, line: &Line, text: &[u8], column: Option<usize>, diagnostic: Diagnostic) {
         if self.options.replies {
-            let message = format!("line {}: {}", line.number, diagnostic.message);
-            let text = serde_json::Value::from(message);
-            self.replies
-                .extend(format!("{{\"record\":{},\"error\":{text}}}\n", line.record).as_bytes());
+            let error = format!("line {}: {}", line.number, diagnostic.message);
+            let record = line.record;
+            write_line(&Unanswered { record, error }, &mut self.replies);
         }
         self.problems.push(Problem {
             line: line.number,
@@ -225,6 +228,13 @@ impl<'a> Worker<'a> {
             diagnostic,
         });
     }
+}
+
+/// What is printed for a record without an answer.
+#[derive(Serialize)]
+struct Unanswered {
+    record: u64,
+    error: String,
 }
 
 /// How much of a line is shown.
@@ -248,73 +258,83 @@ fn read(text: &[u8]) -> Result<Record<'_>, (Diagnostic, Option<usize>)> {
             None,
         ));
     }
-    if let Some(column) = other_than_an_object(text) {
-        let diagnostic = Diagnostic::new(&codes::RECORD_FIELD, "this is not a JSON object")
-            .help("write one JSON object a line");
-        return Err((diagnostic, Some(column)));
+    // A struct could be read from an array too.
+    if text.trim_ascii_start().starts_with(b"{")
+        && let Ok(record) = serde_json::from_slice(text)
+    {
+        return Ok(record);
     }
-    serde_json::from_slice(text).map_err(|error| {
-        let shown = error.to_string();
-        let message = shown.rsplit_once(" at line ").map_or(&*shown, |(message, _)| message);
-        let diagnostic = if error.is_data() {
-            Diagnostic::new(&codes::RECORD_FIELD, message).help(
-                "a record has `src`, `dst`, `protocol`, and may have `dport`, `sport`, `type`, `code`, \
-                 `direction`, `time`, `expect` and `recorded`",
-            )
-        } else {
-            Diagnostic::new(&codes::RECORD_SYNTAX, format!("this is not JSON: {message}"))
-                .help("write one JSON object a line")
-        };
-        (diagnostic, Some(error.column()))
-    })
+    let (diagnostic, at) = fault::of(text);
+    Err((diagnostic, Some(at + 1)))
 }
 
-/// At which byte, counted from one, JSON begins that is no object. Structs could be read from arrays too.
-fn other_than_an_object(text: &[u8]) -> Option<usize> {
-    let start = text.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    let is_other = text.get(start) != Some(&b'{')
-        && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
-    is_other.then_some(start + 1)
-}
-
-/// An answer with what of it the record asks for.
+/// An answer with what of it the record asks for. Printed, it is a [`Reply`](super::Reply).
+#[derive(Serialize)]
 struct Shown<'a> {
     record: u64,
-    answer: Answer<'a>,
-    side: Option<Side>,
-    recorded: Option<Word>,
-    expect: Option<Word>,
     verdict: Word,
+    #[serde(serialize_with = "word", skip_serializing_if = "Option::is_none")]
+    egress: Option<&'a SideAnswer>,
+    #[serde(serialize_with = "word", skip_serializing_if = "Option::is_none")]
+    ingress: Option<&'a SideAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded: Option<Word>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expect: Option<Word>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agrees: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    incomplete: Vec<&'a str>,
+    rules: Rules<'a>,
+}
+
+/// The side's verdict.
+fn word<S: Serializer>(side: &Option<&SideAnswer>, serializer: S) -> Result<S::Ok, S::Error> {
+    side.map(|side| side.verdict).serialize(serializer)
+}
+
+/// The rules of the sides that were asked.
+struct Rules<'a>([Option<&'a SideAnswer>; 2]);
+
+impl Serialize for Rules<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let sides = self.0.iter().flatten();
+        serializer.collect_seq(sides.flat_map(|side| &side.rules))
+    }
 }
 
 impl<'a> Shown<'a> {
-    fn new(number: u64, record: &Record<'_>, answer: Answer<'a>) -> Self {
+    fn new(
+        number: u64,
+        record: &Record<'_>,
+        (answer, incomplete): (Answer<'a>, Vec<&'a str>),
+    ) -> Self {
+        let Answer {
+            verdict,
+            egress,
+            ingress,
+        } = answer;
+        let (verdict, egress, ingress) = match record.direction {
+            None => (verdict, Some(egress), Some(ingress)),
+            Some(Side::Egress) => (egress.verdict, Some(egress), None),
+            Some(Side::Ingress) => (ingress.verdict, None, Some(ingress)),
+        };
+        let said = [record.recorded, record.expect];
+        let mut said = said.into_iter().flatten().peekable();
         Self {
             record: number,
-            answer,
-            side: record.direction,
+            verdict,
+            egress,
+            ingress,
             recorded: record.recorded,
             expect: record.expect,
-            verdict: match record.direction {
-                None => answer.verdict,
-                Some(Side::Egress) => answer.egress.verdict,
-                Some(Side::Ingress) => answer.ingress.verdict,
-            },
+            agrees: said
+                .peek()
+                .is_some()
+                .then(|| said.all(|word| word == verdict)),
+            incomplete,
+            rules: Rules([egress, ingress]),
         }
-    }
-
-    fn agrees(&self) -> Option<bool> {
-        let same = |word: Option<Word>| word.is_none_or(|word| word == self.verdict);
-        (self.recorded.is_some() || self.expect.is_some())
-            .then(|| same(self.recorded) && same(self.expect))
-    }
-
-    fn egress(&self) -> Option<&'a SideAnswer> {
-        (self.side != Some(Side::Ingress)).then_some(self.answer.egress)
-    }
-
-    fn ingress(&self) -> Option<&'a SideAnswer> {
-        (self.side != Some(Side::Egress)).then_some(self.answer.ingress)
     }
 
     fn change(&self, record: &Record<'_>) -> Option<Change> {
@@ -329,7 +349,7 @@ impl<'a> Shown<'a> {
                 (None, Some(kind)) => format!("{kind}/{protocol}"),
                 (None, None) => protocol.to_string(),
             },
-            side: self.side.map(|side| match side {
+            side: record.direction.map(|side| match side {
                 Side::Egress => "egress",
                 Side::Ingress => "ingress",
             }),
@@ -337,50 +357,26 @@ impl<'a> Shown<'a> {
             after: self.verdict,
         })
     }
+}
 
-    /// Writes what serialising a [`Reply`](super::Reply) gives.
-    fn write(&self, out: &mut Vec<u8>) {
-        let _ = write!(out, "{{\"record\":{}", self.record);
-        let mut word = |key: &str, word: Option<Word>| {
-            if let Some(word) = word {
-                for part in [",\"", key, "\":\"", word.as_str(), "\""] {
-                    out.extend_from_slice(part.as_bytes());
-                }
-            }
-        };
-        word("verdict", Some(self.verdict));
-        word("egress", self.egress().map(|side| side.verdict));
-        word("ingress", self.ingress().map(|side| side.verdict));
-        word("recorded", self.recorded);
-        word("expect", self.expect);
-        match self.agrees() {
-            Some(true) => out.extend_from_slice(b",\"agrees\":true"),
-            Some(false) => out.extend_from_slice(b",\"agrees\":false"),
-            None => {}
-        }
-        out.extend_from_slice(b",\"rules\":[");
-        let mut empty = true;
-        for side in [self.egress(), self.ingress()].into_iter().flatten() {
-            if !empty && !side.rules.is_empty() {
-                out.push(b',');
-            }
-            empty &= side.rules.is_empty();
-            out.extend_from_slice(side.rules.as_bytes());
-        }
-        out.extend_from_slice(b"]}\n");
-    }
+/// Writes an object and ends its line.
+fn write_line(object: &impl Serialize, out: &mut Vec<u8>) {
+    // Writing to memory does not fail, and neither does making text of these objects.
+    let _ = serde_json::to_writer(&mut *out, object);
+    out.push(b'\n');
 }
 
 impl Counts {
     fn add(&mut self, shown: &Shown<'_>) {
         count(&mut self.by_verdict, shown.verdict as usize, 1);
-        match shown.agrees() {
+        match shown.agrees {
             Some(true) => self.agreeing += 1,
             Some(false) => self.disagreeing += 1,
             None => {}
         }
-        let egress = shown.egress().map_or(&[][..], |side| &side.policies);
-        let ingress = shown.ingress().map_or(&[][..], |side| &side.policies);
+        self.assumed += u64::from(!shown.incomplete.is_empty());
+        let egress = shown.egress.map_or(&[][..], |side| &side.policies);
+        let ingress = shown.ingress.map_or(&[][..], |side| &side.policies);
         let twice = |policy: &&PolicyId| !egress.contains(policy);
         for policy in egress.iter().chain(ingress.iter().filter(twice)) {
             count(&mut self.by_policy, policy.index(), 1);
@@ -391,6 +387,7 @@ impl Counts {
         self.records += other.records;
         self.agreeing += other.agreeing;
         self.disagreeing += other.disagreeing;
+        self.assumed += other.assumed;
         for (index, more) in other.by_verdict.into_iter().enumerate() {
             count(&mut self.by_verdict, index, more);
         }
@@ -449,6 +446,7 @@ impl Tally {
             by_policy,
             agreeing,
             disagreeing,
+            assumed,
         } = self.counts;
         let by_policy = by_policy.into_iter().zip(&context.policies.policies);
         let by_verdict = Word::ALL.into_iter().zip(by_verdict);
@@ -461,6 +459,7 @@ impl Tally {
                 .collect(),
             agreeing,
             disagreeing,
+            assumed,
             ..self.outcome
         }
     }

@@ -23,7 +23,7 @@ pub struct Summary {
     pub records: u64,
     /// What was left out of the input, so that verdicts may be others: policies of kinds that are not read,
     /// objects that have errors.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<String>,
     /// How many lines have no answer.
     pub unanswered: u64,
@@ -73,7 +73,14 @@ pub struct ChangeReport {
 impl Summary {
     /// The sum of a replay of policies from which `incomplete` was left out.
     #[must_use]
-    pub fn of(outcome: &Outcome, incomplete: Vec<String>) -> Self {
+    pub fn of(outcome: &Outcome, mut incomplete: Vec<String>) -> Self {
+        if outcome.assumed > 0 {
+            let records = counted(outcome.assumed, "record");
+            incomplete.push(format!(
+                "{records} with an address of pods that no pod of the inputs has: it is judged as outside the cluster \
+                 (V0510)"
+            ));
+        }
         let verdicts = outcome.by_verdict.iter();
         let policies = outcome.by_policy.iter();
         Self {

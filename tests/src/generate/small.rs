@@ -168,7 +168,7 @@ fn pod(random: &mut Random, words: &Vocabulary, index: usize, nodes: usize) -> V
         status.insert("podIP".into(), first["ip"].clone());
         status.insert("podIPs".into(), Value::Array(addresses));
     }
-    json!({
+    let mut pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
             "name": format!("pod-{index}"),
@@ -177,7 +177,15 @@ fn pod(random: &mut Random, words: &Vocabulary, index: usize, nodes: usize) -> V
         },
         "spec": spec,
         "status": status,
-    })
+    });
+    // Workloads whose pods differ in labels, addresses and nodes.
+    if !index.is_multiple_of(3) {
+        pod["metadata"]["ownerReferences"] = json!([{
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "controller": true,
+            "name": format!("set-{}", index % 2), "uid": "00000000-0000-0000-0000-000000000000",
+        }]);
+    }
+    pod
 }
 
 /// A pod that differs in its name, node and addresses only.

@@ -13,8 +13,9 @@ use proptest::prelude::*;
 use serde_json::Value;
 use verdict_compiler::cluster::Protocol;
 use verdict_compiler::cluster::peer::{self, HypotheticalNamespace, PeerSpec, PortSpec, Resolved};
+use verdict_compiler::engine::{Engine, EngineKind};
 use verdict_compiler::explain::report::{Edit, Explanation, Party, PolicyName, RuleReport, Word};
-use verdict_compiler::explain::{self, Context};
+use verdict_compiler::explain::{self, Asking, Context};
 use verdict_compiler::frontend::load::{self, Loaded};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transport};
@@ -363,12 +364,15 @@ proptest! {
     #[test]
     fn every_claim_holds(bytes in proptest::collection::vec(any::<u8>(), 0..400), seed in any::<[u8; 24]>()) {
         let world = World::new(worlds::world(&mut Dice::new(&bytes)));
+        let context = world.context();
+        let engine = Engine::new(EngineKind::Spec, context.cluster, context.policies);
+        let asking = Asking { context, engine: &engine };
         let mut dice = Dice::new(&seed);
         for _ in 0..8 {
             let (from, to, port) = (dice.pick(&PEERS), dice.pick(&PEERS), dice.pick(&PORTS));
             let (src, dst) = (world.resolve(from), world.resolve(to));
             let port = PortSpec::parse(port).unwrap();
-            let Ok(answer) = explain::ask(world.context(), &src, &dst, &port) else { continue };
+            let Ok(answer) = explain::ask(asking, &src, &dst, &port) else { continue };
             let cases = if answer.cases.is_empty() { std::slice::from_ref(&answer) } else { &answer.cases };
             for case in cases {
                 check(&world, (from, to), case);

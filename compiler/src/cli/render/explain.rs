@@ -4,10 +4,16 @@
 //! which almost matched and why not, each with its place. Last comes the change that allows a denied flow, and
 //! the command that checks it.
 
+mod reason;
+#[cfg(test)]
+mod tests;
+
 use super::clean;
 use crate::cli::output::Style;
+use crate::diagnostic::counted;
 use crate::explain::report::{Explanation, RuleReport, SideReport, Suggestion, Word};
 use clap::builder::styling::{AnsiColor, Effects, Style as Ansi};
+use reason::reason;
 use std::fmt::{self, Write};
 
 /// How many rules that almost matched are shown for a side, and how many answers of a wide question.
@@ -54,6 +60,19 @@ impl Printer<'_> {
         for condition in &explanation.conditions {
             self.wrapped("  - ", &clean(condition))?;
         }
+        if explanation.alike > 0 {
+            let flows = counted(explanation.alike, "other flow");
+            let has = if explanation.alike == 1 {
+                "has"
+            } else {
+                "have"
+            };
+            let line = format!(
+                "for {}; {flows} of the question {has} the same answer",
+                explanation.flow
+            );
+            self.wrapped("  ", &clean(&line))?;
+        }
         if explanation.cases.is_empty() {
             self.body(explanation)
         } else {
@@ -62,15 +81,15 @@ impl Printer<'_> {
     }
 
     fn headline(&mut self, explanation: &Explanation) -> fmt::Result {
-        let flow = &explanation.flow;
         let word = explanation.verdict.to_string().to_uppercase();
-        let line = format!(
-            "{} -> {} {}: {}",
-            flow.src,
-            flow.dst,
-            flow.port_text(),
-            reason(explanation)
-        );
+        // One flow says more than the question, unless it is one of several, or its port is not known.
+        let is_vague =
+            explanation.alike > 0 || !explanation.cases.is_empty() || !explanation.flow.is_whole();
+        let asked = match explanation.question.as_ref().filter(|_| is_vague) {
+            Some(question) => question.to_string(),
+            None => explanation.flow.to_string(),
+        };
+        let line = format!("{asked}: {}", reason(explanation));
         let start = format!(
             "{}  ",
             self.painted(&word, verdict_style(explanation.verdict))
@@ -179,7 +198,14 @@ impl Printer<'_> {
 
     fn suggestion(&mut self, suggestion: &Suggestion) -> fmt::Result {
         let title = self.painted("to allow it", Ansi::new().bold());
-        writeln!(self.out, "\n{title}  (tried: the flow is allowed then)")?;
+        let remaining = match suggestion.remaining {
+            0 => String::new(),
+            flows => format!(", but not {} of the question", counted(flows, "other flow")),
+        };
+        writeln!(
+            self.out,
+            "\n{title}  (tried: the flow is allowed then{remaining})"
+        )?;
         for edit in &suggestion.edits {
             let line = format!("{} of {}", edit.path, edit.policy);
             self.entry("add to", &line, &format!("{}:{}", edit.file, edit.line))?;
@@ -235,184 +261,4 @@ fn verdict_style(verdict: Word) -> Ansi {
         Word::Depends => AnsiColor::Yellow,
     };
     color.on_default().effects(Effects::BOLD)
-}
-
-/// Why, in the words of the side that settles it.
-fn reason(explanation: &Explanation) -> String {
-    let egress = &explanation.egress;
-    let ingress = &explanation.ingress;
-    let at_egress = || format!("egress of {}: {}", explanation.flow.src, egress.because);
-    let at_ingress = || format!("ingress of {}: {}", explanation.flow.dst, ingress.because);
-    match (explanation.verdict, egress.verdict, ingress.verdict) {
-        (Word::Depends, ..) if !explanation.cases.is_empty() => {
-            "not every flow has the same answer".into()
-        }
-        (Word::Depends, ..) => "it hangs on what the snapshot does not tell".into(),
-        (Word::Deny, Word::Deny, Word::Deny) => format!("both ends deny it; {}", at_egress()),
-        (Word::Deny, Word::Deny, _) => at_egress(),
-        (Word::Deny, ..) => at_ingress(),
-        (Word::Allow, ..) if !egress.isolated && !ingress.isolated => {
-            "no policy isolates either end".into()
-        }
-        (Word::Allow, ..) if !ingress.isolated => at_egress(),
-        (Word::Allow, ..) if !egress.isolated => at_ingress(),
-        (Word::Allow, ..) => "both ends allow it".into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::explain::report::{Edit, FlowReport, IsolationReport, Party, PartyKind, PolicyName};
-
-    fn pod(name: &str) -> Party {
-        Party {
-            kind: PartyKind::Pod,
-            namespace: Some("shop".into()),
-            name: Some(name.into()),
-            workload: None,
-            ip: None,
-        }
-    }
-
-    fn policy() -> PolicyName {
-        (&crate::diagnostic::ObjectRef {
-            kind: "NetworkPolicy".into(),
-            namespace: Some("shop".into()),
-            name: "api".into(),
-        })
-            .into()
-    }
-
-    fn denied() -> Explanation {
-        let egress = SideReport {
-            verdict: Word::Allow,
-            isolated: false,
-            isolated_by: Vec::new(),
-            because: "no policy isolates this end, and no rule matches".into(),
-            rules: Vec::new(),
-        };
-        let rule = RuleReport {
-            policy: policy(),
-            tier: "NetworkPolicy".into(),
-            rule: "spec.ingress[0]".into(),
-            name: None,
-            action: "allow".into(),
-            matched: false,
-            field: "spec.ingress[0].ports[0]".into(),
-            why: "port 8080/TCP is not in 80/TCP".into(),
-            file: "shop/policies.yaml".into(),
-            line: 17,
-            column: 5,
-        };
-        let ingress = SideReport {
-            verdict: Word::Deny,
-            isolated: true,
-            isolated_by: vec![IsolationReport {
-                policy: policy(),
-                file: "shop/policies.yaml".into(),
-                line: 3,
-            }],
-            because: "`NetworkPolicy/shop/api` isolates this end, and no rule allows the flow"
-                .into(),
-            rules: vec![rule],
-        };
-        Explanation {
-            version: 1,
-            flow: FlowReport {
-                src: pod("web"),
-                dst: pod("api"),
-                protocol: "TCP".into(),
-                port: Some(8080),
-                last_port: None,
-                icmp_type: None,
-            },
-            verdict: Word::Deny,
-            conditions: Vec::new(),
-            incomplete: Vec::new(),
-            egress,
-            ingress,
-            suggestion: Some(Suggestion {
-                summary: String::new(),
-                edits: vec![Edit {
-                    policy: policy(),
-                    path: "spec.ingress[0].ports".into(),
-                    index: 1,
-                    value: serde_json::Value::Null,
-                    yaml: "- port: 8080\n  protocol: TCP\n".into(),
-                    file: "shop/policies.yaml".into(),
-                    line: 17,
-                }],
-            }),
-            alike: 0,
-            cases: Vec::new(),
-        }
-    }
-
-    fn shown(explanation: &Explanation, width: usize) -> String {
-        let setting = Setting {
-            style: Style {
-                color: false,
-                width,
-            },
-            verbose: false,
-            quiet: false,
-            again: "verdict explain shop --from shop/web --to shop/api --port 8080",
-        };
-        text(explanation, setting)
-    }
-
-    #[test]
-    fn a_denial_says_why_and_what_to_do() {
-        let expected = "\
-DENY  shop/web -> shop/api 8080/TCP: ingress of shop/api: `NetworkPolicy/shop/api` isolates this
-      end, and no rule allows the flow
-
-egress of shop/web  ALLOW
-  no policy isolates this end, and no rule matches
-
-ingress of shop/api  DENY
-  isolated by  NetworkPolicy/shop/api  shop/policies.yaml:3
-  no match     NetworkPolicy/shop/api spec.ingress[0] allow  shop/policies.yaml:17
-               ports[0]: port 8080/TCP is not in 80/TCP
-
-to allow it  (tried: the flow is allowed then)
-  add to       spec.ingress[0].ports of NetworkPolicy/shop/api  shop/policies.yaml:17
-      - port: 8080
-        protocol: TCP
-  then check:
-      verdict explain shop --from shop/web --to shop/api --port 8080
-";
-        assert_eq!(shown(&denied(), 100), expected);
-    }
-
-    #[test]
-    fn prose_keeps_to_narrow_terminals() {
-        let text = shown(&denied(), 50);
-        let prose: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
-        assert!(
-            prose.len() > 2 && prose.iter().all(|line| line.len() <= 50),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn several_answers_are_listed_with_those_that_do_not_allow_first() {
-        let allowed = Explanation {
-            verdict: Word::Allow,
-            suggestion: None,
-            ..denied()
-        };
-        let wide = Explanation {
-            verdict: Word::Depends,
-            cases: vec![allowed, denied()],
-            ..denied()
-        };
-        let words: Vec<String> = shown(&wide, 100)
-            .lines()
-            .filter(|line| line.contains(" -> "))
-            .map(|line| line.split(' ').next().unwrap().to_owned())
-            .collect();
-        assert_eq!(words, ["DEPENDS", "DENY", "ALLOW"]);
-    }
 }

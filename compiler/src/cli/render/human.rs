@@ -149,7 +149,11 @@ fn write_origin(text: &mut String, diagnostic: &Diagnostic) -> fmt::Result {
     if parts.is_empty() {
         return Ok(());
     }
-    writeln!(text, "  in:   {}", clean(&parts.join(" ")))
+    writeln!(
+        text,
+        "  in:   {}",
+        clean(&parts.join(" ")).replace('\n', " ")
+    )
 }
 
 fn handler(style: Style) -> GraphicalReportHandler {

@@ -1,128 +1,153 @@
-//! Connections for people: by destination, with what is equal put together.
+//! Connections for people and pictures: by destination, with what is equal put together.
+//!
+//! [`View`] holds what all of these formats show; each is a module of its own name.
+
+pub(in crate::cli) mod csv;
+pub(in crate::cli) mod dot;
+pub(in crate::cli) mod exposure;
+pub(in crate::cli) mod graph;
+pub(in crate::cli) mod human;
+pub(in crate::cli) mod markdown;
+pub(in crate::cli) mod mermaid;
+mod table;
 
 use super::clean;
 use crate::cli::output::Style;
-use crate::flows::{AnswerId, Packets};
-use crate::list::{Block, Listing, Party, words};
+use crate::diagnostic::counted;
+use crate::hir::Direction;
+use crate::list::words::Names;
+use crate::list::{Block, Focus, Listing, Party, PeerId};
 use clap::builder::styling::{AnsiColor, Effects, Style as Ansi};
-use std::fmt::{self, Write};
+use std::collections::BTreeSet;
+use table::Section;
 
-/// How wide the column of ports is at most.
-const MAX_PORTS: usize = 32;
+/// How many names of a namespace are told, and how many namespaces.
+const MOST_NAMES: usize = 6;
 
-/// Shows blocks of connections.
-pub(in crate::cli) fn text(listing: &Listing<'_>, blocks: &[Block], style: Style) -> String {
-    let mut out = String::new();
-    // Writing to a string does not fail.
-    let _ = Printer { listing, style }.all(blocks, &mut out);
-    out
+/// What a view shows beside connections.
+#[derive(Debug)]
+pub(in crate::cli) struct Setting {
+    /// How many policies there are.
+    pub(in crate::cli) policies: usize,
+    /// What was left out of the input.
+    pub(in crate::cli) incomplete: Vec<String>,
+    /// Whether all names are told.
+    pub(in crate::cli) verbose: bool,
 }
 
-struct Printer<'a> {
+/// Blocks of connections in words.
+#[derive(Debug)]
+pub(in crate::cli) struct View<'a> {
     listing: &'a Listing<'a>,
-    style: Style,
+    names: Names<'a>,
+    sections: Vec<Section>,
+    setting: Setting,
+    /// Peers that no policy governs, with what that says of them.
+    ungoverned: Vec<(&'static str, Vec<Party>)>,
 }
 
-impl Printer<'_> {
-    fn all(&self, blocks: &[Block], out: &mut String) -> fmt::Result {
-        if blocks.is_empty() {
-            return writeln!(out, "no connection is allowed");
+impl<'a> View<'a> {
+    /// The view of some blocks.
+    pub(in crate::cli) fn new(
+        listing: &'a Listing<'a>,
+        blocks: &[Block],
+        focus: &Focus,
+        setting: Setting,
+    ) -> Self {
+        let most = if setting.verbose {
+            usize::MAX
+        } else {
+            MOST_NAMES
+        };
+        Self {
+            listing,
+            names: Names::new(listing, most),
+            sections: table::sections(listing, blocks),
+            ungoverned: ungoverned(listing, focus),
+            setting,
         }
-        for (index, block) in blocks.iter().enumerate() {
-            if index > 0 {
-                out.push('\n');
-            }
-            self.block(block, out)?;
-        }
-        Ok(())
     }
 
-    fn block(&self, block: &Block, out: &mut String) -> fmt::Result {
-        let names = self.names(&block.dst);
-        let lines = textwrap::wrap(&names, self.options("to ", "   "));
-        for line in lines {
-            writeln!(out, "{}", self.painted(&line, bold()))?;
-        }
-        let rows = self.rows(block);
-        let width = rows.iter().map(|(ports, ..)| ports.len()).max();
-        let width = width.unwrap_or(0).min(MAX_PORTS);
-        for (ports, sources, perhaps) in rows {
-            self.row(&ports, &sources, perhaps, width, out)?;
-        }
-        Ok(())
+    /// `7 workloads in 4 namespaces, 9 policies`
+    fn headline(&self) -> String {
+        let peers = self.listing.peers().len();
+        format!(
+            "{} in {}, {}",
+            counted(peers, self.names.noun()),
+            counted(self.names.namespaces(), "namespace"),
+            match self.setting.policies {
+                1 => "1 policy".to_owned(),
+                several => format!("{several} policies"),
+            }
+        )
     }
 
-    /// What passes, from whom, and whether that is not sure.
-    fn rows(&self, block: &Block) -> Vec<(String, String, bool)> {
-        let mut rows = Vec::new();
-        for (answer, src) in &block.src {
-            let sources = self.names(src);
-            let (allow, depends) = self.packets(*answer);
-            if !allow.is_empty() {
-                rows.push((words::packets(&allow), sources.clone(), false));
-            }
-            if !depends.is_empty() {
-                let packets = format!("perhaps {}", words::packets(&depends));
-                rows.push((packets, sources, true));
-            }
-        }
-        rows
-    }
-
-    fn packets(&self, answer: AnswerId) -> (Packets, Packets) {
-        let answer = self.listing.answer(answer);
-        (answer.allow.clone(), answer.depends.clone())
-    }
-
-    fn row(
-        &self,
-        ports: &str,
-        sources: &str,
-        perhaps: bool,
-        width: usize,
-        out: &mut String,
-    ) -> fmt::Result {
-        let style = if perhaps { yellow() } else { Ansi::new() };
-        let indent = " ".repeat(width + 4);
-        let from = format!("{indent}from ");
-        let further = " ".repeat(from.len());
-        let lines = textwrap::wrap(sources, self.options(&from, &further));
-        if ports.len() > width {
-            for line in textwrap::wrap(ports, self.options("  ", "    ")) {
-                writeln!(out, "{}", self.painted(&line, style))?;
-            }
-            return lines.iter().try_for_each(|line| writeln!(out, "{line}"));
-        }
-        for (index, line) in lines.iter().enumerate() {
-            if index == 0 {
-                let rest = line.get(indent.len()..).unwrap_or_default();
-                let ports = self.painted(&format!("{ports:width$}"), style);
-                writeln!(out, "  {ports}  {rest}")?;
-            } else {
-                writeln!(out, "{line}")?;
-            }
-        }
-        Ok(())
+    /// What must be known to read the list: what is missing from it, and who is open for want of a policy.
+    fn remarks(&self) -> Vec<String> {
+        let incomplete = self.setting.incomplete.iter();
+        let incomplete = incomplete.map(|missing| format!("incomplete: {missing}"));
+        let open = self.ungoverned.iter();
+        let open = open.map(|(what, peers)| format!("{what}: {}", self.names(peers)));
+        incomplete
+            .chain(open)
+            .map(|text| clean(&text).into_owned())
+            .collect()
     }
 
     fn names(&self, parties: &[Party]) -> String {
-        clean(&words::parties(self.listing, parties).join(", ")).into_owned()
+        clean(&self.names.of(parties)).into_owned()
     }
 
-    fn options<'b>(&self, first: &'b str, further: &'b str) -> textwrap::Options<'b> {
-        textwrap::Options::new(self.style.width)
-            .initial_indent(first)
-            .subsequent_indent(further)
-            .break_words(false)
-            .word_splitter(textwrap::WordSplitter::NoHyphenation)
-    }
-
-    fn painted(&self, text: &str, style: Ansi) -> String {
-        if self.style.color {
-            format!("{style}{text}{style:#}")
+    /// Why there are no connections, where there are none.
+    fn nothing(&self) -> &'static str {
+        if self.listing.peers().is_empty() {
+            "there is nothing to list: the inputs have no pods and no workloads"
         } else {
-            text.into()
+            "no connection is allowed"
         }
+    }
+}
+
+fn ungoverned(listing: &Listing<'_>, focus: &Focus) -> Vec<(&'static str, Vec<Party>)> {
+    let of = |direction| -> BTreeSet<PeerId> {
+        let peers = listing.ungoverned(direction).into_iter();
+        peers.filter(|peer| focus.has_peer(*peer)).collect()
+    };
+    let (ingress, egress) = (of(Direction::Ingress), of(Direction::Egress));
+    let sets: [(&str, Vec<PeerId>); 3] = [
+        (
+            "governed by no policy",
+            ingress.intersection(&egress).copied().collect(),
+        ),
+        (
+            "ingress governed by no policy",
+            ingress.difference(&egress).copied().collect(),
+        ),
+        (
+            "egress governed by no policy",
+            egress.difference(&ingress).copied().collect(),
+        ),
+    ];
+    let told = sets.into_iter().filter(|(_, peers)| !peers.is_empty());
+    told.map(|(what, peers)| (what, peers.into_iter().map(Party::Peer).collect()))
+        .collect()
+}
+
+/// How names are wrapped: at blanks between them only.
+fn wrapping<'b>(style: Style, first: &'b str, further: &'b str) -> textwrap::Options<'b> {
+    textwrap::Options::new(style.width)
+        .initial_indent(first)
+        .subsequent_indent(further)
+        .break_words(false)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+}
+
+fn painted(style: Style, text: &str, ansi: Ansi) -> String {
+    if style.color {
+        format!("{ansi}{text}{ansi:#}")
+    } else {
+        text.into()
     }
 }
 

@@ -28,7 +28,7 @@ pub(in crate::cli) fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Res
 }
 
 /// Text of ours in a cell: code spans in it stay, markup of users does not.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     let parts = text.split('`').enumerate().map(|(index, part)| {
         if index % 2 == 1 {
             code(part)
@@ -43,7 +43,8 @@ fn cell(text: &str) -> String {
     parts.collect()
 }
 
-fn code(text: &str) -> String {
+/// Text of users as code.
+pub(super) fn code(text: &str) -> String {
     let text = clean(text).replace('|', "\\|").replace(['\n', '`'], " ");
     format!("`{text}`")
 }

@@ -1,7 +1,7 @@
 //! Who owns which address.
 //!
 //! Nodes own theirs before pods do, since a pod with a node's address almost surely uses the node's network;
-//! of two nodes or two pods the first by name does.
+//! of two nodes or two pods the first by name comes first, and a question about the address is one about both.
 
 use super::pods;
 use super::report::Report;
@@ -11,13 +11,21 @@ use crate::source::{Span, to_u32};
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
 
-pub(super) fn build(cluster: &Cluster, report: &mut Report) -> FxHashMap<IpAddr, Owner> {
+/// The first owner of each address, and the others of those that have several: pods beside pods, nodes beside
+/// nodes.
+pub(super) type Owners = (FxHashMap<IpAddr, Owner>, FxHashMap<IpAddr, Vec<Owner>>);
+
+pub(super) fn build(cluster: &Cluster, report: &mut Report) -> Owners {
     let mut owners = FxHashMap::default();
+    let mut more: FxHashMap<IpAddr, Vec<Owner>> = FxHashMap::default();
     for (index, node) in cluster.nodes.iter().enumerate() {
         let id = NodeId(to_u32(index));
         for address in &node.addresses {
             let first = *owners.entry(*address).or_insert(Owner::Node(id));
             report.extend(shared_by_nodes(cluster, *address, first, (id, node)));
+            if first != Owner::Node(id) {
+                more.entry(*address).or_default().push(Owner::Node(id));
+            }
         }
     }
     for (index, pod) in cluster.pods.iter().enumerate() {
@@ -25,9 +33,14 @@ pub(super) fn build(cluster: &Cluster, report: &mut Report) -> FxHashMap<IpAddr,
         for address in pod.addresses.iter().filter(|_| !pod.host_network) {
             let first = *owners.entry(*address).or_insert(Owner::Pod(id));
             report.extend(shared_by_pod(cluster, *address, first, (id, pod)));
+            if let Owner::Pod(first) = first
+                && first != id
+            {
+                more.entry(*address).or_default().push(Owner::Pod(id));
+            }
         }
     }
-    owners
+    (owners, more)
 }
 
 fn shared_by_nodes(
@@ -45,13 +58,15 @@ fn shared_by_nodes(
         owner.name, node.name
     );
     let found = Diagnostic::new(&codes::SHARED_ADDRESS, message).at(span, "this node has it too");
-    let found = with_owner(found, owner.span);
-    Some(found.help(format!("it counts as the address of node `{}`", owner.name)))
+    let found = with_owner(found, owner.span, "has it");
+    Some(found.help(
+        "a question about the address is one about both: correct `status.addresses` of one of them",
+    ))
 }
 
-fn with_owner(diagnostic: Diagnostic, owner: Option<Span>) -> Diagnostic {
+fn with_owner(diagnostic: Diagnostic, owner: Option<Span>, label: &'static str) -> Diagnostic {
     match owner {
-        Some(span) => diagnostic.related(span, "counts as its owner"),
+        Some(span) => diagnostic.related(span, label),
         None => diagnostic,
     }
 }
@@ -71,7 +86,7 @@ fn shared_by_pod(
             Some(
                 Diagnostic::new(&codes::SHARED_ADDRESS, message)
                     .at(pod.span, "this pod has it too")
-                    .related(span, "counts as its owner")
+                    .related(span, "has it")
                     .help("a pod that has ended may still be in the snapshot: take both from one dump"),
             )
         }
@@ -83,7 +98,7 @@ fn shared_by_pod(
             );
             let found = Diagnostic::new(&codes::NODE_ADDRESS, message)
                 .at(pod.span, "not on the node's network");
-            let found = with_owner(found, node.span);
+            let found = with_owner(found, node.span, "counts as its owner");
             Some(found.help("it counts as the address of the node: set `hostNetwork: true` if the pod uses the node's network"))
         }
     }

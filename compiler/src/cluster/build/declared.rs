@@ -12,7 +12,9 @@ use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::source::Span;
 
 #[derive(Default)]
-pub(super) struct Declared {
+pub(super) struct Declared<'r> {
+    /// Sorted.
+    refused: &'r [ObjectRef],
     pub(super) namespaces: Vec<Namespace>,
     pub(super) nodes: Vec<Node>,
     pub(super) pods: Vec<Pod>,
@@ -23,9 +25,12 @@ pub(super) struct Declared {
     pub(super) dns_snapshots: Vec<DnsSnapshot>,
 }
 
-impl Declared {
-    pub(super) fn new(objects: Vec<Object>, report: &mut Report) -> Self {
-        let mut declared = Self::default();
+impl<'r> Declared<'r> {
+    pub(super) fn new(objects: Vec<Object>, refused: &'r [ObjectRef], report: &mut Report) -> Self {
+        let mut declared = Self {
+            refused,
+            ..Self::default()
+        };
         for object in objects {
             declared.add(object);
         }
@@ -38,6 +43,15 @@ impl Declared {
         sort_once(&mut declared.service_accounts, report);
         sort_once(&mut declared.dns_snapshots, report);
         declared
+    }
+
+    /// Whether an object is in the inputs, but has errors.
+    pub(super) fn is_refused(&self, kind: &str, namespace: Option<&str>, name: &str) -> bool {
+        let of = |object: &ObjectRef| {
+            let key = (&*object.kind, object.namespace.as_deref(), &*object.name);
+            key.cmp(&(kind, namespace, name))
+        };
+        self.refused.binary_search_by(of).is_ok()
     }
 
     fn add(&mut self, object: Object) {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 const DEFAULT_NAMESPACE: &str = "default";
 
 pub(super) fn build<'d, 'r: 'd>(
-    declared: &'d Declared,
+    declared: &'d Declared<'_>,
     referred: impl IntoIterator<Item = (&'r str, Span)>,
     sets: &mut Sets,
     report: &mut Report,
@@ -29,7 +29,7 @@ pub(super) fn build<'d, 'r: 'd>(
     for namespace in &declared.namespaces {
         places.remove(&*namespace.name);
     }
-    report_undefined(&places, report);
+    report_undefined(declared, &places, report);
     let implied = places
         .into_keys()
         .map(|name| (Box::from(name), Arc::default(), None));
@@ -53,10 +53,10 @@ fn with_name(labels: &Labels, name: &str) -> Arc<Labels> {
     Arc::new(labels.iter().chain([name_label]).collect())
 }
 
-fn report_undefined(places: &BTreeMap<&str, Span>, report: &mut Report) {
+fn report_undefined(declared: &Declared<'_>, places: &BTreeMap<&str, Span>, report: &mut Report) {
     let mut undefined = Tally::default();
     for (name, span) in places {
-        if *name != DEFAULT_NAMESPACE {
+        if *name != DEFAULT_NAMESPACE && !declared.is_refused("Namespace", None, name) {
             undefined.add(*span, || (*name).to_owned());
         }
     }
@@ -69,7 +69,7 @@ fn report_undefined(places: &BTreeMap<&str, Span>, report: &mut Report) {
 }
 
 pub(super) fn service_accounts(
-    declared: &Declared,
+    declared: &Declared<'_>,
     cluster: &Cluster,
     sets: &mut Sets,
 ) -> Vec<ServiceAccount> {

@@ -56,7 +56,9 @@ fn implied(declared: &Declared, report: &mut Report) -> Vec<Box<str>> {
     }
     let mut undefined = Tally::default();
     for (name, span) in &places {
-        undefined.add(*span, || (*name).to_owned());
+        if !declared.is_refused(NODE_KIND, None, name) {
+            undefined.add(*span, || (*name).to_owned());
+        }
     }
     report.extend(undefined.report(
         &codes::UNDEFINED_NODE,

@@ -218,7 +218,11 @@ fn report_undefined(declared: &Declared, report: &mut Report) {
             .service
             .as_ref()
             .map(|name| (&*object.namespace, &**name));
-        if key.is_none_or(|key| !known.contains(&key)) {
+        let is_known = |(namespace, name)| {
+            known.contains(&(namespace, name))
+                || declared.is_refused("Service", Some(namespace), name)
+        };
+        if !key.is_some_and(is_known) {
             undefined.add(object.span, || {
                 format!("{}/{}", object.namespace, object.name)
             });

@@ -63,7 +63,7 @@ pub(super) fn build(declared: &Declared, cluster: &Cluster, report: &mut Report)
             tops.entry(*key).or_default().add_pod(pod);
         }
     }
-    report_undefined(&tops, cluster, report);
+    report_undefined(declared, &tops, cluster, report);
     let ids: FxHashMap<Key<'_>, WorkloadId> = tops
         .keys()
         .enumerate()
@@ -206,11 +206,18 @@ fn is_step(kind: &str, owner: &str) -> bool {
     )
 }
 
-fn report_undefined(tops: &BTreeMap<Key<'_>, Top<'_>>, cluster: &Cluster, report: &mut Report) {
+fn report_undefined(
+    declared: &Declared<'_>,
+    tops: &BTreeMap<Key<'_>, Top<'_>>,
+    cluster: &Cluster,
+    report: &mut Report,
+) {
     let mut undefined = Tally::default();
     for ((namespace, kind, name), top) in tops {
-        if let (None, Some(span)) = (top.defined, top.pod) {
-            let namespace = cluster.namespace_name(*namespace);
+        let namespace = cluster.namespace_name(*namespace);
+        if let (None, Some(span)) = (top.defined, top.pod)
+            && !declared.is_refused(kind, Some(namespace), name)
+        {
             undefined.add(span, || format!("{namespace}/{kind}/{name}"));
         }
     }

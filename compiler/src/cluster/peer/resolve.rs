@@ -3,7 +3,7 @@
 use super::suggest::{did_you_mean, list, nearest};
 use super::{HypotheticalNamespace, NamespaceSpec, PeerSpec, PortSpec, Resolved};
 use crate::cluster::{
-    Cluster, Labels, NamespaceId, Node, Owner, Pod, PodId, Service, ServiceId, ServicePort,
+    Cluster, Labels, NamespaceId, Owner, PodId, Service, ServiceId, ServiceKind, ServicePort,
     WorkloadId,
 };
 use crate::diagnostic::{Diagnostic, codes};
@@ -62,13 +62,16 @@ pub fn note(cluster: &Cluster, resolved: &Resolved) -> Option<Diagnostic> {
             service,
             address: Some(address),
         } => of_service(cluster, *service, *address),
-        Resolved::Address(address) => match cluster.owner(*address) {
-            Some(Owner::Pod(owner)) => shared(cluster, *address, owner),
-            Some(Owner::Node(_)) => None,
-            None => no_end(*address).or_else(|| unseen_pod(cluster, *address)),
-        },
+        Resolved::Address(address) => {
+            let mut owners = cluster.owners(*address);
+            match (owners.next(), owners.next()) {
+                (Some(first), Some(second)) => shared(cluster, *address, first, second),
+                (Some(_), None) => None,
+                (None, _) => no_end(*address).or_else(|| unseen_pod(cluster, *address)),
+            }
+        }
+        Resolved::Pod(id) => finished(cluster, *id),
         Resolved::Service { address: None, .. }
-        | Resolved::Pod(_)
         | Resolved::Node(_)
         | Resolved::Hypothetical { .. }
         | Resolved::Fqdn { .. }
@@ -76,26 +79,49 @@ pub fn note(cluster: &Cluster, resolved: &Resolved) -> Option<Diagnostic> {
     }
 }
 
-/// The first pod has the address, as in `cluster::build`: the answer is about that one only.
-fn shared(cluster: &Cluster, address: IpAddr, owner: PodId) -> Option<Diagnostic> {
-    let has_it = |pod: &&Pod| {
-        let mut addresses = pod.addresses.iter().map(IpAddr::to_canonical);
-        !pod.host_network && addresses.any(|own| own == address)
-    };
-    let after = cluster.pods.get(owner.index() + 1..)?;
-    let other = after.iter().find(has_it)?;
-    let owner = cluster.pod(owner)?;
-    let name = |pod: &Pod| format!("{}/{}", cluster.namespace_name(pod.namespace), pod.name);
-    let (first, second) = (name(owner), name(other));
-    let message = format!("pods `{first}` and `{second}` both have the address `{address}`");
+/// No packet comes from a pod that has finished, and none reaches it.
+fn finished(cluster: &Cluster, id: PodId) -> Option<Diagnostic> {
+    let pod = cluster.pod(id).filter(|pod| pod.finished)?;
+    let namespace = cluster.namespace_name(pod.namespace);
+    let message = format!("pod `{namespace}/{}` has finished", pod.name);
     Some(
-        Diagnostic::new(&codes::SHARED_ADDRESS, message)
-            .at(owner.span, "the answer is about this pod")
-            .related(other.span, "this pod has it too")
-            .help(format!(
-                "ask about `{first}` and `{second}` by name: the answers may differ"
-            )),
+        Diagnostic::new(&codes::FINISHED_POD, message)
+            .at(pod.span, "has run to its end")
+            .help("it is judged as if it ran, but no packet comes from it or reaches it"),
     )
+}
+
+/// The question is one about each owner.
+fn shared(cluster: &Cluster, address: IpAddr, first: Owner, second: Owner) -> Option<Diagnostic> {
+    let (kind, (first, at), (second, other)) = match (first, second) {
+        (Owner::Pod(first), Owner::Pod(second)) => {
+            let place = |id| {
+                let pod = cluster.pod(id)?;
+                let namespace = cluster.namespace_name(pod.namespace);
+                Some((format!("{namespace}/{}", pod.name), Some(pod.span)))
+            };
+            ("pods", place(first)?, place(second)?)
+        }
+        (Owner::Node(first), Owner::Node(second)) => {
+            let place = |id| {
+                let node = cluster.node(id)?;
+                Some((format!("node/{}", node.name), node.span))
+            };
+            ("nodes", place(first)?, place(second)?)
+        }
+        (Owner::Pod(_), Owner::Node(_)) | (Owner::Node(_), Owner::Pod(_)) => return None,
+    };
+    let message = format!("{kind} `{first}` and `{second}` both have the address `{address}`");
+    let found = Diagnostic::new(&codes::SHARED_ADDRESS, message);
+    let found = at.into_iter().fold(found, |found, at| {
+        found.at(at, "the answer is about this one")
+    });
+    let found = other.into_iter().fold(found, |found, other| {
+        found.related(other, "and about this one")
+    });
+    Some(found.help(format!(
+        "it is `depends` where their answers differ: ask about `{first}` and `{second}` by name"
+    )))
 }
 
 /// Why no connection begins or ends at an address, if none does.
@@ -113,10 +139,21 @@ fn no_end(address: IpAddr) -> Option<Diagnostic> {
     )
 }
 
+/// What an answer about an address takes for granted that the snapshot does not tell: that it is outside,
+/// though a pod that the snapshot lacks has it.
+#[must_use]
+pub fn assumption(cluster: &Cluster, address: IpAddr) -> Option<String> {
+    let node = cluster.node(cluster.lacks_pod_with(address)?)?;
+    Some(format!(
+        "`{address}` is an address for pods of node `{}`, and no pod of the inputs has it: it is judged as \
+         outside the cluster, and a policy may govern or select its pod",
+        node.name
+    ))
+}
+
 /// A pod of which the snapshot has nothing but the block that its address is from.
 fn unseen_pod(cluster: &Cluster, address: IpAddr) -> Option<Diagnostic> {
-    let gives_it = |node: &&Node| node.pod_cidrs.iter().any(|block| block.contains(&address));
-    let node = cluster.nodes.iter().find(gives_it)?;
+    let node = cluster.node(cluster.lacks_pod_with(address)?)?;
     let message = format!(
         "`{address}` is an address for pods of node `{}`, and no pod of the inputs has it",
         node.name
@@ -127,7 +164,7 @@ fn unseen_pod(cluster: &Cluster, address: IpAddr) -> Option<Diagnostic> {
         None => found,
     };
     Some(found.help(
-        "it is judged as an address outside the cluster, which no pod selector matches: add its pod to the inputs, or ask about `NAMESPACE[KEY=VALUE]`",
+        "it is judged as an address outside the cluster, which no policy governs and no pod selector matches, and the answer is incomplete: add its pod to the inputs, or ask about `NAMESPACE[KEY=VALUE]`",
     ))
 }
 
@@ -375,43 +412,17 @@ fn node(cluster: &Cluster, name: &str) -> Result<Resolved, Box<Diagnostic>> {
     ))
 }
 
-/// The entities of Cilium's dialect.
-/// <https://docs.cilium.io/en/stable/security/policy/language/#entities-based>
-const CILIUM_ENTITIES: &[&str] = &[
-    "all",
-    "cluster",
-    "health",
-    "host",
-    "ingress",
-    "init",
-    "kube-apiserver",
-    "none",
-    "remote-node",
-    "unmanaged",
-    "world-ipv4",
-    "world-ipv6",
-];
-
+/// The outside is the one entity that every dialect has.
 fn entity(name: &str) -> Result<Resolved, Box<Diagnostic>> {
     if name == "world" {
         return Ok(Resolved::World);
     }
-    let (message, help) = if CILIUM_ENTITIES.contains(&name) {
-        (
-            format!("the entity `{name}` belongs to the `cilium` dialect"),
-            "name a pod, `node/NAME`, an address or `entity:world`".to_owned(),
-        )
+    let help = if nearest(name, ["world"]).is_empty() {
+        "the outside is `entity:world`; for anything else name a pod, `node/NAME` or an address"
     } else {
-        let known = CILIUM_ENTITIES.iter().copied().chain(["world"]);
-        let near: Vec<String> = nearest(name, known)
-            .into_iter()
-            .map(|near| format!("entity:{near}"))
-            .collect();
-        (
-            format!("there is no entity `{name}`"),
-            did_you_mean(&near).unwrap_or_else(|| "the outside is `entity:world`".into()),
-        )
+        "did you mean `entity:world`?"
     };
+    let message = format!("the dialect `kubernetes` has no entity `{name}`");
     Err(Box::new(
         Diagnostic::new(&codes::UNSUPPORTED_ENTITY, message).help(help),
     ))
@@ -475,6 +486,45 @@ fn behind(service_port: &ServicePort) -> impl Iterator<Item = Backend<'_>> {
         port,
         service_port,
     })
+}
+
+/// Why a question to a port of a service has no packet to judge.
+#[must_use]
+pub fn no_backend(cluster: &Cluster, service: &Service, port: &PortSpec) -> Diagnostic {
+    let name = format!(
+        "{}/{}",
+        cluster.namespace_name(service.namespace),
+        service.name
+    );
+    let is_offered = service.ports.iter().any(|offered| is_asked(offered, port));
+    let (message, help) = if service.kind == ServiceKind::ExternalName {
+        (
+            format!("service `{name}` is another name of a host: it has no backends"),
+            "ask for the host that its `externalName` says: `fqdn:NAME`".to_owned(),
+        )
+    } else if service.ports.is_empty() {
+        (
+            format!("service `{name}` has no ports"),
+            "without ports it is not linked with its pods: ask about them by name".to_owned(),
+        )
+    } else if is_offered {
+        (
+            format!("service `{name}` has no pod behind port `{port}`"),
+            "compare its selector with the labels of the pods, and add its pods or EndpointSlices to the inputs"
+                .to_owned(),
+        )
+    } else {
+        let offered: Vec<String> = service
+            .ports
+            .iter()
+            .map(|port| format!("{}/{}", port.number, port.protocol))
+            .collect();
+        (
+            format!("service `{name}` does not offer port `{port}`"),
+            format!("it offers {}", list(offered.iter().map(|port| &**port))),
+        )
+    };
+    Diagnostic::new(&codes::NO_BACKEND, message).help(help)
 }
 
 fn is_asked(offered: &ServicePort, port: &PortSpec) -> bool {

@@ -9,7 +9,7 @@ const MOST_SUGGESTIONS: usize = 3;
 const MOST_LISTED: usize = 5;
 
 /// The names nearest to `name`, nearest first, each once; none where all are far.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let limit = (name.chars().count() / 3).max(1);
     let near: BTreeSet<(usize, &str)> = known
         .into_iter()

@@ -54,7 +54,7 @@ fn expression(node: NodeRef<'_>) -> Result<Requirement, Unread> {
         Some("NotIn") => Operator::NotIn(values()?),
         Some("Exists") => Operator::Exists,
         Some("DoesNotExist") => Operator::DoesNotExist,
-        _ => return Err(Unread::Operator(node.span())),
+        _ => return read(node, None),
     };
     Ok(Requirement {
         key: read(node, text(node, "key"))?.into(),

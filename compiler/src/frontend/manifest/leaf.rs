@@ -26,7 +26,7 @@ impl Builder<'_> {
                 Kind::Float(value)
             }
             Scalar::Text => text,
-            Scalar::Binary => self.keep(scalar::base64(written).unwrap_or_default()),
+            Scalar::Binary => self.keep(super::tagged::base64(written).unwrap_or_default()),
         }
     }
 

@@ -91,7 +91,7 @@ pub fn parse<'s>(source: &'s SourceFile, chunk: &Chunk) -> (Option<Document<'s>>
                     Span::new(file, 0..0),
                     "kubectl: incomplete UTF-16 character",
                 )
-                .help("save the file as UTF-8"),
+                .help("convert it to UTF-8: `iconv -f UTF-16 -t UTF-8 FILE`"),
         ),
     }
 }

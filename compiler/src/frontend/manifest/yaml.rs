@@ -5,6 +5,8 @@
 //! what libyaml's scanner and parser refuse, unknown anchors, keys that are lists or mappings, tags that the
 //! value does not fit; an error carries go-yaml's words and line beside ours. [`read`] is the entry.
 
+mod dialect;
+
 use super::build::{Builder, Refused};
 use super::disguise::{BYTE_ORDER_MARK, Fed};
 use super::libyaml::{Events, Problem, ScalarEvent, What};
@@ -12,6 +14,7 @@ use super::problem::explain;
 use super::scalar::{self, Scalar, Tag};
 use super::{Document, Kind, block, expand};
 use crate::diagnostic::{Diagnostic, codes};
+use crate::frontend::template;
 use crate::source::FileId;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -292,12 +295,11 @@ impl Reader<'_, '_> {
         } else {
             self.builder.value_kind(value, &written, text)
         };
-        if tag == Tag::Implicit && event.plain && !matches!(value, Scalar::Text) {
-            if is_key {
-                self.builder.report_key(value, &written, span.clone());
-            } else {
-                self.builder.report_value(value, &written, span.clone());
-            }
+        let is_guess = tag == Tag::Implicit && event.plain && !matches!(value, Scalar::Text);
+        match (is_guess, is_key) {
+            (false, _) => {}
+            (true, true) => self.builder.report_key(value, &written, span.clone()),
+            (true, false) => self.builder.report_value(value, &written, span.clone()),
         }
         Ok(self.builder.leaf(span.start, span.end, kind)?)
     }
@@ -319,91 +321,6 @@ impl Reader<'_, '_> {
         let body = start.checked_sub(self.base)?..end.checked_sub(self.base)?;
         let same = self.fed.text.as_bytes().get(body) == Some(event.value);
         (same && quote).then_some(start..end)
-    }
-
-    /// go-yaml takes a lone `!` for a tag of its own, libyaml drops it.
-    fn has_bare_tag(&self, event: &ScalarEvent<'_>, start: usize, end: usize) -> bool {
-        if event.tag.is_some() || !event.implicit {
-            return false;
-        }
-        if !event.plain {
-            return true;
-        }
-        let (at, rest) = self.behind_properties(start, &['&']);
-        at < end && rest.starts_with('!')
-    }
-
-    /// The text behind the properties (`&` anchors, `!` tags) that start at an offset, and where it starts.
-    fn behind_properties(&self, start: usize, signs: &[char]) -> (usize, &str) {
-        let all = self.text.get(start..).unwrap_or("");
-        let mut rest = all;
-        while rest.starts_with(signs) {
-            let property = rest.find(char::is_whitespace).unwrap_or(rest.len());
-            rest = rest.get(property..).unwrap_or("").trim_start();
-            while rest.starts_with('#') {
-                let line = rest.find(['\n', '\r']).unwrap_or(rest.len());
-                rest = rest.get(line..).unwrap_or("").trim_start();
-            }
-        }
-        (start + (all.len() - rest.len()), rest)
-    }
-
-    /// What go-yaml's older scanner reads otherwise than libyaml.
-    fn check_dialect(
-        &self,
-        event: &ScalarEvent<'_>,
-        slice: Option<&Range<usize>>,
-        start: usize,
-        end: usize,
-    ) -> Result<(), Stop> {
-        let in_flow = self.flow_depth > 0;
-        if event.plain && event.value.is_empty() {
-            let tagged = self
-                .text
-                .get(start..end)
-                .is_some_and(|text| text.contains('!'));
-            if in_flow && tagged && self.text.as_bytes().get(end) == Some(&b',') {
-                let refused = self.error(
-                    end..end + 1,
-                    "a tag runs into a comma".to_owned(),
-                    "the comma is part of the tag",
-                    "put a space or a value in front of the comma",
-                );
-                return Err(Stop::Differs(end - self.base, refused));
-            }
-        } else if event.plain && in_flow && event.value.contains(&b'?') {
-            let from =
-                slice.map_or_else(|| self.behind_properties(start, &['&', '!']).0, |s| s.start);
-            let region = self.text.get(from..end).unwrap_or("");
-            let later = region.char_indices().skip(1);
-            if let Some((at, _)) = later.into_iter().find(|(_, sign)| *sign == '?') {
-                let at = from + at;
-                return Err(Stop::Refused(self.error(
-                    at..at + 1,
-                    "a `?` between brackets or braces".to_owned(),
-                    "did not find expected ',' or ']'",
-                    "quote the value",
-                )));
-            }
-        } else if !event.plain
-            && slice.is_none()
-            && self.text.get(..end).is_some_and(|text| text.ends_with('"'))
-        {
-            let mut escapes = self.text.get(start..end).unwrap_or("").char_indices();
-            while let Some((_, sign)) = escapes.next() {
-                if sign == '\\'
-                    && let Some((at, '/')) = escapes.next()
-                {
-                    return Err(Stop::Refused(self.error(
-                        start + at - 1..start + at + 1,
-                        "an escape that YAML does not know".to_owned(),
-                        "found unknown escape character",
-                        "write `/` without a backslash",
-                    )));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Text behind the end of the document: go-yaml reads one document, and kubectl asks for one.
@@ -432,13 +349,13 @@ impl Reader<'_, '_> {
     }
 
     fn is_template(&self) -> bool {
-        memchr::memmem::find(self.fed.text.as_bytes(), b"{{").is_some()
+        template::is_in(&self.fed.text)
     }
 
     /// An error with our words and with go-yaml's.
     fn error(&self, span: Range<usize>, message: String, theirs: &str, help: &str) -> Refused {
         let help = if self.is_template() {
-            "this looks like a template: render the chart first (`helm template`)"
+            template::REMEDY
         } else {
             help
         };

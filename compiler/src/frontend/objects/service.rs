@@ -41,6 +41,9 @@ pub(super) fn decode(root: NodeRef<'_>, decoder: &mut Decoder<'_>) -> object::Se
         }
     }
     service.addresses = once(service.addresses.into_iter().chain(single));
+    if service.kind == ServiceKind::ClusterIp && is_headless(root) {
+        service.kind = ServiceKind::Headless;
+    }
     let balanced = load_balancer(root, decoder);
     service.external_addresses = once(service.external_addresses.into_iter().chain(balanced));
     if service.kind == ServiceKind::ExternalName {
@@ -57,6 +60,11 @@ fn kind(node: NodeRef<'_>) -> ServiceKind {
         Some("ExternalName") => ServiceKind::ExternalName,
         _ => ServiceKind::ClusterIp,
     }
+}
+
+fn is_headless(root: NodeRef<'_>) -> bool {
+    let address = root.at(&["spec", "clusterIP"]);
+    address.and_then(NodeRef::as_str) == Some("None")
 }
 
 fn load_balancer(root: NodeRef<'_>, decoder: &mut Decoder<'_>) -> Vec<IpAddr> {

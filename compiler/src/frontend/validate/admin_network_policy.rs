@@ -3,10 +3,12 @@
 //! Guarantee: the CEL rules of their published definitions (v0.1.7) hold, and what the API's text asks of
 //! ports beyond them.
 
+use super::selector::Refuser;
 use super::{metadata, peers, text};
 use crate::diagnostic::{Severity, codes};
 use crate::frontend::kinds::Kind;
 use crate::frontend::report::{Place, Report};
+use crate::frontend::schema::walk::whole;
 
 /// Checks the policy at `root`.
 pub(super) fn check(root: &Place<'_>, report: &mut Report<'_, '_>) {
@@ -68,7 +70,8 @@ fn check_rule(rule: &Place<'_>, key: &str, report: &mut Report<'_, '_>) {
     }
 }
 
-/// The definition leaves protocols and the order of a range open; no implementation can use others.
+/// The definition leaves protocols and the order of a range open: no implementation can use other protocols, and a
+/// range in the wrong order is empty.
 fn check_port(port: &Place<'_>, report: &mut Report<'_, '_>) {
     for key in ["portNumber", "portRange"] {
         let Some(place) = port.get(key) else { continue };
@@ -77,13 +80,13 @@ fn check_port(port: &Place<'_>, report: &mut Report<'_, '_>) {
             && !["TCP", "UDP", "SCTP"].contains(&name)
         {
             let diagnostic = text::not_one_of(&protocol.spot(), name, &["TCP", "UDP", "SCTP"]);
-            report.add(diagnostic.severity(Severity::Warning));
+            Refuser::Implementations.add(diagnostic, report);
         }
     }
     let Some(range) = port.get("portRange") else {
         return;
     };
-    let end = |key| range.get(key).and_then(|place| place.node.as_int());
+    let end = |key| range.get(key).and_then(|place| whole(place.node.value()));
     if let (Some(start), Some(end)) = (end("start"), end("end"))
         && end < start
     {

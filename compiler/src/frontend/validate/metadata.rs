@@ -5,7 +5,7 @@
 //! references to owners. The namespace of an object that lives in none is dropped by the API server: a warning.
 
 use super::{selector, text};
-use crate::diagnostic::{Diagnostic, Severity, codes};
+use crate::diagnostic::{Diagnostic, codes};
 use crate::frontend::kinds::Kind;
 use crate::frontend::report::{Place, Report, Spot};
 
@@ -168,7 +168,7 @@ fn namespace(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
 
 fn labels(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
     if let Some(labels) = metadata.get("labels") {
-        selector::check_labels(&labels, Severity::Error, report);
+        selector::check_labels(&labels, selector::Refuser::Server, report);
     }
 }
 

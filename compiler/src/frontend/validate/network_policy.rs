@@ -5,7 +5,7 @@
 
 use super::address::{Cidr, Objection};
 use super::{metadata, ports, selector, text};
-use crate::diagnostic::{Diagnostic, Severity, codes};
+use crate::diagnostic::{Diagnostic, codes};
 use crate::frontend::report::{Place, Report, Spot};
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ pub(super) fn check(root: &Place<'_>, report: &mut Report<'_, '_>) {
     metadata::check(root, report);
     let Some(spec) = root.get("spec") else { return };
     if let Some(pods) = spec.get("podSelector") {
-        selector::check(&pods, Severity::Error, report);
+        selector::check(&pods, selector::Refuser::Server, report);
     }
     for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
         let Some(rules) = spec.get(direction) else {
@@ -45,7 +45,7 @@ fn check_rule(rule: &Place<'_>, peers: &str, report: &mut Report<'_, '_>) {
 fn check_peer(peer: &Place<'_>, report: &mut Report<'_, '_>) {
     let (pods, namespaces) = (peer.get("podSelector"), peer.get("namespaceSelector"));
     for place in [&pods, &namespaces].into_iter().flatten() {
-        selector::check(place, Severity::Error, report);
+        selector::check(place, selector::Refuser::Server, report);
     }
     let block = peer.get("ipBlock");
     if let Some(block) = &block {

@@ -5,8 +5,8 @@
 
 use super::address::{self, Cidr};
 use super::network_policy::no_cidr;
-use super::selector;
-use crate::diagnostic::{Severity, codes};
+use super::selector::{self, Refuser};
+use crate::diagnostic::codes;
 use crate::frontend::report::{Place, Report};
 
 /// Peers that have no named ports.
@@ -16,13 +16,13 @@ const OUTSIDE: [&str; 3] = ["networks", "nodes", "domainNames"];
 pub(super) fn check(peer: &Place<'_>, report: &mut Report<'_, '_>) {
     for key in ["namespaces", "nodes"] {
         if let Some(place) = peer.get(key) {
-            selector::check(&place, Severity::Warning, report);
+            selector::check(&place, Refuser::Implementations, report);
         }
     }
     if let Some(pods) = peer.get("pods") {
         for key in ["namespaceSelector", "podSelector"] {
             if let Some(place) = pods.get(key) {
-                selector::check(&place, Severity::Warning, report);
+                selector::check(&place, Refuser::Implementations, report);
             }
         }
     }

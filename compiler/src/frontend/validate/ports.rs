@@ -9,7 +9,7 @@ use crate::frontend::manifest::Value;
 use crate::frontend::report::{Place, Report, Spot};
 use crate::frontend::schema::walk::whole;
 
-const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];
+pub(super) const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];
 const PORT_NUMBERS: std::ops::RangeInclusive<i128> = 1..=65535;
 
 /// Checks one item of `ports`.
@@ -79,7 +79,7 @@ fn check_end(first: i128, end: Option<Place<'_>>, report: &mut Report<'_, '_>) {
     check_number(&end.spot(), last, report);
 }
 
-fn check_number(spot: &Spot<'_>, port: i128, report: &mut Report<'_, '_>) {
+pub(super) fn check_number(spot: &Spot<'_>, port: i128, report: &mut Report<'_, '_>) {
     if !PORT_NUMBERS.contains(&port) && i32::try_from(port).is_ok() {
         let help = if port == 0 {
             "remove the field to mean every port"
@@ -102,7 +102,7 @@ fn check_name(spot: &Spot<'_>, name: &str, report: &mut Report<'_, '_>) {
     for breach in breaches(name) {
         let help = match name.trim().trim_start_matches('+').parse::<u16>() {
             Ok(number) if number > 0 => format!("write `{number}` without quotes"),
-            Ok(_) | Err(_) => match as_port_name(name) {
+            Ok(_) | Err(_) => match port_name(name) {
                 Some(better) => format!("write `{better}`, if the pod's port has that name"),
                 None => "write the port's number, or the name that the pod gives it".to_owned(),
             },
@@ -118,7 +118,7 @@ fn check_name(spot: &Spot<'_>, name: &str, report: &mut Report<'_, '_>) {
     }
 }
 
-fn breaches(name: &str) -> Vec<text::Breach> {
+pub(super) fn breaches(name: &str) -> Vec<text::Breach> {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let mut breaches = Vec::new();
     if name.len() > 15 {
@@ -144,7 +144,8 @@ fn breaches(name: &str) -> Vec<text::Breach> {
     breaches
 }
 
-fn as_port_name(name: &str) -> Option<String> {
+/// The nearest name that a port may have, for a remedy.
+pub(super) fn port_name(name: &str) -> Option<String> {
     let better = name
         .trim_matches('-')
         .to_lowercase()

@@ -1,42 +1,67 @@
 //! Rules on labels and label selectors.
 //!
 //! Input: a selector or a mapping of labels. Guarantee: what `ValidateLabelSelector` of
-//! `k8s.io/apimachinery/pkg/apis/meta/v1/validation` refuses is reported. Custom resources are not held to it
-//! by the API server, though no implementation can use what it refuses: there it weighs a warning.
+//! `k8s.io/apimachinery/pkg/apis/meta/v1/validation` refuses is reported. Custom resources are not held to it by
+//! the API server, but `LabelSelectorAsSelector`, by which implementations read them, refuses the same.
 
 use super::text;
-use crate::diagnostic::{Diagnostic, Severity, codes};
+use crate::diagnostic::{Diagnostic, codes};
 use crate::frontend::manifest::Value;
 use crate::frontend::report::{Place, Report, Spot};
 
 const OPERATORS: &[&str] = &["In", "NotIn", "Exists", "DoesNotExist"];
 
+/// Who refuses a selector without a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refuser {
+    /// The API server.
+    Server,
+    /// Every implementation, for the API server takes it; what is missing, its schema says.
+    Implementations,
+}
+
+impl Refuser {
+    /// Adds who refuses it to what is wrong.
+    pub(super) fn add(self, diagnostic: Diagnostic, report: &mut Report<'_, '_>) {
+        report.add(match (self, &diagnostic.help) {
+            (Self::Server, _) => diagnostic,
+            (Self::Implementations, None) => diagnostic.help(UNUSABLE),
+            (Self::Implementations, Some(help)) => {
+                let help = format!("{help}; {UNUSABLE}");
+                diagnostic.help(help)
+            }
+        });
+    }
+}
+
+const UNUSABLE: &str = "the API server takes it as it is, but no implementation can use it";
+
 /// Checks the selector at `place`.
-pub(super) fn check(place: &Place<'_>, severity: Severity, report: &mut Report<'_, '_>) {
+pub(super) fn check(place: &Place<'_>, refuser: Refuser, report: &mut Report<'_, '_>) {
     if let Some(labels) = place.get("matchLabels") {
-        check_labels(&labels, severity, report);
+        check_labels(&labels, refuser, report);
     }
     if let Some(expressions) = place.get("matchExpressions") {
         for expression in expressions.items() {
-            check_expression(&expression, severity, report);
+            check_expression(&expression, refuser, report);
         }
     }
 }
 
 /// Checks the keys and values of a mapping of labels; both are reported at the mapping's field.
-pub(super) fn check_labels(labels: &Place<'_>, severity: Severity, report: &mut Report<'_, '_>) {
+pub(super) fn check_labels(labels: &Place<'_>, refuser: Refuser, report: &mut Report<'_, '_>) {
     for (key, value) in labels.entries() {
         if let Err(breach) = text::label_key(key) {
             let spot = value.spot();
-            report.add(
+            refuser.add(
                 Diagnostic::new(
                     &codes::INVALID_LABEL,
                     format!("the label's key `{key}` {breach}"),
                 )
                 .at(spot.head, "not a valid key")
-                .severity(severity)
                 .field(labels.spot().field)
                 .help("write a name such as `app`, or with a domain `example.com/app`"),
+                report,
             );
         }
         if let Some(text) = value.node.as_str() {
@@ -44,7 +69,7 @@ pub(super) fn check_labels(labels: &Place<'_>, severity: Severity, report: &mut 
                 field: String::new(),
                 ..value.spot()
             };
-            check_value(&spot, text, severity, report, || labels.spot().field);
+            check_value(&spot, text, refuser, report, || labels.spot().field);
         }
     }
 }
@@ -52,26 +77,26 @@ pub(super) fn check_labels(labels: &Place<'_>, severity: Severity, report: &mut 
 fn check_value(
     spot: &Spot<'_>,
     value: &str,
-    severity: Severity,
+    refuser: Refuser,
     report: &mut Report<'_, '_>,
     field: impl FnOnce() -> String,
 ) {
     if let Err(breach) = text::label_value(value) {
-        report.add(
+        refuser.add(
             spot.at_value(
                 &codes::INVALID_LABEL,
                 format!("the label's value `{value}` {breach}"),
                 "no label can have this value",
             )
-            .severity(severity)
             .field(field())
             .help("write the value that the objects' labels have; see `kubectl get --show-labels`"),
+            report,
         );
     }
 }
 
-fn check_expression(expression: &Place<'_>, severity: Severity, report: &mut Report<'_, '_>) {
-    check_operator(expression, severity, report);
+fn check_expression(expression: &Place<'_>, refuser: Refuser, report: &mut Report<'_, '_>) {
+    check_operator(expression, refuser, report);
     let key = expression.get("key");
     let name = match &key {
         Some(place) => place.node.as_str(),
@@ -79,7 +104,7 @@ fn check_expression(expression: &Place<'_>, severity: Severity, report: &mut Rep
     };
     // A key that is missing altogether is for the schema of a custom resource to report.
     if let Some(Err(breach)) = name.map(text::label_key)
-        && (key.is_some() || severity == Severity::Error)
+        && (key.is_some() || refuser == Refuser::Server)
     {
         let spot = match &key {
             Some(place) => place.spot(),
@@ -95,11 +120,7 @@ fn check_expression(expression: &Place<'_>, severity: Severity, report: &mut Rep
                 "lacks `key`",
             )
         };
-        report.add(
-            diagnostic
-                .severity(severity)
-                .help("set `key` to the name of a label"),
-        );
+        refuser.add(diagnostic.help("set `key` to the name of a label"), report);
     }
     let Some(values) = expression.get("values") else {
         return;
@@ -107,7 +128,7 @@ fn check_expression(expression: &Place<'_>, severity: Severity, report: &mut Rep
     for place in values.items() {
         if let Some(text) = place.node.as_str() {
             let spot = place.spot();
-            check_value(&spot, text, severity, report, || spot.field.clone());
+            check_value(&spot, text, refuser, report, || spot.field.clone());
         }
     }
 }
@@ -116,7 +137,7 @@ fn is_list(place: &Place<'_>) -> bool {
     matches!(place.node.value(), Value::Sequence(_))
 }
 
-fn check_operator(expression: &Place<'_>, severity: Severity, report: &mut Report<'_, '_>) {
+fn check_operator(expression: &Place<'_>, refuser: Refuser, report: &mut Report<'_, '_>) {
     let values = expression.get("values");
     let count = values.map_or(0, |values| values.node.items().count());
     let operator = expression.get("operator");
@@ -126,7 +147,7 @@ fn check_operator(expression: &Place<'_>, severity: Severity, report: &mut Repor
             // The schema reports a value of another type.
             None => return,
         },
-        None if severity == Severity::Error => "",
+        None if refuser == Refuser::Server => "",
         None => return,
     };
     match name {
@@ -136,20 +157,20 @@ fn check_operator(expression: &Place<'_>, severity: Severity, report: &mut Repor
                 Some(place) => place.spot(),
                 None => expression.spot().below("values"),
             };
-            report.add(
+            refuser.add(
                 spot.at_head(
                     &codes::REQUIRED_VALUE,
                     format!("`{name}` needs values to compare with"),
                     "no values",
                 )
-                .severity(severity)
                 .help("list `values`, or use `Exists` or `DoesNotExist`"),
+                report,
             );
         }
         "Exists" | "DoesNotExist" if count > 0 => {
             if let Some(values) = &values {
                 let instead = if name == "Exists" { "In" } else { "NotIn" };
-                report.add(
+                refuser.add(
                     values
                         .spot()
                         .at_head(
@@ -157,8 +178,8 @@ fn check_operator(expression: &Place<'_>, severity: Severity, report: &mut Repor
                             format!("`{name}` takes no values"),
                             "not allowed here",
                         )
-                        .severity(severity)
                         .help(format!("remove `values`, or use `{instead}`")),
+                    report,
                 );
             }
         }
@@ -168,7 +189,7 @@ fn check_operator(expression: &Place<'_>, severity: Severity, report: &mut Repor
                 Some(place) => place.spot(),
                 None => expression.spot().below("operator"),
             };
-            report.add(text::not_one_of(&spot, name, OPERATORS).severity(severity));
+            refuser.add(text::not_one_of(&spot, name, OPERATORS), report);
         }
     }
 }

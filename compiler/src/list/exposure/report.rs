@@ -5,9 +5,18 @@ use super::{Exposed, Exposure, NewPods, Scope};
 use crate::cluster::{Cluster, NAMESPACE_NAME_LABEL};
 use crate::hir::Direction;
 use crate::list::report::{PeerReport, Ports, ports};
-use crate::list::{Listing, PeerId};
+use crate::list::{Focus, Listing, PeerId};
 use schemars::JsonSchema;
 use serde::Serialize;
+
+/// What `--exposure` adds.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct NewPodsPart {
+    /// With `--exposure`: what pods that do not exist yet may send to each peer, and be sent.
+    pub exposure: Vec<ExposureReport>,
+    /// With `--exposure`: the peers that no policy governs.
+    pub unprotected: Unprotected,
+}
 
 /// What pods that do not exist yet may send to a peer, or be sent by it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -87,53 +96,49 @@ pub struct Unprotected {
     pub egress: Vec<PeerReport>,
 }
 
-/// The exposure of some peers, in their order; those with which nothing passes are left out.
-#[must_use]
-pub fn exposure(
-    listing: &Listing<'_>,
-    exposure: &Exposure,
-    wanted: impl Fn(PeerId, Direction) -> bool,
-) -> Vec<ExposureReport> {
-    let mut reports = Vec::new();
-    for id in listing.peer_ids() {
-        let Some(peer) = listing.peer(id) else {
-            continue;
-        };
-        for direction in [Direction::Ingress, Direction::Egress] {
-            let exposed = exposure.of(listing, id, direction);
-            let exposed = exposed.filter(|one| !one.entries.is_empty() && wanted(id, direction));
-            reports.extend(exposed.map(|Exposed { entries, coarse }| {
-                let pods = entries.iter().map(|pods| new_pods(listing, pods));
-                ExposureReport {
-                    peer: peer.into(),
-                    direction: direction.into(),
-                    pods: pods.collect(),
-                    coarse: *coarse,
-                }
-            }));
+impl NewPodsPart {
+    /// The exposure of the peers that are looked at, in their order; those with which nothing passes are left out.
+    #[must_use]
+    pub fn of(listing: &Listing<'_>, exposure: &Exposure, focus: &Focus) -> Self {
+        let sides = listing.peer_ids().flat_map(|id| {
+            let directions = [Direction::Ingress, Direction::Egress].into_iter();
+            directions.map(move |direction| (id, direction))
+        });
+        let sides = sides.filter(|(id, direction)| focus.wants_side(*id, *direction));
+        Self {
+            exposure: sides
+                .filter_map(|(id, direction)| side(listing, exposure, id, direction))
+                .collect(),
+            unprotected: Unprotected {
+                ingress: unprotected(listing, Direction::Ingress, focus),
+                egress: unprotected(listing, Direction::Egress, focus),
+            },
         }
     }
-    reports
 }
 
-/// The peers that no policy governs.
-#[must_use]
-pub fn unprotected(
+fn side(
     listing: &Listing<'_>,
-    wanted: impl Fn(PeerId, Direction) -> bool,
-) -> Unprotected {
-    let of = |direction| {
-        let peers = listing.unprotected(direction).into_iter();
-        let peers = peers.filter(|id| wanted(*id, direction));
-        peers
-            .filter_map(|id| listing.peer(id))
-            .map(Into::into)
-            .collect()
+    exposure: &Exposure,
+    id: PeerId,
+    direction: Direction,
+) -> Option<ExposureReport> {
+    let Exposed { entries, coarse } = exposure.of(listing, id, direction)?;
+    let pods = entries.iter().map(|pods| new_pods(listing, pods));
+    let report = ExposureReport {
+        peer: listing.peer(id)?.into(),
+        direction: direction.into(),
+        pods: pods.collect(),
+        coarse: *coarse,
     };
-    Unprotected {
-        ingress: of(Direction::Ingress),
-        egress: of(Direction::Egress),
-    }
+    Some(report).filter(|report| !report.pods.is_empty())
+}
+
+fn unprotected(listing: &Listing<'_>, direction: Direction, focus: &Focus) -> Vec<PeerReport> {
+    let peers = listing.ungoverned(direction).into_iter();
+    let peers = peers.filter(|id| focus.wants_side(*id, direction));
+    let peers = peers.filter_map(|id| listing.peer(id));
+    peers.map(Into::into).collect()
 }
 
 fn new_pods(listing: &Listing<'_>, pods: &NewPods) -> NewPodsReport {

@@ -1,11 +1,12 @@
 //! What pods that do not exist yet could reach, and from where they could be reached, for people.
 
-use super::clean;
+use super::{View, bold, painted, wrapping, yellow};
 use crate::cli::output::Style;
+use crate::cli::render::clean;
 use crate::hir::Direction;
 use crate::list::exposure::{Exposed, Exposure, NewPods, words as new_pods};
-use crate::list::{Listing, Party, PeerId, words};
-use clap::builder::styling::{AnsiColor, Effects, Style as Ansi};
+use crate::list::{Focus, Party, words};
+use clap::builder::styling::Style as Ansi;
 use rustc_hash::FxHashMap;
 use std::fmt::{self, Write};
 
@@ -16,18 +17,18 @@ const MAX_PORTS: usize = 32;
 const MAX_KINDS: usize = 24;
 
 /// Shows what new pods could reach and be reached from: workloads with the same exposure together, of those that
-/// are `wanted` in a direction.
+/// are looked at.
 pub(in crate::cli) fn text(
-    listing: &Listing<'_>,
+    view: &View<'_>,
     exposure: &Exposure,
-    wanted: impl Fn(PeerId, Direction) -> bool,
+    focus: &Focus,
     style: Style,
 ) -> String {
     let mut out = String::new();
     let printer = Printer {
-        listing,
+        view,
         exposure,
-        wanted,
+        focus,
         style,
     };
     // Writing to a string does not fail.
@@ -35,17 +36,16 @@ pub(in crate::cli) fn text(
     out
 }
 
-struct Printer<'a, F> {
-    listing: &'a Listing<'a>,
+struct Printer<'a> {
+    view: &'a View<'a>,
     exposure: &'a Exposure,
-    wanted: F,
+    focus: &'a Focus,
     style: Style,
 }
 
 /// The words for a direction.
 struct Way {
     heading: &'static str,
-    governed: &'static str,
     peer: &'static str,
     pods: &'static str,
 }
@@ -54,67 +54,55 @@ fn way(direction: Direction) -> Way {
     match direction {
         Direction::Ingress => Way {
             heading: "what new pods could reach",
-            governed: "no policy governs what reaches",
             peer: "to ",
             pods: "from ",
         },
         Direction::Egress => Way {
             heading: "what could reach new pods",
-            governed: "no policy governs what leaves",
             peer: "from ",
             pods: "to ",
         },
     }
 }
 
-impl<F: Fn(PeerId, Direction) -> bool> Printer<'_, F> {
+impl Printer<'_> {
     fn all(&self, out: &mut String) -> fmt::Result {
-        if self.listing.peers().is_empty() {
-            return writeln!(out, "\nthere is no workload that new pods could reach");
-        }
         for direction in [Direction::Ingress, Direction::Egress] {
             self.direction(direction, out)?;
-        }
-        for direction in [Direction::Ingress, Direction::Egress] {
-            let mut open = self.listing.unprotected(direction);
-            open.retain(|peer| (self.wanted)(*peer, direction));
-            if !open.is_empty() {
-                writeln!(out, "\n{}", self.painted(way(direction).governed, bold()))?;
-                self.wrapped(&self.names(&open), "  ", "  ", out)?;
-            }
         }
         Ok(())
     }
 
     fn direction(&self, direction: Direction, out: &mut String) -> fmt::Result {
         let way = way(direction);
-        writeln!(out, "\n{}", self.painted(way.heading, bold()))?;
+        writeln!(out, "\n{}", painted(self.style, way.heading, bold()))?;
         let groups = self.groups(direction);
         if groups.is_empty() {
             return writeln!(out, "  nothing");
         }
         for (exposed, peers) in groups {
             out.push('\n');
-            self.wrapped(&self.names(&peers), way.peer, "   ", out)?;
+            self.wrapped(&self.view.names(&peers), way.peer, "   ", out)?;
             self.exposed(exposed, &way, out)?;
         }
         Ok(())
     }
 
     /// The peers that have the same exposure.
-    fn groups(&self, direction: Direction) -> Vec<(&Exposed, Vec<PeerId>)> {
-        let mut groups: Vec<(&Exposed, Vec<PeerId>)> = Vec::new();
+    fn groups(&self, direction: Direction) -> Vec<(&Exposed, Vec<Party>)> {
+        let listing = self.view.listing;
+        let mut groups: Vec<(&Exposed, Vec<Party>)> = Vec::new();
         let mut known: FxHashMap<&Exposed, usize> = FxHashMap::default();
-        for peer in self.listing.peer_ids() {
-            let exposed = self.exposure.of(self.listing, peer, direction);
+        for peer in listing.peer_ids() {
+            let exposed = self.exposure.of(listing, peer, direction);
             let exposed = exposed.filter(|one| !one.entries.is_empty());
-            let Some(exposed) = exposed.filter(|_| (self.wanted)(peer, direction)) else {
+            let Some(exposed) = exposed.filter(|_| self.focus.wants_side(peer, direction)) else {
                 continue;
             };
             let index = *known.entry(exposed).or_insert(groups.len());
             match groups.get_mut(index) {
-                Some((_, peers)) => peers.push(peer),
-                None => groups.push((exposed, vec![peer])),
+                Some((_, peers)) => peers.push(Party::Peer(peer)),
+                None => groups.push((exposed, vec![Party::Peer(peer)])),
             }
         }
         groups
@@ -128,7 +116,7 @@ impl<F: Fn(PeerId, Direction) -> bool> Printer<'_, F> {
                 None => rows.push((packets, perhaps, vec![pods])),
             };
         for pods in exposed.entries.iter().take(MAX_KINDS) {
-            let answer = self.listing.answer(pods.answer);
+            let answer = self.view.listing.answer(pods.answer);
             if !answer.allow.is_empty() {
                 add(words::packets(&answer.allow), false, pods);
             }
@@ -176,49 +164,23 @@ impl<F: Fn(PeerId, Direction) -> bool> Printer<'_, F> {
         let further = " ".repeat(first.len() + 2);
         let mut lines = String::new();
         for one in pods {
-            let text = new_pods::new_pods(self.listing.cluster(), one);
+            let text = new_pods::new_pods(self.view.listing.cluster(), one);
             self.wrapped(&clean(&text), &first, &further, &mut lines)?;
         }
         if packets.len() > width {
-            writeln!(out, "  {}", self.painted(packets, style))?;
+            writeln!(out, "  {}", painted(self.style, packets, style))?;
             out.push_str(&lines);
         } else {
             let rest = lines.get(indent.len()..).unwrap_or_default();
-            let packets = self.painted(&format!("{packets:width$}"), style);
+            let packets = painted(self.style, &format!("{packets:width$}"), style);
             write!(out, "  {packets}  {rest}")?;
         }
         Ok(())
     }
 
-    fn names(&self, peers: &[PeerId]) -> String {
-        let parties: Vec<Party> = peers.iter().map(|id| Party::Peer(*id)).collect();
-        clean(&words::parties(self.listing, &parties).join(", ")).into_owned()
-    }
-
     fn wrapped(&self, text: &str, first: &str, further: &str, out: &mut String) -> fmt::Result {
-        let options = textwrap::Options::new(self.style.width)
-            .initial_indent(first)
-            .subsequent_indent(further)
-            .break_words(false)
-            .word_splitter(textwrap::WordSplitter::NoHyphenation);
-        textwrap::wrap(text, options)
+        textwrap::wrap(text, wrapping(self.style, first, further))
             .iter()
             .try_for_each(|line| writeln!(out, "{line}"))
     }
-
-    fn painted(&self, text: &str, style: Ansi) -> String {
-        if self.style.color {
-            format!("{style}{text}{style:#}")
-        } else {
-            text.into()
-        }
-    }
-}
-
-fn bold() -> Ansi {
-    Ansi::new().effects(Effects::BOLD)
-}
-
-fn yellow() -> Ansi {
-    AnsiColor::Yellow.on_default()
 }

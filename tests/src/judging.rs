@@ -1,0 +1,132 @@
+//! What the definition says of packets between the pods of a world, one by one.
+
+use std::net::IpAddr;
+use verdict_compiler::cluster::{PodId, Protocol};
+use verdict_compiler::flows::Answer;
+use verdict_compiler::frontend::load::Loaded;
+use verdict_compiler::hir::Direction;
+use verdict_compiler::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transport};
+use verdict_compiler::hir::spec::{self, Verdict, World as Judged};
+use verdict_compiler::query::{Families, Family, Who, combine, endpoint, families_of};
+
+fn judged(loaded: &Loaded) -> Judged<'_> {
+    Judged {
+        policies: &loaded.policies,
+        names: loaded.cluster.names(),
+    }
+}
+
+/// Packets around every bound of the small worlds.
+#[must_use]
+pub fn packets() -> Vec<Transport> {
+    let ports = [1, 79, 80, 81, 82, 84, 85, 86, 90, 8080, 9000, 9001, 65_535];
+    let protocols = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
+    let with_ports = protocols
+        .iter()
+        .flat_map(|protocol| ports.map(|port| Transport::to_port(*protocol, port)));
+    let bare = |protocol, icmp| Transport {
+        protocol,
+        port: None,
+        icmp,
+    };
+    with_ports
+        .chain([
+            bare(Protocol::ICMP, Some((8, 0))),
+            bare(Protocol::ICMPV6, Some((128, 0))),
+            bare(Protocol(47), None),
+        ])
+        .collect()
+}
+
+/// Whether a family carries a packet.
+fn carries(family: Family, packet: Transport) -> bool {
+    match family {
+        Family::V4 => packet.protocol != Protocol::ICMPV6,
+        Family::V6 => packet.protocol != Protocol::ICMP,
+    }
+}
+
+/// What an answer says of a packet.
+///
+/// # Panics
+/// Where the answer says two things.
+#[must_use]
+pub fn verdict_of(answer: &Answer, packet: Transport) -> Verdict {
+    match (
+        answer.allow.contains(packet),
+        answer.depends.contains(packet),
+    ) {
+        (true, false) => Verdict::Allow,
+        (false, true) => Verdict::Depends,
+        (false, false) => Verdict::Deny,
+        (true, true) => panic!("an answer has a packet in both sets: {answer:?}"),
+    }
+}
+
+/// The families of a world's pod addresses. As in lists, IPv4 stands where no pod has an address.
+#[must_use]
+pub fn families(loaded: &Loaded) -> Families {
+    Families::of(&loaded.cluster).or_else(Families::only(Family::V4))
+}
+
+/// What the definition says of a packet between two pods, in all families that they share.
+#[must_use]
+pub fn expected(loaded: &Loaded, src: PodId, dst: PodId, packet: Transport) -> Verdict {
+    let cluster = &loaded.cluster;
+    let families = families(loaded);
+    let of = |pod| families_of(cluster, families, Who::Pod(pod));
+    let judgements = of(src)
+        .and(of(dst))
+        .iter()
+        .filter(|family| carries(*family, packet))
+        .map(|family| {
+            let flow = Flow {
+                src: endpoint(cluster, Who::Pod(src), family),
+                dst: endpoint(cluster, Who::Pod(dst), family),
+                transport: packet,
+            };
+            spec::judge(judged(loaded), &flow)
+        });
+    combine(judgements.collect::<Vec<_>>()).map_or(Verdict::Deny, |judgement| judgement.verdict)
+}
+
+/// All pods.
+pub fn pods(loaded: &Loaded) -> impl Iterator<Item = PodId> + Clone + use<> {
+    (0..u32::try_from(loaded.cluster.pods().len()).unwrap()).map(PodId)
+}
+
+/// What the definition says of a packet between a pod and an address outside, of which `direction` is the pod's
+/// side.
+#[must_use]
+pub fn outside(
+    loaded: &Loaded,
+    pod: PodId,
+    address: IpAddr,
+    direction: Direction,
+    packet: Transport,
+) -> Verdict {
+    let family = if address.is_ipv4() {
+        Family::V4
+    } else {
+        Family::V6
+    };
+    if !carries(family, packet) {
+        return Verdict::Deny;
+    }
+    let pod = endpoint(&loaded.cluster, Who::Pod(pod), family);
+    let stranger = Endpoint {
+        kind: EndpointKind::Outside,
+        address: Address::Known(address),
+        by_service: false,
+    };
+    let (src, dst) = match direction {
+        Direction::Ingress => (stranger, pod),
+        Direction::Egress => (pod, stranger),
+    };
+    let flow = Flow {
+        src,
+        dst,
+        transport: packet,
+    };
+    spec::judge(judged(loaded), &flow).verdict
+}
