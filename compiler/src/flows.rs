@@ -9,7 +9,7 @@
 //!
 //! The algebra: [`Ranges`](crate::ranges::Ranges) of ports and addresses, [`Packets`] over protocols,
 //! [`Answer`]s that partition packets. Addresses and ports are never enumerated, and work is done once per
-//! class of ends that no rule tells apart ([`ends`]).
+//! class of ends that no rule tells apart ([`EndId`]).
 
 mod answer;
 mod connections;
