@@ -3,20 +3,19 @@
 //!
 //! `VERDICT_WORLDS` sets how many worlds are tried.
 
-use verdict_compiler::cluster::{
-    Cluster, Labels, NAMESPACE_NAME_LABEL, NamespaceId, PodId, Protocol,
-};
+use verdict_compiler::cluster::{Cluster, Labels, NAMESPACE_NAME_LABEL, NamespaceId, PodId};
 use verdict_compiler::flows::{Answer, Connections};
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::hir::Direction;
-use verdict_compiler::hir::flow::{Flow, Transport};
-use verdict_compiler::hir::spec::{self, Verdict, World as Judged};
+use verdict_compiler::hir::flow::Transport;
+use verdict_compiler::hir::spec::Verdict;
 use verdict_compiler::ir::Program;
 use verdict_compiler::list::exposure::Sample;
 use verdict_compiler::list::{By, Listing, PeerId};
-use verdict_compiler::query::{Families, Family, Who, combine, endpoint, families_of};
+use verdict_compiler::query::Who;
 use verdict_tests::generate::random::Random;
 use verdict_tests::generate::{World, small, yaml};
+use verdict_tests::judging::{between, families, packets, pods, verdict_of};
 
 const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
@@ -30,46 +29,6 @@ fn worlds() -> u64 {
 /// Worlds in which something was wrong once: their rules on addresses govern no pod that exists.
 const MORE_WORLDS: [u64; 1] = [779];
 
-/// Packets around every bound of the small worlds.
-fn packets() -> Vec<Transport> {
-    let ports = [1, 80, 81, 82, 85, 90, 8080, 9000, 65_535];
-    let protocols = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
-    let with_ports = protocols
-        .iter()
-        .flat_map(|protocol| ports.map(|port| Transport::to_port(*protocol, port)));
-    let bare = |protocol, icmp| Transport {
-        protocol,
-        port: None,
-        icmp,
-    };
-    with_ports
-        .chain([
-            bare(Protocol::ICMP, Some((8, 0))),
-            bare(Protocol::ICMPV6, Some((128, 0))),
-            bare(Protocol(47), None),
-        ])
-        .collect()
-}
-
-fn carries(family: Family, packet: Transport) -> bool {
-    match family {
-        Family::V4 => packet.protocol != Protocol::ICMPV6,
-        Family::V6 => packet.protocol != Protocol::ICMP,
-    }
-}
-
-fn verdict_of(answer: &Answer, packet: Transport) -> Verdict {
-    match (
-        answer.allow.contains(packet),
-        answer.depends.contains(packet),
-    ) {
-        (true, false) => Verdict::Allow,
-        (false, true) => Verdict::Depends,
-        (false, false) => Verdict::Deny,
-        (true, true) => panic!("an answer has a packet in both sets: {answer:?}"),
-    }
-}
-
 /// What the definition says of a packet between two ends, in all families that they share; `direction` is that
 /// of the first.
 fn expected(
@@ -79,33 +38,11 @@ fn expected(
     other: Who<'_>,
     packet: Transport,
 ) -> Verdict {
-    let cluster = &loaded.cluster;
-    let families = Families::of(cluster);
     let (src, dst) = match direction {
         Direction::Ingress => (other, one),
         Direction::Egress => (one, other),
     };
-    let world = Judged {
-        policies: &loaded.policies,
-        names: cluster.names(),
-    };
-    let judgements = families_of(cluster, families, src)
-        .and(families_of(cluster, families, dst))
-        .iter()
-        .filter(|family| carries(*family, packet))
-        .map(|family| {
-            let flow = Flow {
-                src: endpoint(cluster, src, family),
-                dst: endpoint(cluster, dst, family),
-                transport: packet,
-            };
-            spec::judge(world, &flow)
-        });
-    combine(judgements.collect::<Vec<_>>()).map_or(Verdict::Deny, |judgement| judgement.verdict)
-}
-
-fn pods(loaded: &Loaded) -> impl Iterator<Item = PodId> + Clone + use<> {
-    (0..u32::try_from(loaded.cluster.pods().len()).unwrap()).map(PodId)
+    between(loaded, src, dst, packet)
 }
 
 /// A pod that does not exist, in a namespace of the cluster or in a new one.
@@ -160,7 +97,7 @@ fn beside_pods_that_do_not_exist_the_sets_are_the_definition() {
         let loaded = world.load(seed % 3 != 0);
         let cluster = &loaded.cluster;
         let program = Program::resolve(cluster, &loaded.policies);
-        let mut connections = Connections::new(cluster, &program, Families::of(cluster));
+        let mut connections = Connections::new(cluster, &program, families(&loaded));
         let mut random = Random::new(seed);
         for pod in pods(&loaded) {
             let end = connections.end(pod).unwrap();
@@ -210,7 +147,7 @@ fn whatever_is_said_of_new_pods_is_true_of_each() {
         let loaded = world.load(seed % 3 != 0);
         let cluster = &loaded.cluster;
         let program = Program::resolve(cluster, &loaded.policies);
-        let connections = Connections::new(cluster, &program, Families::of(cluster));
+        let connections = Connections::new(cluster, &program, families(&loaded));
         let mut listing = Listing::new(connections, By::Workload);
         let exposure = listing.exposure();
         let mut random = Random::new(seed);
@@ -285,7 +222,7 @@ fn a_pod_with_the_labels_has_the_answer() {
         let loaded = world.load(cidrs);
         let cluster = &loaded.cluster;
         let program = Program::resolve(cluster, &loaded.policies);
-        let connections = Connections::new(cluster, &program, Families::of(cluster));
+        let connections = Connections::new(cluster, &program, families(&loaded));
         let mut listing = Listing::new(connections, By::Workload);
         let exposure = listing.exposure();
         let mut random = Random::new(seed);
@@ -349,7 +286,7 @@ fn where_pods_are_not_told_apart_nothing_is_claimed() {
     let loaded = world.load(true);
     let cluster = &loaded.cluster;
     let program = Program::resolve(cluster, &loaded.policies);
-    let connections = Connections::new(cluster, &program, Families::of(cluster));
+    let connections = Connections::new(cluster, &program, families(&loaded));
     let mut listing = Listing::new(connections, By::Workload);
     let exposure = listing.exposure();
     let web = listing.peer_ids().next().unwrap();

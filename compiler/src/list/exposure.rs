@@ -6,7 +6,7 @@
 //! it has its answer; where none does, nothing passes. Policies of both sides count. A new pod has a network of
 //! its own, named ports that are not known, and runs on no node of the cluster.
 //!
-//! Work: pods are cut by the selectors that matter into parts, of which one pod is asked ([`cells`]); parts with
+//! Work: pods are cut by the selectors that matter into parts ([`Cell`]), of which one pod is asked; parts with
 //! one answer are put together again. Where there are too many parts, the answer is left open and
 //! [`Exposed::coarse`] says so: nothing is claimed that is not true.
 

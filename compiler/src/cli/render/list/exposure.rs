@@ -67,6 +67,9 @@ fn way(direction: Direction) -> Way {
 
 impl Printer<'_> {
     fn all(&self, out: &mut String) -> fmt::Result {
+        if self.view.listing.peers().is_empty() {
+            return Ok(());
+        }
         for direction in [Direction::Ingress, Direction::Egress] {
             self.direction(direction, out)?;
         }
