@@ -3,7 +3,9 @@
 //!
 //! `VERDICT_WORLDS` sets how many worlds are tried.
 
-use verdict_compiler::cluster::{Cluster, Labels, NAMESPACE_NAME_LABEL, NamespaceId, PodId};
+use verdict_compiler::cluster::{
+    Cluster, Labels, NAMESPACE_NAME_LABEL, NamespaceId, PodId, Protocol,
+};
 use verdict_compiler::flows::{Answer, Connections};
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::hir::Direction;
