@@ -49,8 +49,8 @@ impl World {
     #[must_use]
     pub fn load_for(&self, seed: u64) -> Loaded {
         self.load_with(&Settings {
-            cidr_matches_pods: Some(seed % 3 != 0),
-            host_network: Some(if seed % 2 == 0 {
+            cidr_matches_pods: Some(!seed.is_multiple_of(3)),
+            host_network: Some(if seed.is_multiple_of(2) {
                 HostNetwork::Pod
             } else {
                 HostNetwork::Node

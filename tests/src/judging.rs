@@ -63,20 +63,31 @@ pub fn verdict_of(answer: &Answer, packet: Transport) -> Verdict {
     }
 }
 
+/// The families of a world's pod addresses. As in lists, IPv4 stands where no pod has an address.
+#[must_use]
+pub fn families(loaded: &Loaded) -> Families {
+    Families::of(&loaded.cluster).or_else(Families::only(Family::V4))
+}
+
 /// What the definition says of a packet between two pods, in all families that they share.
 #[must_use]
 pub fn expected(loaded: &Loaded, src: PodId, dst: PodId, packet: Transport) -> Verdict {
+    between(loaded, Who::Pod(src), Who::Pod(dst), packet)
+}
+
+/// What the definition says of a packet between two ends, in all families that they share.
+#[must_use]
+pub fn between(loaded: &Loaded, src: Who<'_>, dst: Who<'_>, packet: Transport) -> Verdict {
     let cluster = &loaded.cluster;
-    let families = Families::of(cluster);
-    let of = |pod| families_of(cluster, families, Who::Pod(pod));
-    let judgements = of(src)
-        .and(of(dst))
+    let families = families(loaded);
+    let judgements = families_of(cluster, families, src)
+        .and(families_of(cluster, families, dst))
         .iter()
         .filter(|family| carries(*family, packet))
         .map(|family| {
             let flow = Flow {
-                src: endpoint(cluster, Who::Pod(src), family),
-                dst: endpoint(cluster, Who::Pod(dst), family),
+                src: endpoint(cluster, src, family),
+                dst: endpoint(cluster, dst, family),
                 transport: packet,
             };
             spec::judge(judged(loaded), &flow)

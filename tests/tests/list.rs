@@ -14,7 +14,7 @@ use verdict_compiler::ir::Program;
 use verdict_compiler::list::{Block, By, Focus, Listing, Pair, Party, words};
 use verdict_compiler::query::Families;
 use verdict_tests::generate::small;
-use verdict_tests::judging::{expected, outside, packets, verdict_of};
+use verdict_tests::judging::{expected, families, outside, packets, verdict_of};
 
 fn worlds(most: u64) -> u64 {
     let wanted = std::env::var("VERDICT_WORLDS")
@@ -27,7 +27,7 @@ fn worlds(most: u64) -> u64 {
 fn on_lists(most: u64, mut check: impl FnMut(&mut Listing<'_>, &Loaded, &str)) {
     for seed in 0..worlds(most) {
         let world = small::world(seed);
-        let loaded = world.load(seed % 3 != 0);
+        let loaded = world.load_for(seed);
         let program = Program::resolve(&loaded.cluster, &loaded.policies);
         for by in [By::Workload, By::Pod] {
             let families = Families::of(&loaded.cluster);
@@ -110,7 +110,7 @@ fn pairs_with_the_outside_are_what_all_pods_agree_on() {
                 let family = |pod: &PodId| {
                     let own = verdict_compiler::query::families_of(
                         &loaded.cluster,
-                        Families::of(&loaded.cluster),
+                        families(loaded),
                         verdict_compiler::query::Who::Pod(*pod),
                     );
                     if address.is_ipv4() { own.v4 } else { own.v6 }

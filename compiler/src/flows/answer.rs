@@ -102,7 +102,7 @@ impl Answer {
     }
 }
 
-/// The index of an answer among [`Answers`].
+/// The index of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AnswerId(u32);
 

@@ -5,9 +5,9 @@
 
 use super::side::NamedPorts;
 use crate::cluster::{Cluster, NodeId, PodId, PortsId};
+use crate::hir::PerDirection;
 use crate::hir::flow::{Address, Endpoint, EndpointKind};
-use crate::hir::{Direction, PerDirection};
-use crate::ir::{Chain, IdentityId, Program, RuleRange, Step};
+use crate::ir::{BlockFamilies, Chain, IdentityId, Program, RuleRange, Step};
 use crate::query::{self, Families, Family, Who};
 use crate::source::to_u32;
 use rustc_hash::FxHashMap;
@@ -100,11 +100,11 @@ impl<'a> Ends<'a> {
             group_of: groups.of,
             chains: chains.list,
         };
-        let sees = program.tables.iter().any(|table| {
-            [Direction::Ingress, Direction::Egress]
-                .iter()
-                .any(|direction| table.chains.get(*direction).sees_addresses)
-        });
+        // Rules that govern no pod yet count as well: a pod that does not exist may be governed by them.
+        let sees = program
+            .peers
+            .iter()
+            .any(|peers| peers.domains || peers.block_families != BlockFamilies::default());
         let mut known: FxHashMap<Key, EndId> = FxHashMap::default();
         for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
             let own = query::families_of(cluster, families, Who::Pod(id));

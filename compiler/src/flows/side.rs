@@ -3,7 +3,7 @@
 //! Each function has its counterpart there, by the same name.
 
 use super::{Answer, Packets};
-use crate::cluster::NamedPort;
+use crate::cluster::{NamedPort, Protocol};
 use crate::hir::Action;
 use crate::hir::spec::Truth;
 use crate::ir::{Chain, Ports, Program, RuleRange, Step};
@@ -14,6 +14,8 @@ use crate::ranges::Ranges;
 pub(super) enum NamedPorts<'a> {
     /// It is no pod.
     None,
+    /// A pod of which they are not known.
+    Unknown,
     /// A pod with these.
     Known(&'a [NamedPort]),
     /// A pod on the network of a node with these: cluster-wide policies do not see them.
@@ -25,7 +27,7 @@ impl NamedPorts<'_> {
     fn in_order(self) -> Self {
         match self {
             Self::Host(_) => Self::None,
-            Self::None | Self::Known(_) => self,
+            Self::None | Self::Unknown | Self::Known(_) => self,
         }
     }
 }
@@ -175,6 +177,9 @@ fn matched_ports(ports: &Ports, named: NamedPorts<'_>) -> Matched {
     for (protocol, name) in &ports.named {
         match named {
             NamedPorts::None => {}
+            NamedPorts::Unknown => {
+                matched.perhaps = matched.perhaps.union(&with_ports(*protocol));
+            }
             NamedPorts::Known(own) | NamedPorts::Host(own) => {
                 let own = own.iter().filter(|own| {
                     own.name == *name && protocol.is_none_or(|asked| asked == own.protocol)
@@ -202,4 +207,13 @@ fn everything() -> Matched {
         surely: Packets::all(),
         perhaps: Packets::none(),
     }
+}
+
+/// The packets that a name may stand for: those of its protocol, or of every protocol that has ports.
+fn with_ports(protocol: Option<Protocol>) -> Packets {
+    [Protocol::TCP, Protocol::UDP, Protocol::SCTP]
+        .into_iter()
+        .filter(|one| protocol.is_none_or(|asked| asked == *one))
+        .map(Packets::of_protocol)
+        .fold(Packets::none(), |all, one| all.union(&one))
 }

@@ -116,8 +116,12 @@ impl Program {
 
     /// The table of a pod that has no identity.
     fn fresh_table(&self, pod: &PodView<'_>) -> Table {
-        let governing: Vec<u32> = self
-            .policies
+        self.make_table(&self.governing(pod))
+    }
+
+    /// The policies that govern a pod that has no identity, as indices in ascending order.
+    pub(crate) fn governing(&self, pod: &PodView<'_>) -> Vec<u32> {
+        self.policies
             .iter()
             .enumerate()
             .filter(|(_, policy)| {
@@ -125,8 +129,7 @@ impl Program {
                 subject.is_some_and(|subject| spec::selects(&subject.written, pod))
             })
             .map(|(index, _)| id(index))
-            .collect();
-        self.make_table(&governing)
+            .collect()
     }
 
     /// The end of a flow that rules are matched against.

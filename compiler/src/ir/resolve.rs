@@ -86,7 +86,7 @@ impl Program {
     }
 
     /// The table of some policies, given as indices in ascending order.
-    pub(super) fn make_table(&self, governing: &[u32]) -> Table {
+    pub(crate) fn make_table(&self, governing: &[u32]) -> Table {
         Table {
             governing: governing.into(),
             chains: PerDirection {

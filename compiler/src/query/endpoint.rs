@@ -181,17 +181,23 @@ fn address_endpoint(
     owner.unwrap_or_else(|| outside(here))
 }
 
+/// A pod that does not exist as rules see it.
+#[must_use]
+pub fn hypothetical_view(pod: Hypothetical<'_>) -> PodView<'_> {
+    PodView {
+        id: None,
+        namespace: pod.namespace,
+        namespace_labels: pod.namespace_labels,
+        labels: pod.labels,
+        ports: None,
+        node: None,
+        host: None,
+    }
+}
+
 fn hypothetical_endpoint(pod: Hypothetical<'_>, family: Family) -> Endpoint<'_> {
     Endpoint {
-        kind: EndpointKind::Pod(PodView {
-            id: None,
-            namespace: pod.namespace,
-            namespace_labels: pod.namespace_labels,
-            labels: pod.labels,
-            ports: None,
-            node: None,
-            host: None,
-        }),
+        kind: EndpointKind::Pod(hypothetical_view(pod)),
         address: family.unknown(),
         by_service: false,
     }
