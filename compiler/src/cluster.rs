@@ -160,7 +160,8 @@ pub struct Pod {
     pub addresses: Box<[IpAddr]>,
     /// Its named ports, those of sidecars (init containers that restart always) among them.
     pub ports: PortsId,
-    /// Whether it uses the network of its node: then its traffic is the node's, and no policy selects it.
+    /// Whether it uses the network of its node: [`HostNetwork`] says what NetworkPolicy takes it for, and all
+    /// other policies take it for its node.
     pub host_network: bool,
     /// The node on which it runs.
     pub node: Option<NodeId>,
@@ -291,9 +292,29 @@ pub enum Owner {
     Node(NodeId),
 }
 
+/// What NetworkPolicy takes a pod on its node's network for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostNetwork {
+    /// A pod like others, found by its labels.
+    #[default]
+    Pod,
+    /// Its node.
+    Node,
+}
+
+impl fmt::Display for HostNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pod => "pod",
+            Self::Node => "node",
+        })
+    }
+}
+
 /// The snapshot.
 #[derive(Debug, Default)]
 pub struct Cluster {
+    pub(crate) host_network: HostNetwork,
     pub(crate) namespaces: Vec<Namespace>,
     pub(crate) pods: Vec<Pod>,
     pub(crate) nodes: Vec<Node>,
@@ -319,6 +340,12 @@ pub(crate) static NO_LABELS: std::sync::LazyLock<Labels> =
     std::sync::LazyLock::new(Labels::default);
 
 impl Cluster {
+    /// What NetworkPolicy takes pods on their nodes' networks for.
+    #[must_use]
+    pub fn host_network(&self) -> HostNetwork {
+        self.host_network
+    }
+
     /// The namespaces, sorted by name.
     #[must_use]
     pub fn namespaces(&self) -> &[Namespace] {

@@ -13,7 +13,7 @@ pub mod judgement;
 pub mod spec;
 pub mod text;
 
-use crate::cluster::{Labels, Protocol};
+use crate::cluster::{HostNetwork, Labels, Protocol};
 use crate::diagnostic::ObjectRef;
 use crate::ids::ids;
 use crate::source::Span;
@@ -28,6 +28,17 @@ pub enum Direction {
     Ingress,
     /// Out of the endpoint.
     Egress,
+}
+
+impl Direction {
+    /// That of the endpoint at the other end.
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Ingress => Self::Egress,
+            Self::Egress => Self::Ingress,
+        }
+    }
 }
 
 impl fmt::Display for Direction {
@@ -158,6 +169,8 @@ impl PolicySet {
 pub struct Semantics {
     /// Whether an [`IpBlock`] matches the addresses of pods, not only of nodes and the outside.
     pub cidr_matches_pods: bool,
+    /// What NetworkPolicy takes pods on their nodes' networks for.
+    pub host_network: HostNetwork,
 }
 
 impl Default for Semantics {
@@ -165,6 +178,7 @@ impl Default for Semantics {
     fn default() -> Self {
         Self {
             cidr_matches_pods: true,
+            host_network: HostNetwork::default(),
         }
     }
 }

@@ -6,8 +6,8 @@
 //! same cluster, pods that do not exist among them.
 //!
 //! What rules can tell apart is finite, and stands here as ids:
-//! - an *identity* is a namespace, a label set and a set of named ports: all pods of one identity are the same
-//!   to every rule but for their address and their node;
+//! - an *identity* is a namespace, a label set, a set of named ports and, for pods on the network of a node, that
+//!   node: all pods of one identity are the same to every rule but for their address and their node;
 //! - an *address class* is a run of addresses that no block and no DNS answer cuts;
 //! - a *port class* is a run of ports that no range and no named port cuts.
 //!
@@ -28,7 +28,7 @@ pub mod verify;
 
 pub use classify::{EndClass, FlowClass, PodClass};
 
-use crate::cluster::{LabelsId, NamespaceId, PodId, Protocol};
+use crate::cluster::{LabelsId, NamespaceId, NodeId, PodId, Protocol};
 use crate::hir::{self, PolicyId, RuleId, Tier};
 use crate::ids::ids;
 use crate::ranges::Ranges;
@@ -54,7 +54,7 @@ fn id(index: usize) -> u32 {
 #[derive(Debug)]
 pub struct Program {
     pub(crate) identities: Vec<Identity>,
-    /// By [`PodId`]; `None` for a pod that uses the network of its node.
+    /// By [`PodId`]; `None` for a pod that is taken for its node.
     pub(crate) of_pod: Vec<Option<IdentityId>>,
     /// In the order in which the policy set lists them.
     pub(crate) policies: Vec<Policy>,
@@ -81,6 +81,8 @@ pub struct Identity {
     pub labels: LabelsId,
     /// The named ports.
     pub ports: crate::cluster::PortsId,
+    /// The node whose network the pods use, known or not; `None` where they have networks of their own.
+    pub host: Option<Option<NodeId>>,
 }
 
 /// A policy with its selector resolved.
@@ -121,6 +123,8 @@ pub(crate) struct Rule {
 pub(crate) struct Selector {
     /// As written, for pods that have no identity.
     pub(crate) written: hir::PodSelector,
+    /// Whether pods on the network of a node are among those that it may select.
+    pub(crate) hosts_are_pods: bool,
     pub(crate) selected: IdSet,
 }
 
@@ -143,6 +147,8 @@ pub(crate) struct Peers {
     pub(crate) answers: Ranges<u32>,
     /// Whether there is a domain.
     pub(crate) domains: bool,
+    /// Whether pods on the network of a node are pods to the rules that have this list.
+    pub(crate) hosts_are_pods: bool,
     /// Whether there is a domain that may have answers that were not seen: one without any, or a wildcard.
     pub(crate) unseen: bool,
 }
@@ -254,7 +260,8 @@ impl Program {
         &self.identities
     }
 
-    /// The identity of a pod; `None` where it uses the network of its node.
+    /// The identity of a pod; `None` where it is taken for its node
+    /// ([`HostNetwork`](crate::cluster::HostNetwork)).
     #[must_use]
     pub fn identity_of(&self, pod: PodId) -> Option<IdentityId> {
         self.of_pod.get(pod.index()).copied().flatten()

@@ -6,6 +6,7 @@
 //! not, it depends. Work is done per class of equal peers, never per pair of pods.
 
 mod blocks;
+pub mod exposure;
 mod focus;
 mod pairs;
 mod peers;

@@ -11,7 +11,7 @@ mod families;
 mod endpoint;
 pub mod meant;
 
-pub use endpoint::{endpoint, families_of, pod_view};
+pub use endpoint::{endpoint, families_of, hypothetical_view, pod_view};
 pub use families::{Apart, Families, Family};
 
 use crate::cluster::{Cluster, Labels, NodeId, Owner, PodId, Protocol};

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 use verdict_compiler::flows::Connections;
+use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::ir::Program;
 use verdict_compiler::list::{By, Listing};
 use verdict_compiler::query::Families;
@@ -73,7 +74,7 @@ fn in_a_process(size: Size) -> [f64; MEASURED.len()] {
 }
 
 fn measure(folder: PathBuf) {
-    let (asked, read) = timed(|| Asked::read(&[folder], true).expect("manifests"));
+    let (asked, read) = timed(|| Asked::read(&[folder], &Settings::default()).expect("manifests"));
     let after_reading = peak();
     let cluster = &asked.loaded.cluster;
     let (program, resolve) = timed(|| Program::resolve(cluster, &asked.loaded.policies));

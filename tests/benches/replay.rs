@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::time::Instant;
 use verdict_compiler::cluster::{PodId, Protocol};
 use verdict_compiler::engine::{Engine, EngineKind};
+use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::hir::flow::{Flow, Transport};
 use verdict_compiler::query::{Families, Who, flows_between};
 use verdict_compiler::trace::{Options, replay};
@@ -25,7 +26,7 @@ fn main() {
         files
             .map(|(name, text)| (name, text.into_bytes()))
             .collect(),
-        true,
+        &Settings::default(),
     );
     let flows = flows(&asked);
     println!("{size:?}");

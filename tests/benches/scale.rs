@@ -6,6 +6,7 @@
 
 use std::process::Command;
 use std::time::Instant;
+use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::ir::Program;
 use verdict_tests::asking::Asked;
 use verdict_tests::generate::large::{self, Size};
@@ -93,7 +94,8 @@ fn in_a_process(pods: usize) -> Measured {
 
 fn measure(folder: std::path::PathBuf) {
     let start = Instant::now();
-    let asked = Asked::read(std::slice::from_ref(&folder), true).expect("manifests");
+    let asked =
+        Asked::read(std::slice::from_ref(&folder), &Settings::default()).expect("manifests");
     let load = start.elapsed().as_secs_f64();
     let mut resolve = f64::INFINITY;
     for _ in 0..ROUNDS {

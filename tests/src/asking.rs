@@ -24,7 +24,7 @@ impl Asked {
     ///
     /// # Errors
     /// Where a file cannot be read.
-    pub fn read(paths: &[PathBuf], cidr_matches_pods: bool) -> io::Result<Self> {
+    pub fn read(paths: &[PathBuf], settings: &Settings) -> io::Result<Self> {
         let mut files = Vec::new();
         for path in paths {
             walk(path, &mut files)?;
@@ -33,23 +33,19 @@ impl Asked {
         for file in files {
             texts.push((file.display().to_string(), std::fs::read(&file)?));
         }
-        Ok(Self::of(texts, cidr_matches_pods))
+        Ok(Self::of(texts, settings))
     }
 
     /// Reads manifests from memory: names with texts.
     #[must_use]
-    pub fn of(texts: Vec<(String, Vec<u8>)>, cidr_matches_pods: bool) -> Self {
+    pub fn of(texts: Vec<(String, Vec<u8>)>, settings: &Settings) -> Self {
         let mut sources = Sources::default();
         for (name, bytes) in texts {
             if let Ok(file) = SourceFile::new(name, bytes) {
                 sources.add(file);
             }
         }
-        let settings = Settings {
-            cidr_matches_pods: Some(cidr_matches_pods),
-            ..Settings::default()
-        };
-        let loaded = load(&sources, &settings);
+        let loaded = load(&sources, settings);
         Self { sources, loaded }
     }
 

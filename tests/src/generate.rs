@@ -11,6 +11,7 @@ pub mod random;
 pub mod small;
 pub mod yaml;
 
+use verdict_compiler::cluster::HostNetwork;
 use verdict_compiler::frontend::load::{Loaded, load};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::source::{SourceFile, Sources};
@@ -35,14 +36,31 @@ impl World {
         sources
     }
 
-    /// What the files say, with a switch for the one setting that changes verdicts.
+    /// What the files say, with a switch for the setting `cidr-matches-pods`.
     #[must_use]
     pub fn load(&self, cidr_matches_pods: bool) -> Loaded {
-        let settings = Settings {
+        self.load_with(&Settings {
             cidr_matches_pods: Some(cidr_matches_pods),
             ..Settings::default()
-        };
-        load(&self.sources(), &settings)
+        })
+    }
+
+    /// What the files say, under all settings that change verdicts in turn.
+    #[must_use]
+    pub fn load_for(&self, seed: u64) -> Loaded {
+        self.load_with(&Settings {
+            cidr_matches_pods: Some(!seed.is_multiple_of(3)),
+            host_network: Some(if seed.is_multiple_of(2) {
+                HostNetwork::Pod
+            } else {
+                HostNetwork::Node
+            }),
+            ..Settings::default()
+        })
+    }
+
+    fn load_with(&self, settings: &Settings) -> Loaded {
+        load(&self.sources(), settings)
     }
 
     /// All files as one text, to show a world that fails a test.

@@ -72,17 +72,22 @@ pub fn families(loaded: &Loaded) -> Families {
 /// What the definition says of a packet between two pods, in all families that they share.
 #[must_use]
 pub fn expected(loaded: &Loaded, src: PodId, dst: PodId, packet: Transport) -> Verdict {
+    between(loaded, Who::Pod(src), Who::Pod(dst), packet)
+}
+
+/// What the definition says of a packet between two ends, in all families that they share.
+#[must_use]
+pub fn between(loaded: &Loaded, src: Who<'_>, dst: Who<'_>, packet: Transport) -> Verdict {
     let cluster = &loaded.cluster;
     let families = families(loaded);
-    let of = |pod| families_of(cluster, families, Who::Pod(pod));
-    let judgements = of(src)
-        .and(of(dst))
+    let judgements = families_of(cluster, families, src)
+        .and(families_of(cluster, families, dst))
         .iter()
         .filter(|family| carries(*family, packet))
         .map(|family| {
             let flow = Flow {
-                src: endpoint(cluster, Who::Pod(src), family),
-                dst: endpoint(cluster, Who::Pod(dst), family),
+                src: endpoint(cluster, src, family),
+                dst: endpoint(cluster, dst, family),
                 transport: packet,
             };
             spec::judge(judged(loaded), &flow)

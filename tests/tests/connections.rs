@@ -8,15 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use verdict_compiler::flows::Connections;
+use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::ir::Program;
 use verdict_compiler::list::report::{PeerReport, Ports, party, ports};
 use verdict_compiler::list::{By, Listing, Party};
 use verdict_compiler::query::Families;
 use verdict_tests::asking::{Asked, cases, vectors};
 
-/// Policies do not govern pods on the network of their node, and no pod selector matches them; these tools take
-/// them for other pods.
-const HOST_NETWORK: &str = "pods on the network of their node are governed";
 /// The API server refuses a `pods` peer without `podSelector`, so that verdict leaves the policy out.
 const POD_SELECTOR: &str = "an invalid policy counts: `pods` without `podSelector`";
 /// The API server refuses these names, so that verdict leaves the objects out.
@@ -30,48 +28,6 @@ const OTHER_POLICIES: &str = "policies in the folder of the pods do not count";
 
 /// Cases that end otherwise, with the reason. One that begins to pass must go from here.
 const KNOWN: &[(&str, &str)] = &[
-    ("npa/connlist/multiple_topology_resources_2", HOST_NETWORK),
-    (
-        "npa/connlist/semanticDiff-same-topologies-old2",
-        HOST_NETWORK,
-    ),
-    (
-        "npa/connlist/semanticDiff-same-topologies-old3",
-        HOST_NETWORK,
-    ),
-    (
-        "npa/connlist/semanticDiff-same-topologies-new3",
-        HOST_NETWORK,
-    ),
-    ("npa/connlist/ipblockstest_3", HOST_NETWORK),
-    ("nca/connectivity/001", HOST_NETWORK),
-    ("nca/connectivity/002", HOST_NETWORK),
-    ("nca/connectivity/004", HOST_NETWORK),
-    ("nca/connectivity/005", HOST_NETWORK),
-    ("nca/connectivity/006", HOST_NETWORK),
-    ("nca/connectivity/016", HOST_NETWORK),
-    ("nca/connectivity/018", HOST_NETWORK),
-    ("nca/connectivity/019", HOST_NETWORK),
-    ("nca/connectivity/021", HOST_NETWORK),
-    ("nca/connectivity/036", HOST_NETWORK),
-    ("nca/connectivity/038", HOST_NETWORK),
-    ("nca/connectivity/039", HOST_NETWORK),
-    ("nca/connectivity/040", HOST_NETWORK),
-    ("nca/connectivity/041", HOST_NETWORK),
-    ("nca/connectivity/043", HOST_NETWORK),
-    ("nca/connectivity/044", HOST_NETWORK),
-    ("nca/connectivity/046", HOST_NETWORK),
-    ("nca/connectivity/049", HOST_NETWORK),
-    ("nca/connectivity/052", HOST_NETWORK),
-    ("nca/connectivity/053", HOST_NETWORK),
-    ("nca/connectivity/054", HOST_NETWORK),
-    ("nca/connectivity/058", HOST_NETWORK),
-    ("nca/connectivity/084", HOST_NETWORK),
-    ("nca/connectivity/154", HOST_NETWORK),
-    ("nca/connectivity/156", HOST_NETWORK),
-    ("nca/connectivity/159", HOST_NETWORK),
-    ("nca/connectivity/161", HOST_NETWORK),
-    ("nca/connectivity/162", HOST_NETWORK),
     ("npa/connlist/anp_test_11_swapping_rules", POD_SELECTOR),
     ("npa/connlist/anp_demo", POD_SELECTOR),
     ("npa/exposure/exposure_test_with_anp_15", POD_SELECTOR),
@@ -188,7 +144,11 @@ fn name(peer: &PeerReport, by: By) -> Option<String> {
 
 /// What verdict lists.
 fn listed(paths: &[PathBuf], by: By) -> Canonical {
-    let asked = Asked::read(paths, false).unwrap();
+    let settings = Settings {
+        cidr_matches_pods: Some(false),
+        ..Settings::default()
+    };
+    let asked = Asked::read(paths, &settings).unwrap();
     let (cluster, policies) = (&asked.loaded.cluster, &asked.loaded.policies);
     let program = Program::resolve(cluster, policies);
     let connections = Connections::new(cluster, &program, Families::of(cluster));

@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 use std::path::Path;
 use verdict_compiler::engine::EngineKind;
+use verdict_compiler::frontend::settings::Settings;
 use verdict_tests::asking::{Asked, cases, vectors};
 
 /// Manifests with flows and their expected verdicts.
@@ -131,7 +132,11 @@ fn probe_step(step: &Value) -> Step {
 
 /// What is wrong with a step, if anything.
 fn fault(vectors: &Path, step: &Step) -> Option<String> {
-    let asked = Asked::read(&[vectors.join(&step.input)], step.cidr_matches_pods).unwrap();
+    let settings = Settings {
+        cidr_matches_pods: Some(step.cidr_matches_pods),
+        ..Settings::default()
+    };
+    let asked = Asked::read(&[vectors.join(&step.input)], &settings).unwrap();
     if let [first, ..] = asked.errors().as_slice()
         && !step.keep_going
     {

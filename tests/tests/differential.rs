@@ -29,8 +29,8 @@ fn judged(loaded: &Loaded) -> Judged<'_> {
     }
 }
 
-fn load(world: &World, cidr_matches_pods: bool) -> Loaded {
-    let loaded = world.load(cidr_matches_pods);
+fn load(world: &World, seed: u64) -> Loaded {
+    let loaded = world.load_for(seed);
     assert!(
         !loaded.has_errors(),
         "{:#?}\n{}",
@@ -59,7 +59,7 @@ fn the_ir_engine_is_the_definition() {
     let mut seen = [0_usize; 3];
     for seed in 0..worlds() {
         let world = small::world(seed);
-        let loaded = load(&world, seed % 3 != 0);
+        let loaded = load(&world, seed);
         let program = Program::resolve(&loaded.cluster, &loaded.policies);
         if let Err(violation) = verify::verify(&program, &loaded.cluster, &loaded.policies) {
             panic!("seed {seed}: {violation}\n{}", world.text());
@@ -84,7 +84,7 @@ fn the_ir_engine_is_the_definition() {
 fn flows_of_one_class_get_one_judgement() {
     for seed in 0..worlds() / 8 {
         let world = small::world(seed);
-        let loaded = load(&world, true);
+        let loaded = load(&world, seed);
         let program = Program::resolve(&loaded.cluster, &loaded.policies);
         let mut classes: HashMap<FlowClass, Judgement> = HashMap::new();
         for flow in every_flow(&loaded.cluster, &[80, 83, 9000, 9001]) {
@@ -110,7 +110,7 @@ fn of_itself(policies: &str) -> [Verdict; 2] {
     let world = World {
         files: vec![("world.yaml".into(), format!("{pod}{policies}"))],
     };
-    let loaded = load(&world, true);
+    let loaded = load(&world, 0);
     let program = Program::resolve(&loaded.cluster, &loaded.policies);
     let pod = Who::Pod(PodId(0));
     let families = Families::of(&loaded.cluster);
@@ -199,7 +199,7 @@ fn the_order_of_files_and_documents_changes_nothing() {
     for seed in 0..worlds() / 4 {
         let world = small::world(seed);
         let other = shuffled(&world, seed);
-        let (one, two) = (load(&world, true), load(&other, true));
+        let (one, two) = (load(&world, seed), load(&other, seed));
         let (before, after) = (
             answers(&one, &strangers, seed),
             answers(&two, &strangers, seed),
@@ -224,8 +224,8 @@ fn an_allowing_rule_where_a_pod_is_isolated_denies_nothing() {
     for seed in 0..worlds() / 4 {
         let world = small::world(seed);
         let (one, two) = (
-            load(&with(&world, &none), true),
-            load(&with(&world, &some), true),
+            load(&with(&world, &none), seed),
+            load(&with(&world, &some), seed),
         );
         let (before, after) = (
             answers(&one, &strangers, seed),
@@ -259,7 +259,7 @@ fn a_policy_that_isolates_allows_nothing_more() {
             continue;
         }
         asked += 1;
-        let (one, two) = (load(&world, true), load(&with(&world, &none), true));
+        let (one, two) = (load(&world, seed), load(&with(&world, &none), seed));
         let (before, after) = (
             answers(&one, &strangers, seed),
             answers(&two, &strangers, seed),
@@ -289,8 +289,8 @@ fn a_policy_cut_in_two_is_the_same_policy() {
     for seed in 0..worlds() / 4 {
         let world = small::world(seed);
         let (one, two) = (
-            load(&with(&world, &whole), true),
-            load(&with(&world, &parts), true),
+            load(&with(&world, &whole), seed),
+            load(&with(&world, &parts), seed),
         );
         let (before, after) = (
             answers(&one, &strangers, seed),
@@ -310,7 +310,7 @@ fn a_flow_that_goes_on_is_allowed_by_both_sides() {
     let strangers = Strangers::default();
     for seed in 0..worlds() / 4 {
         let world = small::world(seed);
-        let loaded = load(&world, true);
+        let loaded = load(&world, seed);
         for (flow, judgement) in answers(&loaded, &strangers, seed) {
             let sides = [judgement.egress.verdict, judgement.ingress.verdict];
             let expected = if sides.contains(&Verdict::Deny) {

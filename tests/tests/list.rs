@@ -27,7 +27,7 @@ fn worlds(most: u64) -> u64 {
 fn on_lists(most: u64, mut check: impl FnMut(&mut Listing<'_>, &Loaded, &str)) {
     for seed in 0..worlds(most) {
         let world = small::world(seed);
-        let loaded = world.load(seed % 3 != 0);
+        let loaded = world.load_for(seed);
         let program = Program::resolve(&loaded.cluster, &loaded.policies);
         for by in [By::Workload, By::Pod] {
             let families = Families::of(&loaded.cluster);

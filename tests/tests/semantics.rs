@@ -1,15 +1,28 @@
 //! Our own tables: each pair of files in `testdata/semantics` is a case, manifests and flows with the verdict
 //! that is expected. Every engine must give it, and the same rules.
 //!
-//! A comment `# cidr-matches-pods = false` in the manifests changes that setting.
+//! A comment `#! cidr-matches-pods=false` in the manifests makes a setting.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use verdict_compiler::engine::EngineKind;
+use verdict_compiler::frontend::settings::Settings;
+use verdict_compiler::source::{SourceFile, Sources};
 use verdict_tests::asking::Asked;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/semantics")
+}
+
+fn settings(text: &str) -> Settings {
+    let mut settings = Settings::default();
+    for setting in text.lines().filter_map(|line| line.strip_prefix("#! ")) {
+        let mut sources = Sources::default();
+        let file = sources.add(SourceFile::new("--set", setting.as_bytes().to_vec()).unwrap());
+        let problems = settings.set(file, setting);
+        assert!(problems.is_empty(), "{setting}: {problems:?}");
+    }
+    settings
 }
 
 fn faults(manifests: &Path) -> Vec<String> {
@@ -20,8 +33,8 @@ fn faults(manifests: &Path) -> Vec<String> {
         .into_owned();
     let text = fs::read(manifests).unwrap();
     let flows = fs::read_to_string(manifests.with_extension("jsonl")).unwrap();
-    let matches_pods = !String::from_utf8_lossy(&text).contains("# cidr-matches-pods = false");
-    let asked = Asked::of(vec![(format!("{name}.yaml"), text)], matches_pods);
+    let settings = settings(&String::from_utf8_lossy(&text));
+    let asked = Asked::of(vec![(format!("{name}.yaml"), text)], &settings);
     let mut faults = asked.errors();
     let mut answers = Vec::new();
     for kind in EngineKind::ALL {

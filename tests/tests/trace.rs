@@ -3,6 +3,7 @@
 use serde_json::Value;
 use verdict_compiler::cluster::peer::{PeerSpec, resolve};
 use verdict_compiler::engine::EngineKind;
+use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::trace::{Outcome, Word};
 use verdict_tests::asking::Asked;
 use verdict_tests::generate::large::{self, Size};
@@ -33,7 +34,10 @@ spec:
 ";
 
 fn shop() -> Asked {
-    Asked::of(vec![("shop.yaml".into(), SHOP.into())], true)
+    Asked::of(
+        vec![("shop.yaml".into(), SHOP.into())],
+        &Settings::default(),
+    )
 }
 
 fn replay(asked: &Asked, trace: &str) -> (String, Outcome) {
@@ -253,7 +257,7 @@ fn both_engines_reply_the_same_on_random_worlds() {
             .files
             .into_iter()
             .map(|(name, text)| (name, text.into_bytes()));
-        let asked = Asked::of(files.collect(), true);
+        let asked = Asked::of(files.collect(), &Settings::default());
         let mut random = Random::new(seed);
         let peers = peers(&asked);
         let lines: Vec<String> = (0..200)
@@ -284,7 +288,7 @@ fn threads_change_nothing() {
         .files
         .into_iter()
         .map(|(name, text)| (name, text.into_bytes()));
-    let asked = Asked::of(files.collect(), true);
+    let asked = Asked::of(files.collect(), &Settings::default());
     assert_eq!(asked.errors(), Vec::<String>::new());
     let mut trace = large::trace(size, 7, 20_000);
     trace.push_str("{\n");

@@ -214,6 +214,10 @@ pub struct List {
     /// Only connections that come to those of --focus, or that leave them.
     #[arg(long, value_enum, requires = "focus")]
     pub direction: Option<ListDirection>,
+    /// Also: what pods and namespaces that do not exist yet could reach, or be reached from, by the labels that
+    /// they would need, and which workloads no policy governs.
+    #[arg(long)]
+    pub exposure: bool,
     /// With `--format json`: put peers that have the same connections together. `human`, `markdown`, `dot` and
     /// `mermaid` always do.
     #[arg(long)]
@@ -385,11 +389,15 @@ Peers of --focus:
 in other formats) hangs on something that the manifests leave open, or differs among the pods of a workload: \
 `verdict explain` tells why. `everything` means every packet that the addresses of both ends can carry.
 
+With --exposure, `namespaces with env=prod` are those of the cluster and new ones alike. What a new pod could send \
+or be sent is judged with the policies that would govern it.
+
 Exit code 0 says that the list is whole, 1 that something was left out of the input.
 
 Examples:
   verdict list deploy/ cluster.yaml
   verdict list deploy/ --focus shop/web --direction ingress
+  verdict list deploy/ --exposure
   kubectl get ns,nodes,pods,netpol -A -o json | verdict list - --format markdown
   verdict list deploy/ --by pod --format json --group
   verdict list deploy/ --format dot | dot -Tsvg > connections.svg";

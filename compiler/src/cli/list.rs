@@ -14,6 +14,8 @@ use crate::diagnostic::{Diagnostic, codes, counted};
 use crate::flows::Connections;
 use crate::hir::Direction;
 use crate::ir::Program;
+use crate::list::exposure::Exposure;
+use crate::list::exposure::report::NewPodsPart;
 use crate::list::report::{GroupReport, ListReport, Shown, VERSION};
 use crate::list::{By, Count, Focus, Listing};
 use crate::query::Families;
@@ -27,6 +29,15 @@ const MAX_MERMAID_EDGES: usize = 500;
 pub(super) fn run(global: &Global, list: &List) -> Result<Answered, Failure> {
     if list.group && list.format == ListFormat::Csv {
         let message = "`--group` needs `--format json`: a line of csv is one pair";
+        return Err(Failure::Usage(message.into()));
+    }
+    if list.exposure
+        && matches!(
+            list.format,
+            ListFormat::Csv | ListFormat::Dot | ListFormat::Mermaid
+        )
+    {
+        let message = "`--exposure` needs `--format human`, `markdown` or `json`";
         return Err(Failure::Usage(message.into()));
     }
     let session = Session::open(global, &list.inputs);
@@ -45,16 +56,35 @@ pub(super) fn run(global: &Global, list: &List) -> Result<Answered, Failure> {
     if listing.peers().is_empty() {
         say(global, &session, &[nothing()]);
     }
+    let progress = Progress::start(global, "asking for new pods");
+    let new_pods = list.exposure.then(|| listing.exposure());
+    drop(progress);
+    let asked = Asked { focus, new_pods };
     match (list.format, list.group) {
         (ListFormat::Json, false) | (ListFormat::Csv, _) => {
-            pairs(global, list, &session, &mut listing, &focus)?;
+            pairs(global, list, &session, &mut listing, &asked)?;
         }
-        (ListFormat::Json, true) => groups(global, &session, &mut listing, &focus)?,
+        (ListFormat::Json, true) => groups(global, &session, &mut listing, &asked)?,
         (ListFormat::Human | ListFormat::Dot | ListFormat::Mermaid | ListFormat::Markdown, _) => {
-            view(global, list, &session, &mut listing, &focus)?
+            view(global, list, &session, &mut listing, &asked)?
         }
     }
     Ok(session.incomplete().is_empty().into())
+}
+
+/// What is asked for.
+struct Asked {
+    focus: Focus,
+    /// What pods that do not exist yet could reach, if that is asked for.
+    new_pods: Option<Exposure>,
+}
+
+impl Asked {
+    /// What is told to programs of pods that do not exist yet.
+    fn part(&self, listing: &Listing<'_>) -> Option<NewPodsPart> {
+        let new_pods = self.new_pods.as_ref();
+        new_pods.map(|new_pods| NewPodsPart::of(listing, new_pods, &self.focus))
+    }
 }
 
 /// Whose connections are asked for, after what there is to say about that.
@@ -89,16 +119,16 @@ fn pairs(
     list: &List,
     session: &Session,
     listing: &mut Listing<'_>,
-    focus: &Focus,
+    asked: &Asked,
 ) -> Result<(), Failure> {
     let progress = Progress::start(global, "listing");
-    let count = listing.count_of(focus);
+    let count = listing.count_of(&asked.focus);
     if count.total > MAX_CONNECTIONS {
         drop(progress);
         say(global, session, &[too_many(&count)]);
         return Err(Failure::Input);
     }
-    let pairs = listing.pairs_of(focus);
+    let pairs = listing.pairs_of(&asked.focus);
     let shown = Shown::of(listing, &pairs);
     drop(progress);
     let answer = Answer::new(global);
@@ -108,6 +138,7 @@ fn pairs(
     }
     let report = ListReport {
         version: VERSION,
+        new_pods: asked.part(listing),
         connections: pairs
             .iter()
             .filter_map(|pair| shown.connection(pair))
@@ -122,12 +153,13 @@ fn groups(
     global: &Global,
     session: &Session,
     listing: &mut Listing<'_>,
-    focus: &Focus,
+    asked: &Asked,
 ) -> Result<(), Failure> {
-    let blocks = listing.blocks_of(focus);
+    let blocks = listing.blocks_of(&asked.focus);
     let shown = Shown::of_blocks(listing, &blocks);
     let report = GroupReport {
         version: VERSION,
+        new_pods: asked.part(listing),
         groups: blocks
             .iter()
             .flat_map(|block| shown.groups(block))
@@ -143,23 +175,35 @@ fn view(
     list: &List,
     session: &Session,
     listing: &mut Listing<'_>,
-    focus: &Focus,
+    asked: &Asked,
 ) -> Result<(), Failure> {
     let progress = Progress::start(global, "listing");
-    let blocks = listing.blocks_of(focus);
+    let blocks = listing.blocks_of(&asked.focus);
     let view = render::View::new(
         listing,
         &blocks,
-        focus,
+        &asked.focus,
         render::Setting {
             policies: session.loaded.policies.policies.len(),
             incomplete: session.incomplete(),
             verbose: global.verbose,
         },
     );
+    let new_pods = |style| {
+        let new_pods = asked.new_pods.as_ref();
+        new_pods.map(|new_pods| render::exposure::text(&view, new_pods, &asked.focus, style))
+    };
     let text = match list.format {
-        ListFormat::Human => render::human::text(&view, Style::of_answer(global), global.quiet),
-        ListFormat::Markdown => render::markdown::text(&view),
+        ListFormat::Human => {
+            let style = Style::of_answer(global);
+            let mut text = render::human::text(&view, style, global.quiet);
+            text.extend(new_pods(style));
+            text
+        }
+        ListFormat::Markdown => {
+            let new_pods = new_pods(Style::plain());
+            render::markdown::text(&view, new_pods.as_deref())
+        }
         ListFormat::Dot | ListFormat::Mermaid | ListFormat::Json | ListFormat::Csv => {
             let graph = render::graph::Graph::of(&view);
             if list.format == ListFormat::Dot {

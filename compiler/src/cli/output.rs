@@ -24,6 +24,15 @@ pub(super) struct Style {
 }
 
 impl Style {
+    /// For text that stands in another document.
+    #[must_use]
+    pub(super) fn plain() -> Self {
+        Self {
+            color: false,
+            width: DEFAULT_WIDTH,
+        }
+    }
+
     /// For standard error.
     #[must_use]
     pub(super) fn of_stderr(color: Color) -> Self {

@@ -113,8 +113,20 @@ struct SettingsFile {
     /// Whether a block of addresses in a rule matches the addresses of pods; the dialect's default (true for
     /// `kubernetes`) where it is not set.
     cidr_matches_pods: Option<bool>,
+    /// What NetworkPolicy takes pods on their nodes' networks for; the dialect's default (`pod` for `kubernetes`)
+    /// where it is not set.
+    host_network: Option<HostNetworkName>,
     /// Cilium's own options; they have no effect in the dialect `kubernetes`.
     cilium: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// What NetworkPolicy takes pods on their nodes' networks for.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "stands for a shape that is read from its text")]
+enum HostNetworkName {
+    Pod,
+    Node,
 }
 
 /// Whose implementation answers.

@@ -76,7 +76,7 @@ codes! {
     SELECTS_NOTHING = "V0401", Note, "a policy selects no pod of the snapshot";
     UNKNOWN_PORT_NAME = "V0402", Warning, "a port name that no pod has";
     EQUAL_PRIORITY = "V0403", Warning, "policies of equal priority that may contradict each other";
-    HOST_NETWORK_ONLY = "V0404", Warning, "a policy selects pods that it cannot govern";
+    HOST_NETWORK_ONLY = "V0404", Warning, "a policy selects pods that it may not govern";
     // V05: questions
     MALFORMED_PEER = "V0501", Error, "a peer that cannot be read";
     UNKNOWN_PEER = "V0502", Error, "a peer that does not exist";
@@ -90,6 +90,7 @@ codes! {
     UNSEEN_POD = "V0510", Note, "an address of pods that no pod of the snapshot has";
     NO_SUCH_END = "V0511", Note, "an address that no end of a connection has";
     NO_COMMON_FAMILY = "V0512", Error, "two ends without a common address family";
+    ON_NETWORK_OF_NODE = "V0513", Note, "a pod on the network of its node";
     NOT_LISTED = "V0521", Error, "a peer whose connections cannot be listed";
     TOO_MANY_CONNECTIONS = "V0522", Error, "more connections than are written one by one";
     NOTHING_TO_LIST = "V0523", Warning, "there is nothing to list";

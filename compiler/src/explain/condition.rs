@@ -23,12 +23,14 @@ fn of_side(view: View<'_>, side: &Side) -> Vec<String> {
     for (_, rule) in &rules {
         if view.peers_match(rule) == Truth::Unknown {
             let peers = rule.peers.iter().flatten();
-            let unknown = peers.filter(|peer| view.peer_matches(peer) == Truth::Unknown);
+            let unknown =
+                peers.filter(|peer| view.peer_matches(view.tier(rule), peer) == Truth::Unknown);
             found.extend(unknown.map(|peer| peer_condition(view, peer)));
         }
         if view.ports_match(rule) == Truth::Unknown {
             let ports = rule.ports.iter().flatten();
-            let unknown = ports.filter(|port| view.port_matches(port) == Truth::Unknown);
+            let unknown =
+                ports.filter(|port| view.port_matches(view.tier(rule), port) == Truth::Unknown);
             found.extend(unknown.map(|port| port_condition(view, port)));
         }
     }

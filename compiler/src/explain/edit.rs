@@ -14,7 +14,7 @@ use crate::hir::{
     Direction, ItemOrigin, NamespaceSelector, Operator, Peer, PodSelector, Policy, PortMatch,
     PortRange, Rule, Selector, Tier,
 };
-use crate::query::pod_view;
+use crate::query::{Family, Who, endpoint};
 use crate::source::{Span, to_u32};
 
 /// A change as an edit of the object that its author wrote.
@@ -120,7 +120,7 @@ pub(super) fn summary(view: View<'_>, change: &Change) -> Option<String> {
         Change::Peer { rule, peer } => {
             let (policy, rule) = policies.rule(*rule)?;
             let path = &policies.origin(rule.id)?.path;
-            let who = peer_text(view, peer);
+            let who = peer_text(view, policy.tier, peer);
             let whole = match rule.ports.as_ref().map_or(0, Vec::len) {
                 0 => ", on every port".to_owned(),
                 1 => String::new(),
@@ -137,7 +137,7 @@ pub(super) fn summary(view: View<'_>, change: &Change) -> Option<String> {
             let place = rule_place(view, policy, *index);
             format!(
                 "allow {} {} by a new rule {place}",
-                peers_text(view, rule),
+                peers_text(view, policy.tier, rule),
                 rule_ports_text(view, rule)
             )
         }
@@ -176,19 +176,19 @@ fn ports_text(port: &PortMatch) -> String {
     }
 }
 
-fn peers_text(view: View<'_>, rule: &Rule) -> String {
+fn peers_text(view: View<'_>, tier: Tier, rule: &Rule) -> String {
     let peers = rule.peers.iter().flatten();
-    let peers: Vec<String> = peers.map(|peer| peer_text(view, peer)).collect();
+    let peers: Vec<String> = peers.map(|peer| peer_text(view, tier, peer)).collect();
     peers.join(", ")
 }
 
-fn peer_text(view: View<'_>, peer: &Peer) -> String {
+fn peer_text(view: View<'_>, tier: Tier, peer: &Peer) -> String {
     let preposition = match view.direction {
         Direction::Ingress => "from",
         Direction::Egress => "to",
     };
     let who = match peer {
-        Peer::Pods(selector) => pods_text(view, selector),
+        Peer::Pods(selector) => pods_text(view, tier, selector),
         Peer::Nodes(selector) => format!("nodes {}", labels_text(selector)),
         Peer::Addresses(block) if block.cidr.prefix_len() == 0 => {
             format!("every address of {}", block.cidr)
@@ -200,7 +200,7 @@ fn peer_text(view: View<'_>, peer: &Peer) -> String {
 }
 
 /// ``pods `app=web` of namespace `shop` (and 2 others like it)``.
-fn pods_text(view: View<'_>, selector: &PodSelector) -> String {
+fn pods_text(view: View<'_>, tier: Tier, selector: &PodSelector) -> String {
     let namespace = match &selector.namespaces {
         NamespaceSelector::Named(name) => format!("namespace `{name}`"),
         NamespaceSelector::Labels(labels) => namespaces_text(labels),
@@ -209,7 +209,7 @@ fn pods_text(view: View<'_>, selector: &PodSelector) -> String {
         EndpointKind::Pod(pod) => pod.id.is_some(),
         EndpointKind::Node(_) | EndpointKind::Outside => false,
     };
-    let others = selected(view, selector).saturating_sub(usize::from(asked));
+    let others = selected(view, tier, selector).saturating_sub(usize::from(asked));
     if selector.pods.requirements.is_empty() {
         let others = counted(others, "other");
         return format!(
@@ -251,17 +251,19 @@ fn labels_text(selector: &Selector) -> String {
 
 /// How many pods of the snapshot a policy governs.
 pub(super) fn governed(view: View<'_>, policy: &Policy) -> usize {
-    selected(view, &policy.subject)
+    selected(view, policy.tier, &policy.subject)
 }
 
-/// How many pods of the snapshot a selector selects.
-fn selected(view: View<'_>, selector: &PodSelector) -> usize {
+/// How many pods of the snapshot a selector selects in a tier.
+fn selected(view: View<'_>, tier: Tier, selector: &PodSelector) -> usize {
     let cluster = view.context.cluster;
     let pods = cluster.pods().iter().enumerate();
-    pods.filter(|(_, pod)| !pod.host_network && !pod.finished)
-        .filter(|(index, pod)| {
-            let pod = pod_view(cluster, PodId(to_u32(*index)), pod);
-            spec::selects(selector, &pod)
+    pods.filter(|(_, pod)| !pod.finished)
+        .filter(|(index, _)| {
+            let who = Who::Pod(PodId(to_u32(*index)));
+            // Of which family it is makes no difference to a selector.
+            let end = endpoint(cluster, who, Family::V4).seen_in(tier);
+            matches!(&end.kind, EndpointKind::Pod(pod) if spec::selects(selector, pod))
         })
         .count()
 }

@@ -7,7 +7,7 @@ use crate::hir::flow::{Address, EndpointKind, PodView};
 use crate::hir::spec::Truth;
 use crate::hir::{
     IpBlock, ItemOrigin, NamespaceSelector, Operator, Peer, PodSelector, PortMatch, PortRange,
-    Requirement, Rule, RuleOrigin, Selector,
+    Requirement, Rule, RuleOrigin, Selector, Tier,
 };
 use crate::source::Span;
 
@@ -46,10 +46,10 @@ pub(super) fn miss(view: View<'_>, origin: &RuleOrigin, rule: &Rule) -> Option<M
 pub(super) fn matching_items(view: View<'_>, origin: &RuleOrigin, rule: &Rule) -> String {
     let end = view.other_word();
     let peers = by_items(end, &rule.peers, &origin.peers, |peer| {
-        view.peer_matches(peer)
+        view.peer_matches(view.tier(rule), peer)
     });
     let ports = by_items("port", &rule.ports, &origin.ports, |port| {
-        view.port_matches(port)
+        view.port_matches(view.tier(rule), port)
     });
     let verb = match view.matches(rule) {
         Truth::Yes => "matches",
@@ -96,14 +96,17 @@ fn missed_port(view: View<'_>, origin: &RuleOrigin, rule: &Rule) -> Miss {
         distance: 1,
         field,
         span,
-        why: port_miss(view, ports),
+        why: port_miss(view, view.tier(rule), ports),
     }
 }
 
-fn port_miss(view: View<'_>, ports: &[PortMatch]) -> String {
+fn port_miss(view: View<'_>, tier: Tier, ports: &[PortMatch]) -> String {
     let transport = view.flow.transport;
     let protocol = transport.protocol;
-    let texts: Vec<String> = ports.iter().map(|port| port_here(port, view)).collect();
+    let texts: Vec<String> = ports
+        .iter()
+        .map(|port| port_here(port, view, tier))
+        .collect();
     let texts = list(&texts, "and");
     if !protocol.has_ports() {
         return format!("{protocol} has no ports, and the rule is for {texts} only");
@@ -147,12 +150,12 @@ fn of_protocol(port: &PortMatch) -> Option<Protocol> {
 }
 
 /// A port of a rule with what it is at the destination: `http/TCP (80/TCP at this pod)`.
-fn port_here(port: &PortMatch, view: View<'_>) -> String {
+fn port_here(port: &PortMatch, view: View<'_>, tier: Tier) -> String {
     let text = port_text(port);
     let PortMatch::Named { protocol, name } = port else {
         return text;
     };
-    let EndpointKind::Pod(pod) = &view.flow.dst.kind else {
+    let EndpointKind::Pod(pod) = view.flow.dst.seen_in(tier).kind else {
         return format!("`{text}` (a name, and only pods name their ports)");
     };
     let own = pod.ports.unwrap_or_default().iter();
@@ -196,7 +199,7 @@ fn missed_peer(view: View<'_>, origin: &RuleOrigin, rule: &Rule) -> Miss {
     let nearest = peers
         .iter()
         .zip(&origin.peers)
-        .map(|(peer, item)| (peer_miss(view, peer), item))
+        .map(|(peer, item)| (peer_miss(view, view.tier(rule), peer), item))
         .min_by_key(|((distance, _), _)| *distance);
     match nearest {
         Some(((distance, why), item)) => Miss {
@@ -215,9 +218,9 @@ fn missed_peer(view: View<'_>, origin: &RuleOrigin, rule: &Rule) -> Miss {
 }
 
 /// How far a peer is from an end, and what is in the way.
-fn peer_miss(view: View<'_>, peer: &Peer) -> (usize, String) {
+fn peer_miss(view: View<'_>, tier: Tier, peer: &Peer) -> (usize, String) {
     let end = view.other_word();
-    let other = view.other();
+    let other = view.other().seen_in(tier);
     let is_other_kind = |why: String| (OTHER_KIND, why);
     match (peer, &other.kind) {
         (Peer::Pods(selector), EndpointKind::Pod(pod)) => pod_miss(view, selector, pod),

@@ -61,25 +61,31 @@ impl<'a> View<'a> {
     pub(super) fn governing(self) -> impl Iterator<Item = &'a Policy> {
         let policies = self.context.policies.policies.iter();
         policies.filter(move |policy| match &self.governed().kind {
-            EndpointKind::Pod(pod) => spec::selects(&policy.subject, pod),
+            EndpointKind::Pod(pod) => spec::governs(policy, pod),
             EndpointKind::Node(_) | EndpointKind::Outside => false,
         })
     }
 
     pub(super) fn peers_match(self, rule: &Rule) -> Truth {
-        spec::peers_match(self.context.world(), rule, self.other())
+        spec::peers_match(self.context.world(), self.tier(rule), rule, self.other())
     }
 
-    pub(super) fn peer_matches(self, peer: &Peer) -> Truth {
-        spec::peer_matches(self.context.world(), peer, self.other())
+    /// The tier of a rule.
+    pub(super) fn tier(self, rule: &Rule) -> Tier {
+        let policy = self.context.policies.rule(rule.id);
+        policy.map_or(Tier::Namespace, |(policy, _)| policy.tier)
+    }
+
+    pub(super) fn peer_matches(self, tier: Tier, peer: &Peer) -> Truth {
+        spec::peer_matches(self.context.world(), tier, peer, self.other())
     }
 
     pub(super) fn ports_match(self, rule: &Rule) -> Truth {
-        spec::ports_match(rule, self.flow)
+        spec::ports_match(self.tier(rule), rule, self.flow)
     }
 
-    pub(super) fn port_matches(self, port: &PortMatch) -> Truth {
-        spec::port_matches(port, self.flow)
+    pub(super) fn port_matches(self, tier: Tier, port: &PortMatch) -> Truth {
+        spec::port_matches(tier, port, self.flow)
     }
 
     pub(super) fn matches(self, rule: &Rule) -> Truth {

@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, AnswerId, Answers, Operation};
 use super::ends::{EndId, EndKind, Ends};
+use super::fresh::{Fresh, PerFamily};
 use super::rows::Rows;
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::hir::Direction;
@@ -12,10 +13,14 @@ use std::net::IpAddr;
 /// Who may send what to whom, in a cluster under a program. See the module above for what it guarantees.
 #[derive(Debug)]
 pub struct Connections<'a> {
-    cluster: &'a Cluster,
-    ends: Ends<'a>,
+    pub(super) cluster: &'a Cluster,
+    pub(super) program: &'a Program,
+    /// Those of pods without an address.
+    families: Families,
+    pub(super) ends: Ends<'a>,
     rows: Rows,
-    answers: Answers,
+    pub(super) answers: Answers,
+    pub(super) fresh: Fresh,
 }
 
 /// Addresses outside the cluster with one answer: the first, the last, and what becomes of packets from or to
@@ -27,14 +32,18 @@ impl<'a> Connections<'a> {
     /// these `families`; where there are none, IPv4 stands for them.
     #[must_use]
     pub fn new(cluster: &'a Cluster, program: &'a Program, families: Families) -> Self {
+        let families = families.or_else(Families::only(Family::V4));
         let ends = Ends::new(cluster, program, families);
         let mut answers = Answers::new();
         let rows = Rows::new(cluster, program, &ends, &mut answers);
         Self {
             cluster,
+            program,
+            families,
             ends,
             rows,
             answers,
+            fresh: Fresh::default(),
         }
     }
 
@@ -42,6 +51,12 @@ impl<'a> Connections<'a> {
     #[must_use]
     pub fn cluster(&self) -> &'a Cluster {
         self.cluster
+    }
+
+    /// The program.
+    #[must_use]
+    pub fn program(&self) -> &'a Program {
+        self.program
     }
 
     /// How many classes of ends there are.
@@ -95,25 +110,49 @@ impl<'a> Connections<'a> {
     /// one of them is on the network of the other's node.
     pub fn between(&mut self, src: EndId, dst: EndId, own_node: bool) -> AnswerId {
         let common = self.families(src).and(self.families(dst));
+        self.in_families(common, |own, family| {
+            let egress = own.rows.of(src, Direction::Egress, family);
+            let egress = egress.map_or(AnswerId::ALL, |row| row.answer(dst, own_node));
+            let ingress = own.rows.of(dst, Direction::Ingress, family);
+            let ingress = ingress.map_or(AnswerId::ALL, |row| row.answer(src, own_node));
+            (egress, ingress)
+        })
+    }
+
+    /// What becomes of packets between a pod of a class and one that does not exist, by what the two sides say in
+    /// each family, as [`between`](Self::between) has it. One that does not exist has the families of the cluster.
+    pub fn with_fresh(&mut self, end: EndId, one: PerFamily, other: PerFamily) -> AnswerId {
+        let common = self.families(end).and(self.families);
+        self.in_families(common, |_, family| match family {
+            Family::V4 => (one[0], other[0]),
+            Family::V6 => (one[1], other[1]),
+        })
+    }
+
+    fn in_families(
+        &mut self,
+        common: Families,
+        sides: impl Fn(&Self, Family) -> (AnswerId, AnswerId),
+    ) -> AnswerId {
+        let mut of = |family| {
+            let (one, other) = sides(self, family);
+            let both = self.answers.of(Operation::Both, one, other);
+            self.answers.carried(both, family)
+        };
         match (common.v4, common.v6) {
             (false, false) => AnswerId::NOTHING,
-            (true, false) => self.in_family(src, dst, own_node, Family::V4),
-            (false, true) => self.in_family(src, dst, own_node, Family::V6),
+            (true, false) => of(Family::V4),
+            (false, true) => of(Family::V6),
             (true, true) => {
-                let v4 = self.in_family(src, dst, own_node, Family::V4);
-                let v6 = self.in_family(src, dst, own_node, Family::V6);
+                let (v4, v6) = (of(Family::V4), of(Family::V6));
                 self.answers.of(Operation::Beside, v4, v6)
             }
         }
     }
 
-    fn in_family(&mut self, src: EndId, dst: EndId, own_node: bool, family: Family) -> AnswerId {
-        let egress = self.rows.of(src, Direction::Egress, family);
-        let egress = egress.map_or(AnswerId::ALL, |row| row.answer(dst, own_node));
-        let ingress = self.rows.of(dst, Direction::Ingress, family);
-        let ingress = ingress.map_or(AnswerId::ALL, |row| row.answer(src, own_node));
-        let both = self.answers.of(Operation::Both, egress, ingress);
-        self.answers.carried(both, family)
+    /// The id of an answer.
+    pub fn numbered(&mut self, answer: Answer) -> AnswerId {
+        self.answers.id(answer)
     }
 
     /// What of two answers they agree on; where they do not, it depends.

@@ -5,9 +5,9 @@
 
 use super::side::NamedPorts;
 use crate::cluster::{Cluster, NodeId, PodId, PortsId};
+use crate::hir::PerDirection;
 use crate::hir::flow::{Address, Endpoint, EndpointKind};
-use crate::hir::{Direction, PerDirection};
-use crate::ir::{Chain, IdentityId, Program, RuleRange, Step};
+use crate::ir::{BlockFamilies, Chain, IdentityId, Program, RuleRange, Step};
 use crate::query::{self, Families, Family, Who};
 use crate::source::to_u32;
 use rustc_hash::FxHashMap;
@@ -37,10 +37,12 @@ pub(super) enum EndKind {
     Pod {
         /// What governs them.
         chains: PerDirection<ChainId>,
+        /// Whether they use the network of a node, and are taken for pods nevertheless.
+        host: bool,
         /// Their named ports; those of the sample, where no rule asks for a port by name.
         ports: PortsId,
     },
-    /// The network of this node.
+    /// They are taken for this node.
     Node(Option<NodeId>),
 }
 
@@ -98,12 +100,11 @@ impl<'a> Ends<'a> {
             group_of: groups.of,
             chains: chains.list,
         };
-        let sees = program.tables.iter().any(|table| {
-            [Direction::Ingress, Direction::Egress]
-                .iter()
-                .any(|direction| table.chains.get(*direction).sees_addresses)
-        });
-        let families = families.or_else(Families::only(Family::V4));
+        // Rules that govern no pod yet count as well: a pod that does not exist may be governed by them.
+        let sees = program
+            .peers
+            .iter()
+            .any(|peers| peers.domains || peers.block_families != BlockFamilies::default());
         let mut known: FxHashMap<Key, EndId> = FxHashMap::default();
         for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
             let own = query::families_of(cluster, families, Who::Pod(id));
@@ -121,6 +122,7 @@ impl<'a> Ends<'a> {
                 let kind = match identity.and_then(chains_of) {
                     Some(chains) => EndKind::Pod {
                         chains,
+                        host: pod.host_network,
                         ports: pod.ports,
                     },
                     None => EndKind::Node(pod.node),
@@ -175,6 +177,9 @@ impl End {
     /// Its named ports, as the destination of a flow.
     pub(super) fn named<'c>(&self, cluster: &'c Cluster) -> NamedPorts<'c> {
         match self.kind {
+            EndKind::Pod {
+                ports, host: true, ..
+            } => NamedPorts::Host(cluster.ports(ports)),
             EndKind::Pod { ports, .. } => NamedPorts::Known(cluster.ports(ports)),
             EndKind::Node(_) => NamedPorts::None,
         }

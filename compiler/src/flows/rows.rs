@@ -57,7 +57,7 @@ impl Rows {
         let of_end = ends
             .iter()
             .map(|(_, end)| match end.kind {
-                EndKind::Pod { chains, ports } => Some(PerDirection {
+                EndKind::Pod { chains, ports, .. } => Some(PerDirection {
                     ingress: wanted.rows(ends, chains.ingress, Direction::Ingress, ports),
                     egress: wanted.rows(ends, chains.egress, Direction::Egress, ports),
                 }),
@@ -168,7 +168,7 @@ impl RawRow {
 }
 
 /// Which peers, by the index of their rule, match an end: those that do not are left out.
-type Signature = Vec<(u32, Truth)>;
+pub(super) type Signature = Vec<(u32, Truth)>;
 
 /// What is needed to make rows.
 struct Context<'a> {
@@ -204,7 +204,10 @@ impl<'a> Context<'a> {
         };
         let signatures = self.signatures(&row);
         let default = row.answer(Vec::new(), NamedPorts::None, false);
-        let names = key.direction == Direction::Egress && row.asks_for_names();
+        let names = key.direction == Direction::Egress
+            && row
+                .chain
+                .is_some_and(|chain| asks_for_names(self.program, chain));
         let mut others = Vec::new();
         let mut own_node = Vec::new();
         for (end, one) in self.ends.iter() {
@@ -263,35 +266,11 @@ struct Making<'a> {
 }
 
 impl<'a> Making<'a> {
-    /// The rules that the chain asks, with their indices and peers; those that take any peer are left out.
+    /// The rules that the chain asks, as [`rules_of`] gives them.
     fn rules(&self) -> impl Iterator<Item = (u32, &'a Rule, PeersId)> + use<'a> {
         let program = self.context.program;
-        self.chain.into_iter().flat_map(move |chain| {
-            let steps = chain.admin.iter().chain(&chain.baseline);
-            let ranges = steps
-                .map(|step| step.rules)
-                .chain(chain.namespace.iter().copied());
-            ranges.flat_map(move |range| {
-                let rules = (range.first..).zip(program.rules_in(range));
-                rules.filter_map(|(index, rule)| Some((index, rule, rule.peers?)))
-            })
-        })
-    }
-
-    /// Whether a rule asks for a port of the destination by its name.
-    fn asks_for_names(&self) -> bool {
-        let program = self.context.program;
-        self.chain.is_some_and(|chain| {
-            let steps = chain.admin.iter().chain(&chain.baseline);
-            let mut ranges = steps
-                .map(|step| step.rules)
-                .chain(chain.namespace.iter().copied());
-            ranges.any(|range| {
-                let lists = program.rules_in(range).iter().filter_map(|rule| rule.ports);
-                let mut lists = lists.filter_map(|list| program.ports.get(list.index()));
-                lists.any(|ports| !ports.named.is_empty())
-            })
-        })
+        let chain = self.chain.into_iter();
+        chain.flat_map(move |chain| rules_of(program, chain))
     }
 
     /// The number of the answer for an end with a signature.
@@ -380,6 +359,34 @@ impl<'a> Making<'a> {
             .collect();
         self.answer(signature, NamedPorts::None, false)
     }
+}
+
+/// The rules that a chain asks, with their indices and peers; those that take any peer are left out.
+pub(super) fn rules_of<'a>(
+    program: &'a Program,
+    chain: &'a Chain,
+) -> impl Iterator<Item = (u32, &'a Rule, PeersId)> + use<'a> {
+    let steps = chain.admin.iter().chain(&chain.baseline);
+    let ranges = steps
+        .map(|step| step.rules)
+        .chain(chain.namespace.iter().copied());
+    ranges.flat_map(move |range| {
+        let rules = (range.first..).zip(program.rules_in(range));
+        rules.filter_map(|(index, rule)| Some((index, rule, rule.peers?)))
+    })
+}
+
+/// Whether a rule of a chain asks for a port of the destination by its name.
+pub(super) fn asks_for_names(program: &Program, chain: &Chain) -> bool {
+    let steps = chain.admin.iter().chain(&chain.baseline);
+    let mut ranges = steps
+        .map(|step| step.rules)
+        .chain(chain.namespace.iter().copied());
+    ranges.any(|range| {
+        let lists = program.rules_in(range).iter().filter_map(|rule| rule.ports);
+        let mut lists = lists.filter_map(|list| program.ports.get(list.index()));
+        lists.any(|ports| !ports.named.is_empty())
+    })
 }
 
 /// The first and the last address of the classes of a family from `from` up to, not including, `to`.

@@ -3,7 +3,7 @@
 //! Each function has its counterpart there, by the same name.
 
 use super::{Answer, Packets};
-use crate::cluster::NamedPort;
+use crate::cluster::{NamedPort, Protocol};
 use crate::hir::Action;
 use crate::hir::spec::Truth;
 use crate::ir::{Chain, Ports, Program, RuleRange, Step};
@@ -14,8 +14,22 @@ use crate::ranges::Ranges;
 pub(super) enum NamedPorts<'a> {
     /// It is no pod.
     None,
+    /// A pod of which they are not known.
+    Unknown,
     /// A pod with these.
     Known(&'a [NamedPort]),
+    /// A pod on the network of a node with these: cluster-wide policies do not see them.
+    Host(&'a [NamedPort]),
+}
+
+impl NamedPorts<'_> {
+    /// As the rules of a tier in which order decides see them.
+    fn in_order(self) -> Self {
+        match self {
+            Self::Host(_) => Self::None,
+            Self::None | Self::Unknown | Self::Known(_) => self,
+        }
+    }
 }
 
 /// A side, while its chain is asked.
@@ -80,7 +94,10 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
             surely: Packets::none(),
             perhaps: Packets::none(),
         };
-        for matched in ranges.iter().flat_map(|range| self.matching(*range)) {
+        for matched in ranges
+            .iter()
+            .flat_map(|range| self.matching(*range, self.named))
+        {
             all.surely = all.surely.union(&matched.1.surely);
             all.perhaps = all.perhaps.union(&matched.1.perhaps);
         }
@@ -104,7 +121,7 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
     /// Asks the rules of one policy about some packets; returns those that none of them surely matches.
     fn first_match(&self, range: RuleRange, asked: &Packets, outcomes: &mut Outcomes) -> Packets {
         let mut open = asked.clone();
-        for (action, matched) in self.matching(range) {
+        for (action, matched) in self.matching(range, self.named.in_order()) {
             let possible = matched.surely.union(&matched.perhaps);
             outcomes.add(action, &open.intersection(&possible));
             open = open.minus(&matched.surely);
@@ -113,9 +130,13 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
     }
 
     /// The rules of a range that may match anything.
-    fn matching(&self, range: RuleRange) -> impl Iterator<Item = (Action, Matched)> {
+    fn matching(
+        &self,
+        range: RuleRange,
+        named: NamedPorts<'_>,
+    ) -> impl Iterator<Item = (Action, Matched)> {
         let rules = (range.first..).zip(self.program.rules_in(range));
-        rules.filter_map(|(index, rule)| {
+        rules.filter_map(move |(index, rule)| {
             let peers = match rule.peers {
                 Some(_) => (self.peers)(index),
                 None => Truth::Yes,
@@ -125,7 +146,7 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
                     .ports
                     .map(|ports| self.program.ports.get(ports.index()));
                 ports.map_or_else(everything, |ports| {
-                    ports.map_or_else(nothing, |ports| self.ports(ports))
+                    ports.map_or_else(nothing, |ports| matched_ports(ports, named))
                 })
             };
             match peers {
@@ -140,34 +161,38 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
             }
         })
     }
+}
 
-    fn ports(&self, ports: &Ports) -> Matched {
-        let mut matched = nothing();
-        for own in &ports.protocols {
-            let numbers = own.ranges.iter().map(|(first, last)| {
-                let number = |wide: u32| u16::try_from(wide).unwrap_or(u16::MAX);
-                (number(first), number(last))
-            });
-            let packets = Packets::of(own.protocol, &Ranges::new(numbers.collect()));
-            matched.surely = matched.surely.union(&packets);
-        }
-        for (protocol, name) in &ports.named {
-            match self.named {
-                NamedPorts::None => {}
-                NamedPorts::Known(own) => {
-                    let own = own.iter().filter(|own| {
-                        own.name == *name && protocol.is_none_or(|asked| asked == own.protocol)
-                    });
-                    for own in own.filter(|own| own.protocol.has_ports()) {
-                        let number = Ranges::new(vec![(own.number, own.number)]);
-                        let packets = Packets::of(own.protocol, &number);
-                        matched.surely = matched.surely.union(&packets);
-                    }
+/// The packets of a list of ports.
+fn matched_ports(ports: &Ports, named: NamedPorts<'_>) -> Matched {
+    let mut matched = nothing();
+    for own in &ports.protocols {
+        let numbers = own.ranges.iter().map(|(first, last)| {
+            let number = |wide: u32| u16::try_from(wide).unwrap_or(u16::MAX);
+            (number(first), number(last))
+        });
+        let packets = Packets::of(own.protocol, &Ranges::new(numbers.collect()));
+        matched.surely = matched.surely.union(&packets);
+    }
+    for (protocol, name) in &ports.named {
+        match named {
+            NamedPorts::None => {}
+            NamedPorts::Unknown => {
+                matched.perhaps = matched.perhaps.union(&with_ports(*protocol));
+            }
+            NamedPorts::Known(own) | NamedPorts::Host(own) => {
+                let own = own.iter().filter(|own| {
+                    own.name == *name && protocol.is_none_or(|asked| asked == own.protocol)
+                });
+                for own in own.filter(|own| own.protocol.has_ports()) {
+                    let number = Ranges::new(vec![(own.number, own.number)]);
+                    let packets = Packets::of(own.protocol, &number);
+                    matched.surely = matched.surely.union(&packets);
                 }
             }
         }
-        matched
     }
+    matched
 }
 
 fn nothing() -> Matched {
@@ -182,4 +207,13 @@ fn everything() -> Matched {
         surely: Packets::all(),
         perhaps: Packets::none(),
     }
+}
+
+/// The packets that a name may stand for: those of its protocol, or of every protocol that has ports.
+fn with_ports(protocol: Option<Protocol>) -> Packets {
+    [Protocol::TCP, Protocol::UDP, Protocol::SCTP]
+        .into_iter()
+        .filter(|one| protocol.is_none_or(|asked| asked == *one))
+        .map(Packets::of_protocol)
+        .fold(Packets::none(), |all, one| all.union(&one))
 }

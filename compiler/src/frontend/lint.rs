@@ -4,7 +4,7 @@
 //! changes a verdict. Guarantee: nothing is said to be missing where it may be an object that was refused.
 
 use super::kinds::Kind;
-use crate::cluster::{Cluster, LabelsId, PortsId};
+use crate::cluster::{Cluster, HostNetwork, LabelsId, PortsId};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::hir::{
     Action, Direction, NamespaceSelector, PodSelector, Policy, PolicySet, PortMatch, Rule,
@@ -117,12 +117,21 @@ fn subject(groups: &Groups<'_>, policy: &Policy) -> Option<Diagnostic> {
             "no pod has the labels that its subject asks for",
             "compare the labels and the namespace of the subject with those of the pods",
         ),
-        (pods, hosts) if pods == hosts => (
-            &codes::HOST_NETWORK_ONLY,
-            format!("`{object}` selects host-networked pods only, and no policy governs those"),
-            "the traffic of these pods is their node's",
-            "move the pods off the host network, or protect the node itself",
-        ),
+        (pods, hosts) if pods == hosts => {
+            let nobody = policy.tier != Tier::Namespace
+                || groups.cluster.host_network() == HostNetwork::Node;
+            let who = if nobody {
+                "no policy governs those"
+            } else {
+                "many implementations do not govern those"
+            };
+            (
+                &codes::HOST_NETWORK_ONLY,
+                format!("`{object}` selects host-networked pods only, and {who}"),
+                "the traffic of these pods is their node's",
+                "move the pods off the host network, or protect the node itself",
+            )
+        }
         _ => return None,
     };
     Some(

@@ -82,9 +82,11 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
     let referred = drafts
         .iter()
         .filter_map(|draft| Some((draft.object().namespace.as_deref()?, draft.span())));
-    let (cluster, more) = build::build(objects, referred, &refused);
+    let (mut cluster, more) = build::build(objects, referred, &refused);
     diagnostics.extend(more);
-    let policies = lower::assemble(drafts, settings.semantics());
+    let semantics = settings.semantics();
+    cluster.host_network = semantics.host_network;
+    let policies = lower::assemble(drafts, semantics);
     diagnostics.extend(lint::lint(&cluster, &policies, &refused));
     diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
     Loaded {

@@ -4,6 +4,7 @@
 //! Guarantee: a key or a value that is not known is an error, never ignored; a setting that stands in no text
 //! has its documented default. Entries: [`Settings::read`] and [`Settings::set`].
 
+use crate::cluster::HostNetwork;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::hir::Semantics;
 use crate::source::{FileId, Span, to_u32};
@@ -14,14 +15,16 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// The keys, each with what its value may be.
-pub const KEYS: [(&str, &str); 3] = [
+pub const KEYS: [(&str, &str); 4] = [
     (DIALECT, "`kubernetes`"),
     (CIDR_MATCHES_PODS, "`true` or `false`"),
+    (HOST_NETWORK, "`pod` or `node`"),
     (CILIUM, "a table of Cilium's own options"),
 ];
 
 const DIALECT: &str = "dialect";
 const CIDR_MATCHES_PODS: &str = "cidr-matches-pods";
+const HOST_NETWORK: &str = "host-network";
 const CILIUM: &str = "cilium";
 
 /// How alike a word must be to a known one to be taken for it, from 0 to 1.
@@ -53,6 +56,8 @@ pub struct Settings {
     pub dialect: Dialect,
     /// Whether a block of addresses matches pods; `None` leaves it to the dialect.
     pub cidr_matches_pods: Option<bool>,
+    /// What NetworkPolicy takes pods on their nodes' networks for; `None` leaves it to the dialect.
+    pub host_network: Option<HostNetwork>,
 }
 
 impl Settings {
@@ -64,6 +69,7 @@ impl Settings {
         };
         Semantics {
             cidr_matches_pods: self.cidr_matches_pods.unwrap_or(default.cidr_matches_pods),
+            host_network: self.host_network.unwrap_or(default.host_network),
         }
     }
 
@@ -177,6 +183,15 @@ impl Reader {
             CIDR_MATCHES_PODS => match value.get_ref().as_bool() {
                 Some(switch) => settings.cidr_matches_pods = Some(switch),
                 None => return Some(self.no_switch(value)),
+            },
+            HOST_NETWORK => match value.get_ref().as_str() {
+                Some("pod") => settings.host_network = Some(HostNetwork::Pod),
+                Some("node") => settings.host_network = Some(HostNetwork::Node),
+                Some(other) => {
+                    let meant = closest(other, ["pod", "node"]);
+                    return Some(self.wrong_value(HOST_NETWORK, value, meant));
+                }
+                None => return Some(self.wrong_value(HOST_NETWORK, value, None)),
             },
             CILIUM if value.get_ref().is_table() => return Some(self.cilium_ignored(key)),
             CILIUM => return Some(self.wrong_value(CILIUM, value, None)),
@@ -331,6 +346,10 @@ mod tests {
                 .semantics()
                 .cidr_matches_pods
         );
+        for (text, host_network) in [("pod", HostNetwork::Pod), ("node", HostNetwork::Node)] {
+            let settings = check_set(&format!("host-network={text}"), "");
+            assert_eq!(settings.semantics().host_network, host_network);
+        }
         check_set("dialect=kubernetes", "");
         check_set("dialect=\"kubernetes\"", "");
     }
@@ -347,7 +366,7 @@ mod tests {
         );
         check(
             "xyz = 1",
-            "V0542 at `xyz`: there is no setting `xyz`; the settings are `dialect`, `cidr-matches-pods`, `cilium`",
+            "V0542 at `xyz`: there is no setting `xyz`; the settings are `dialect`, `cidr-matches-pods`, `host-network`, `cilium`",
         );
         check(
             "cidr-matches-pods = 1",
@@ -413,7 +432,7 @@ mod tests {
         );
         check_set(
             "dialect",
-            "V0541 at `dialect`: `dialect` is not of the form `key=value`; the settings are `dialect`, `cidr-matches-pods`, `cilium`",
+            "V0541 at `dialect`: `dialect` is not of the form `key=value`; the settings are `dialect`, `cidr-matches-pods`, `host-network`, `cilium`",
         );
         check_set(
             "cilium.enable-policy=always",

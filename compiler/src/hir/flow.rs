@@ -1,5 +1,6 @@
 //! A flow: the question that every engine answers.
 
+use super::Tier;
 use crate::cluster::{Labels, NamedPort, NodeId, PodId, Protocol};
 use std::net::IpAddr;
 
@@ -48,6 +49,24 @@ pub struct Endpoint<'a> {
     pub by_service: bool,
 }
 
+impl Endpoint<'_> {
+    /// The end as the policies of a tier see it: "HostNetwork pods are not selected by `namespaces` and `pods`"
+    /// of the cluster-wide policies, while NetworkPolicy may take them for pods (\[NP\] allows both).
+    #[must_use]
+    pub fn seen_in(mut self, tier: Tier) -> Self {
+        match (tier, &self.kind) {
+            (
+                Tier::Admin | Tier::Baseline,
+                EndpointKind::Pod(PodView {
+                    host: Some(node), ..
+                }),
+            ) => self.kind = EndpointKind::Node(*node),
+            (Tier::Admin | Tier::Namespace | Tier::Baseline, _) => {}
+        }
+        self
+    }
+}
+
 /// Who an end of a flow is.
 #[derive(Clone, Copy, Debug)]
 pub enum EndpointKind<'a> {
@@ -74,6 +93,8 @@ pub struct PodView<'a> {
     pub ports: Option<&'a [NamedPort]>,
     /// The node on which it runs.
     pub node: Option<NodeId>,
+    /// Its node, where it uses the network of that: to all tiers but that of NetworkPolicy it is the node.
+    pub host: Option<NodeView<'a>>,
 }
 
 /// A node as rules see it.

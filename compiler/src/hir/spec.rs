@@ -13,7 +13,7 @@
 mod matches;
 
 pub use super::judgement::{Exemption, Judgement, Side, Truth, Verdict, both};
-pub use matches::{peer_matches, peers_match, port_matches, ports_match, selects};
+pub use matches::{governs, peer_matches, peers_match, port_matches, ports_match, selects};
 
 use super::flow::{Endpoint, EndpointKind, Flow, PodView};
 use super::{Action, Direction, Policy, PolicyId, PolicySet, Rule, RuleId, Tier};
@@ -119,7 +119,7 @@ pub fn judge_side(world: World<'_>, flow: &Flow<'_>, direction: Direction) -> Si
         .policies
         .policies
         .iter()
-        .filter(|policy| selects(&policy.subject, pod))
+        .filter(|policy| governs(policy, pod))
         .collect();
     let never_kept_apart = itself || is_own_node(pod, other);
     let outcomes = question.tiers(&governing, never_kept_apart, &mut side);
@@ -197,7 +197,7 @@ impl Question<'_> {
             .filter(|policy| policy.tier == Tier::Namespace)
         {
             for rule in policy.rules.get(self.direction) {
-                let truth = self.rule(rule);
+                let truth = self.rule(policy.tier, rule);
                 best = best.max(truth);
                 matching.extend((truth != Truth::No).then_some((truth, rule.id)));
             }
@@ -246,7 +246,7 @@ impl Question<'_> {
     fn first_match(self, policy: &Policy, rules: &mut Vec<RuleId>) -> Outcomes {
         let mut outcomes = Outcomes::NONE;
         for rule in policy.rules.get(self.direction) {
-            let truth = self.rule(rule);
+            let truth = self.rule(policy.tier, rule);
             if truth != Truth::No {
                 outcomes.add(rule.action);
                 rules.push(rule.id);
@@ -261,7 +261,7 @@ impl Question<'_> {
 
     /// A rule matches when one of its peers and one of its ports does; a list that is not given matches
     /// everything \[NP\].
-    fn rule(self, rule: &Rule) -> Truth {
-        peers_match(self.world, rule, self.other).min(ports_match(rule, self.flow))
+    fn rule(self, tier: Tier, rule: &Rule) -> Truth {
+        peers_match(self.world, tier, rule, self.other).min(ports_match(tier, rule, self.flow))
     }
 }

@@ -18,7 +18,11 @@ pub fn print(policies: &PolicySet, sources: &Sources) -> String {
     let mut text = String::new();
     let switch = policies.semantics.cidr_matches_pods;
     // Writing to a string does not fail.
-    let _ = writeln!(text, "semantics cidr-matches-pods={switch}");
+    let host_network = policies.semantics.host_network;
+    let _ = writeln!(
+        text,
+        "semantics cidr-matches-pods={switch} host-network={host_network}"
+    );
     for policy in &policies.policies {
         let _ = printer.policy(&mut text, policy);
     }
@@ -236,6 +240,6 @@ mod tests {
     #[test]
     fn an_empty_set_still_says_its_semantics() {
         let text = print(&PolicySet::default(), &Sources::default());
-        assert_eq!(text, "semantics cidr-matches-pods=true\n");
+        assert_eq!(text, "semantics cidr-matches-pods=true host-network=pod\n");
     }
 }

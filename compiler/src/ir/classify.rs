@@ -141,9 +141,12 @@ impl Program {
         }
     }
 
-    /// The class of a pod; `None` where it uses the network of its node.
+    /// The class of a pod with a network of its own; `None` for any other.
     #[must_use]
     pub fn pod_class(&self, id: PodId, pod: &Pod) -> Option<PodClass> {
+        if pod.host_network {
+            return None;
+        }
         let addresses = pod.addresses.iter().map(IpAddr::to_canonical);
         Some(PodClass {
             identity: self.identity_of(id)?,

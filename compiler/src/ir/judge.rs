@@ -116,8 +116,12 @@ impl Program {
 
     /// The table of a pod that has no identity.
     fn fresh_table(&self, pod: &PodView<'_>) -> Table {
-        let governing: Vec<u32> = self
-            .policies
+        self.make_table(&self.governing(pod))
+    }
+
+    /// The policies that govern a pod that has no identity, as indices in ascending order.
+    pub(crate) fn governing(&self, pod: &PodView<'_>) -> Vec<u32> {
+        self.policies
             .iter()
             .enumerate()
             .filter(|(_, policy)| {
@@ -125,8 +129,7 @@ impl Program {
                 subject.is_some_and(|subject| spec::selects(&subject.written, pod))
             })
             .map(|(index, _)| id(index))
-            .collect();
-        self.make_table(&governing)
+            .collect()
     }
 
     /// The end of a flow that rules are matched against.
@@ -173,13 +176,27 @@ enum NamedPorts<'a> {
     None,
     Unknown,
     Known(&'a [crate::cluster::NamedPort]),
+    /// Those of a pod on the network of a node: cluster-wide policies do not see them.
+    Host(&'a [crate::cluster::NamedPort]),
 }
 
 impl<'a> NamedPorts<'a> {
     fn of(dst: &Endpoint<'a>) -> Self {
         match &dst.kind {
-            EndpointKind::Pod(pod) => pod.ports.map_or(Self::Unknown, Self::Known),
+            EndpointKind::Pod(pod) => match (pod.ports, pod.host) {
+                (Some(ports), Some(_)) => Self::Host(ports),
+                (Some(ports), None) => Self::Known(ports),
+                (None, _) => Self::Unknown,
+            },
             EndpointKind::Node(_) | EndpointKind::Outside => Self::None,
+        }
+    }
+
+    /// As the rules of a tier in which order decides see them.
+    fn in_order(self) -> Self {
+        match self {
+            Self::Host(_) => Self::None,
+            Self::None | Self::Unknown | Self::Known(_) => self,
         }
     }
 
@@ -191,7 +208,7 @@ impl<'a> NamedPorts<'a> {
         match self {
             Self::None => Truth::No,
             Self::Unknown => Truth::Unknown,
-            Self::Known(ports) => {
+            Self::Known(ports) | Self::Host(ports) => {
                 let mut own = ports
                     .iter()
                     .filter(|own| own.protocol == carried && *own.name == *name);
@@ -246,7 +263,7 @@ impl Question<'_> {
         let mut best = Truth::No;
         for range in &self.chain.namespace {
             for rule in self.program.rules_in(*range) {
-                let truth = self.rule(rule);
+                let truth = self.rule(rule, self.named);
                 if truth > best {
                     rules.truncate(first);
                     best = truth;
@@ -280,7 +297,7 @@ impl Question<'_> {
         rules: &mut Vec<RuleId>,
     ) -> bool {
         for rule in self.program.rules_in(range) {
-            let truth = self.rule(rule);
+            let truth = self.rule(rule, self.named.in_order());
             if truth != Truth::No {
                 outcomes.add(rule.action);
                 rules.push(rule.id);
@@ -292,7 +309,7 @@ impl Question<'_> {
         true
     }
 
-    fn rule(&self, rule: &Rule) -> Truth {
+    fn rule(&self, rule: &Rule, named: NamedPorts<'_>) -> Truth {
         let peers = rule.peers.map(|peers| {
             let peers = self.program.peers.get(peers.index());
             peers.map_or(Truth::No, |peers| self.other.is_in(self.program, peers))
@@ -303,12 +320,12 @@ impl Question<'_> {
         }
         let ports = rule.ports.map(|ports| {
             let ports = self.program.ports.get(ports.index());
-            ports.map_or(Truth::No, |ports| self.ports(ports))
+            ports.map_or(Truth::No, |ports| self.ports(ports, named))
         });
         peers.min(ports.unwrap_or(Truth::Yes))
     }
 
-    fn ports(&self, ports: &Ports) -> Truth {
+    fn ports(&self, ports: &Ports, named: NamedPorts<'_>) -> Truth {
         let transport = self.transport;
         let of_protocol = ports
             .protocols
@@ -325,7 +342,7 @@ impl Question<'_> {
         ports
             .named
             .iter()
-            .map(|(protocol, name)| self.named.matches(*protocol, name, transport))
+            .map(|(protocol, name)| named.matches(*protocol, name, transport))
             .fold(by_number, Truth::max)
     }
 }
@@ -337,7 +354,11 @@ impl Other<'_> {
             return Truth::Yes;
         }
         let is_pod = match self.who {
-            OtherKind::Identity(_) | OtherKind::Fresh(_) => true,
+            OtherKind::Identity(identity) => {
+                let identity = program.identities.get(identity.index());
+                peers.hosts_are_pods || identity.is_none_or(|identity| identity.host.is_none())
+            }
+            OtherKind::Fresh(_) => true,
             OtherKind::Node(_) | OtherKind::Outside => false,
         };
         let blocks = if is_pod && !program.cidr_matches_pods {

@@ -11,7 +11,7 @@ use super::{
     PortsId, Program, ProtocolPorts, Rule, RuleRange, Selector, SelectorId, Step, Table, TableId,
     id,
 };
-use crate::cluster::{Cluster, LabelsId, NamespaceId};
+use crate::cluster::{Cluster, HostNetwork, LabelsId, NO_LABELS, NamespaceId, NodeId};
 use crate::hir::{
     self, Direction, DomainPattern, IpBlock, NamespaceSelector, Peer, PerDirection, PodSelector,
     PolicySet, PortMatch, PortRange, Tier,
@@ -86,7 +86,7 @@ impl Program {
     }
 
     /// The table of some policies, given as indices in ascending order.
-    pub(super) fn make_table(&self, governing: &[u32]) -> Table {
+    pub(crate) fn make_table(&self, governing: &[u32]) -> Table {
         Table {
             governing: governing.into(),
             chains: PerDirection {
@@ -158,10 +158,12 @@ fn identities(cluster: &Cluster) -> (Vec<Identity>, Vec<Option<IdentityId>>) {
         .pods()
         .iter()
         .map(|pod| {
-            (!pod.host_network).then_some(Identity {
+            let taken_for_node = pod.host_network && cluster.host_network() == HostNetwork::Node;
+            (!taken_for_node).then_some(Identity {
                 namespace: pod.namespace,
                 labels: pod.labels,
                 ports: pod.ports,
+                host: pod.host_network.then_some(pod.node),
             })
         })
         .collect();
@@ -186,9 +188,10 @@ struct Resolver<'c> {
     members: Members<'c>,
     addresses: AddressClasses,
     selectors: Vec<Selector>,
-    selector_ids: FxHashMap<&'c PodSelector, SelectorId>,
+    /// By selector, and by whether pods on the network of a node are pods to it.
+    selector_ids: FxHashMap<(&'c PodSelector, bool), SelectorId>,
     peers: Vec<Peers>,
-    peers_ids: FxHashMap<&'c [Peer], PeersId>,
+    peers_ids: FxHashMap<(&'c [Peer], bool), PeersId>,
     ports: Vec<Ports>,
     ports_ids: FxHashMap<&'c [PortMatch], PortsId>,
 }
@@ -213,22 +216,23 @@ impl<'c> Resolver<'c> {
             id: policy.id,
             tier: policy.tier,
             priority: policy.priority,
-            subject: self.selector(&policy.subject),
+            subject: self.selector(&policy.subject, hosts_are_pods(policy.tier)),
             isolates: policy.isolates,
             rules: PerDirection {
-                ingress: self.rules(&policy.rules.ingress, rules),
-                egress: self.rules(&policy.rules.egress, rules),
+                ingress: self.rules(policy.tier, &policy.rules.ingress, rules),
+                egress: self.rules(policy.tier, &policy.rules.egress, rules),
             },
         }
     }
 
-    fn rules(&mut self, written: &'c [hir::Rule], rules: &mut Vec<Rule>) -> RuleRange {
+    fn rules(&mut self, tier: Tier, written: &'c [hir::Rule], rules: &mut Vec<Rule>) -> RuleRange {
         let first = id(rules.len());
+        let hosts = hosts_are_pods(tier);
         for rule in written {
             rules.push(Rule {
                 id: rule.id,
                 action: rule.action,
-                peers: rule.peers.as_deref().map(|peers| self.peers(peers)),
+                peers: rule.peers.as_deref().map(|peers| self.peers(peers, hosts)),
                 ports: rule.ports.as_deref().map(|ports| self.ports(ports)),
             });
         }
@@ -238,16 +242,18 @@ impl<'c> Resolver<'c> {
         }
     }
 
-    fn selector(&mut self, selector: &'c PodSelector) -> SelectorId {
-        if let Some(known) = self.selector_ids.get(selector) {
+    fn selector(&mut self, selector: &'c PodSelector, hosts_are_pods: bool) -> SelectorId {
+        let key = (selector, hosts_are_pods);
+        if let Some(known) = self.selector_ids.get(&key) {
             return *known;
         }
         let new = SelectorId(id(self.selectors.len()));
         self.selectors.push(Selector {
             written: selector.clone(),
-            selected: IdSet::new(self.members.select(selector)),
+            hosts_are_pods,
+            selected: IdSet::new(self.members.select(selector, hosts_are_pods)),
         });
-        self.selector_ids.insert(selector, new);
+        self.selector_ids.insert(key, new);
         new
     }
 
@@ -259,25 +265,29 @@ impl<'c> Resolver<'c> {
         })
     }
 
-    fn peers(&mut self, written: &'c [Peer]) -> PeersId {
-        if let Some(known) = self.peers_ids.get(written) {
+    fn peers(&mut self, written: &'c [Peer], hosts_are_pods: bool) -> PeersId {
+        let key = (written, hosts_are_pods);
+        if let Some(known) = self.peers_ids.get(&key) {
             return *known;
         }
-        let peers = self.resolve_peers(written);
+        let peers = self.resolve_peers(written, hosts_are_pods);
         let new = PeersId(id(self.peers.len()));
         self.peers.push(peers);
-        self.peers_ids.insert(written, new);
+        self.peers_ids.insert(key, new);
         new
     }
 
-    fn resolve_peers(&mut self, written: &'c [Peer]) -> Peers {
-        let mut peers = Peers::default();
+    fn resolve_peers(&mut self, written: &'c [Peer], hosts_are_pods: bool) -> Peers {
+        let mut peers = Peers {
+            hosts_are_pods,
+            ..Peers::default()
+        };
         let (mut pods, mut nodes) = (Vec::new(), Vec::new());
         let (mut blocks, mut answers) = (Vec::new(), Vec::new());
         for peer in written {
             match peer {
                 Peer::Pods(selector) => {
-                    let selector = self.selector(selector);
+                    let selector = self.selector(selector, hosts_are_pods);
                     peers.selectors.push(selector);
                     if let Some(selector) = self.selectors.get(selector.index()) {
                         pods.append(&mut selector.selected.to_vec());
@@ -285,6 +295,9 @@ impl<'c> Resolver<'c> {
                 }
                 Peer::Nodes(selector) => {
                     nodes.append(&mut self.select_nodes(selector));
+                    if !hosts_are_pods {
+                        pods.append(&mut self.members.on_nodes(selector));
+                    }
                     peers.node_selectors.push(selector.clone());
                 }
                 Peer::Addresses(block) => {
@@ -333,6 +346,14 @@ impl<'c> Resolver<'c> {
     }
 }
 
+/// Whether the policies of a tier see pods on the network of a node as pods.
+fn hosts_are_pods(tier: Tier) -> bool {
+    match tier {
+        Tier::Namespace => true,
+        Tier::Admin | Tier::Baseline => false,
+    }
+}
+
 /// The identities by what selectors ask of them.
 struct Members<'c> {
     cluster: &'c Cluster,
@@ -344,6 +365,8 @@ struct Members<'c> {
     of_labels: Vec<Vec<(NamespaceId, u32)>>,
     /// By identity, an index into `of_labels`.
     labels_of: Vec<u32>,
+    /// The identities of pods on the network of a node, in order, each with the node.
+    hosts: Vec<(u32, Option<NodeId>)>,
 }
 
 impl<'c> Members<'c> {
@@ -354,6 +377,7 @@ impl<'c> Members<'c> {
         let mut sets = Vec::new();
         let mut of_labels: Vec<Vec<(NamespaceId, u32)>> = Vec::new();
         let mut labels_of = Vec::with_capacity(identities.len());
+        let mut hosts = Vec::new();
         for (index, identity) in (0_u32..).zip(identities) {
             if let Some((first, end)) = of_namespace.get_mut(identity.namespace.index()) {
                 *first = if end == first { index } else { *first };
@@ -365,6 +389,7 @@ impl<'c> Members<'c> {
                 id(of_labels.len() - 1)
             });
             labels_of.push(slot);
+            hosts.extend(identity.host.map(|node| (index, node)));
             if let Some(list) = of_labels.get_mut(slot as usize) {
                 list.push((identity.namespace, index));
             }
@@ -376,11 +401,33 @@ impl<'c> Members<'c> {
             labels: LabelIndex::new(sets),
             of_labels,
             labels_of,
+            hosts,
         }
     }
 
+    /// The identities on the networks of the nodes that a selector selects.
+    fn on_nodes(&self, selector: &hir::Selector) -> Vec<u32> {
+        let selected = self.hosts.iter().filter(|(_, node)| {
+            let node = node.and_then(|node| self.cluster.node(node));
+            let labels = node.map(|node| self.cluster.labels(node.labels));
+            let labels = labels.unwrap_or(&NO_LABELS);
+            selector.matches(labels)
+        });
+        selected.map(|(identity, _)| *identity).collect()
+    }
+
+    /// The identities that a selector selects, with or without those on the network of a node.
+    fn select(&self, selector: &PodSelector, hosts_are_pods: bool) -> Vec<u32> {
+        let mut selected = self.select_all(selector);
+        if !hosts_are_pods && !self.hosts.is_empty() {
+            let hosts = &self.hosts;
+            selected.retain(|id| hosts.binary_search_by_key(id, |(host, _)| *host).is_err());
+        }
+        selected
+    }
+
     /// The identities that a selector selects.
-    fn select(&self, selector: &PodSelector) -> Vec<u32> {
+    fn select_all(&self, selector: &PodSelector) -> Vec<u32> {
         let namespaces = self.select_namespaces(&selector.namespaces);
         let ranges = || {
             namespaces

@@ -1,10 +1,11 @@
 //! What always holds of a program, and the check that it does.
 //!
-//! 1. Identities are sorted, each once. A pod has the identity of its namespace, labels and named ports; one
-//!    that uses the network of its node has none.
+//! 1. Identities are sorted, each once. A pod has the identity of its namespace, labels, named ports and, on the
+//!    network of a node, that node; one that is taken for its node has none.
 //! 2. Policies and rules are those of the policy set, in its order; the rules of one policy and direction
 //!    stand together.
-//! 3. A selector's set has the identities that the selector, as written, selects, and no other.
+//! 3. A selector's set has the identities that the selector, as written, selects, and no other; those on the
+//!    network of a node only where they are pods to it.
 //! 4. Each identity has a table, whose governing policies are those that select it, in ascending order; no two
 //!    tables have the same.
 //! 5. In a chain, steps are sorted by priority; `ends_level` is set where the next step has another, and at
@@ -16,7 +17,7 @@
 //! tests against the spec engine show.
 
 use super::{Identity, IdentityId, Peers, Program, RuleRange, Step, Table};
-use crate::cluster::{Cluster, PodId};
+use crate::cluster::{Cluster, HostNetwork, PodId};
 use crate::hir::flow::PodView;
 use crate::hir::{Direction, PolicySet, Tier, spec};
 use crate::query::pod_view;
@@ -81,10 +82,12 @@ fn identities(program: &Program, cluster: &Cluster) -> Result<(), Violation> {
     )?;
     ensure(program.of_pod.len() == cluster.pods().len(), 1, "pods")?;
     for (pod, found) in cluster.pods().iter().zip(&program.of_pod) {
-        let expected = (!pod.host_network).then_some(Identity {
+        let taken_for_node = pod.host_network && cluster.host_network() == HostNetwork::Node;
+        let expected = (!taken_for_node).then_some(Identity {
             namespace: pod.namespace,
             labels: pod.labels,
             ports: pod.ports,
+            host: pod.host_network.then_some(pod.node),
         });
         let found = found.and_then(|id| program.identities.get(id.index()));
         ensure(found == expected.as_ref(), 1, &pod.name)?;
@@ -135,7 +138,8 @@ fn selectors(program: &Program, cluster: &Cluster) -> Result<(), Violation> {
     for (identity, pod) in members(program, cluster) {
         for selector in &program.selectors {
             let selected = selector.selected.contains(identity.0);
-            let expected = spec::selects(&selector.written, &pod);
+            let sees = selector.hosts_are_pods || pod.host.is_none();
+            let expected = sees && spec::selects(&selector.written, &pod);
             ensure(selected == expected, 3, identity)?;
         }
     }

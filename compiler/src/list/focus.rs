@@ -101,6 +101,16 @@ impl Focus {
         on.is_none_or(|on| on.peers.contains(&peer))
     }
 
+    /// Whether the connections of a peer are wanted, as it sees their direction.
+    #[must_use]
+    pub fn wants_side(&self, peer: PeerId, direction: Direction) -> bool {
+        let way = match direction {
+            Direction::Ingress => self.ingress,
+            Direction::Egress => self.egress,
+        };
+        way && self.has_peer(peer)
+    }
+
     /// Whether one of some addresses outside is looked at.
     #[must_use]
     pub fn has_addresses(&self, addresses: &[(IpAddr, IpAddr)]) -> bool {

@@ -1,5 +1,6 @@
 //! What `list --format json` prints.
 
+use super::exposure::report::NewPodsPart;
 use super::{Block, Listing, Pair, Party, Peer};
 use crate::cluster::Protocol;
 use crate::flows::{Answer, AnswerId, Packets};
@@ -18,6 +19,9 @@ pub struct ListReport<'a> {
     pub version: u32,
     /// Every pair between which something passes, or may pass.
     pub connections: Vec<Connection<'a>>,
+    /// What `--exposure` adds.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub new_pods: Option<NewPodsPart>,
     /// What was left out of the input, so that the answer may be another: policies of kinds that are not read,
     /// objects that have errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -31,6 +35,9 @@ pub struct GroupReport<'a> {
     pub version: u32,
     /// Every source in a group reaches every destination in it. Pairs stand in one group only.
     pub groups: Vec<Group<'a>>,
+    /// What `--exposure` adds.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub new_pods: Option<NewPodsPart>,
     /// What was left out of the input, so that the answer may be another: policies of kinds that are not read,
     /// objects that have errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]

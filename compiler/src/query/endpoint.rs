@@ -2,7 +2,7 @@
 
 use super::families::{Families, Family};
 use super::{Hypothetical, Who};
-use crate::cluster::{Cluster, NO_LABELS, Node, NodeId, Owner, Pod, PodId};
+use crate::cluster::{Cluster, HostNetwork, NO_LABELS, Node, NodeId, Owner, Pod, PodId};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, NodeView, PodView};
 use std::net::IpAddr;
 
@@ -80,17 +80,34 @@ fn pod_endpoint<'c>(
     address: Address,
 ) -> Endpoint<'c> {
     if pod.host_network {
-        let family = match address {
-            Address::Known(address) => Family::of(address),
-            Address::Unknown { v4: true, .. } => Family::V4,
-            Address::Unknown { v4: false, .. } => Family::V6,
-        };
-        return node_endpoint(cluster, pod.node, &pod.addresses, family);
+        return host_endpoint(cluster, id, pod, address);
     }
     Endpoint {
         kind: EndpointKind::Pod(pod_view(cluster, id, pod)),
         address,
         by_service: false,
+    }
+}
+
+/// A pod on its node's network, as [`HostNetwork`] says.
+fn host_endpoint<'c>(
+    cluster: &'c Cluster,
+    id: PodId,
+    pod: &'c Pod,
+    address: Address,
+) -> Endpoint<'c> {
+    let family = match address {
+        Address::Known(address) => Family::of(address),
+        Address::Unknown { v4: true, .. } => Family::V4,
+        Address::Unknown { v4: false, .. } => Family::V6,
+    };
+    let node = node_endpoint(cluster, pod.node, &pod.addresses, family);
+    match cluster.host_network() {
+        HostNetwork::Node => node,
+        HostNetwork::Pod => Endpoint {
+            kind: EndpointKind::Pod(pod_view(cluster, id, pod)),
+            ..node
+        },
     }
 }
 
@@ -106,6 +123,15 @@ pub fn pod_view<'c>(cluster: &'c Cluster, id: PodId, pod: &'c Pod) -> PodView<'c
         labels: cluster.labels(pod.labels),
         ports: Some(cluster.ports(pod.ports)),
         node: pod.node,
+        host: pod.host_network.then(|| node_view(cluster, pod.node)),
+    }
+}
+
+fn node_view(cluster: &Cluster, id: Option<NodeId>) -> NodeView<'_> {
+    let node = node(cluster, id);
+    NodeView {
+        id,
+        labels: node.map_or(&NO_LABELS, |node| cluster.labels(node.labels)),
     }
 }
 
@@ -126,10 +152,7 @@ fn node_endpoint<'c>(
         Address::Unknown { .. } => address_in(node.map_or(&[], |node| &node.addresses), family),
     };
     Endpoint {
-        kind: EndpointKind::Node(NodeView {
-            id,
-            labels: node.map_or(&NO_LABELS, |node| cluster.labels(node.labels)),
-        }),
+        kind: EndpointKind::Node(node_view(cluster, id)),
         address,
         by_service: false,
     }
@@ -158,16 +181,23 @@ fn address_endpoint(
     owner.unwrap_or_else(|| outside(here))
 }
 
+/// A pod that does not exist as rules see it.
+#[must_use]
+pub fn hypothetical_view(pod: Hypothetical<'_>) -> PodView<'_> {
+    PodView {
+        id: None,
+        namespace: pod.namespace,
+        namespace_labels: pod.namespace_labels,
+        labels: pod.labels,
+        ports: None,
+        node: None,
+        host: None,
+    }
+}
+
 fn hypothetical_endpoint(pod: Hypothetical<'_>, family: Family) -> Endpoint<'_> {
     Endpoint {
-        kind: EndpointKind::Pod(PodView {
-            id: None,
-            namespace: pod.namespace,
-            namespace_labels: pod.namespace_labels,
-            labels: pod.labels,
-            ports: None,
-            node: None,
-        }),
+        kind: EndpointKind::Pod(hypothetical_view(pod)),
         address: family.unknown(),
         by_service: false,
     }

@@ -220,8 +220,8 @@ fn is_match(world: &World, flow: &Flow<'_>, direction: Direction, told: &RuleRep
         Direction::Egress => &flow.dst,
         Direction::Ingress => &flow.src,
     };
-    let peers = spec::peers_match(world.context().world(), rule, other);
-    let truth = peers.min(spec::ports_match(rule, flow));
+    let peers = spec::peers_match(world.context().world(), policy.tier, rule, other);
+    let truth = peers.min(spec::ports_match(policy.tier, rule, flow));
     let verb = match truth {
         Truth::No => "",
         Truth::Unknown => "may match: ",
@@ -350,7 +350,8 @@ fn may_lack_a_suggestion(explanation: &Explanation, flow: &Flow<'_>) -> bool {
     ];
     sides.into_iter().any(|(side, other, party)| {
         let is_nameless = match (&other.kind, other.address) {
-            (EndpointKind::Pod(_), _) | (_, Address::Known(_)) => false,
+            (_, Address::Known(_)) => false,
+            (EndpointKind::Pod(pod), Address::Unknown { .. }) => pod.host.is_some(),
             (EndpointKind::Node(_), Address::Unknown { .. }) => true,
             (EndpointKind::Outside, Address::Unknown { .. }) => party.ip.is_some(),
         };

@@ -4,6 +4,7 @@
 
 pub(in crate::cli) mod csv;
 pub(in crate::cli) mod dot;
+pub(in crate::cli) mod exposure;
 pub(in crate::cli) mod graph;
 pub(in crate::cli) mod human;
 pub(in crate::cli) mod markdown;
@@ -11,10 +12,12 @@ pub(in crate::cli) mod mermaid;
 mod table;
 
 use super::clean;
+use crate::cli::output::Style;
 use crate::diagnostic::counted;
 use crate::hir::Direction;
 use crate::list::words::Names;
 use crate::list::{Block, Focus, Listing, Party, PeerId};
+use clap::builder::styling::{AnsiColor, Effects, Style as Ansi};
 use std::collections::BTreeSet;
 use table::Section;
 
@@ -128,4 +131,30 @@ fn ungoverned(listing: &Listing<'_>, focus: &Focus) -> Vec<(&'static str, Vec<Pa
     let told = sets.into_iter().filter(|(_, peers)| !peers.is_empty());
     told.map(|(what, peers)| (what, peers.into_iter().map(Party::Peer).collect()))
         .collect()
+}
+
+/// How names are wrapped: at blanks between them only.
+fn wrapping<'b>(style: Style, first: &'b str, further: &'b str) -> textwrap::Options<'b> {
+    textwrap::Options::new(style.width)
+        .initial_indent(first)
+        .subsequent_indent(further)
+        .break_words(false)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+}
+
+fn painted(style: Style, text: &str, ansi: Ansi) -> String {
+    if style.color {
+        format!("{ansi}{text}{ansi:#}")
+    } else {
+        text.into()
+    }
+}
+
+fn bold() -> Ansi {
+    Ansi::new().effects(Effects::BOLD)
+}
+
+fn yellow() -> Ansi {
+    AnsiColor::Yellow.on_default()
 }

@@ -3,8 +3,8 @@
 use super::suggest::{did_you_mean, list, nearest};
 use super::{HypotheticalNamespace, NamespaceSpec, PeerSpec, PortSpec, Resolved};
 use crate::cluster::{
-    Cluster, Labels, NamespaceId, Owner, PodId, Service, ServiceId, ServiceKind, ServicePort,
-    WorkloadId,
+    Cluster, HostNetwork, Labels, NamespaceId, Owner, PodId, Service, ServiceId, ServiceKind,
+    ServicePort, WorkloadId,
 };
 use crate::diagnostic::{Diagnostic, codes};
 use std::collections::BTreeSet;
@@ -70,7 +70,7 @@ pub fn note(cluster: &Cluster, resolved: &Resolved) -> Option<Diagnostic> {
                 (None, _) => no_end(*address).or_else(|| unseen_pod(cluster, *address)),
             }
         }
-        Resolved::Pod(id) => finished(cluster, *id),
+        Resolved::Pod(id) => finished(cluster, *id).or_else(|| on_network_of_node(cluster, *id)),
         Resolved::Service { address: None, .. }
         | Resolved::Node(_)
         | Resolved::Hypothetical { .. }
@@ -88,6 +88,28 @@ fn finished(cluster: &Cluster, id: PodId) -> Option<Diagnostic> {
         Diagnostic::new(&codes::FINISHED_POD, message)
             .at(pod.span, "has run to its end")
             .help("it is judged as if it ran, but no packet comes from it or reaches it"),
+    )
+}
+
+/// NetworkPolicy leaves open what becomes of such a pod. Where it is taken for its node, the answer itself says so.
+fn on_network_of_node(cluster: &Cluster, id: PodId) -> Option<Diagnostic> {
+    let pod = cluster.pod(id).filter(|pod| pod.host_network)?;
+    if cluster.host_network() == HostNetwork::Node {
+        return None;
+    }
+    let namespace = cluster.namespace_name(pod.namespace);
+    let message = format!(
+        "pod `{namespace}/{}` uses the network of its node, and what NetworkPolicy means for such a pod is left to \
+         the implementation",
+        pod.name
+    );
+    Some(
+        Diagnostic::new(&codes::ON_NETWORK_OF_NODE, message)
+            .at(pod.span, "on the network of its node")
+            .help(
+                "it is taken for a pod like others; `--set host-network=node` gives the answer where it is taken for \
+                 its node",
+            ),
     )
 }
 

@@ -43,7 +43,7 @@ pub(super) fn port_of(view: View<'_>) -> Option<PortMatch> {
 
 /// A peer that names the other end and as little else as its kind allows.
 pub(super) fn peer_of(view: View<'_>, policy: &Policy) -> Option<Peer> {
-    let end = view.other();
+    let end = view.other().seen_in(policy.tier);
     match &end.kind {
         EndpointKind::Pod(pod) => {
             let own = match &policy.subject.namespaces {
@@ -71,7 +71,7 @@ pub(super) fn peer_of(view: View<'_>, policy: &Policy) -> Option<Peer> {
 /// An end that is no pod: by its address; a node without one by its name, where the kind allows that; the
 /// outside as a whole by all addresses of its family.
 fn address_peer(view: View<'_>, tier: Tier) -> Option<Peer> {
-    let end = view.other();
+    let end = view.other().seen_in(tier);
     let is_whole_outside = view.party.name.is_none() && view.party.ip.is_none();
     let block = |cidr| {
         Peer::Addresses(IpBlock {

@@ -5,16 +5,17 @@
 use super::{Truth, World};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView};
 use crate::hir::{
-    DomainPattern, IpBlock, NamespaceSelector, Peer, PodSelector, PortMatch, PortRange, Rule,
+    DomainPattern, IpBlock, NamespaceSelector, Peer, PodSelector, Policy, PortMatch, PortRange,
+    Rule, Tier,
 };
 
 /// Whether one of a rule's peers is this end of the flow.
 #[must_use]
-pub fn peers_match(world: World<'_>, rule: &Rule, other: &Endpoint<'_>) -> Truth {
+pub fn peers_match(world: World<'_>, tier: Tier, rule: &Rule, other: &Endpoint<'_>) -> Truth {
     let any = |peers: &Vec<Peer>| {
         peers
             .iter()
-            .map(|peer| peer_matches(world, peer, other))
+            .map(|peer| peer_matches(world, tier, peer, other))
             .max()
     };
     rule.peers
@@ -24,11 +25,27 @@ pub fn peers_match(world: World<'_>, rule: &Rule, other: &Endpoint<'_>) -> Truth
 
 /// Whether one of a rule's ports is the flow's.
 #[must_use]
-pub fn ports_match(rule: &Rule, flow: &Flow<'_>) -> Truth {
-    let any = |ports: &Vec<PortMatch>| ports.iter().map(|port| port_matches(port, flow)).max();
+pub fn ports_match(tier: Tier, rule: &Rule, flow: &Flow<'_>) -> Truth {
+    let any = |ports: &Vec<PortMatch>| {
+        ports
+            .iter()
+            .map(|port| port_matches(tier, port, flow))
+            .max()
+    };
     rule.ports
         .as_ref()
         .map_or(Truth::Yes, |ports| any(ports).unwrap_or(Truth::No))
+}
+
+/// Whether a policy has a pod as its subject. "Pods using the host network are not selected" \[CNP, field
+/// `subject`\]; \[NP\] leaves them to the implementation.
+#[must_use]
+pub fn governs(policy: &Policy, pod: &PodView<'_>) -> bool {
+    let sees = match policy.tier {
+        Tier::Namespace => true,
+        Tier::Admin | Tier::Baseline => pod.host.is_none(),
+    };
+    sees && selects(&policy.subject, pod)
 }
 
 /// Whether a pod selector selects a pod.
@@ -43,10 +60,11 @@ pub fn selects(selector: &PodSelector, pod: &PodView<'_>) -> bool {
 
 /// Whether a peer is this end of a flow.
 ///
-/// Host-networked pods are their node here: no `Pods` peer selects them, a `Nodes` peer does, "by matching on
-/// the IPs present in the node.Status.Addresses field" \[CNP, field `nodes`\].
+/// To the tiers of cluster-wide policies host-networked pods are their node: no `Pods` peer selects them, a
+/// `Nodes` peer does, "by matching on the IPs present in the node.Status.Addresses field" \[CNP, field `nodes`\].
 #[must_use]
-pub fn peer_matches(world: World<'_>, peer: &Peer, end: &Endpoint<'_>) -> Truth {
+pub fn peer_matches(world: World<'_>, tier: Tier, peer: &Peer, end: &Endpoint<'_>) -> Truth {
+    let end = &end.seen_in(tier);
     match (peer, &end.kind) {
         (Peer::Pods(selector), EndpointKind::Pod(pod)) => selects(selector, pod).into(),
         (Peer::Pods(_), EndpointKind::Node(_) | EndpointKind::Outside) => Truth::No,
@@ -110,7 +128,7 @@ fn domain_matches(world: World<'_>, pattern: &DomainPattern, end: &Endpoint<'_>)
 /// Whether a port of a rule is the flow's. A named port is a port of the destination pod, for egress too, by
 /// name and protocol \[NP, field `port`\]; an address outside has none.
 #[must_use]
-pub fn port_matches(port: &PortMatch, flow: &Flow<'_>) -> Truth {
+pub fn port_matches(tier: Tier, port: &PortMatch, flow: &Flow<'_>) -> Truth {
     let transport = flow.transport;
     match port {
         PortMatch::Range { protocol, ports } => {
@@ -124,7 +142,7 @@ pub fn port_matches(port: &PortMatch, flow: &Flow<'_>) -> Truth {
             }
         }
         PortMatch::Named { protocol, name } => {
-            let EndpointKind::Pod(pod) = &flow.dst.kind else {
+            let EndpointKind::Pod(pod) = flow.dst.seen_in(tier).kind else {
                 return Truth::No;
             };
             if !transport.protocol.has_ports()

@@ -1,9 +1,9 @@
 //! Connections for people.
 
-use super::View;
 use super::table::{Row, Section};
+use super::{View, bold, painted, wrapping, yellow};
 use crate::cli::output::Style;
-use clap::builder::styling::{AnsiColor, Effects, Style as Ansi};
+use clap::builder::styling::Style as Ansi;
 use std::fmt::{self, Write};
 
 /// How wide the column of ports is at most.
@@ -31,8 +31,8 @@ impl Printer<'_> {
         for remark in self.view.remarks() {
             // What is missing is no remark that can be left out.
             if !quiet || remark.starts_with("incomplete") {
-                for line in textwrap::wrap(&remark, self.options("", "  ")) {
-                    writeln!(out, "{}", self.painted(&line, yellow()))?;
+                for line in textwrap::wrap(&remark, wrapping(self.style, "", "  ")) {
+                    writeln!(out, "{}", painted(self.style, &line, yellow()))?;
                 }
             }
         }
@@ -53,8 +53,8 @@ impl Printer<'_> {
 
     fn section(&self, section: &Section, out: &mut String) -> fmt::Result {
         let names = self.view.names(&section.dst);
-        for line in textwrap::wrap(&names, self.options("to ", "   ")) {
-            writeln!(out, "{}", self.painted(&line, bold()))?;
+        for line in textwrap::wrap(&names, wrapping(self.style, "to ", "   ")) {
+            writeln!(out, "{}", painted(self.style, &line, bold()))?;
         }
         let widths = section.rows.iter().map(|row| row.text().len());
         let width = widths.filter(|width| *width <= MAX_PORTS).max();
@@ -71,17 +71,17 @@ impl Printer<'_> {
         let from = format!("{indent}from ");
         let further = " ".repeat(from.len());
         let sources = self.view.names(&row.src);
-        let lines = textwrap::wrap(&sources, self.options(&from, &further));
+        let lines = textwrap::wrap(&sources, wrapping(self.style, &from, &further));
         if ports.len() > width {
-            for line in textwrap::wrap(&ports, self.options("  ", "    ")) {
-                writeln!(out, "{}", self.painted(&line, style))?;
+            for line in textwrap::wrap(&ports, wrapping(self.style, "  ", "    ")) {
+                writeln!(out, "{}", painted(self.style, &line, style))?;
             }
             return lines.iter().try_for_each(|line| writeln!(out, "{line}"));
         }
         for (index, line) in lines.iter().enumerate() {
             if index == 0 {
                 let rest = line.get(indent.len()..).unwrap_or_default();
-                let ports = self.painted(&format!("{ports:width$}"), style);
+                let ports = painted(self.style, &format!("{ports:width$}"), style);
                 writeln!(out, "  {ports}  {rest}")?;
             } else {
                 writeln!(out, "{line}")?;
@@ -89,29 +89,4 @@ impl Printer<'_> {
         }
         Ok(())
     }
-
-    fn options<'b>(&self, first: &'b str, further: &'b str) -> textwrap::Options<'b> {
-        textwrap::Options::new(self.style.width)
-            .initial_indent(first)
-            .subsequent_indent(further)
-            .break_words(false)
-            .word_separator(textwrap::WordSeparator::AsciiSpace)
-            .word_splitter(textwrap::WordSplitter::NoHyphenation)
-    }
-
-    fn painted(&self, text: &str, style: Ansi) -> String {
-        if self.style.color {
-            format!("{style}{text}{style:#}")
-        } else {
-            text.into()
-        }
-    }
-}
-
-fn bold() -> Ansi {
-    Ansi::new().effects(Effects::BOLD)
-}
-
-fn yellow() -> Ansi {
-    AnsiColor::Yellow.on_default()
 }

@@ -4,11 +4,14 @@ use super::View;
 use crate::cli::render::markdown::{cell, code};
 use std::fmt::{self, Write};
 
-/// The view as text.
-pub(in crate::cli) fn text(view: &View<'_>) -> String {
+/// The view as text, and behind it what new pods could reach, as text of its own.
+pub(in crate::cli) fn text(view: &View<'_>, new_pods: Option<&str>) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
     let _ = write(view, &mut out);
+    if let Some(new_pods) = new_pods {
+        let _ = write!(out, "\n```text\n{}```\n", new_pods.trim_start());
+    }
     out
 }
 

@@ -1,0 +1,217 @@
+//! Pods that do not exist, beside the classes of those that do.
+//!
+//! A pod that does not exist is known by its labels, its namespace and the labels of that: its named ports, its
+//! address and its node are not. What its own policies say, and what those of the pod at the other end say, are
+//! asked apart: many pods that do not exist have one of them in common.
+
+use super::answer::AnswerId;
+use super::connections::Connections;
+use super::ends::{ChainId, End, EndId, EndKind};
+use super::rows::{Signature, asks_for_names, rules_of};
+use super::side::{NamedPorts, Side};
+use crate::cluster::PortsId;
+use crate::hir::Direction;
+use crate::hir::flow::Endpoint;
+use crate::hir::spec::Truth;
+use crate::ir::{Chain, Program, SelectorId, Table};
+use crate::query::{self, Family, Hypothetical, Who};
+use crate::source::to_u32;
+use rustc_hash::FxHashMap;
+
+/// A set of policies that govern pods that do not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Governed(u32);
+
+/// What one side says in IPv4 and in IPv6.
+pub type PerFamily = [AnswerId; 2];
+
+/// What was asked so far.
+#[derive(Debug, Default)]
+pub(super) struct Fresh {
+    tables: Vec<Table>,
+    ids: FxHashMap<Box<[u32]>, Governed>,
+    own: FxHashMap<(Governed, EndId, Direction), PerFamily>,
+    sides: FxHashMap<SideKey, AnswerId>,
+}
+
+/// What makes an answer of one side: the chain, the named ports of the destination where a rule asks for them
+/// and whether it is on the network of a node, and the rules that match the other end.
+type SideKey = (Chained, Option<(PortsId, bool)>, Signature);
+
+/// Which chain is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Chained {
+    /// That of a class.
+    Known(ChainId),
+    /// That of pods that do not exist, in a direction of theirs.
+    Fresh(Governed, Direction),
+}
+
+impl Connections<'_> {
+    /// What becomes of packets between a pod of a class and one that does not exist: those that come to the
+    /// class, or those that leave it, by `direction`.
+    pub fn beside_fresh(
+        &mut self,
+        end: EndId,
+        direction: Direction,
+        pod: Hypothetical<'_>,
+    ) -> AnswerId {
+        let governed = self.governed(pod);
+        let own = self.side_of_fresh(end, direction, governed);
+        let other = self.side_towards_fresh(end, direction, pod);
+        self.with_fresh(end, own, other)
+    }
+
+    /// The selectors of pods that the rules which govern a class ask, in a direction of its own.
+    #[must_use]
+    pub fn peers_asked(&self, end: EndId, direction: Direction) -> Vec<SelectorId> {
+        let rules = self.chain_of(end, direction).into_iter();
+        let rules = rules.flat_map(|chain| rules_of(self.program, chain));
+        let peers = rules.filter_map(|(.., peers)| self.program.peers.get(peers.index()));
+        let mut selectors: Vec<SelectorId> =
+            peers.flat_map(|peers| &peers.selectors).copied().collect();
+        selectors.sort_unstable();
+        selectors.dedup();
+        selectors
+    }
+
+    /// What governs a class; `None` on the network of a node.
+    fn chain_of(&self, end: EndId, direction: Direction) -> Option<&Chain> {
+        match self.ends.get(end)?.kind {
+            EndKind::Pod { chains, .. } => self.ends.chain(*chains.get(direction)),
+            EndKind::Node(_) => None,
+        }
+    }
+
+    /// The policies that would govern a pod.
+    pub fn governed(&mut self, pod: Hypothetical<'_>) -> Governed {
+        let governing = self.program.governing(&query::hypothetical_view(pod));
+        let Fresh { tables, ids, .. } = &mut self.fresh;
+        if let Some(known) = ids.get(&*governing) {
+            return *known;
+        }
+        let new = Governed(to_u32(tables.len()));
+        tables.push(self.program.make_table(&governing));
+        ids.insert(governing.into(), new);
+        new
+    }
+
+    /// What the policies that govern a pod that does not exist say of packets that come to a class from it, or
+    /// leave that class for it, by `direction`.
+    pub fn side_of_fresh(
+        &mut self,
+        end: EndId,
+        direction: Direction,
+        governed: Governed,
+    ) -> PerFamily {
+        let key = (governed, end, direction);
+        if let Some(known) = self.fresh.own.get(&key) {
+            return *known;
+        }
+        let sides = [Family::V4, Family::V6].map(|family| {
+            let own = direction.opposite();
+            let table = self.fresh.tables.get(governed.0 as usize)?;
+            let chain = table.chains.get(own);
+            let one = self.ends.get(end)?;
+            let signature = signature(self.program, chain, &one.endpoint(self.cluster, family));
+            let names = direction == Direction::Ingress && asks_for_names(self.program, chain);
+            let ports = match one.kind {
+                EndKind::Pod { ports, host, .. } if names => Some((ports, host)),
+                EndKind::Pod { .. } | EndKind::Node(_) => None,
+            };
+            let key = (Chained::Fresh(governed, own), ports, signature);
+            if let Some(known) = self.fresh.sides.get(&key) {
+                return Some(*known);
+            }
+            let named = match direction {
+                Direction::Ingress if ports.is_some() => one.named(self.cluster),
+                Direction::Ingress => NamedPorts::None,
+                Direction::Egress => NamedPorts::Unknown,
+            };
+            let answer = side(self.program, chain, named, &key.2);
+            let answer = self.answers.id(answer);
+            self.fresh.sides.insert(key, answer);
+            Some(answer)
+        });
+        let sides = sides.map(|answer| answer.unwrap_or(AnswerId::ALL));
+        self.fresh.own.insert(key, sides);
+        sides
+    }
+
+    /// What the policies that govern a class say of packets that come to it from a pod that does not exist, or
+    /// leave it for that.
+    pub fn side_towards_fresh(
+        &mut self,
+        end: EndId,
+        direction: Direction,
+        pod: Hypothetical<'_>,
+    ) -> PerFamily {
+        let Some(End {
+            kind:
+                EndKind::Pod {
+                    chains,
+                    ports,
+                    host,
+                },
+            ..
+        }) = self.ends.get(end)
+        else {
+            return [AnswerId::ALL; 2];
+        };
+        let (id, ports) = (*chains.get(direction), (*ports, *host));
+        let Some(chain) = self.ends.chain(id) else {
+            return [AnswerId::ALL; 2];
+        };
+        [Family::V4, Family::V6].map(|family| {
+            let other = query::endpoint(self.cluster, Who::Hypothetical(pod), family);
+            let signature = signature(self.program, chain, &other);
+            let (named, ports) = match direction {
+                Direction::Ingress => {
+                    let end = self.ends.get(end);
+                    let named = end.map_or(NamedPorts::None, |end| end.named(self.cluster));
+                    (named, Some(ports))
+                }
+                Direction::Egress => (NamedPorts::Unknown, None),
+            };
+            let key = (Chained::Known(id), ports, signature);
+            if let Some(known) = self.fresh.sides.get(&key) {
+                return *known;
+            }
+            let answer = side(self.program, chain, named, &key.2);
+            let answer = self.answers.id(answer);
+            self.fresh.sides.insert(key, answer);
+            answer
+        })
+    }
+}
+
+/// Which rules of a chain match the other end.
+fn signature(program: &Program, chain: &Chain, other: &Endpoint<'_>) -> Signature {
+    let other = program.other(other);
+    let matching = rules_of(program, chain).filter_map(|(index, _, peers)| {
+        let truth = other.is_in(program, program.peers.get(peers.index())?);
+        (truth != Truth::No).then_some((index, truth))
+    });
+    let mut signature: Signature = matching.collect();
+    signature.sort_unstable();
+    signature
+}
+
+fn side(
+    program: &Program,
+    chain: &Chain,
+    named: NamedPorts<'_>,
+    signature: &Signature,
+) -> super::Answer {
+    let side = Side {
+        program,
+        named,
+        peers: |rule: u32| {
+            let found = signature.binary_search_by_key(&rule, |(index, _)| *index);
+            let found = found.ok().and_then(|at| signature.get(at));
+            found.map_or(Truth::No, |(_, truth)| *truth)
+        },
+    };
+    // Where a pod that does not exist will run is not known: it is on no node that a class is on.
+    side.tiers(chain, false)
+}
