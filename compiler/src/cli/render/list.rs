@@ -6,9 +6,10 @@ pub(in crate::cli) mod csv;
 pub(in crate::cli) mod dot;
 pub(in crate::cli) mod graph;
 pub(in crate::cli) mod human;
+pub(in crate::cli::render) mod lines;
 pub(in crate::cli) mod markdown;
 pub(in crate::cli) mod mermaid;
-mod table;
+pub(in crate::cli::render) mod table;
 
 use super::clean;
 use crate::diagnostic::counted;
@@ -19,7 +20,7 @@ use std::collections::BTreeSet;
 use table::Section;
 
 /// How many names of a namespace are told, and how many namespaces.
-const MOST_NAMES: usize = 6;
+pub(in crate::cli::render) const MOST_NAMES: usize = 6;
 
 /// What a view shows beside connections.
 #[derive(Debug)]
@@ -58,8 +59,8 @@ impl<'a> View<'a> {
         };
         Self {
             listing,
-            names: Names::new(listing, most),
-            sections: table::sections(listing, blocks),
+            names: Names::new(listing.directory(), most),
+            sections: table::sections(blocks, |block| table::listed(listing, block)),
             ungoverned: ungoverned(listing, focus),
             setting,
         }
