@@ -9,6 +9,7 @@ mod blocks;
 pub mod build;
 mod dump;
 mod lookup;
+mod same;
 pub mod object;
 pub mod peer;
 
@@ -292,7 +293,7 @@ pub enum Owner {
 }
 
 /// The snapshot.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Cluster {
     pub(crate) namespaces: Vec<Namespace>,
     pub(crate) pods: Vec<Pod>,

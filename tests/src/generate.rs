@@ -4,6 +4,7 @@
 //! makes clusters of a given size; [`flows`] makes flows between everything that a loaded world has and much
 //! that it has not. Every object that comes out is one that the API server takes.
 
+pub mod edit;
 pub mod flows;
 pub mod large;
 pub mod policy;

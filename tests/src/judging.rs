@@ -72,8 +72,19 @@ pub fn families(loaded: &Loaded) -> Families {
 /// What the definition says of a packet between two pods, in all families that they share.
 #[must_use]
 pub fn expected(loaded: &Loaded, src: PodId, dst: PodId, packet: Transport) -> Verdict {
+    expected_in(loaded, families(loaded), src, dst, packet)
+}
+
+/// The same where pods without an address may have these families.
+#[must_use]
+pub fn expected_in(
+    loaded: &Loaded,
+    families: Families,
+    src: PodId,
+    dst: PodId,
+    packet: Transport,
+) -> Verdict {
     let cluster = &loaded.cluster;
-    let families = families(loaded);
     let of = |pod| families_of(cluster, families, Who::Pod(pod));
     let judgements = of(src)
         .and(of(dst))
@@ -88,6 +99,24 @@ pub fn expected(loaded: &Loaded, src: PodId, dst: PodId, packet: Transport) -> V
             spec::judge(judged(loaded), &flow)
         });
     combine(judgements.collect::<Vec<_>>()).map_or(Verdict::Deny, |judgement| judgement.verdict)
+}
+
+/// What all pairs of different pods of two peers agree on; `None` where there is no pair.
+#[must_use]
+pub fn agreed(
+    loaded: &Loaded,
+    families: Families,
+    src: &[PodId],
+    dst: &[PodId],
+    packet: Transport,
+) -> Option<Verdict> {
+    let pairs = src
+        .iter()
+        .flat_map(|src| dst.iter().map(move |dst| (*src, *dst)));
+    let verdicts = pairs
+        .filter(|(src, dst)| src != dst)
+        .map(|(src, dst)| expected_in(loaded, families, src, dst, packet));
+    verdicts.reduce(|one, other| if one == other { one } else { Verdict::Depends })
 }
 
 /// All pods.
