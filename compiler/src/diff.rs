@@ -12,12 +12,16 @@
 //! packet that both sides judge ([`rules`]).
 
 mod compare;
+mod focus;
 mod matching;
 mod outside;
 pub mod report;
 pub mod rules;
+mod told;
+mod witness;
 
 pub use compare::{Delta, DeltaId, Reason, Way};
+pub use told::Told;
 
 use crate::explain::Context;
 use crate::flows::{Answer, AnswerId, Connections};
@@ -25,11 +29,12 @@ use crate::hir::Direction;
 use crate::ir::Program;
 use crate::list::matrix::Matrix;
 use crate::list::peers::ClassId;
-use crate::list::{Block, By, Count, Directory, Focus, Listing, Pair, PeerId, RangesId};
+use crate::list::{Block, By, Count, Directory, Focus, Listing, Pair, Party, PeerId, RangesId};
 use crate::query::{Families, Family};
 use compare::{Deltas, Which};
 use matching::Matching;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 
 /// What is compared.
 #[derive(Clone, Copy, Debug)]
@@ -65,10 +70,19 @@ impl Programs {
     pub fn resolve(worlds: &Worlds<'_>) -> Self {
         let Worlds { old, new } = worlds;
         let changed = !old.cluster.is_same(new.cluster);
+        let (of_old, (of_new, crossed)) = rayon::join(
+            || Program::resolve(old.cluster, old.policies),
+            || {
+                rayon::join(
+                    || Program::resolve(new.cluster, new.policies),
+                    || changed.then(|| Program::resolve(old.cluster, new.policies)),
+                )
+            },
+        );
         Self {
-            old: Program::resolve(old.cluster, old.policies),
-            new: Program::resolve(new.cluster, new.policies),
-            crossed: changed.then(|| Program::resolve(old.cluster, new.policies)),
+            old: of_old,
+            new: of_new,
+            crossed,
         }
     }
 }
@@ -96,10 +110,16 @@ impl<'a> Diff<'a> {
         let listing = |context: Context<'a>, program| {
             Listing::new(Connections::new(context.cluster, program, families), by)
         };
-        let old = listing(worlds.old, &programs.old);
-        let new = listing(worlds.new, &programs.new);
         let crossed = programs.crossed.as_ref();
-        let crossed = crossed.map(|program| listing(worlds.old, program));
+        let (old, (new, crossed)) = rayon::join(
+            || listing(worlds.old, &programs.old),
+            || {
+                rayon::join(
+                    || listing(worlds.new, &programs.new),
+                    || crossed.map(|program| listing(worlds.old, program)),
+                )
+            },
+        );
         let (peers, matching) = matching::matched(&old, &new, crossed.as_ref());
         let mut diff = Self {
             worlds,
@@ -172,37 +192,24 @@ impl<'a> Diff<'a> {
         crate::list::blocks::blocks(self, focus)
     }
 
-    /// Whose connections are wanted: each text names someone on one side at least. Beside them notes on how the
-    /// texts were understood.
-    ///
-    /// # Errors
-    /// What is wrong with each of the texts that name nobody.
-    pub fn focus(
-        &self,
-        texts: &[String],
-        direction: Option<Direction>,
-    ) -> Result<(Focus, Vec<crate::diagnostic::Diagnostic>), Vec<crate::diagnostic::Diagnostic>>
-    {
-        let (mut all, mut notes, mut problems) = (Focus::nobody(direction), Vec::new(), Vec::new());
-        for text in texts {
-            let text = std::slice::from_ref(text);
-            let old = Focus::of(&self.old, text, direction);
-            let new = Focus::of(&self.new, text, direction);
-            if let (Err(_), Err(of_new)) = (&old, &new) {
-                problems.extend(of_new.iter().cloned());
-            }
-            for (which, found) in [(Which::Old, old), (Which::New, new)] {
-                if let Ok((focus, said)) = found {
-                    all.add(&focus.renamed(|peer| self.matching.both(which, peer)));
-                    notes.extend(said.into_iter().filter(|_| which == Which::New));
-                }
+    /// How many connections there are in some blocks, by what changes: less work than to count all.
+    pub fn counted(&mut self, blocks: &[Block<DeltaId>]) -> BTreeMap<DeltaId, usize> {
+        let mut counted: BTreeMap<DeltaId, usize> = BTreeMap::new();
+        for block in blocks {
+            for (delta, sources) in &block.src {
+                // A single pod stands among its own sources where others of its block have them too.
+                let itself = block.dst.iter().filter(|dst| match dst {
+                    Party::Peer(peer) => {
+                        sources.binary_search(dst).is_ok() && self.within(*peer).is_none()
+                    }
+                    Party::Outside(_) => false,
+                });
+                let pairs = sources.len() * block.dst.len() - itself.count();
+                *counted.entry(*delta).or_default() += pairs;
             }
         }
-        if problems.is_empty() {
-            Ok((all, notes))
-        } else {
-            Err(problems)
-        }
+        counted.retain(|_, pairs| *pairs > 0);
+        counted
     }
 
     fn listing(&self, which: Which) -> Option<&Listing<'a>> {

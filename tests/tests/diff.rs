@@ -15,7 +15,7 @@ use verdict_compiler::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transpo
 use verdict_compiler::hir::spec::{self, Judgement, Verdict, World as Judged};
 use verdict_compiler::hir::{Direction, RuleId};
 use verdict_compiler::list::report::{PeerReport, party};
-use verdict_compiler::list::{By, Focus, Pair, Party, Peer};
+use verdict_compiler::list::{By, Focus, Pair, Party, Peer, words};
 use verdict_compiler::query::{Families, Who, endpoint, families_of};
 use verdict_tests::asking::{Asked, cases, vectors};
 use verdict_tests::generate::edit::{crossed, edited, renamed};
@@ -268,7 +268,9 @@ fn blocks_are_pairs_and_counted() {
         assert_eq!(count.by_answer, by_answer, "{}", case.text);
         let pairs = by_ends(&pairs);
         let mut expanded = BTreeMap::new();
-        for block in case.diff.blocks_of(&Focus::everything()) {
+        let blocks = case.diff.blocks_of(&Focus::everything());
+        assert_eq!(case.diff.counted(&blocks), by_answer, "{}", case.text);
+        for block in blocks {
             for (answer, sources) in &block.src {
                 for src in sources {
                     for dst in &block.dst {
@@ -286,11 +288,55 @@ fn blocks_are_pairs_and_counted() {
 }
 
 #[test]
+fn a_focus_takes_the_wanted_ones_of_all_pairs() {
+    on_changes(40, edited, |case, _, _| {
+        let all = case.diff.pairs_of(&Focus::everything());
+        let directory = case.diff.directory();
+        let mut texts: Vec<(String, Option<Party>)> = directory
+            .peer_ids()
+            .map(|id| (words::peer(directory, id), Some(Party::Peer(id))))
+            .collect();
+        texts.push(("192.0.2.7".into(), None));
+        for (text, party) in texts {
+            for direction in [None, Some(Direction::Ingress), Some(Direction::Egress)] {
+                let focus = case.diff.focus(std::slice::from_ref(&text), direction);
+                let (focus, _) = focus.unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
+                let directory = case.diff.directory();
+                let is_meant = |end: Party| match (end, party) {
+                    (Party::Peer(_), _) => Some(end) == party,
+                    (Party::Outside(ranges), None) => {
+                        let address: IpAddr = "192.0.2.7".parse().unwrap();
+                        let mut runs = directory.addresses(ranges).iter();
+                        runs.any(|(first, last)| (*first..=*last).contains(&address))
+                    }
+                    (Party::Outside(_), Some(_)) => false,
+                };
+                let wanted = all.iter().filter(|pair| {
+                    direction != Some(Direction::Egress) && is_meant(pair.dst)
+                        || direction != Some(Direction::Ingress) && is_meant(pair.src)
+                });
+                let wanted: Vec<_> = wanted.copied().collect();
+                let context = format!("{text} {direction:?} {}", case.text);
+                assert_eq!(case.diff.pairs_of(&focus), wanted, "{context}");
+                let count = case.diff.count_of(&focus);
+                assert_eq!(count.total, wanted.len(), "{context}");
+                let blocks = case.diff.blocks_of(&focus);
+                assert_eq!(case.diff.counted(&blocks), count.by_answer, "{context}");
+            }
+        }
+        let nobody = case.diff.focus(&["nowhere/nobody".into()], None);
+        assert!(nobody.is_err());
+    });
+}
+
+#[test]
 fn other_names_in_another_order_change_nothing() {
     on_changes(
         150,
         |world, _| renamed(world),
         |case, _, _| {
+            let [old, new] = [case.old, case.new].map(|side| &side.loaded.cluster);
+            assert!(old.is_same(new), "{}", case.text);
             let pairs = case.diff.pairs_of(&Focus::everything());
             assert_eq!(pairs, [], "{}", case.text);
         },

@@ -10,8 +10,7 @@ use super::session::Session;
 use super::{Answered, Failure};
 use crate::cluster::Cluster;
 use crate::diagnostic::{Diagnostic, codes};
-use crate::diff::report::Told;
-use crate::diff::{self, Programs, Worlds};
+use crate::diff::{self, Programs, Told, Worlds};
 use crate::explain::Context;
 use crate::list::Focus;
 use std::borrow::Cow;
@@ -116,43 +115,60 @@ impl Sides<'_> {
         compared: &mut diff::Diff<'_>,
         focus: &Focus,
     ) -> Result<Answered, Failure> {
+        let differs = match self.diff.format {
+            DiffFormat::Json => self.pairs(global, compared, focus)?,
+            DiffFormat::Human | DiffFormat::Markdown => self.view(global, compared, focus)?,
+        };
+        Ok((!differs && self.incomplete().is_empty()).into())
+    }
+
+    /// Each pair by itself, for programs; returns whether there is any.
+    fn pairs(
+        &self,
+        global: &Global,
+        compared: &mut diff::Diff<'_>,
+        focus: &Focus,
+    ) -> Result<bool, Failure> {
         let progress = Progress::start(global, "comparing");
         let count = compared.count_of(focus);
-        let answered = Answered::from(count.total == 0 && self.incomplete().is_empty());
-        let answer = Answer::new(global);
-        match self.diff.format {
-            DiffFormat::Json => {
-                if count.total > MAX_CONNECTIONS {
-                    drop(progress);
-                    let help = "`--format human` puts together what is equal, `--focus PEER` compares the \
-                                connections of one peer";
-                    say(global, &self.new, &[too_many(&count, help)]);
-                    return Err(Failure::Input);
-                }
-                let pairs = compared.pairs_of(focus);
-                let told = Told::of(compared, &pairs);
-                let mut report = told.report(compared, &pairs);
-                report.incomplete = self.incomplete();
-                drop(progress);
-                answer.write(|out| json::line(&report, out))?;
-            }
-            DiffFormat::Human | DiffFormat::Markdown => {
-                let setting = render::Setting {
-                    incomplete: self.incomplete(),
-                    verbose: global.verbose,
-                };
-                let view = render::View::new(compared, focus, &count, setting);
-                let text = match self.diff.format {
-                    DiffFormat::Markdown => render::markdown::text(&view),
-                    DiffFormat::Human | DiffFormat::Json => {
-                        render::human::text(&view, Style::of_answer(global), global.quiet)
-                    }
-                };
-                drop(progress);
-                answer.write(|out| out.write_all(text.as_bytes()))?;
-            }
+        if count.total > MAX_CONNECTIONS {
+            drop(progress);
+            let help = "`--format human` puts together what is equal, `--focus PEER` compares the connections of \
+                        one peer";
+            say(global, &self.new, &[too_many(&count, help)]);
+            return Err(Failure::Input);
         }
-        Ok(answered)
+        let pairs = compared.pairs_of(focus);
+        let told = Told::of(compared, &pairs);
+        let mut report = told.report(compared, &pairs);
+        report.incomplete = self.incomplete();
+        drop(progress);
+        Answer::new(global).write(|out| json::line(&report, out))?;
+        Ok(count.total > 0)
+    }
+
+    /// What is equal together, for people; returns whether there is anything.
+    fn view(
+        &self,
+        global: &Global,
+        compared: &mut diff::Diff<'_>,
+        focus: &Focus,
+    ) -> Result<bool, Failure> {
+        let progress = Progress::start(global, "comparing");
+        let setting = render::Setting {
+            incomplete: self.incomplete(),
+            verbose: global.verbose,
+        };
+        let blocks = compared.blocks_of(focus);
+        let view = render::View::new(compared, &blocks, setting);
+        let text = if self.diff.format == DiffFormat::Markdown {
+            render::markdown::text(&view)
+        } else {
+            render::human::text(&view, Style::of_answer(global), global.quiet)
+        };
+        drop(progress);
+        Answer::new(global).write(|out| out.write_all(text.as_bytes()))?;
+        Ok(!blocks.is_empty())
     }
 }
 

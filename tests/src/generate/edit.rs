@@ -41,10 +41,14 @@ pub fn edited(world: &World, seed: u64) -> World {
     edited
 }
 
-/// The same world, with other names of policies in another order.
+/// The same world in another order, with other names of policies.
 #[must_use]
 pub fn renamed(world: &World) -> World {
     let mut renamed = world.clone();
+    let own = text(&mut renamed, CLUSTER);
+    let mut objects = documents(own);
+    objects.reverse();
+    *own = objects.concat();
     let own = text(&mut renamed, POLICIES);
     let mut policies = documents(own);
     policies.reverse();

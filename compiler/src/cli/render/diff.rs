@@ -12,8 +12,9 @@ use super::list::MOST_NAMES;
 use super::list::table::Section;
 use crate::diff::{DeltaId, Diff, Reason, Way};
 use crate::list::words::Names;
-use crate::list::{Count, Focus, Party, PeerId};
+use crate::list::{Block, Party, PeerId};
 use parts::Part;
+use std::collections::BTreeSet;
 
 /// What a view shows beside connections.
 #[derive(Debug)]
@@ -47,10 +48,10 @@ struct Totals {
 }
 
 impl Totals {
-    fn of(diff: &Diff<'_>, count: &Count<DeltaId>) -> Self {
+    fn of(diff: &mut Diff<'_>, blocks: &[Block<DeltaId>]) -> Self {
         let mut totals = Self::default();
-        for (id, pairs) in &count.by_answer {
-            let delta = diff.delta(*id);
+        for (id, pairs) in diff.counted(blocks) {
+            let delta = diff.delta(id);
             let total = match (Part::of(&delta), delta.way()) {
                 (Part::Both, Way::Added) => &mut totals.added,
                 (Part::Both, Way::Removed) => &mut totals.removed,
@@ -65,20 +66,20 @@ impl Totals {
 }
 
 impl<'a> View<'a> {
-    /// The view of the wanted connections, which were counted.
+    /// The view of some blocks.
     pub(in crate::cli) fn new(
         diff: &'a mut Diff<'_>,
-        focus: &Focus,
-        count: &Count<DeltaId>,
+        blocks: &[Block<DeltaId>],
         setting: Setting,
     ) -> Self {
-        let blocks = diff.blocks_of(focus);
-        let parts = Part::ALL.map(|part| (part, part.sections(diff, &blocks)));
+        let totals = Totals::of(diff, blocks);
+        let parts = Part::ALL.map(|part| (part, part.sections(diff, blocks)));
         let diff: &'a Diff<'_> = diff;
         let (new, vanished) = diff.unmatched();
+        let shown = shown(blocks);
         let unmatched = [new, vanished].map(|peers: Vec<PeerId>| {
             let parties = peers.into_iter().map(Party::Peer);
-            parties.filter(|peer| is_shown(&parts, *peer)).collect()
+            parties.filter(|peer| shown.contains(peer)).collect()
         });
         let most = if setting.verbose {
             usize::MAX
@@ -87,7 +88,7 @@ impl<'a> View<'a> {
         };
         Self {
             names: Names::new(diff.directory(), most),
-            totals: Totals::of(diff, count),
+            totals,
             parts: parts.into_iter().collect(),
             unmatched,
             setting,
@@ -141,13 +142,14 @@ impl<'a> View<'a> {
     }
 }
 
-/// Whether a connection of someone is shown.
-fn is_shown(parts: &[(Part, Vec<Section>)], party: Party) -> bool {
-    let mut sections = parts.iter().flat_map(|(_, sections)| sections);
-    sections.any(|section| {
-        let mut sources = section.rows.iter().flat_map(|row| &row.src);
-        section.dst.contains(&party) || sources.any(|src| *src == party)
-    })
+/// Those of whom a connection is shown.
+fn shown(blocks: &[Block<DeltaId>]) -> BTreeSet<Party> {
+    let mut shown = BTreeSet::new();
+    for block in blocks {
+        shown.extend(&block.dst);
+        shown.extend(block.src.iter().flat_map(|(_, src)| src));
+    }
+    shown
 }
 
 /// Why something changes, where it is not for the policies alone.

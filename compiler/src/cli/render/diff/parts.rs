@@ -96,3 +96,21 @@ fn text(answer: &Answer) -> String {
     }
     parts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Protocol;
+    use crate::flows::Packets;
+    use crate::query::Family;
+
+    #[test]
+    fn what_reads_the_same_says_what_differs() {
+        let all = Answer::all();
+        let v4 = all.within(&Packets::carried_by(Family::V4));
+        let tcp = all.within(&Packets::of_protocol(Protocol::TCP));
+        assert_eq!(changed(&all, &tcp), "everything -> TCP");
+        assert_eq!(changed(&v4, &all), "everything, now with ICMPv6");
+        assert_eq!(changed(&all, &v4), "everything, now without ICMPv6");
+    }
+}
