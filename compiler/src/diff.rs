@@ -91,6 +91,8 @@ impl Programs {
 #[derive(Debug)]
 pub struct Diff<'a> {
     worlds: Worlds<'a>,
+    /// Those of pods without an address, on both sides.
+    families: Families,
     programs: &'a Programs,
     old: Listing<'a>,
     new: Listing<'a>,
@@ -123,6 +125,7 @@ impl<'a> Diff<'a> {
         let (peers, matching) = matching::matched(&old, &new, crossed.as_ref());
         let mut diff = Self {
             worlds,
+            families,
             programs,
             old,
             new,

@@ -187,6 +187,7 @@ fn manual_pages_go_to_a_folder() {
     let commands = [
         "check",
         "completions",
+        "diff",
         "dump",
         "explain",
         "list",

@@ -213,7 +213,7 @@ impl Diff<'_> {
         let ends = self.sampled(key, pair);
         let judge = |when, other: &Answer| {
             let other = other.verdict(transport);
-            let mut flows = self.flows(when, ends, address, transport);
+            let mut flows = self.flows(when, ends, address, transport).into_iter();
             // Of several pods those are shown that make the difference: where it is that no packet can go between
             // two of them, for want of a common family, there are none.
             flows.find_map(|(ends, flow)| {

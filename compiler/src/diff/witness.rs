@@ -3,6 +3,7 @@
 use super::rules::{Ends, Key, When};
 use super::{DeltaId, Diff};
 use crate::cluster::PodId;
+use crate::hir::Direction;
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transport};
 use crate::list::directory::after;
 use crate::list::{Pair, Party, PeerId, RangesId};
@@ -47,77 +48,94 @@ impl Diff<'_> {
         free.or_else(|| runs.first().map(|(first, _)| *first))
     }
 
-    /// The packet between the pods of two peers on one side.
+    /// The packet between the pods of two peers on one side, or between those of a peer and an address outside.
     pub(super) fn flows(
         &self,
         when: When,
         [src, dst]: [Option<PeerId>; 2],
         address: Option<IpAddr>,
         transport: Transport,
-    ) -> Box<dyn Iterator<Item = (Ends, Flow<'_>)> + '_> {
-        let cluster = self.context(when).cluster;
-        let families = self.worlds.families();
+    ) -> Vec<(Ends, Flow<'_>)> {
         let [from, to] = [src, dst].map(|peer| self.pods(when, peer));
-        let (Some(_), Some(_)) = (src, dst) else {
-            let Some(address) = address else {
-                return Box::new(std::iter::empty());
-            };
-            let family = Family::of(address);
-            let pods = from.into_iter().chain(to);
-            let has_family = move |pod: &PodId| {
-                let own = families_of(cluster, families, Who::Pod(*pod));
-                own.iter().any(|one| one == family)
-            };
-            return Box::new(pods.filter(has_family).map(move |pod| {
-                let own = endpoint(cluster, Who::Pod(pod), family);
-                let other = Endpoint {
-                    kind: EndpointKind::Outside,
-                    address: Address::Known(address),
-                    by_service: false,
-                };
-                let own_is_src = src.is_some();
-                let (src, dst) = if own_is_src {
-                    (own, other)
-                } else {
-                    (other, own)
-                };
-                let ends = Ends {
-                    src: own_is_src.then_some(pod),
-                    dst: (!own_is_src).then_some(pod),
-                    family,
-                };
-                (
-                    ends,
-                    Flow {
-                        src,
-                        dst,
-                        transport,
-                    },
-                )
-            }));
-        };
-        let pairs = from.into_iter().flat_map(move |from| {
-            let to = to.clone();
-            to.into_iter().map(move |to| (from, to))
+        match (src, dst, address) {
+            (Some(_), Some(_), _) => self.between(when, &from, &to, transport),
+            (Some(_), None, Some(address)) => {
+                self.with_stranger(when, &from, Direction::Egress, address, transport)
+            }
+            (None, Some(_), Some(address)) => {
+                self.with_stranger(when, &to, Direction::Ingress, address, transport)
+            }
+            (Some(_), None, None) | (None, Some(_), None) | (None, None, _) => Vec::new(),
+        }
+    }
+
+    fn between(
+        &self,
+        when: When,
+        from: &[PodId],
+        to: &[PodId],
+        transport: Transport,
+    ) -> Vec<(Ends, Flow<'_>)> {
+        let cluster = self.context(when).cluster;
+        let families = |pod| families_of(cluster, self.families, Who::Pod(pod));
+        let stands_in = |pod| cluster.pod(pod).is_some_and(|pod| pod.stand_in);
+        let pairs = from
+            .iter()
+            .flat_map(|src| to.iter().map(|dst| (*src, *dst)));
+        let pairs = pairs.filter(|(src, dst)| src != dst || stands_in(*src));
+        let flows = pairs.flat_map(|(src, dst)| {
+            let [from, to] = [src, dst].map(Who::Pod);
+            let flows = flows_between(cluster, self.families, from, to, transport);
+            let common = families(src).common(families(dst), transport.protocol);
+            let ends = common.iter().map(move |family| Ends {
+                src: Some(src),
+                dst: Some(dst),
+                family,
+            });
+            ends.zip(flows)
         });
-        let stands_in = move |pod| cluster.pod(pod).is_some_and(|pod| pod.stand_in);
-        let pairs = pairs.filter(move |(from, to)| from != to || stands_in(*from));
-        Box::new(pairs.flat_map(move |(from, to)| {
-            let flows = flows_between(cluster, families, Who::Pod(from), Who::Pod(to), transport);
-            let of_both = families_of(cluster, families, Who::Pod(from)).common(
-                families_of(cluster, families, Who::Pod(to)),
-                transport.protocol,
-            );
-            let families = of_both.iter();
-            flows.zip(families).map(move |(flow, family)| {
-                let ends = Ends {
-                    src: Some(from),
-                    dst: Some(to),
-                    family,
-                };
-                (ends, flow)
-            })
-        }))
+        flows.collect()
+    }
+
+    fn with_stranger(
+        &self,
+        when: When,
+        pods: &[PodId],
+        direction: Direction,
+        address: IpAddr,
+        transport: Transport,
+    ) -> Vec<(Ends, Flow<'_>)> {
+        let cluster = self.context(when).cluster;
+        let family = Family::of(address);
+        let stranger = Endpoint {
+            kind: EndpointKind::Outside,
+            address: Address::Known(address),
+            by_service: false,
+        };
+        let has_family = |pod: &&PodId| {
+            let own = families_of(cluster, self.families, Who::Pod(**pod));
+            own.iter().any(|one| one == family)
+        };
+        let flows = pods.iter().filter(has_family).map(|pod| {
+            let own = endpoint(cluster, Who::Pod(*pod), family);
+            let (ends, src, dst) = match direction {
+                Direction::Egress => ([Some(*pod), None], own, stranger),
+                Direction::Ingress => ([None, Some(*pod)], stranger, own),
+            };
+            let [from, to] = ends;
+            let ends = Ends {
+                src: from,
+                dst: to,
+                family,
+            };
+            let flow = Flow {
+                src,
+                dst,
+                transport,
+            };
+            (ends, flow)
+        });
+        flows.collect()
     }
 
     /// Pods of a peer on one side, of each kind that rules may tell apart.

@@ -13,6 +13,7 @@ use super::list::table::Section;
 use crate::diff::{DeltaId, Diff, Reason, Way};
 use crate::list::words::Names;
 use crate::list::{Block, Party, PeerId};
+use notes::Most;
 use parts::Part;
 use std::collections::BTreeSet;
 
@@ -73,7 +74,8 @@ impl<'a> View<'a> {
         setting: Setting,
     ) -> Self {
         let totals = Totals::of(diff, blocks);
-        let parts = Part::ALL.map(|part| (part, part.sections(diff, blocks)));
+        let told = Most::of(setting.verbose);
+        let parts = Part::ALL.map(|part| (part, part.sections(diff, blocks, told)));
         let diff: &'a Diff<'_> = diff;
         let (new, vanished) = diff.unmatched();
         let shown = shown(blocks);

@@ -7,24 +7,40 @@ use crate::hir::Direction;
 use crate::hir::flow::Transport;
 use crate::list::{Pair, Party};
 
-/// How many rules of one side are told.
-const MOST_RULES: usize = 3;
+/// How much is told of the rules of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Most {
+    /// How many rules of one side are told.
+    rules: usize,
+    /// How many sources, and how many destinations, are asked for theirs.
+    ends: usize,
+}
 
-/// How many sources, and how many destinations, of a row are asked for their rules.
-const ASKED: usize = 8;
+impl Most {
+    pub(super) fn of(verbose: bool) -> Self {
+        if verbose {
+            Self {
+                rules: usize::MAX,
+                ends: 64,
+            }
+        } else {
+            Self { rules: 3, ends: 8 }
+        }
+    }
+}
 
 /// The rules by which a difference comes between some sources and some destinations, before and behind it.
 pub(super) fn notes(
     diff: &mut Diff<'_>,
     delta: DeltaId,
-    src: &[Party],
-    dst: &[Party],
+    [src, dst]: [&[Party]; 2],
+    most: Most,
 ) -> Vec<String> {
     let mut found: [Vec<String>; 2] = Default::default();
     let mut judged = [false; 2];
     let mut packet = None;
-    for src in src.iter().take(ASKED) {
-        for dst in dst.iter().take(ASKED) {
+    for src in src.iter().take(most.ends) {
+        for dst in dst.iter().take(most.ends) {
             let pair = Pair {
                 src: *src,
                 dst: *dst,
@@ -51,19 +67,19 @@ pub(super) fn notes(
     };
     let sides = ["before", "now"].iter().zip(found).zip(judged);
     let told = sides.filter(|(_, judged)| *judged);
-    told.map(|((when, rules), _)| format!("{packet} {when}: {}", together(&rules)))
+    told.map(|((when, rules), _)| format!("{packet} {when}: {}", together(&rules, most.rules)))
         .collect()
 }
 
-fn together(rules: &[String]) -> String {
+fn together(rules: &[String], most: usize) -> String {
     if rules.is_empty() {
         return "no policy decides".into();
     }
-    let told = rules.iter().take(MOST_RULES).cloned();
+    let told = rules.iter().take(most).cloned();
     let mut told: Vec<String> = told.collect();
-    match rules.len().saturating_sub(MOST_RULES) {
+    match rules.len().saturating_sub(most) {
         0 => {}
-        more => told.push(format!("{more} more")),
+        more => told.push(format!("… {more} more")),
     }
     told.join("; ")
 }

@@ -1,6 +1,7 @@
 //! What changes between workloads of both sides, and apart from it with those of one side.
 
-use super::{cause, notes};
+use super::cause;
+use super::notes::{self, Most};
 use crate::cli::render::list::table::{self, Row, Section, Tone};
 use crate::diff::{Delta, DeltaId, Diff, Reason, Way};
 use crate::flows::Answer;
@@ -30,11 +31,16 @@ impl Part {
     }
 
     /// What belongs here of some blocks.
-    pub(super) fn sections(self, diff: &mut Diff<'_>, blocks: &[Block<DeltaId>]) -> Vec<Section> {
-        table::sections(blocks, |block| self.rows(diff, block))
+    pub(super) fn sections(
+        self,
+        diff: &mut Diff<'_>,
+        blocks: &[Block<DeltaId>],
+        most: Most,
+    ) -> Vec<Section> {
+        table::sections(blocks, |block| self.rows(diff, block, most))
     }
 
-    fn rows(self, diff: &mut Diff<'_>, block: &Block<DeltaId>) -> Vec<Row> {
+    fn rows(self, diff: &mut Diff<'_>, block: &Block<DeltaId>, most: Most) -> Vec<Row> {
         let mut rows = Vec::new();
         for (id, src) in &block.src {
             let delta = diff.delta(*id);
@@ -49,7 +55,7 @@ impl Part {
                     Way::Changed => Tone::Changed,
                 },
                 src: src.clone(),
-                notes: notes::notes(diff, *id, src, &block.dst),
+                notes: notes::notes(diff, *id, [src, &block.dst], most),
             };
             table::add(&mut rows, row);
         }
