@@ -6,6 +6,7 @@
 
 pub mod args;
 mod check;
+mod diff;
 mod documents;
 mod dump;
 mod explain;
@@ -91,6 +92,7 @@ fn command(args: Args) -> Result<Answered, Failure> {
         Command::Check(check) => check::run(&global, &check),
         Command::Explain(explain) => explain::run(&global, &explain),
         Command::List(list) => list::run(&global, &list),
+        Command::Diff(diff) => diff::run(&global, &diff),
         Command::Replay(replay) => replay::run(&global, &replay),
         Command::Dump(dump) => dump::run(&global, &dump),
         Command::Completions { shell } => documents::completions(&global, shell),
@@ -108,15 +110,16 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         let message = "`--output` takes a file; without it the answer goes to standard output";
         return Err(Failure::Usage(message.into()));
     }
-    let (paths, trace): (&[PathBuf], _) = match command {
+    let (paths, one): (&[PathBuf], _) = match command {
         Command::Check(check) => (&check.inputs.paths, None),
         Command::Explain(explain) => (&explain.inputs.paths, None),
         Command::List(list) => (&list.inputs.paths, None),
+        Command::Diff(diff) => (std::slice::from_ref(&diff.old), Some(&diff.new)),
         Command::Replay(replay) => (&replay.inputs.paths, Some(&replay.trace)),
         Command::Dump(dump) => (&dump.inputs.paths, None),
         Command::Completions { .. } | Command::Man | Command::Schema { .. } => (&[], None),
     };
-    let mut read = paths.iter().chain(trace).chain(&global.settings);
+    let mut read = paths.iter().chain(one).chain(&global.settings);
     if read.any(|path| path.is_file() && output::is_same(path, output)) {
         let output = output.display();
         let message = format!("`{output}` is read, and `--output` would overwrite it");

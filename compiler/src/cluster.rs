@@ -9,6 +9,7 @@ mod blocks;
 pub mod build;
 mod dump;
 mod lookup;
+mod same;
 pub mod object;
 pub mod peer;
 
@@ -312,7 +313,7 @@ impl fmt::Display for HostNetwork {
 }
 
 /// The snapshot.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Cluster {
     pub(crate) host_network: HostNetwork,
     pub(crate) namespaces: Vec<Namespace>,

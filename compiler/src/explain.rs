@@ -21,8 +21,8 @@ use crate::cluster::peer::{PortSpec, Resolved};
 use crate::diagnostic::Diagnostic;
 use crate::engine::Engine;
 use crate::hir::flow::Flow;
-use crate::hir::spec::{Side, Verdict, World};
-use crate::hir::{Direction, Policy, PolicySet, Rule};
+use crate::hir::spec::{Side, Truth, Verdict, World};
+use crate::hir::{Direction, Policy, PolicyId, PolicySet, Rule, RuleId};
 use crate::source::{Sources, Span};
 use report::{Explanation, FlowReport, IsolationReport, Party, RuleReport, SideReport, Word};
 use view::View;
@@ -132,6 +132,52 @@ pub fn explain(asking: Asking<'_>, asked: &Asked<'_>) -> Explanation {
     }
 }
 
+/// What decides about one side of a flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Deciding {
+    /// The rules, with whether they surely match.
+    pub(crate) rules: Vec<(RuleId, Truth)>,
+    /// Whether it is denied, or may be, since a policy isolates the end.
+    pub(crate) isolated: bool,
+}
+
+/// What decides about one side of a flow, as it was judged.
+pub(crate) fn deciding(
+    context: Context<'_>,
+    flow: &Flow<'_>,
+    direction: Direction,
+    side: &Side,
+) -> Deciding {
+    let nobody = party::outside();
+    let view = View {
+        context,
+        flow,
+        direction,
+        last: None,
+        own: &nobody,
+        party: &nobody,
+    };
+    let rules = view.rules(&side.rules);
+    Deciding {
+        rules: rules
+            .map(|(_, rule)| (rule.id, view.matches(rule)))
+            .collect(),
+        isolated: side.verdict != Verdict::Allow && view.is_isolated(side),
+    }
+}
+
+/// A rule that decides about many flows at once.
+pub(crate) fn deciding_rule(context: Context<'_>, id: RuleId, truth: Truth) -> Option<RuleReport> {
+    let (policy, rule) = context.policies.rule(id)?;
+    let origin = context.policies.origin(id)?;
+    let why = match truth {
+        Truth::Yes => "matches",
+        Truth::Unknown | Truth::No => "may match",
+    };
+    let about = (true, &*origin.path, origin.span);
+    Some(rule_report(context, policy, rule, about, why.into()))
+}
+
 fn side(view: View<'_>, side: &Side) -> SideReport {
     let determining = view.rules(&side.rules);
     let determining = determining.filter_map(|(policy, rule)| determining_rule(view, policy, rule));
@@ -146,20 +192,21 @@ fn side(view: View<'_>, side: &Side) -> SideReport {
 }
 
 fn isolation(context: Context<'_>, side: &Side) -> Vec<IsolationReport> {
-    let policies = side
-        .isolated_by
-        .iter()
-        .filter_map(|id| context.policies.policy(*id));
+    let policies = side.isolated_by.iter();
     policies
-        .map(|policy| {
-            let (file, location) = context.sources.location(policy.span);
-            IsolationReport {
-                policy: (&policy.object).into(),
-                file: file.into(),
-                line: location.line,
-            }
-        })
+        .filter_map(|id| isolating_policy(context, *id))
         .collect()
+}
+
+/// A policy that isolates, as it is shown.
+pub(crate) fn isolating_policy(context: Context<'_>, id: PolicyId) -> Option<IsolationReport> {
+    let policy = context.policies.policy(id)?;
+    let (file, location) = context.sources.location(policy.span);
+    Some(IsolationReport {
+        policy: (&policy.object).into(),
+        file: file.into(),
+        line: location.line,
+    })
 }
 
 fn determining_rule(view: View<'_>, policy: &Policy, rule: &Rule) -> Option<RuleReport> {

@@ -19,6 +19,7 @@ mod packets;
 mod rows;
 mod side;
 
+pub(crate) use answer::Answers;
 pub use answer::{Answer, AnswerId};
 pub use connections::{Connections, Outside};
 pub use ends::EndId;

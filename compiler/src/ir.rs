@@ -267,6 +267,13 @@ impl Program {
         self.of_pod.get(pod.index()).copied().flatten()
     }
 
+    /// The policies that isolate a pod in a direction.
+    #[must_use]
+    pub fn isolating(&self, pod: PodId, direction: hir::Direction) -> &[PolicyId] {
+        let table = self.identity_of(pod).and_then(|id| self.table(id));
+        table.map_or(&[], |table| &table.chains.get(direction).isolated_by)
+    }
+
     fn table(&self, identity: IdentityId) -> Option<&Table> {
         let table = self.table_of.get(identity.index())?;
         self.tables.get(table.index())

@@ -18,5 +18,6 @@ pub mod engine;
 pub mod explain;
 pub mod flows;
 pub mod list;
+pub mod diff;
 pub mod trace;
 pub mod cli;

@@ -1,16 +1,19 @@
-//! What `list` costs beyond reading the files.
+//! What `list` costs beyond reading the files, and what `diff` costs beside it.
 //!
 //! `cargo bench -p verdict-tests --bench list`. Each size is measured in a process of its own, which reports
 //! its peak of memory (`VmHWM` of `/proc/self/status`; Linux only). Bounds, by workload: 10,000 pods with 1,000
-//! policies and 500 label sets, twice the time of reading; 100,000 pods with 10,000 policies, three times.
+//! policies and 500 label sets, twice the time of reading; 100,000 pods with 10,000 policies, three times. A diff with
+//! the same cluster under policies of which every tenth is missing: twice the time of the list.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
+use verdict_compiler::diff::{Diff, Programs, Worlds};
+use verdict_compiler::explain::Context;
 use verdict_compiler::flows::Connections;
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::ir::Program;
-use verdict_compiler::list::{By, Listing};
+use verdict_compiler::list::{By, Focus, Listing};
 use verdict_compiler::query::Families;
 use verdict_tests::asking::Asked;
 use verdict_tests::generate::large::{self, Size};
@@ -19,7 +22,7 @@ use verdict_tests::generate::large::{self, Size};
 const FOLDER: &str = "VERDICT_BENCH_FOLDER";
 
 /// What a process measures: seconds, numbers, bytes.
-const MEASURED: [&str; 9] = [
+const MEASURED: [&str; 10] = [
     "read s",
     "resolve s",
     "flows s",
@@ -29,7 +32,11 @@ const MEASURED: [&str; 9] = [
     "pairs",
     "MB read",
     "MB all",
+    "diff s",
 ];
+
+/// The bound of diff, as a multiple of list.
+const DIFF_BOUND: f64 = 2.0;
 
 fn main() {
     match std::env::var_os(FOLDER) {
@@ -41,17 +48,25 @@ fn main() {
 fn compare() {
     print!("{:<8}", "pods");
     MEASURED.iter().for_each(|name| print!("{name:>10}"));
-    println!("{:>8}{:>7}", "ratio", "bound");
+    println!(
+        "{:>8}{:>7}{:>11}{:>7}",
+        "ratio", "bound", "diff/list", "bound"
+    );
     for (pods, policies, bound) in [(10_000, 1_000, 2.0), (100_000, 10_000, 3.0)] {
         let measured = in_a_process(Size {
             pods,
             policies,
             ..Size::default()
         });
-        let [read, resolve, flows, blocks, ..] = measured;
+        let [read, resolve, flows, blocks, .., diff] = measured;
+        let list = resolve + flows + blocks;
         print!("{pods:<8}");
         measured.iter().for_each(|one| print!("{one:>10.2}"));
-        println!("{:>8.2}{bound:>7}", (resolve + flows + blocks) / read);
+        println!(
+            "{:>8.2}{bound:>7}{:>11.2}{DIFF_BOUND:>7}",
+            list / read,
+            diff / list
+        );
     }
 }
 
@@ -60,6 +75,8 @@ fn in_a_process(size: Size) -> [f64; MEASURED.len()] {
     for (name, text) in large::world(size, 1).files {
         std::fs::write(folder.path().join(name), text).expect("a manifest");
     }
+    let fewer = folder.path().join(FEWER);
+    std::fs::write(&fewer, fewer_policies(size)).expect("a manifest");
     let program = std::env::current_exe().expect("this program");
     let output = Command::new(program)
         .env(FOLDER, folder.path())
@@ -73,7 +90,41 @@ fn in_a_process(size: Size) -> [f64; MEASURED.len()] {
     numbers.try_into().expect("a number for each name")
 }
 
+/// Where fewer policies stand; no name of a manifest.
+const FEWER: &str = "policies.fewer";
+
+/// The policies of a world, less every tenth.
+fn fewer_policies(size: Size) -> String {
+    let mut files = large::world(size, 1).files.into_iter();
+    let policies = files.find(|(name, _)| name == "policies.yaml");
+    let (_, text) = policies.expect("policies");
+    let documents = text.split_inclusive("---\n").enumerate();
+    let kept = documents.filter(|(index, _)| index % 10 != 5);
+    kept.map(|(_, document)| document).collect()
+}
+
+/// How long a diff takes, with the same cluster on both sides.
+fn diff(asked: &Asked, fewer: PathBuf) -> f64 {
+    let other = Asked::read(&[fewer], &Settings::default()).expect("policies");
+    let new = Context {
+        sources: &other.sources,
+        cluster: &asked.loaded.cluster,
+        policies: &other.loaded.policies,
+    };
+    let worlds = Worlds {
+        old: asked.context(),
+        new,
+    };
+    let (_, seconds) = timed(|| {
+        let programs = Programs::resolve(&worlds);
+        let mut diff = Diff::new(worlds, &programs, By::Workload);
+        std::hint::black_box(diff.blocks_of(&Focus::everything()))
+    });
+    seconds
+}
+
 fn measure(folder: PathBuf) {
+    let fewer = folder.join(FEWER);
     let (asked, read) = timed(|| Asked::read(&[folder], &Settings::default()).expect("manifests"));
     let after_reading = peak();
     let cluster = &asked.loaded.cluster;
@@ -84,10 +135,11 @@ fn measure(folder: PathBuf) {
     });
     let (_, blocks) = timed(|| std::hint::black_box(listing.blocks()));
     let (pairs, count) = timed(|| listing.count());
+    let (workloads, all) = (listing.peers().len(), peak());
+    drop(listing);
+    let diff = diff(&asked, fewer);
     println!(
-        "{read} {resolve} {flows} {blocks} {count} {} {pairs} {after_reading} {}",
-        listing.peers().len(),
-        peak()
+        "{read} {resolve} {flows} {blocks} {count} {workloads} {pairs} {after_reading} {all} {diff}"
     );
 }
 

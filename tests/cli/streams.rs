@@ -28,6 +28,21 @@ fn standard_input_is_a_path() {
 }
 
 #[test]
+fn one_side_of_a_comparison_may_be_standard_input() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/diff/tiers/");
+    let [before, after] = ["before.yaml", "after.yaml"].map(|name| format!("{folder}{name}"));
+    for (old, new, input) in [("-", &*after, &before), (&*before, "-", &after)] {
+        let output = verdict()
+            .args(["diff", old, new, "--format", "json"])
+            .stdin(fs::File::open(input).unwrap())
+            .output();
+        let ran = ran(output.unwrap());
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
+        assert!(ran.stdout.contains("<stdin>"), "{}", ran.stdout);
+    }
+}
+
+#[test]
 fn machine_formats_go_to_standard_output_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("in.yaml");
@@ -189,6 +204,7 @@ fn manual_pages_go_to_a_folder() {
     let commands = [
         "check",
         "completions",
+        "diff",
         "dump",
         "explain",
         "list",

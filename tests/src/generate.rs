@@ -4,6 +4,7 @@
 //! makes clusters of a given size; [`flows`] makes flows between everything that a loaded world has and much
 //! that it has not. Every object that comes out is one that the API server takes.
 
+pub mod edit;
 pub mod flows;
 pub mod large;
 pub mod policy;
@@ -21,6 +22,20 @@ use verdict_compiler::source::{SourceFile, Sources};
 pub struct World {
     /// The files.
     pub files: Vec<(String, String)>,
+}
+
+/// The settings that change verdicts, in turn.
+#[must_use]
+pub fn settings_for(seed: u64) -> Settings {
+    Settings {
+        cidr_matches_pods: Some(!seed.is_multiple_of(3)),
+        host_network: Some(if seed.is_multiple_of(2) {
+            HostNetwork::Pod
+        } else {
+            HostNetwork::Node
+        }),
+        ..Settings::default()
+    }
 }
 
 impl World {
@@ -48,15 +63,7 @@ impl World {
     /// What the files say, under all settings that change verdicts in turn.
     #[must_use]
     pub fn load_for(&self, seed: u64) -> Loaded {
-        self.load_with(&Settings {
-            cidr_matches_pods: Some(!seed.is_multiple_of(3)),
-            host_network: Some(if seed.is_multiple_of(2) {
-                HostNetwork::Pod
-            } else {
-                HostNetwork::Node
-            }),
-            ..Settings::default()
-        })
+        self.load_with(&settings_for(seed))
     }
 
     fn load_with(&self, settings: &Settings) -> Loaded {

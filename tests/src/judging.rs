@@ -78,8 +78,19 @@ pub fn expected(loaded: &Loaded, src: PodId, dst: PodId, packet: Transport) -> V
 /// What the definition says of a packet between two ends, in all families that they share.
 #[must_use]
 pub fn between(loaded: &Loaded, src: Who<'_>, dst: Who<'_>, packet: Transport) -> Verdict {
+    between_in(loaded, families(loaded), src, dst, packet)
+}
+
+/// The same where pods without an address may have these families.
+#[must_use]
+pub fn between_in(
+    loaded: &Loaded,
+    families: Families,
+    src: Who<'_>,
+    dst: Who<'_>,
+    packet: Transport,
+) -> Verdict {
     let cluster = &loaded.cluster;
-    let families = families(loaded);
     let judgements = families_of(cluster, families, src)
         .and(families_of(cluster, families, dst))
         .iter()
@@ -93,6 +104,24 @@ pub fn between(loaded: &Loaded, src: Who<'_>, dst: Who<'_>, packet: Transport) -
             spec::judge(judged(loaded), &flow)
         });
     combine(judgements.collect::<Vec<_>>()).map_or(Verdict::Deny, |judgement| judgement.verdict)
+}
+
+/// What all pairs of different pods of two peers agree on; `None` where there is no pair.
+#[must_use]
+pub fn agreed(
+    loaded: &Loaded,
+    families: Families,
+    src: &[PodId],
+    dst: &[PodId],
+    packet: Transport,
+) -> Option<Verdict> {
+    let pairs = src
+        .iter()
+        .flat_map(|src| dst.iter().map(move |dst| (*src, *dst)));
+    let verdicts = pairs
+        .filter(|(src, dst)| src != dst)
+        .map(|(src, dst)| between_in(loaded, families, Who::Pod(src), Who::Pod(dst), packet));
+    verdicts.reduce(|one, other| if one == other { one } else { Verdict::Depends })
 }
 
 /// All pods.

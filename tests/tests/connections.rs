@@ -167,7 +167,7 @@ fn listed(paths: &[PathBuf], by: By) -> Canonical {
                     })
                 }),
         );
-        let name = |end: Party| name(&party(&listing, end), by);
+        let name = |end: Party| name(&party(listing.directory(), end), by);
         let (key, ranges) = match (pair.src, pair.dst) {
             (Party::Peer(_), Party::Outside(ranges)) => {
                 (format!("{}|egress|", name(pair.src).unwrap()), ranges)

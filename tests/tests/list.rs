@@ -8,13 +8,12 @@ use verdict_compiler::cluster::PodId;
 use verdict_compiler::flows::{AnswerId, Connections};
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::hir::Direction;
-use verdict_compiler::hir::flow::Transport;
 use verdict_compiler::hir::spec::Verdict;
 use verdict_compiler::ir::Program;
 use verdict_compiler::list::{Block, By, Focus, Listing, Pair, Party, words};
 use verdict_compiler::query::Families;
 use verdict_tests::generate::small;
-use verdict_tests::judging::{expected, families, outside, packets, verdict_of};
+use verdict_tests::judging::{agreed, families, outside, packets, verdict_of};
 
 fn worlds(most: u64) -> u64 {
     let wanted = std::env::var("VERDICT_WORLDS")
@@ -51,17 +50,6 @@ fn by_ends(pairs: &[Pair]) -> BTreeMap<(Party, Party), AnswerId> {
     ends
 }
 
-/// What all pairs of different pods agree on.
-fn agreed(loaded: &Loaded, src: &[PodId], dst: &[PodId], packet: Transport) -> Option<Verdict> {
-    let pairs = src
-        .iter()
-        .flat_map(|src| dst.iter().map(move |dst| (*src, *dst)));
-    let verdicts = pairs
-        .filter(|(src, dst)| src != dst)
-        .map(|(src, dst)| expected(loaded, src, dst, packet));
-    verdicts.reduce(|one, other| if one == other { one } else { Verdict::Depends })
-}
-
 #[test]
 fn pairs_are_what_all_pods_agree_on() {
     let mut seen = [0_usize; 3];
@@ -76,14 +64,14 @@ fn pairs_are_what_all_pods_agree_on() {
                     continue;
                 }
                 for packet in packets() {
-                    let Some(verdict) = agreed(loaded, &from, &to, packet) else {
+                    let Some(verdict) = agreed(loaded, families(loaded), &from, &to, packet) else {
                         assert_eq!(pair, None, "one pod has nobody to talk to: {world}");
                         continue;
                     };
                     seen[verdict as usize] += 1;
                     let listed =
                         pair.map_or(Verdict::Deny, |id| verdict_of(listing.answer(*id), packet));
-                    let names = [src, dst].map(|id| words::peer(listing, id));
+                    let names = [src, dst].map(|id| words::peer(listing.directory(), id));
                     assert_eq!(listed, verdict, "{names:?} {packet:?} {world}");
                 }
             }
@@ -175,7 +163,7 @@ fn a_focus_takes_the_wanted_ones_of_all_pairs() {
         let all = listing.pairs();
         let mut texts: Vec<Vec<String>> = listing
             .peer_ids()
-            .map(|id| vec![words::peer(listing, id)])
+            .map(|id| vec![words::peer(listing.directory(), id)])
             .collect();
         texts.extend([
             vec!["192.0.2.7".into()],
@@ -188,7 +176,7 @@ fn a_focus_takes_the_wanted_ones_of_all_pairs() {
                     .unwrap_or_else(|problems| panic!("{texts:?}: {problems:?} {world}"));
                 let wanted: Vec<Pair> = all
                     .iter()
-                    .filter(|pair| focus.wants(listing, pair.src, pair.dst))
+                    .filter(|pair| focus.wants(listing.directory(), pair.src, pair.dst))
                     .copied()
                     .collect();
                 let context = format!("{texts:?} {direction:?} {world}");

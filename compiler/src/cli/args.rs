@@ -4,6 +4,8 @@
 //! with 0. Where the program is called `kubectl-verdict`, it shows itself as `kubectl verdict`.
 
 use crate::engine::EngineKind;
+use crate::hir::Direction;
+use crate::list::By;
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -100,6 +102,9 @@ pub enum Command {
     /// Which connections are allowed between workloads, and with the outside?
     #[command(after_long_help = LIST_HELP)]
     List(List),
+    /// Which connections does a change open or close?
+    #[command(after_long_help = DIFF_HELP)]
+    Diff(Diff),
     /// What would have happened to this recorded traffic?
     #[command(after_long_help = REPLAY_HELP)]
     Replay(Replay),
@@ -236,6 +241,15 @@ pub enum ListBy {
     Pod,
 }
 
+impl From<ListBy> for By {
+    fn from(by: ListBy) -> Self {
+        match by {
+            ListBy::Workload => Self::Workload,
+            ListBy::Pod => Self::Pod,
+        }
+    }
+}
+
 /// A way of connections, as seen from those that are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ListDirection {
@@ -243,6 +257,15 @@ pub enum ListDirection {
     Ingress,
     /// Those that leave them.
     Egress,
+}
+
+impl From<ListDirection> for Direction {
+    fn from(direction: ListDirection) -> Self {
+        match direction {
+            ListDirection::Ingress => Self::Ingress,
+            ListDirection::Egress => Self::Egress,
+        }
+    }
 }
 
 /// The formats of `verdict list`.
@@ -259,6 +282,40 @@ pub enum ListFormat {
     /// A flowchart for Mermaid.
     Mermaid,
     /// A table for a comment.
+    Markdown,
+}
+
+/// `verdict diff`
+#[derive(Debug, ClapArgs)]
+pub struct Diff {
+    /// The manifests before the change: a file, a folder, or `-` for standard input.
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The manifests behind it.
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+    /// Whose connections to compare.
+    #[arg(long, value_enum, default_value_t = ListBy::Workload)]
+    pub by: ListBy,
+    /// Only connections of this workload, pod or address; may be given several times.
+    #[arg(long, value_name = "PEER")]
+    pub focus: Vec<String>,
+    /// Only connections that come to those of --focus, or that leave them.
+    #[arg(long, value_enum, requires = "focus")]
+    pub direction: Option<ListDirection>,
+    /// How to show the answer.
+    #[arg(long, value_enum, default_value_t = DiffFormat::Human)]
+    pub format: DiffFormat,
+}
+
+/// The formats of `verdict diff`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// By destination, with what is equal put together and the rules that make the difference.
+    Human,
+    /// One JSON object (`verdict schema diff`).
+    Json,
+    /// Tables for a comment on a change.
     Markdown,
 }
 
@@ -401,6 +458,25 @@ Examples:
   kubectl get ns,nodes,pods,netpol -A -o json | verdict list - --format markdown
   verdict list deploy/ --by pod --format json --group
   verdict list deploy/ --format dot | dot -Tsvg > connections.svg";
+
+const DIFF_HELP: &str = "\
+Workloads are the same on both sides by namespace, name and kind. Connections of workloads that only one side has \
+are shown apart. A side with policies alone is compared on the cluster of the other one.
+
+Signs:
+  +  nothing passed before
+  -  nothing passes any more
+  ~  something else passes than before
+
+Exit code 0 says that no connection differs, 1 that some do, or that something was left out of the input, 2 that it could \
+not be compared.
+
+Examples:
+  verdict diff main/ change/
+  verdict diff main/ change/ --format markdown
+  verdict diff before.yaml after.yaml --focus shop/web --direction ingress
+  git worktree add /tmp/main main && verdict diff /tmp/main/deploy deploy
+  kubectl get ns,nodes,pods,netpol -A -o json | verdict diff - deploy/";
 
 const REPLAY_HELP: &str = "\
 Exit code 0 says that the policies agree with what every record expects or has seen, 1 that some \

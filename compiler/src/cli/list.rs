@@ -3,7 +3,7 @@
 //! Formats for people and pictures put together what is equal; `json` and `csv` have each pair by itself, up to
 //! [`MAX_CONNECTIONS`].
 
-use super::args::{Global, List, ListBy, ListDirection, ListFormat};
+use super::args::{Global, List, ListFormat};
 use super::explain::say;
 use super::output::{self, Answer, Style};
 use super::progress::Progress;
@@ -17,11 +17,11 @@ use crate::ir::Program;
 use crate::list::exposure::Exposure;
 use crate::list::exposure::report::NewPodsPart;
 use crate::list::report::{GroupReport, ListReport, Shown, VERSION};
-use crate::list::{By, Count, Focus, Listing};
+use crate::list::{Count, Focus, Listing};
 use crate::query::Families;
 
 /// How many connections are written one by one: what a program may still want to read, some 200 MB of JSON.
-const MAX_CONNECTIONS: usize = 1_000_000;
+pub(super) const MAX_CONNECTIONS: usize = 1_000_000;
 
 /// How many arrows Mermaid draws unless it is told otherwise (`maxEdges`), which a page cannot tell it.
 const MAX_MERMAID_EDGES: usize = 500;
@@ -43,14 +43,10 @@ pub(super) fn run(global: &Global, list: &List) -> Result<Answered, Failure> {
     let session = Session::open(global, &list.inputs);
     session.answerable(global)?;
     let cluster = &session.loaded.cluster;
-    let by = match list.by {
-        ListBy::Workload => By::Workload,
-        ListBy::Pod => By::Pod,
-    };
     let progress = Progress::start(global, "listing");
     let program = Program::resolve(cluster, &session.loaded.policies);
     let connections = Connections::new(cluster, &program, Families::of(cluster));
-    let mut listing = Listing::new(connections, by);
+    let mut listing = Listing::new(connections, list.by.into());
     drop(progress);
     let focus = focus(global, list, &session, &listing)?;
     if listing.peers().is_empty() {
@@ -97,10 +93,7 @@ fn focus(
     if list.focus.is_empty() {
         return Ok(Focus::everything());
     }
-    let direction = list.direction.map(|direction| match direction {
-        ListDirection::Ingress => Direction::Ingress,
-        ListDirection::Egress => Direction::Egress,
-    });
+    let direction = list.direction.map(Direction::from);
     match Focus::of(listing, &list.focus, direction) {
         Ok((focus, notes)) => {
             say(global, session, &notes);
@@ -125,7 +118,9 @@ fn pairs(
     let count = listing.count_of(&asked.focus);
     if count.total > MAX_CONNECTIONS {
         drop(progress);
-        say(global, session, &[too_many(&count)]);
+        let help = "`--format json --group` puts together what is equal, `--focus PEER` lists the connections of \
+                    one peer";
+        say(global, session, &[too_many(&count, help)]);
         return Err(Failure::Input);
     }
     let pairs = listing.pairs_of(&asked.focus);
@@ -241,11 +236,13 @@ fn nothing() -> Diagnostic {
     )
 }
 
-fn too_many(count: &Count) -> Diagnostic {
+/// That there are more connections than are written one by one.
+pub(super) fn too_many<A>(count: &Count<A>, help: &str) -> Diagnostic {
     let Count {
         total,
         outside,
         by_namespace,
+        ..
     } = count;
     let most = by_namespace.iter().max_by_key(|(_, count)| **count);
     let most = match most {
@@ -258,7 +255,5 @@ fn too_many(count: &Count) -> Diagnostic {
         "there are {}, and {MAX_CONNECTIONS} are written one by one at most: {most}",
         counted(*total, "connection")
     );
-    Diagnostic::new(&codes::TOO_MANY_CONNECTIONS, message).help(
-        "`--format json --group` puts together what is equal, `--focus PEER` lists the connections of one peer",
-    )
+    Diagnostic::new(&codes::TOO_MANY_CONNECTIONS, message).help(help)
 }

@@ -4,6 +4,7 @@
 //! they need to know of the terminal. What users wrote is cleaned of control characters before people see it.
 
 pub(super) mod concise;
+pub(super) mod diff;
 pub(super) mod explain;
 pub(super) mod github;
 pub(super) mod human;

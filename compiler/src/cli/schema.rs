@@ -4,6 +4,7 @@ use super::args::Global;
 use super::output::Answer;
 use super::render::json::CheckReport;
 use super::{Answered, Failure};
+use crate::diff::report::DiffReport;
 use crate::explain::report::Explanation;
 use crate::list::report::{GroupReport, ListReport};
 use crate::trace::summary::Summary;
@@ -22,6 +23,8 @@ pub enum Name {
     List,
     /// What `list --format json --group` prints.
     ListGroups,
+    /// What `diff --format json` prints.
+    Diff,
     /// A line of the native trace, which `replay --trace` reads.
     Trace,
     /// A line of what `replay --format jsonl` prints.
@@ -40,6 +43,7 @@ pub const NAMES: &[Name] = &[
     Name::Explain,
     Name::List,
     Name::ListGroups,
+    Name::Diff,
     Name::Trace,
     Name::Replay,
     Name::ReplaySummary,
@@ -56,6 +60,7 @@ impl Name {
             Self::Explain => "explain",
             Self::List => "list",
             Self::ListGroups => "list-groups",
+            Self::Diff => "diff",
             Self::Trace => "trace",
             Self::Replay => "replay",
             Self::ReplaySummary => "replay-summary",
@@ -72,6 +77,7 @@ impl Name {
             Self::Explain => schema_for!(Explanation),
             Self::List => schema_for!(ListReport<'static>),
             Self::ListGroups => schema_for!(GroupReport<'static>),
+            Self::Diff => schema_for!(DiffReport<'static>),
             Self::Trace => schema_for!(Record<'static>),
             Self::Replay => schema_for!(Reply),
             Self::ReplaySummary => schema_for!(Summary),

@@ -94,6 +94,9 @@ codes! {
     NOT_LISTED = "V0521", Error, "a peer whose connections cannot be listed";
     TOO_MANY_CONNECTIONS = "V0522", Error, "more connections than are written one by one";
     NOTHING_TO_LIST = "V0523", Warning, "there is nothing to list";
+    NOTHING_TO_COMPARE = "V0531", Error, "there is nothing to compare";
+    OTHER_CLUSTER = "V0532", Note, "one side of a comparison has no cluster";
+    NOBODY_ON_ONE_SIDE = "V0533", Warning, "one side of a comparison has no workloads";
     SETTINGS_SYNTAX = "V0541", Error, "the settings are not TOML";
     UNKNOWN_SETTING = "V0542", Error, "a setting that does not exist";
     SETTING_VALUE = "V0543", Error, "a setting has a value that it does not take";

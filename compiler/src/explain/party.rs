@@ -24,7 +24,8 @@ pub(super) fn party(cluster: &Cluster, peer: &Resolved, who: Who<'_>) -> Party {
     }
 }
 
-fn outside() -> Party {
+/// An end outside of which nothing is known.
+pub(super) fn outside() -> Party {
     Party {
         kind: PartyKind::Ip,
         namespace: None,

@@ -1,6 +1,8 @@
 //! The answer for all packets between two ends at once.
 
 use super::Packets;
+use crate::hir::flow::Transport;
+use crate::hir::spec::Verdict;
 use crate::query::Family;
 use crate::source::to_u32;
 use rustc_hash::FxHashMap;
@@ -95,6 +97,30 @@ impl Answer {
         }
     }
 
+    /// The packets of which the other answer says something else.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Packets {
+        let allow = self.allow.minus(&other.allow);
+        let denied = self.possible().minus(&other.possible());
+        let [more, further] = [
+            other.allow.minus(&self.allow),
+            other.possible().minus(&self.possible()),
+        ];
+        allow.union(&denied).union(&more).union(&further)
+    }
+
+    /// What becomes of a packet.
+    #[must_use]
+    pub fn verdict(&self, packet: Transport) -> Verdict {
+        if self.allow.contains(packet) {
+            Verdict::Allow
+        } else if self.depends.contains(packet) {
+            Verdict::Depends
+        } else {
+            Verdict::Deny
+        }
+    }
+
     /// Whether nothing passes.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
@@ -115,7 +141,7 @@ impl AnswerId {
 
 /// The distinct answers, and what comes of pairs of them.
 #[derive(Debug)]
-pub(super) struct Answers {
+pub(crate) struct Answers {
     list: Vec<Answer>,
     ids: FxHashMap<Answer, AnswerId>,
     known: FxHashMap<(Operation, AnswerId, AnswerId), AnswerId>,
@@ -137,7 +163,7 @@ pub(super) enum Operation {
 }
 
 impl Answers {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut answers = Self {
             list: Vec::new(),
             ids: FxHashMap::default(),
@@ -148,7 +174,7 @@ impl Answers {
         answers
     }
 
-    pub(super) fn id(&mut self, answer: Answer) -> AnswerId {
+    pub(crate) fn id(&mut self, answer: Answer) -> AnswerId {
         if let Some(id) = self.ids.get(&answer) {
             return *id;
         }
@@ -158,7 +184,7 @@ impl Answers {
         id
     }
 
-    pub(super) fn get(&self, id: AnswerId) -> &Answer {
+    pub(crate) fn get(&self, id: AnswerId) -> &Answer {
         static NOTHING: std::sync::LazyLock<Answer> = std::sync::LazyLock::new(Answer::nothing);
         self.list.get(id.0 as usize).unwrap_or(&NOTHING)
     }

@@ -29,6 +29,31 @@ pub(super) fn numbers(protocol: Protocol) -> (u16, u16) {
     }
 }
 
+/// The packet of a protocol with a number.
+fn packet(protocol: Protocol, number: u16) -> Transport {
+    let kind = u8::try_from(number).unwrap_or(u8::MAX);
+    let is_icmp = [Protocol::ICMP, Protocol::ICMPV6].contains(&protocol);
+    Transport {
+        protocol,
+        port: protocol.has_ports().then_some(number),
+        icmp: is_icmp.then_some((kind, 0)),
+    }
+}
+
+/// The protocols of which a packet is taken for a set, in this order, before any other: the last stands for all that
+/// nobody names.
+const SHOWN: [Protocol; 6] = [
+    Protocol::TCP,
+    Protocol::UDP,
+    Protocol::SCTP,
+    Protocol::ICMP,
+    Protocol::ICMPV6,
+    GRE,
+];
+
+/// Generic Routing Encapsulation.
+const GRE: Protocol = Protocol(47);
+
 /// The number of a packet.
 fn number(transport: Transport) -> u16 {
     let kind = transport.icmp.map(|(kind, _)| kind.into());
@@ -113,6 +138,14 @@ impl Packets {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::none()
+    }
+
+    /// One packet of the set, the same for the same set: of TCP where there is one, with the least number.
+    #[must_use]
+    pub fn first(&self) -> Option<Transport> {
+        let others = (0..=u8::MAX).map(Protocol);
+        let mut protocols = SHOWN.into_iter().chain(others);
+        protocols.find_map(|protocol| Some(packet(protocol, self.of_this(protocol).first()?)))
     }
 
     /// Whether a packet is in the set.
@@ -254,6 +287,18 @@ mod tests {
             );
             prop_assert_eq!(a.union(&b), b.union(&a));
         }
+    }
+
+    #[test]
+    fn one_packet_stands_for_a_set() {
+        let ports = Packets::of(Protocol::UDP, &Ranges::new(vec![(53, 80)]));
+        let dns = Transport::to_port(Protocol::UDP, 53);
+        assert_eq!(ports.first(), Some(dns));
+        let first = Packets::all().first();
+        assert_eq!(first, Some(Transport::to_port(Protocol::TCP, 1)));
+        assert_eq!(Packets::none().first(), None);
+        let rare = Packets::of_protocol(Protocol(3));
+        assert_eq!(rare.first().map(|one| one.protocol), Some(Protocol(3)));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod words;
 pub use labels::{Cell, Scope, Values};
 pub use space::Sample;
 
+use super::matrix::Matrix;
 use super::peers::ClassId;
 use super::{Listing, PeerId};
 use crate::cluster::{Cluster, Labels, NamespaceId};
@@ -101,7 +102,7 @@ impl Listing<'_> {
     /// What pods that do not exist yet may send to each peer, and be sent.
     pub fn exposure(&mut self) -> Exposure {
         let selected = Selected::new(self.connections.cluster(), self.connections.program());
-        let classes: Vec<ClassId> = self.peers.class_ids().collect();
+        let classes: Vec<ClassId> = self.class_ids().collect();
         let mut exposure = Exposure::default();
         for direction in [Direction::Ingress, Direction::Egress] {
             let kinds = Kinds::new(&mut self.connections, &selected, direction.opposite());

@@ -3,7 +3,7 @@
 //! Input: peers as people write them, and a [`Listing`]. Output: [`Focus`], with what there is to say about the
 //! question. Refused: peers that a list does not have, such as nodes and pods that do not exist.
 
-use super::{Listing, Party, PeerId};
+use super::{Directory, Listing, Party, PeerId};
 use crate::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
 use crate::cluster::{Cluster, Owner, PodId, ServiceId, WorkloadId};
 use crate::diagnostic::{Diagnostic, codes};
@@ -76,10 +76,43 @@ impl Focus {
         }
         let focus = Self {
             on: Some(on),
-            ingress: direction != Some(Direction::Egress),
-            egress: direction != Some(Direction::Ingress),
+            ..Self::nobody(direction)
         };
         Ok((focus, notes))
+    }
+
+    /// No connection, until someone is [added](Self::add).
+    pub(crate) fn nobody(direction: Option<Direction>) -> Self {
+        Self {
+            on: Some(On::default()),
+            ingress: direction != Some(Direction::Egress),
+            egress: direction != Some(Direction::Ingress),
+        }
+    }
+
+    /// Looks also at those of another focus.
+    pub(crate) fn add(&mut self, other: &Self) {
+        match (&mut self.on, &other.on) {
+            (Some(on), Some(more)) => {
+                on.peers.extend(&more.peers);
+                on.addresses.extend(&more.addresses);
+            }
+            (on, None) => *on = None,
+            (None, Some(_)) => {}
+        }
+    }
+
+    /// The same where peers have other ids.
+    pub(crate) fn renamed(&self, id: impl Fn(PeerId) -> Option<PeerId>) -> Self {
+        let on = self.on.as_ref().map(|on| On {
+            peers: on.peers.iter().filter_map(|peer| id(*peer)).collect(),
+            addresses: on.addresses.clone(),
+        });
+        Self {
+            on,
+            ingress: self.ingress,
+            egress: self.egress,
+        }
     }
 
     /// Whether connections to those that are looked at are wanted.
@@ -128,10 +161,10 @@ impl Focus {
 
     /// Whether a connection is wanted.
     #[must_use]
-    pub fn wants(&self, listing: &Listing<'_>, src: Party, dst: Party) -> bool {
+    pub fn wants(&self, directory: &Directory, src: Party, dst: Party) -> bool {
         let has = |party| match party {
             Party::Peer(peer) => self.has_peer(peer),
-            Party::Outside(ranges) => self.has_addresses(listing.addresses(ranges)),
+            Party::Outside(ranges) => self.has_addresses(directory.addresses(ranges)),
         };
         self.ingress && has(dst) || self.egress && has(src)
     }

@@ -17,7 +17,7 @@ pub enum By {
 
 /// The index of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerId(pub(super) u32);
+pub struct PeerId(pub(crate) u32);
 
 impl PeerId {
     /// The id as an index.
@@ -48,10 +48,10 @@ pub struct Peer {
 
 /// The index of a class of peers that have the same connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct ClassId(u32);
+pub(crate) struct ClassId(pub(crate) u32);
 
 impl ClassId {
-    pub(super) fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -64,12 +64,11 @@ pub(super) struct Member {
     pub(super) nodes: Vec<Option<NodeId>>,
 }
 
-/// All peers and their classes.
-#[derive(Debug)]
-pub(super) struct Peers {
-    pub(super) list: Vec<Peer>,
-    class_of: Vec<ClassId>,
-    pub(super) classes: Vec<Class>,
+/// The classes of all peers.
+#[derive(Debug, Default)]
+pub(super) struct Classes {
+    of: Vec<ClassId>,
+    list: Vec<Class>,
 }
 
 /// Peers that have the same connections.
@@ -80,54 +79,51 @@ pub(super) struct Class {
 
 type Name<'c> = (&'c str, &'c str, Option<&'c str>);
 
-impl Peers {
-    pub(super) fn new(connections: &Connections<'_>, by: By) -> Self {
-        let cluster = connections.cluster();
-        let mut named: BTreeMap<Name<'_>, Vec<PodId>> = BTreeMap::new();
-        for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
-            named.entry(name(cluster, pod, by)).or_default().push(id);
-        }
-        let hosts = cluster.pods().iter().any(|pod| pod.host_network);
-        let mut peers = Self {
-            list: Vec::with_capacity(named.len()),
-            class_of: Vec::with_capacity(named.len()),
-            classes: Vec::new(),
+/// All peers, sorted by namespace, name and kind, and their classes.
+pub(super) fn classified(connections: &Connections<'_>, by: By) -> (Vec<Peer>, Classes) {
+    let cluster = connections.cluster();
+    let mut named: BTreeMap<Name<'_>, Vec<PodId>> = BTreeMap::new();
+    for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
+        named.entry(name(cluster, pod, by)).or_default().push(id);
+    }
+    let hosts = cluster.pods().iter().any(|pod| pod.host_network);
+    let (mut peers, mut classes) = (Vec::with_capacity(named.len()), Classes::default());
+    let mut known: FxHashMap<Vec<Member>, ClassId> = FxHashMap::default();
+    for ((namespace, name, workload), pods) in named {
+        let Some(pods) = current(cluster, pods, by) else {
+            continue;
         };
-        let mut known: FxHashMap<Vec<Member>, ClassId> = FxHashMap::default();
-        for ((namespace, name, workload), pods) in named {
-            let Some(pods) = current(cluster, pods, by) else {
-                continue;
-            };
-            let (members, several) = members(connections, &pods, hosts);
-            let next = ClassId(to_u32(peers.classes.len()));
-            let class = *known.entry(members).or_insert_with_key(|members| {
-                peers.classes.push(Class {
-                    members: members.clone(),
-                });
-                next
+        let (members, several) = members(connections, &pods, hosts);
+        let next = ClassId(to_u32(classes.list.len()));
+        let class = *known.entry(members).or_insert_with_key(|members| {
+            classes.list.push(Class {
+                members: members.clone(),
             });
-            peers.class_of.push(class);
-            peers.list.push(Peer {
-                namespace: namespace.into(),
-                name: name.into(),
-                workload: workload.map(Into::into),
-                pods,
-                several,
-            });
-        }
-        peers
+            next
+        });
+        classes.of.push(class);
+        peers.push(Peer {
+            namespace: namespace.into(),
+            name: name.into(),
+            workload: workload.map(Into::into),
+            pods,
+            several,
+        });
+    }
+    (peers, classes)
+}
+
+impl Classes {
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
     }
 
     pub(super) fn class_of(&self, peer: PeerId) -> Option<ClassId> {
-        self.class_of.get(peer.index()).copied()
-    }
-
-    pub(super) fn class_ids(&self) -> impl Iterator<Item = ClassId> + use<> {
-        (0..to_u32(self.classes.len())).map(ClassId)
+        self.of.get(peer.index()).copied()
     }
 
     pub(super) fn members(&self, class: ClassId) -> &[Member] {
-        let class = self.classes.get(class.index());
+        let class = self.list.get(class.index());
         class.map_or(&[], |class| &class.members)
     }
 

@@ -1,7 +1,7 @@
 //! What `list --format json` prints.
 
 use super::exposure::report::NewPodsPart;
-use super::{Block, Listing, Pair, Party, Peer};
+use super::{Block, Directory, Listing, Pair, Party, Peer};
 use crate::cluster::Protocol;
 use crate::flows::{Answer, AnswerId, Packets};
 use rustc_hash::FxHashMap;
@@ -159,9 +159,9 @@ impl Shown {
     pub fn of(listing: &Listing<'_>, pairs: &[Pair]) -> Self {
         let mut shown = Self::default();
         for pair in pairs {
-            shown.add_answer(listing, pair.answer);
-            shown.add(listing, pair.src);
-            shown.add(listing, pair.dst);
+            shown.add_answer(pair.answer, listing.answer(pair.answer));
+            shown.add(listing.directory(), pair.src);
+            shown.add(listing.directory(), pair.dst);
         }
         shown
     }
@@ -173,25 +173,36 @@ impl Shown {
         for block in blocks {
             let sources = block.src.iter().flat_map(|(_, src)| src);
             for end in block.dst.iter().chain(sources) {
-                shown.add(listing, *end);
+                shown.add(listing.directory(), *end);
             }
             for (answer, _) in &block.src {
-                shown.add_answer(listing, *answer);
+                shown.add_answer(*answer, listing.answer(*answer));
             }
         }
         shown
     }
 
-    fn add(&mut self, listing: &Listing<'_>, end: Party) {
+    /// Makes an end.
+    pub(crate) fn add(&mut self, directory: &Directory, end: Party) {
         let known = self.parties.entry(end);
-        known.or_insert_with(|| party(listing, end));
+        known.or_insert_with(|| party(directory, end));
     }
 
-    fn add_answer(&mut self, listing: &Listing<'_>, answer: AnswerId) {
-        self.answers.entry(answer).or_insert_with(|| {
-            let Answer { allow, depends } = listing.answer(answer);
-            (ports(allow), ports(depends))
-        });
+    /// Makes an answer.
+    pub(crate) fn add_answer(&mut self, id: AnswerId, Answer { allow, depends }: &Answer) {
+        let known = self.answers.entry(id);
+        known.or_insert_with(|| (ports(allow), ports(depends)));
+    }
+
+    /// An end that was made.
+    pub(crate) fn party(&self, end: Party) -> Option<&PeerReport> {
+        self.parties.get(&end)
+    }
+
+    /// What is allowed and what depends, by an answer that was made.
+    pub(crate) fn answer(&self, id: AnswerId) -> Option<(&[Ports], &[Ports])> {
+        let (allow, depends) = self.answers.get(&id)?;
+        Some((allow, depends))
     }
 
     /// The groups of a block as they are shown.
@@ -241,11 +252,11 @@ impl From<&Peer> for PeerReport {
 
 /// An end as it is shown.
 #[must_use]
-pub fn party(listing: &Listing<'_>, party: Party) -> PeerReport {
+pub fn party(directory: &Directory, party: Party) -> PeerReport {
     let peer = match party {
-        Party::Peer(id) => listing.peer(id).map(PeerReport::from),
+        Party::Peer(id) => directory.peer(id).map(PeerReport::from),
         Party::Outside(id) => Some(PeerReport::Ip {
-            ranges: listing.addresses(id).to_vec(),
+            ranges: directory.addresses(id).to_vec(),
         }),
     };
     peer.unwrap_or(PeerReport::Ip { ranges: Vec::new() })

@@ -1,7 +1,7 @@
 //! Peers, addresses and packets in words.
 
 use super::report::{self, Ports};
-use super::{Listing, Party, Peer, PeerId};
+use super::{Directory, Party, Peer, PeerId};
 use crate::cluster::Protocol;
 use crate::diagnostic::counted;
 use crate::flows::Packets;
@@ -87,8 +87,8 @@ fn range_text((first, last): (u16, u16)) -> String {
 
 /// A peer as the command line takes it: `shop/web`, or `shop/deployment/web` where another has that name.
 #[must_use]
-pub fn peer(listing: &Listing<'_>, id: PeerId) -> String {
-    let Some(peer) = listing.peer(id) else {
+pub fn peer(directory: &Directory, id: PeerId) -> String {
+    let Some(peer) = directory.peer(id) else {
         return String::new();
     };
     let Peer {
@@ -99,7 +99,7 @@ pub fn peer(listing: &Listing<'_>, id: PeerId) -> String {
     let ambiguous = beside
         .into_iter()
         .flatten()
-        .filter_map(|index| listing.peer(PeerId(index)))
+        .filter_map(|index| directory.peer(PeerId(index)))
         .any(same);
     match &peer.workload {
         Some(kind) if ambiguous => format!("{namespace}/{}/{name}", kind.to_lowercase()),
@@ -109,30 +109,30 @@ pub fn peer(listing: &Listing<'_>, id: PeerId) -> String {
 
 /// Some parties: whole namespaces and everyone by such a name, then addresses.
 #[must_use]
-pub fn parties(listing: &Listing<'_>, parties: &[Party]) -> Vec<String> {
+pub fn parties(directory: &Directory, parties: &[Party]) -> Vec<String> {
     let mut by_namespace: BTreeMap<&str, Vec<PeerId>> = BTreeMap::new();
     let mut addresses = Vec::new();
     for party in parties {
         match party {
             Party::Peer(id) => {
-                let namespace = listing.peer(*id).map_or("", |peer| &peer.namespace);
+                let namespace = directory.peer(*id).map_or("", |peer| &peer.namespace);
                 by_namespace.entry(namespace).or_default().push(*id);
             }
-            Party::Outside(id) => addresses.push(outside(listing.addresses(*id))),
+            Party::Outside(id) => addresses.push(outside(directory.addresses(*id))),
         }
     }
     let named: usize = by_namespace.values().map(Vec::len).sum();
     let mut words = Vec::new();
-    if named > 1 && named == listing.peers().len() {
+    if named > 1 && named == directory.peers().len() {
         words.push("every workload".to_owned());
     } else {
         for (namespace, ids) in by_namespace {
-            let all = listing.peers().iter();
+            let all = directory.peers().iter();
             let here = all.filter(|peer| *peer.namespace == *namespace).count();
             if ids.len() == here && here > 1 {
                 words.push(format!("{namespace}/* ({here})"));
             } else {
-                words.extend(ids.into_iter().map(|id| peer(listing, id)));
+                words.extend(ids.into_iter().map(|id| peer(directory, id)));
             }
         }
     }
@@ -143,7 +143,7 @@ pub fn parties(listing: &Listing<'_>, parties: &[Party]) -> Vec<String> {
 /// Says parties shortly: whole namespaces, and everyone, by such a name; long lists cut and counted.
 #[derive(Debug)]
 pub struct Names<'a> {
-    listing: &'a Listing<'a>,
+    directory: &'a Directory,
     /// By namespace, how many peers it has.
     sizes: BTreeMap<&'a str, usize>,
     /// How many names of a namespace, and how many namespaces, are told.
@@ -154,15 +154,15 @@ pub struct Names<'a> {
 const MOST_EXCEPTIONS: usize = 3;
 
 impl<'a> Names<'a> {
-    /// For the peers of a listing: of a namespace `most` names are told, and so many namespaces.
+    /// For the peers of a directory: of a namespace `most` names are told, and so many namespaces.
     #[must_use]
-    pub fn new(listing: &'a Listing<'a>, most: usize) -> Self {
+    pub fn new(directory: &'a Directory, most: usize) -> Self {
         let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
-        for peer in listing.peers() {
+        for peer in directory.peers() {
             *sizes.entry(&peer.namespace).or_default() += 1;
         }
         Self {
-            listing,
+            directory,
             sizes,
             most,
         }
@@ -177,7 +177,7 @@ impl<'a> Names<'a> {
     /// What a peer is called: `workload`, or `pod` where pods are listed.
     #[must_use]
     pub fn noun(&self) -> &'static str {
-        let mut peers = self.listing.peers().iter();
+        let mut peers = self.directory.peers().iter();
         if peers.any(|peer| peer.workload.is_none()) {
             "pod"
         } else {
@@ -194,10 +194,10 @@ impl<'a> Names<'a> {
         for party in parties {
             match party {
                 Party::Peer(id) => {
-                    let namespace = self.listing.peer(*id).map_or("", |peer| &peer.namespace);
+                    let namespace = self.directory.peer(*id).map_or("", |peer| &peer.namespace);
                     by_namespace.entry(namespace).or_default().push(*id);
                 }
-                Party::Outside(id) => addresses.extend(self.listing.addresses(*id)),
+                Party::Outside(id) => addresses.extend(self.directory.addresses(*id)),
             }
         }
         let mut words = self.nearly_everyone(&by_namespace).unwrap_or_else(|| {
@@ -230,7 +230,7 @@ impl<'a> Names<'a> {
     }
 
     fn nearly_everyone(&self, named: &BTreeMap<&str, Vec<PeerId>>) -> Option<Vec<String>> {
-        let all = self.listing.peers().len();
+        let all = self.directory.peers().len();
         let count: usize = named.values().map(Vec::len).sum();
         let every = format!("every {}", self.noun());
         if count > 1 && count == all {
@@ -240,12 +240,12 @@ impl<'a> Names<'a> {
         if missing > MOST_EXCEPTIONS || missing * 3 > count || self.sizes.len() < 2 {
             return None;
         }
-        let ids = self.listing.peer_ids().filter(|id| {
-            let peer = self.listing.peer(*id);
+        let ids = self.directory.peer_ids().filter(|id| {
+            let peer = self.directory.peer(*id);
             let named = peer.and_then(|peer| named.get(&*peer.namespace));
             named.is_none_or(|named| named.binary_search(id).is_err())
         });
-        let names: Vec<String> = ids.map(|id| peer(self.listing, id)).collect();
+        let names: Vec<String> = ids.map(|id| peer(self.directory, id)).collect();
         Some(vec![format!("{every} but {}", braces(&names))])
     }
 
@@ -257,7 +257,7 @@ impl<'a> Names<'a> {
         }
         let prefix = format!("{namespace}/");
         let short = |id: &PeerId| {
-            let name = peer(self.listing, *id);
+            let name = peer(self.directory, *id);
             name.strip_prefix(&prefix)
                 .map(str::to_owned)
                 .unwrap_or(name)

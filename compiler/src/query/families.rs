@@ -119,7 +119,9 @@ impl Families {
         if self.is_empty() { other } else { self }
     }
 
-    fn or(self, other: Self) -> Self {
+    /// Those in either.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
         Self {
             v4: self.v4 || other.v4,
             v6: self.v6 || other.v6,

@@ -7,22 +7,21 @@ pub(in crate::cli) mod dot;
 pub(in crate::cli) mod exposure;
 pub(in crate::cli) mod graph;
 pub(in crate::cli) mod human;
+pub(in crate::cli::render) mod lines;
 pub(in crate::cli) mod markdown;
 pub(in crate::cli) mod mermaid;
-mod table;
+pub(in crate::cli::render) mod table;
 
 use super::clean;
-use crate::cli::output::Style;
 use crate::diagnostic::counted;
 use crate::hir::Direction;
 use crate::list::words::Names;
 use crate::list::{Block, Focus, Listing, Party, PeerId};
-use clap::builder::styling::{AnsiColor, Effects, Style as Ansi};
 use std::collections::BTreeSet;
 use table::Section;
 
 /// How many names of a namespace are told, and how many namespaces.
-const MOST_NAMES: usize = 6;
+pub(in crate::cli::render) const MOST_NAMES: usize = 6;
 
 /// What a view shows beside connections.
 #[derive(Debug)]
@@ -61,8 +60,8 @@ impl<'a> View<'a> {
         };
         Self {
             listing,
-            names: Names::new(listing, most),
-            sections: table::sections(listing, blocks),
+            names: Names::new(listing.directory(), most),
+            sections: table::sections(blocks, |block| table::listed(listing, block)),
             ungoverned: ungoverned(listing, focus),
             setting,
         }
@@ -131,30 +130,4 @@ fn ungoverned(listing: &Listing<'_>, focus: &Focus) -> Vec<(&'static str, Vec<Pa
     let told = sets.into_iter().filter(|(_, peers)| !peers.is_empty());
     told.map(|(what, peers)| (what, peers.into_iter().map(Party::Peer).collect()))
         .collect()
-}
-
-/// How names are wrapped: at blanks between them only.
-fn wrapping<'b>(style: Style, first: &'b str, further: &'b str) -> textwrap::Options<'b> {
-    textwrap::Options::new(style.width)
-        .initial_indent(first)
-        .subsequent_indent(further)
-        .break_words(false)
-        .word_separator(textwrap::WordSeparator::AsciiSpace)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation)
-}
-
-fn painted(style: Style, text: &str, ansi: Ansi) -> String {
-    if style.color {
-        format!("{ansi}{text}{ansi:#}")
-    } else {
-        text.into()
-    }
-}
-
-fn bold() -> Ansi {
-    Ansi::new().effects(Effects::BOLD)
-}
-
-fn yellow() -> Ansi {
-    AnsiColor::Yellow.on_default()
 }

@@ -1,6 +1,7 @@
 //! What pods that do not exist yet could reach, and from where they could be reached, for people.
 
-use super::{View, bold, painted, wrapping, yellow};
+use super::View;
+use super::lines::{Lines, bold, yellow};
 use crate::cli::output::Style;
 use crate::cli::render::clean;
 use crate::hir::Direction;
@@ -29,7 +30,10 @@ pub(in crate::cli) fn text(
         view,
         exposure,
         focus,
-        style,
+        lines: Lines {
+            names: &view.names,
+            style,
+        },
     };
     // Writing to a string does not fail.
     let _ = printer.all(&mut out);
@@ -40,7 +44,7 @@ struct Printer<'a> {
     view: &'a View<'a>,
     exposure: &'a Exposure,
     focus: &'a Focus,
-    style: Style,
+    lines: Lines<'a>,
 }
 
 /// The words for a direction.
@@ -78,14 +82,14 @@ impl Printer<'_> {
 
     fn direction(&self, direction: Direction, out: &mut String) -> fmt::Result {
         let way = way(direction);
-        writeln!(out, "\n{}", painted(self.style, way.heading, bold()))?;
+        writeln!(out, "\n{}", self.lines.painted(way.heading, bold()))?;
         let groups = self.groups(direction);
         if groups.is_empty() {
             return writeln!(out, "  nothing");
         }
         for (exposed, peers) in groups {
             out.push('\n');
-            self.wrapped(&self.view.names(&peers), way.peer, "   ", out)?;
+            self.wrapped(&self.lines.names(&peers), way.peer, "   ", out)?;
             self.exposed(exposed, &way, out)?;
         }
         Ok(())
@@ -171,18 +175,18 @@ impl Printer<'_> {
             self.wrapped(&clean(&text), &first, &further, &mut lines)?;
         }
         if packets.len() > width {
-            writeln!(out, "  {}", painted(self.style, packets, style))?;
+            writeln!(out, "  {}", self.lines.painted(packets, style))?;
             out.push_str(&lines);
         } else {
             let rest = lines.get(indent.len()..).unwrap_or_default();
-            let packets = painted(self.style, &format!("{packets:width$}"), style);
+            let packets = self.lines.painted(&format!("{packets:width$}"), style);
             write!(out, "  {packets}  {rest}")?;
         }
         Ok(())
     }
 
     fn wrapped(&self, text: &str, first: &str, further: &str, out: &mut String) -> fmt::Result {
-        textwrap::wrap(text, wrapping(self.style, first, further))
+        textwrap::wrap(text, self.lines.options(first, further))
             .iter()
             .try_for_each(|line| writeln!(out, "{line}"))
     }

@@ -1,6 +1,7 @@
 //! Connections as a graph: parties that have the same connections are one node.
 
 use super::View;
+use super::table::Tone;
 use crate::cli::render::clean;
 use crate::list::{Party, words};
 use std::collections::BTreeMap;
@@ -123,7 +124,7 @@ fn lines(view: &View<'_>, namespace: &str, parties: &[Party]) -> Vec<String> {
     };
     let names = parties.iter().filter_map(|party| match party {
         Party::Peer(id) => {
-            let name = words::peer(view.listing, *id);
+            let name = words::peer(view.listing.directory(), *id);
             let name = name
                 .strip_prefix(&prefix)
                 .map(str::to_owned)
@@ -158,7 +159,7 @@ fn edges(view: &View<'_>, node_of: &BTreeMap<Party, usize>) -> Vec<Edge> {
                 for to in &dst {
                     let (texts, perhaps) = found.entry((from, *to)).or_insert((Vec::new(), true));
                     texts.push(row.text());
-                    *perhaps &= row.perhaps;
+                    *perhaps &= row.tone == Tone::Perhaps;
                 }
             }
         }

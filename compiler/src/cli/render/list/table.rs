@@ -5,39 +5,69 @@ use rustc_hash::FxHashMap;
 
 /// Some destinations and all that reaches them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Section {
-    pub(super) dst: Vec<Party>,
-    pub(super) rows: Vec<Row>,
+pub(in crate::cli::render) struct Section {
+    pub(in crate::cli::render) dst: Vec<Party>,
+    pub(in crate::cli::render) rows: Vec<Row>,
 }
 
 /// What passes, and from whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Row {
+pub(in crate::cli::render) struct Row {
     /// `TCP 80`
-    pub(super) what: String,
-    /// Whether it is not sure.
-    pub(super) perhaps: bool,
-    pub(super) src: Vec<Party>,
+    pub(in crate::cli::render) what: String,
+    pub(in crate::cli::render) tone: Tone,
+    pub(in crate::cli::render) src: Vec<Party>,
+    /// What there is to say about it, a line each.
+    pub(in crate::cli::render) notes: Vec<String>,
 }
 
-impl Row {
-    /// `TCP 80`, `perhaps TCP 80`
-    pub(super) fn text(&self) -> String {
-        if self.perhaps {
-            format!("perhaps {}", self.what)
-        } else {
-            self.what.clone()
+/// How a row is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::cli::render) enum Tone {
+    /// It passes.
+    Surely,
+    /// It is not sure.
+    Perhaps,
+    /// It did not pass before.
+    Added,
+    /// It does not pass any more.
+    Removed,
+    /// Something else passes than before.
+    Changed,
+}
+
+impl Tone {
+    /// What stands in front of a row.
+    pub(in crate::cli::render) fn sign(self) -> &'static str {
+        match self {
+            Self::Surely => "",
+            Self::Perhaps => "perhaps ",
+            Self::Added => "+ ",
+            Self::Removed => "- ",
+            Self::Changed => "~ ",
         }
     }
 }
 
-/// The sections of some blocks. Answers that differ only in what one family of addresses cannot carry read the
-/// same: their rows are one.
-pub(super) fn sections(listing: &Listing<'_>, blocks: &[Block]) -> Vec<Section> {
+impl Row {
+    /// `TCP 80`, `perhaps TCP 80`, `+ TCP 80`
+    pub(in crate::cli::render) fn text(&self) -> String {
+        format!("{}{}", self.tone.sign(), self.what)
+    }
+}
+
+/// The sections of some blocks. Blocks that read the same are one.
+pub(in crate::cli::render) fn sections<A>(
+    blocks: &[Block<A>],
+    mut rows: impl FnMut(&Block<A>) -> Vec<Row>,
+) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     let mut known: FxHashMap<Vec<Row>, Vec<usize>> = FxHashMap::default();
     for block in blocks {
-        let rows = rows(listing, block);
+        let rows = rows(block);
+        if rows.is_empty() {
+            continue;
+        }
         let alike = known.entry(rows.clone()).or_default();
         let same = alike.iter().copied().find(|index| {
             let section = sections.get(*index);
@@ -64,27 +94,43 @@ fn is_outside(parties: &[Party]) -> bool {
     matches!(parties.first(), Some(Party::Outside(_)))
 }
 
-fn rows(listing: &Listing<'_>, block: &Block) -> Vec<Row> {
+/// Adds a row to those before it: to one that reads the same where there is one.
+pub(in crate::cli::render) fn add(rows: &mut Vec<Row>, row: Row) {
+    let same = |known: &&mut Row| known.what == row.what && known.tone == row.tone;
+    match rows.iter_mut().find(same) {
+        Some(known) => {
+            known.src.extend(row.src);
+            known.src.sort_unstable();
+            for note in row.notes {
+                if !known.notes.contains(&note) {
+                    known.notes.push(note);
+                }
+            }
+        }
+        None => rows.push(row),
+    }
+}
+
+/// The rows of a list. Answers that differ only in what one family of addresses cannot carry read the same: their
+/// rows are one.
+pub(super) fn listed(listing: &Listing<'_>, block: &Block) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for (answer, src) in &block.src {
         let answer = listing.answer(*answer);
-        for (packets, perhaps) in [(&answer.allow, false), (&answer.depends, true)] {
+        for (packets, tone) in [
+            (&answer.allow, Tone::Surely),
+            (&answer.depends, Tone::Perhaps),
+        ] {
             if packets.is_empty() {
                 continue;
             }
-            let what = words::packets(packets);
-            let same = |row: &&mut Row| row.what == what && row.perhaps == perhaps;
-            match rows.iter_mut().find(same) {
-                Some(row) => {
-                    row.src.extend(src);
-                    row.src.sort_unstable();
-                }
-                None => rows.push(Row {
-                    what,
-                    perhaps,
-                    src: src.clone(),
-                }),
-            }
+            let row = Row {
+                what: words::packets(packets),
+                tone,
+                src: src.clone(),
+                notes: Vec::new(),
+            };
+            add(&mut rows, row);
         }
     }
     rows

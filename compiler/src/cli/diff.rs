@@ -1,0 +1,213 @@
+//! `verdict diff`: which connections a change opens or closes.
+
+use super::args::{Diff, DiffFormat, Global, Inputs};
+use super::explain::say;
+use super::list::{MAX_CONNECTIONS, too_many};
+use super::output::{Answer, Style};
+use super::progress::Progress;
+use super::render::{diff as render, json};
+use super::session::Session;
+use super::{Answered, Failure};
+use crate::cluster::Cluster;
+use crate::diagnostic::{Diagnostic, codes};
+use crate::diff::{self, Programs, Told, Worlds};
+use crate::explain::Context;
+use crate::list::Focus;
+use std::borrow::Cow;
+use std::path::Path;
+
+pub(super) fn run(global: &Global, diff: &Diff) -> Result<Answered, Failure> {
+    let stdin = Path::new("-");
+    if diff.old == stdin && diff.new == stdin {
+        let message =
+            "`-` is standard input, and only one side of a comparison can be read from it";
+        return Err(Failure::Usage(message.into()));
+    }
+    let [old, new] = [&diff.old, &diff.new].map(|path| open(global, path));
+    let answerable = [old.answerable(global), new.answerable(global)];
+    answerable.into_iter().collect::<Result<(), Failure>>()?;
+    let sides = Sides { diff, old, new };
+    let (of_old, of_new) = sides.clusters(global)?;
+    let progress = Progress::start(global, "comparing");
+    let worlds = Worlds {
+        old: context(&sides.old, &of_old),
+        new: context(&sides.new, &of_new),
+    };
+    let programs = Programs::resolve(&worlds);
+    let mut compared = diff::Diff::new(worlds, &programs, diff.by.into());
+    drop(progress);
+    let focus = sides.focus(global, &compared)?;
+    sides.answer(global, &mut compared, &focus)
+}
+
+fn open(global: &Global, path: &Path) -> Session {
+    let paths = vec![path.to_owned()];
+    Session::open(global, &Inputs { paths })
+}
+
+fn context<'a>(session: &'a Session, cluster: &'a Cluster) -> Context<'a> {
+    Context {
+        sources: &session.sources,
+        cluster,
+        policies: &session.loaded.policies,
+    }
+}
+
+/// What was read of both sides.
+struct Sides<'a> {
+    diff: &'a Diff,
+    old: Session,
+    new: Session,
+}
+
+impl Sides<'_> {
+    /// The cluster of each side: a side that has none takes that of the other, but for its own DNS answers.
+    fn clusters(&self, global: &Global) -> Result<(Cow<'_, Cluster>, Cow<'_, Cluster>), Failure> {
+        let [old, new] = [&self.old, &self.new].map(|session| &session.loaded.cluster);
+        if old.pods().is_empty() && new.pods().is_empty() {
+            say(global, &self.new, &[nothing()]);
+            return Err(Failure::Input);
+        }
+        for (cluster, path) in [(old, &self.diff.old), (new, &self.diff.new)] {
+            if !cluster.has_anyone() {
+                say(global, &self.new, &[other_cluster(path)]);
+            } else if cluster.pods().is_empty() {
+                say(global, &self.new, &[nobody(path)]);
+            }
+        }
+        Ok((of_side(old, new), of_side(new, old)))
+    }
+
+    /// Whose connections are asked for, after what there is to say about that.
+    fn focus(&self, global: &Global, compared: &diff::Diff<'_>) -> Result<Focus, Failure> {
+        let Diff {
+            focus, direction, ..
+        } = self.diff;
+        if focus.is_empty() {
+            return Ok(Focus::everything());
+        }
+        match compared.focus(focus, direction.map(Into::into)) {
+            Ok((focus, notes)) => {
+                say(global, &self.new, &notes);
+                Ok(focus)
+            }
+            Err(problems) => {
+                say(global, &self.new, &problems);
+                Err(Failure::Input)
+            }
+        }
+    }
+
+    /// What was left out of the input of either side.
+    fn incomplete(&self) -> Vec<String> {
+        let of = |session: &Session, path: &Path| {
+            let path = path.display().to_string();
+            let missing = session.incomplete().into_iter();
+            missing.map(move |what| format!("in `{path}`: {what}"))
+        };
+        let old = of(&self.old, &self.diff.old);
+        old.chain(of(&self.new, &self.diff.new)).collect()
+    }
+
+    fn answer(
+        &self,
+        global: &Global,
+        compared: &mut diff::Diff<'_>,
+        focus: &Focus,
+    ) -> Result<Answered, Failure> {
+        let differs = match self.diff.format {
+            DiffFormat::Json => self.pairs(global, compared, focus)?,
+            DiffFormat::Human | DiffFormat::Markdown => self.view(global, compared, focus)?,
+        };
+        Ok((!differs && self.incomplete().is_empty()).into())
+    }
+
+    /// Each pair by itself, for programs; returns whether there is any.
+    fn pairs(
+        &self,
+        global: &Global,
+        compared: &mut diff::Diff<'_>,
+        focus: &Focus,
+    ) -> Result<bool, Failure> {
+        let progress = Progress::start(global, "comparing");
+        let count = compared.count_of(focus);
+        if count.total > MAX_CONNECTIONS {
+            drop(progress);
+            let help = "`--format human` puts together what is equal, `--focus PEER` compares the connections of \
+                        one peer";
+            say(global, &self.new, &[too_many(&count, help)]);
+            return Err(Failure::Input);
+        }
+        let pairs = compared.pairs_of(focus);
+        let told = Told::of(compared, &pairs);
+        let mut report = told.report(compared, &pairs);
+        report.incomplete = self.incomplete();
+        drop(progress);
+        Answer::new(global).write(|out| json::line(&report, out))?;
+        Ok(count.total > 0)
+    }
+
+    /// What is equal together, for people; returns whether there is anything.
+    fn view(
+        &self,
+        global: &Global,
+        compared: &mut diff::Diff<'_>,
+        focus: &Focus,
+    ) -> Result<bool, Failure> {
+        let progress = Progress::start(global, "comparing");
+        let setting = render::Setting {
+            incomplete: self.incomplete(),
+            verbose: global.verbose,
+        };
+        let blocks = compared.blocks_of(focus);
+        let view = render::View::new(compared, &blocks, setting);
+        let text = if self.diff.format == DiffFormat::Markdown {
+            render::markdown::text(&view)
+        } else {
+            render::human::text(&view, Style::of_answer(global), global.quiet)
+        };
+        drop(progress);
+        Answer::new(global).write(|out| out.write_all(text.as_bytes()))?;
+        Ok(!blocks.is_empty())
+    }
+}
+
+fn of_side<'c>(own: &'c Cluster, other: &'c Cluster) -> Cow<'c, Cluster> {
+    if own.has_anyone() {
+        Cow::Borrowed(own)
+    } else if own.names().is_empty() {
+        Cow::Borrowed(other)
+    } else {
+        Cow::Owned(other.with_names_of(own))
+    }
+}
+
+fn nothing() -> Diagnostic {
+    Diagnostic::new(
+        &codes::NOTHING_TO_COMPARE,
+        "neither side has pods or workloads, so there is nothing to compare",
+    )
+    .help(
+        "add the manifests of the workloads or a snapshot of the cluster to one side at least: \
+         `kubectl get namespaces,nodes,pods -A -o yaml > OLD/cluster.yaml`",
+    )
+}
+
+fn other_cluster(path: &Path) -> Diagnostic {
+    let path = path.display();
+    Diagnostic::new(
+        &codes::OTHER_CLUSTER,
+        format!(
+            "`{path}` has no namespaces, pods or workloads: its policies are compared on the cluster of the other side"
+        ),
+    )
+}
+
+fn nobody(path: &Path) -> Diagnostic {
+    let path = path.display();
+    Diagnostic::new(
+        &codes::NOBODY_ON_ONE_SIDE,
+        format!("`{path}` has namespaces, but no pods and no workloads: all of the other side are new or have vanished"),
+    )
+    .help("add the workloads to this side, or leave its namespaces out to compare its policies on the other cluster")
+}
