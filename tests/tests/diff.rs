@@ -528,8 +528,6 @@ fn same_rules_for_its_own_pods(
 
 /// The tool leaves ICMP and other protocols out of its lists.
 const PROTOCOLS: &str = "three protocols are everything there is";
-/// Policies do not govern pods on the network of their node; this tool takes them for other pods.
-const HOST_NETWORK: &str = "pods on the network of their node are governed";
 
 /// Cases that end otherwise, with the reason. One that begins to pass must go from here.
 const KNOWN: &[(&str, &str)] = &[(
