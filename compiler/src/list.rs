@@ -184,36 +184,35 @@ impl<'a> Listing<'a> {
         Some(self.between_classes(src, dst))
     }
 
-    fn agreed(&mut self, known: Option<AnswerId>, more: AnswerId) -> AnswerId {
-        known.map_or(more, |known| self.connections.agreed(known, more))
-    }
-
-    /// What pods of one class of ends may send to those of another: where one side is on the network of a
-    /// node, pods of that node are asked apart.
-    fn between_members(&mut self, src: &Member, dst: &Member) -> AnswerId {
-        let host = |end: EndId| self.connections.host(end);
-        let (node, pods) = match (host(src.end), host(dst.end)) {
-            (Some(node), None) => (node, dst),
-            (None, Some(node)) => (node, src),
-            (Some(_), Some(_)) | (None, None) => {
-                return self.connections.between(src.end, dst.end, false);
-            }
-        };
-        let here = node.is_some() && pods.nodes.contains(&node);
-        let elsewhere = !here || pods.nodes.iter().any(|other| *other != node);
-        let apart = elsewhere.then(|| self.connections.between(src.end, dst.end, false));
-        let beside = here.then(|| self.connections.between(src.end, dst.end, true));
-        let all = apart.into_iter().chain(beside);
-        all.reduce(|one, other| self.connections.agreed(one, other))
-            .unwrap_or(AnswerId::NOTHING)
-    }
-
     /// What a peer may send to the outside, or the outside to it: addresses with one answer together.
     #[must_use]
     pub fn outside(&self, peer: PeerId, direction: Direction) -> &[(RangesId, AnswerId)] {
         let class = self.peers.class_of(peer);
         class.map_or(&[], |class| self.outside_of(class, direction))
     }
+}
+
+/// What pods of one class of ends may send to those of another: where one side is on the network of a node, pods of
+/// that node are asked apart.
+fn between(connections: &mut Connections<'_>, src: &Member, dst: &Member) -> AnswerId {
+    let (node, pods) = match (connections.host(src.end), connections.host(dst.end)) {
+        (Some(node), None) => (node, dst),
+        (None, Some(node)) => (node, src),
+        (Some(_), Some(_)) | (None, None) => {
+            return connections.between(src.end, dst.end, false);
+        }
+    };
+    let here = node.is_some() && pods.nodes.contains(&node);
+    let elsewhere = !here || pods.nodes.iter().any(|other| *other != node);
+    let apart = elsewhere.then(|| connections.between(src.end, dst.end, false));
+    let beside = here.then(|| connections.between(src.end, dst.end, true));
+    let all = apart.into_iter().chain(beside);
+    all.reduce(|one, other| connections.agreed(one, other))
+        .unwrap_or(AnswerId::NOTHING)
+}
+
+fn agreed(connections: &mut Connections<'_>, known: Option<AnswerId>, more: AnswerId) -> AnswerId {
+    known.map_or(more, |known| connections.agreed(known, more))
 }
 
 impl Matrix for Listing<'_> {
@@ -234,26 +233,34 @@ impl Matrix for Listing<'_> {
     }
 
     fn between_classes(&mut self, src: ClassId, dst: ClassId) -> AnswerId {
-        let [src, dst] = [src, dst].map(|class| self.peers.members(class).to_vec());
+        let Self {
+            connections, peers, ..
+        } = self;
         let mut all = None;
-        for one in &src {
-            for other in &dst {
-                let answer = self.between_members(one, other);
-                all = Some(self.agreed(all, answer));
+        for one in peers.members(src) {
+            for other in peers.members(dst) {
+                let answer = between(connections, one, other);
+                all = Some(agreed(connections, all, answer));
             }
         }
         all.unwrap_or(AnswerId::NOTHING)
     }
 
     fn within(&mut self, peer: PeerId) -> Option<AnswerId> {
-        let members = self.peers.members_of(peer).to_vec();
-        let several = self.peer(peer)?.several.clone();
+        let Self {
+            connections,
+            peers,
+            directory,
+            ..
+        } = self;
+        let members = peers.members_of(peer);
+        let several = &directory.peer(peer)?.several;
         let mut all = None;
-        for (index, (one, many)) in members.iter().zip(&several).enumerate() {
+        for (index, (one, many)) in members.iter().zip(several).enumerate() {
             for (other_index, other) in members.iter().enumerate() {
                 if index != other_index || *many {
-                    let answer = self.between_members(one, other);
-                    all = Some(self.agreed(all, answer));
+                    let answer = between(connections, one, other);
+                    all = Some(agreed(connections, all, answer));
                 }
             }
         }
