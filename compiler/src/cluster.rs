@@ -407,6 +407,11 @@ impl Cluster {
         self.port_sets.get(id.index()).map_or(&[], |ports| ports)
     }
 
+    /// Every address that a pod or a node owns, in no order.
+    pub(crate) fn owned_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.owners.keys().copied()
+    }
+
     /// Who owns an address, of several the first; `None` is the outside.
     #[must_use]
     pub fn owner(&self, address: IpAddr) -> Option<Owner> {

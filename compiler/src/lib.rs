@@ -14,6 +14,8 @@ pub mod hir;
 pub mod frontend;
 pub mod query;
 pub mod ir;
+pub mod lir;
+pub mod opt;
 pub mod engine;
 pub mod explain;
 pub mod flows;

@@ -416,7 +416,7 @@ impl Other<'_> {
 
 impl BlockFamilies {
     /// Whether an address that is not known is in one of the blocks.
-    fn matches(self, v4: bool, v6: bool) -> Truth {
+    pub(crate) fn matches(self, v4: bool, v6: bool) -> Truth {
         let in_family = |may_be: bool, alone: bool, any: bool, whole: bool| match (may_be, any) {
             (false, _) | (true, false) => Truth::No,
             (true, true) if alone && whole => Truth::Yes,

@@ -1,0 +1,341 @@
+//! From a resolved program to the program of a node.
+
+use super::leaves::{Leaves, Remote, named, without};
+use super::transport::{LAST, NOT_KNOWN, key, whole};
+use super::{
+    Action, Chain, ChainId, ClassId, Endpoint, Level, Match, PortClassId, PortsId, Program,
+    RemotesId, Rule, RuleChain, number,
+};
+use crate::cluster::{Cluster, NamedPort, NodeId, PodId, Protocol};
+use crate::hir::{self, Direction, PerDirection, Tier};
+use crate::ir::{self, PeersId, RuleRange, Step, TableId};
+use crate::ranges::Ranges;
+use rustc_hash::FxHashMap;
+
+/// What is the same for all nodes of a cluster.
+#[derive(Debug)]
+pub struct Lowering<'a> {
+    cluster: &'a Cluster,
+    program: &'a ir::Program,
+    leaves: Leaves,
+    /// The pods that may be endpoints, by node: those whose node is not known last.
+    pods: Vec<(Option<NodeId>, Vec<PodId>)>,
+}
+
+impl<'a> Lowering<'a> {
+    /// Finds the leaves of a cluster and the endpoints of its nodes.
+    #[must_use]
+    pub fn new(cluster: &'a Cluster, program: &'a ir::Program) -> Self {
+        let nodes = (0..number(cluster.nodes().len())).map(|node| Some(NodeId(node)));
+        let mut pods: Vec<(Option<NodeId>, Vec<PodId>)> =
+            nodes.chain([None]).map(|node| (node, Vec::new())).collect();
+        let last = pods.len() - 1;
+        for (pod, index) in cluster.pods().iter().zip(0_u32..) {
+            let group = pod.node.map_or(last, NodeId::index);
+            if let Some((_, pods)) = pods.get_mut(group)
+                && program.identity_of(PodId(index)).is_some()
+            {
+                pods.push(PodId(index));
+            }
+        }
+        if pods.last().is_some_and(|(_, pods)| pods.is_empty()) {
+            pods.pop();
+        }
+        Self {
+            cluster,
+            program,
+            leaves: Leaves::new(cluster, program),
+            pods,
+        }
+    }
+
+    /// The leaves of the cluster.
+    #[must_use]
+    pub fn leaves(&self) -> &Leaves {
+        &self.leaves
+    }
+
+    /// The resolved program.
+    #[must_use]
+    pub fn resolved(&self) -> &'a ir::Program {
+        self.program
+    }
+
+    /// The nodes with their endpoints; `None` stands for pods whose node is not known, and is the last if it is
+    /// there.
+    #[must_use]
+    pub fn nodes(&self) -> &[(Option<NodeId>, Vec<PodId>)] {
+        &self.pods
+    }
+
+    /// The program of a node with these endpoints.
+    #[must_use]
+    pub fn node(&self, node: Option<NodeId>, pods: &[PodId]) -> Program {
+        let mut lower = Lower {
+            from: self,
+            remotes: Vec::new(),
+            of_peers: FxHashMap::default(),
+            keys: Vec::new(),
+            named: FxHashMap::default(),
+            chains: Vec::new(),
+            known: FxHashMap::default(),
+        };
+        let endpoints = pods.iter().filter_map(|pod| lower.endpoint(*pod)).collect();
+        let (transports, ports) = partition(&lower.keys);
+        let own_node = node.map(|node| self.leaves.of_who(Remote::Node(node)));
+        let own_node = own_node.and_then(|(first, end)| Some((first, end.checked_sub(1)?)));
+        Program {
+            leaves: (0..number(self.leaves.list().len())).map(ClassId).collect(),
+            classes: number(self.leaves.list().len()),
+            own_node: Ranges::new(own_node.into_iter().collect()),
+            port_classes: number(transports.len()),
+            transports: transports.into_iter().zip((0..).map(PortClassId)).collect(),
+            remotes: lower.remotes,
+            ports,
+            chains: lower.chains,
+            rows: Vec::new(),
+            codes: Vec::new(),
+            endpoints,
+        }
+    }
+}
+
+/// Which chain it is: those of the same policies and, where rules go by name, of the same named ports.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct ChainKey {
+    table: TableId,
+    direction: Direction,
+    ports: Option<crate::cluster::PortsId>,
+}
+
+/// What a name in an egress rule stands for, by who is at the other end.
+type Targets = Vec<(Match<Ranges<u32>>, Ranges<u32>)>;
+
+struct Lower<'l, 'a> {
+    from: &'l Lowering<'a>,
+    remotes: Vec<Ranges<u32>>,
+    of_peers: FxHashMap<Option<PeersId>, Match<RemotesId>>,
+    /// Sets of transport keys.
+    keys: Vec<Ranges<u32>>,
+    named: FxHashMap<(Option<Protocol>, &'l str, bool), Targets>,
+    chains: Vec<Chain>,
+    known: FxHashMap<ChainKey, ChainId>,
+}
+
+impl<'l> Lower<'l, '_> {
+    fn endpoint(&mut self, pod: PodId) -> Option<Endpoint> {
+        let cluster = self.from.cluster;
+        let of = cluster.pods().get(pod.index())?;
+        let namespace = cluster.namespaces().get(of.namespace.index())?;
+        let identity = self.from.program.identity_of(pod)?;
+        let table = *self.from.program.table_of.get(identity.index())?;
+        let mut chain = |direction| self.chain(table, direction, of.ports);
+        Some(Endpoint {
+            name: format!("{}/{}", namespace.name, of.name).into(),
+            chains: PerDirection {
+                ingress: chain(Direction::Ingress)?,
+                egress: chain(Direction::Egress)?,
+            },
+        })
+    }
+
+    fn chain(
+        &mut self,
+        table: TableId,
+        direction: Direction,
+        ports: crate::cluster::PortsId,
+    ) -> Option<ChainId> {
+        let resolved = self.from.program.tables.get(table.index())?;
+        let chain = resolved.chains.get(direction);
+        let by_name = direction == Direction::Ingress && self.goes_by_name(chain);
+        let key = ChainKey {
+            table,
+            direction,
+            ports: by_name.then_some(ports),
+        };
+        if let Some(known) = self.known.get(&key) {
+            return Some(*known);
+        }
+        let own = (direction == Direction::Ingress).then(|| self.from.cluster.ports(ports));
+        let lowered = RuleChain {
+            admin: self.levels(&chain.admin, Tier::Admin, own),
+            isolated_by: chain.isolated_by.to_vec(),
+            namespace: chain
+                .namespace
+                .iter()
+                .flat_map(|range| self.rules(*range, Tier::Namespace, own))
+                .collect(),
+            baseline: self.levels(&chain.baseline, Tier::Baseline, own),
+        };
+        let id = ChainId(number(self.chains.len()));
+        self.chains.push(Chain::Rules(lowered));
+        self.known.insert(key, id);
+        Some(id)
+    }
+
+    fn goes_by_name(&self, chain: &ir::Chain) -> bool {
+        let steps = chain.admin.iter().chain(&chain.baseline).map(|step| step.rules);
+        let mut rules = steps
+            .chain(chain.namespace.iter().copied())
+            .flat_map(|range| self.from.program.rules_in(range));
+        rules.any(|rule| {
+            let ports = rule.ports.and_then(|ports| self.from.program.ports.get(ports.index()));
+            ports.is_some_and(|ports| !ports.named.is_empty())
+        })
+    }
+
+    fn levels(&mut self, steps: &[Step], tier: Tier, own: Option<&'l [NamedPort]>) -> Vec<Level> {
+        let mut levels = Vec::new();
+        let mut level = Level::default();
+        for step in steps {
+            level.lists.push(self.rules(step.rules, tier, own));
+            if step.ends_level {
+                levels.push(std::mem::take(&mut level));
+            }
+        }
+        levels
+    }
+
+    fn rules(&mut self, range: RuleRange, tier: Tier, own: Option<&'l [NamedPort]>) -> Vec<Rule> {
+        let rules = self.from.program.rules_in(range).iter();
+        rules.flat_map(|rule| self.rule(rule, tier, own)).collect()
+    }
+
+    /// A rule as one or, where the ports behind a name differ between peers, several.
+    fn rule(&mut self, rule: &ir::Rule, tier: Tier, own: Option<&'l [NamedPort]>) -> Vec<Rule> {
+        let remotes = self.remotes(rule.peers);
+        let make = |remotes, ports| Rule {
+            origins: vec![rule.id],
+            action: match rule.action {
+                hir::Action::Allow => Action::Allow,
+                hir::Action::Deny => Action::Deny,
+                hir::Action::Pass => Action::Pass,
+            },
+            remotes,
+            ports,
+        };
+        let program = self.from.program;
+        let Some(ports) = rule.ports.and_then(|ports| program.ports.get(ports.index())) else {
+            let all = Match {
+                yes: Ranges::new(vec![(0, LAST)]),
+                maybe: Ranges::default(),
+            };
+            return vec![make(remotes, self.ports(all))];
+        };
+        let (mut yes, mut maybe) = (Vec::new(), Vec::new());
+        for protocol in &ports.protocols {
+            let of = protocol.protocol;
+            if protocol.whole {
+                yes.push(whole(of));
+            } else {
+                let ranges = protocol.ranges.iter();
+                yes.extend(ranges.map(|(first, last)| (key(of, first), key(of, last))));
+                maybe.push((key(of, NOT_KNOWN), key(of, NOT_KNOWN)));
+            }
+        }
+        let mut made = Vec::new();
+        for (protocol, name) in &ports.named {
+            match own {
+                Some(own) => {
+                    let named = named(own, *protocol, name);
+                    yes.extend(named.yes.iter());
+                    maybe.extend(named.maybe.iter());
+                }
+                None => {
+                    let hosts = tier == Tier::Namespace;
+                    for (keys, targets) in self.targets(*protocol, name, hosts) {
+                        let remotes = self.among(rule.peers, &targets);
+                        made.push(make(remotes, self.ports(keys)));
+                    }
+                }
+            }
+        }
+        let yes = Ranges::new(yes);
+        let maybe = without(&Ranges::new(maybe), &yes);
+        if made.is_empty() || !yes.is_empty() {
+            made.push(make(remotes, self.ports(Match { yes, maybe })));
+        }
+        made
+    }
+
+    fn remotes(&mut self, peers: Option<PeersId>) -> Match<RemotesId> {
+        if let Some(known) = self.of_peers.get(&peers) {
+            return *known;
+        }
+        let Match { yes, maybe } = self.from.leaves.matched(peers);
+        let made = Match {
+            yes: self.add_remotes(yes),
+            maybe: self.add_remotes(maybe),
+        };
+        self.of_peers.insert(peers, made);
+        made
+    }
+
+    /// Those of some peers that are among these leaves.
+    fn among(&mut self, peers: Option<PeersId>, leaves: &Ranges<u32>) -> Match<RemotesId> {
+        let Match { yes, maybe } = self.from.leaves.matched(peers);
+        Match {
+            yes: self.add_remotes(yes.intersection(leaves)),
+            maybe: self.add_remotes(maybe.intersection(leaves)),
+        }
+    }
+
+    fn add_remotes(&mut self, set: Ranges<u32>) -> RemotesId {
+        self.remotes.push(set);
+        RemotesId(number(self.remotes.len() - 1))
+    }
+
+    fn ports(&mut self, keys: Match<Ranges<u32>>) -> Match<PortsId> {
+        let mut add = |set| {
+            self.keys.push(set);
+            PortsId(number(self.keys.len() - 1))
+        };
+        Match {
+            yes: add(keys.yes),
+            maybe: add(keys.maybe),
+        }
+    }
+
+    /// The leaves that give a port a name, by what the name stands for there.
+    fn targets(&mut self, protocol: Option<Protocol>, name: &'l str, hosts: bool) -> Targets {
+        let from = self.from;
+        let make = || {
+            let mut by_keys: Vec<(Match<Ranges<u32>>, Vec<(u32, u32)>)> = Vec::new();
+            for (identity, index) in from.program.identities.iter().zip(0_u32..) {
+                let keys = named(from.cluster.ports(identity.ports), protocol, name);
+                if keys.yes.is_empty() || (identity.host.is_some() && !hosts) {
+                    continue;
+                }
+                let (first, end) = from.leaves.of_who(Remote::Identity(ir::IdentityId(index)));
+                let Some(last) = end.checked_sub(1) else {
+                    continue;
+                };
+                match by_keys.iter_mut().find(|(known, _)| *known == keys) {
+                    Some((_, leaves)) => leaves.push((first, last)),
+                    None => by_keys.push((keys, vec![(first, last)])),
+                }
+            }
+            let made = by_keys.into_iter();
+            made.map(|(keys, leaves)| (keys, Ranges::new(leaves))).collect()
+        };
+        self.named.entry((protocol, name, hosts)).or_insert_with(make).clone()
+    }
+}
+
+/// Cuts all keys so that each set is made of whole runs: where each begins, and the sets as sets of runs.
+fn partition(sets: &[Ranges<u32>]) -> (Vec<u32>, Vec<Ranges<u32>>) {
+    let bounds = sets.iter().flat_map(Ranges::iter);
+    let mut starts: Vec<u32> = bounds
+        .flat_map(|(first, last)| [first, last + 1])
+        .filter(|start| *start <= LAST)
+        .chain([0])
+        .collect();
+    starts.sort_unstable();
+    starts.dedup();
+    let run = |key: u32| number(starts.partition_point(|start| *start <= key)).saturating_sub(1);
+    let of_runs = |set: &Ranges<u32>| {
+        Ranges::new(set.iter().map(|(first, last)| (run(first), run(last))).collect())
+    };
+    let sets = sets.iter().map(of_runs).collect();
+    (starts, sets)
+}
