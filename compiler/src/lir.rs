@@ -3,7 +3,7 @@
 //! Input: a [resolved program](crate::ir::Program), which is made once for a cluster, and a node. Output:
 //! [`Program`]. Guarantee: [`Program::decide`] gives the verdict of [`crate::hir::spec::judge_side`] for every
 //! endpoint of the node, every leaf and every transport, and names one of the rules that it names
-//! ([`crate::verify`] proves it on each compile).
+//! (tests hold it to that on random worlds, before and after each pass).
 //!
 //! What stands at the other end of a flow is a *leaf*: an identity, a node or the outside, with a class of
 //! addresses ([`leaves`]). What a packet carries is a *transport key* ([`transport`]). Leaves and keys fall into

@@ -67,7 +67,7 @@ const SHARE_ROWS: Pass = Pass {
 };
 
 /// The passes, in the order in which they run.
-pub const PASSES: [Pass; 12] = [
+pub const PASSES: [Pass; 13] = [
     INTERN,
     SHARE_CHAINS,
     PORT_CLASSES,
@@ -77,6 +77,7 @@ pub const PASSES: [Pass; 12] = [
     INTERN,
     SHARE_CHAINS,
     TABULATE,
+    SHARE_ROWS,
     PORT_CLASSES,
     IDENTITY_CLASSES,
     SHARE_ROWS,
@@ -93,7 +94,12 @@ pub fn pass(name: &str) -> Option<Pass> {
 pub fn optimize(mut program: Program, mut after: impl FnMut(Pass, Size)) -> Program {
     for pass in PASSES {
         (pass.run)(&mut program);
-        debug_assert_eq!(crate::lir::check::check(&program), Ok(()), "after {}", pass.name);
+        debug_assert_eq!(
+            crate::lir::check::check(&program),
+            Ok(()),
+            "after {}",
+            pass.name
+        );
         after(pass, program.size());
     }
     program

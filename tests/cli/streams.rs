@@ -27,6 +27,23 @@ fn standard_input_is_a_path() {
     assert_eq!(ran.stderr, "");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_has_no_end_is_refused() {
+    let zero = || fs::File::open("/dev/zero").unwrap();
+    for path in ["-", "/dev/zero"] {
+        let output = verdict().args(["check", path]).stdin(zero()).output();
+        let ran = ran(output.unwrap());
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        assert!(ran.stderr.contains("V0003"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("1073741824 are read at most"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
 #[test]
 fn one_side_of_a_comparison_may_be_standard_input() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/diff/tiers/");

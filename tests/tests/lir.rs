@@ -8,7 +8,7 @@ use verdict_compiler::hir::{Direction, RuleId};
 use verdict_compiler::ir;
 use verdict_compiler::lir::{Action, Decision, Lowering, Origin, Program, check, text, transport};
 use verdict_compiler::opt;
-use verdict_compiler::query::{Families, Who, families_of, endpoint};
+use verdict_compiler::query::{Families, Who, endpoint, families_of};
 use verdict_tests::generate::small;
 use verdict_tests::judging::{packets, pods};
 
@@ -19,20 +19,34 @@ fn worlds() -> u64 {
 /// Everything that may stand at the other end.
 fn others(loaded: &Loaded) -> Vec<Who<'_>> {
     let nodes = 0..u32::try_from(loaded.cluster.nodes().len()).unwrap();
-    let strangers = ["8.8.8.8", "10.0.0.1", "10.1.2.3", "172.16.0.9", "192.0.2.7", "2001:db8::7", "2001:db8:1::1"];
+    let strangers = [
+        "8.8.8.8",
+        "10.0.0.1",
+        "10.1.2.3",
+        "172.16.0.9",
+        "192.0.2.7",
+        "2001:db8::7",
+        "2001:db8:1::1",
+    ];
     pods(loaded)
         .map(Who::Pod)
         .chain(nodes.map(|node| Who::Node(verdict_compiler::cluster::NodeId(node))))
-        .chain(strangers.iter().map(|address| Who::Address(address.parse().unwrap())))
+        .chain(
+            strangers
+                .iter()
+                .map(|address| Who::Address(address.parse().unwrap())),
+        )
         .chain([Who::World])
         .collect()
 }
 
 fn keys() -> impl Iterator<Item = Transport> {
-    let unknown = [6, 17, 132].map(|protocol| transport::example(transport::key(
-        verdict_compiler::cluster::Protocol(protocol),
-        transport::NOT_KNOWN,
-    )));
+    let unknown = [6, 17, 132].map(|protocol| {
+        transport::example(transport::key(
+            verdict_compiler::cluster::Protocol(protocol),
+            transport::NOT_KNOWN,
+        ))
+    });
     packets().into_iter().chain(unknown)
 }
 
@@ -60,15 +74,24 @@ impl Case<'_> {
                 for by_service in [false, true] {
                     let subject = endpoint(cluster, Who::Pod(self.pod), family);
                     let other = endpoint(cluster, who, family);
-                    let itself = matches!(other.kind, EndpointKind::Pod(pod) if pod.id == Some(self.pod));
-                    let leaf = self.lowering.leaves().of(self.lowering.resolved(), &other).unwrap();
+                    let itself =
+                        matches!(other.kind, EndpointKind::Pod(pod) if pod.id == Some(self.pod));
+                    let leaf = self
+                        .lowering
+                        .leaves()
+                        .of(self.lowering.resolved(), &other)
+                        .unwrap();
                     let (src, mut dst) = match self.direction {
                         Direction::Ingress => (other, subject),
                         Direction::Egress => (subject, other),
                     };
                     dst.by_service = by_service;
                     for packet in keys() {
-                        let flow = Flow { src, dst, transport: packet };
+                        let flow = Flow {
+                            src,
+                            dst,
+                            transport: packet,
+                        };
                         let side = spec::judge_side(world, &flow, self.direction);
                         if side.exempt == Some(Exemption::Itself) {
                             continue;
@@ -85,7 +108,10 @@ impl Case<'_> {
 fn verdict(decision: Decision) -> Verdict {
     match decision {
         Decision { depends: true, .. } => Verdict::Depends,
-        Decision { action: Action::Deny, .. } => Verdict::Deny,
+        Decision {
+            action: Action::Deny,
+            ..
+        } => Verdict::Deny,
         Decision { action, .. } => {
             assert!(action.passes());
             Verdict::Allow
@@ -96,12 +122,19 @@ fn verdict(decision: Decision) -> Verdict {
 fn is_named(decision: Decision, side: &Side) -> bool {
     match decision.origin {
         Origin::Nobody => !side.rules.iter().any(|_| side.verdict == Verdict::Deny),
-        Origin::Isolation(policy) => side.isolated_by.contains(&policy) && side.verdict != Verdict::Allow,
+        Origin::Isolation(policy) => {
+            side.isolated_by.contains(&policy) && side.verdict != Verdict::Allow
+        }
         Origin::Rule(rule) => side.rules.contains(&RuleId(rule.0)),
     }
 }
 
-fn faults(case: &Case<'_>, program: &Program, stage: &str, questions: &[(u32, Transport, bool, Side)]) -> Vec<String> {
+fn faults(
+    case: &Case<'_>,
+    program: &Program,
+    stage: &str,
+    questions: &[(u32, Transport, bool, Side)],
+) -> Vec<String> {
     let endpoint = &program.endpoints[case.endpoint];
     let chain = &program.chains[endpoint.chains.get(case.direction).index()];
     let mut faults = Vec::new();
@@ -133,9 +166,18 @@ fn every_pass_keeps_what_the_definition_says() {
             let asked: Vec<(Case<'_>, Vec<_>)> = pods
                 .iter()
                 .enumerate()
-                .flat_map(|(endpoint, pod)| [Direction::Ingress, Direction::Egress].map(|direction| (endpoint, *pod, direction)))
+                .flat_map(|(endpoint, pod)| {
+                    [Direction::Ingress, Direction::Egress]
+                        .map(|direction| (endpoint, *pod, direction))
+                })
                 .map(|(endpoint, pod, direction)| {
-                    let case = Case { loaded: &loaded, lowering: &lowering, pod, endpoint, direction };
+                    let case = Case {
+                        loaded: &loaded,
+                        lowering: &lowering,
+                        pod,
+                        endpoint,
+                        direction,
+                    };
                     let questions = case.questions();
                     (case, questions)
                 })
@@ -143,7 +185,8 @@ fn every_pass_keeps_what_the_definition_says() {
             let examine = |program: &Program, stage: &str| {
                 assert_eq!(check::check(program), Ok(()), "world {seed}: {stage}");
                 let printed = text::print(program);
-                let read = text::parse(&printed).unwrap_or_else(|error| panic!("{error}\n{printed}"));
+                let read =
+                    text::parse(&printed).unwrap_or_else(|error| panic!("{error}\n{printed}"));
                 assert_eq!(&read, program, "world {seed}: {stage}\n{printed}");
                 let faults: Vec<String> = asked
                     .iter()

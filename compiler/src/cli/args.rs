@@ -377,9 +377,12 @@ pub struct Dump {
     /// The stage to show.
     #[arg(long, value_enum)]
     pub stage: Stage,
-    /// How to show it. `yaml` has `jsonl` only, `hir` has `text` only; each is that stage's default.
+    /// How to show it. `yaml` has `jsonl` only, all others have `text` only; each is that stage's default.
     #[arg(long, value_enum)]
     pub format: Option<DumpFormat>,
+    /// Only the program of this node (`ir` and `opt`); may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub node: Vec<String>,
 }
 
 /// The stages that can be shown.
@@ -389,6 +392,10 @@ pub enum Stage {
     Yaml,
     /// The policies, free of any dialect.
     Hir,
+    /// The program of each node: its policies applied to the cluster, over numbers.
+    Ir,
+    /// The same after all passes of the optimiser: tables of rows.
+    Opt,
 }
 
 /// The formats of `verdict dump`.
@@ -490,6 +497,7 @@ Examples:
 const DUMP_HELP: &str = "\
 Examples:
   verdict dump deploy/ --stage hir
+  verdict dump deploy/ cluster/ --stage opt --node worker-1
   verdict dump policy.yaml --stage yaml --format jsonl";
 
 const COMPLETIONS_HELP: &str = "\

@@ -5,23 +5,35 @@ use super::output::{self, Answer, Style};
 use super::render::{Report, human, json};
 use super::session::{self, Session};
 use super::{Answered, Failure};
+use crate::cluster::peer::nearest;
+use crate::cluster::{Cluster, NodeId};
 use crate::diagnostic::{Diagnostic, Severity, codes};
 use crate::frontend::manifest;
 use crate::hir::text;
+use crate::ir::Program;
+use crate::lir::{self, LeafId, Lowering};
+use crate::opt;
 use crate::source::{FileId, SourceFile, Sources};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::io::{self, Write};
 
 pub(super) fn run(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
+    let is_of_nodes = matches!(dump.stage, Stage::Ir | Stage::Opt);
+    if !dump.node.is_empty() && !is_of_nodes {
+        return Err(Failure::Usage(
+            "`--node` goes with `--stage ir` and `--stage opt` only".into(),
+        ));
+    }
     match (dump.stage, dump.format) {
         (Stage::Yaml, Some(DumpFormat::Jsonl) | None) => yaml(global, dump),
         (Stage::Hir, Some(DumpFormat::Text) | None) => hir(global, dump),
+        (Stage::Ir | Stage::Opt, Some(DumpFormat::Text) | None) => programs(global, dump),
         (Stage::Yaml, Some(DumpFormat::Text)) => Err(Failure::Usage(
             "`--stage yaml` has the format `jsonl` only".into(),
         )),
-        (Stage::Hir, Some(DumpFormat::Jsonl)) => Err(Failure::Usage(
-            "`--stage hir` has the format `text` only".into(),
+        (Stage::Hir | Stage::Ir | Stage::Opt, Some(DumpFormat::Jsonl)) => Err(Failure::Usage(
+            "this stage has the format `text` only".into(),
         )),
     }
 }
@@ -33,6 +45,61 @@ fn hir(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
     let text = text::print(&session.loaded.policies, &session.sources);
     Answer::new(global).write(|out| out.write_all(text.as_bytes()))?;
     Ok(Answered::Yes)
+}
+
+/// The program of each node, as it is lowered or after all passes, under a heading and with who each leaf is.
+fn programs(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
+    let session = Session::open(global, &dump.inputs);
+    session.answerable(global)?;
+    session.remark_incomplete();
+    let loaded = &session.loaded;
+    let cluster = &loaded.cluster;
+    let resolved = Program::resolve(cluster, &loaded.policies);
+    let lowering = Lowering::new(cluster, &resolved);
+    let asked = asked_nodes(cluster, &dump.node)?;
+    let wanted = |node| dump.node.is_empty() || asked.contains(&node);
+    let nodes = lowering.nodes().iter();
+    let nodes: Vec<_> = nodes.filter(|(node, _)| wanted(*node)).collect();
+    let leaves = lowering.leaves();
+    Answer::new(global).write(|out| {
+        for (index, (node, pods)) in nodes.iter().enumerate() {
+            let name = node.and_then(|node| cluster.nodes().get(node.index()));
+            let name = name.map_or("not known", |node| &node.name);
+            if index > 0 {
+                writeln!(out)?;
+            }
+            writeln!(out, "# node {name}")?;
+            for leaf in (0..).map(LeafId).take(leaves.list().len()) {
+                writeln!(
+                    out,
+                    "# {leaf} {}",
+                    leaves.describe(cluster, &resolved, leaf)
+                )?;
+            }
+            let mut program = lowering.node(*node, pods);
+            if dump.stage == Stage::Opt {
+                program = opt::optimize(program, |_, _| {});
+            }
+            out.write_all(lir::text::print(&program).as_bytes())?;
+        }
+        Ok(())
+    })?;
+    Ok(Answered::Yes)
+}
+
+fn asked_nodes(cluster: &Cluster, names: &[String]) -> Result<Vec<Option<NodeId>>, Failure> {
+    let find = |name: &String| {
+        let mut nodes = cluster.nodes().iter().zip(0..);
+        let found = nodes.find(|(node, _)| *node.name == **name);
+        found.map(|(_, index)| Some(NodeId(index))).ok_or_else(|| {
+            let near = nearest(name, cluster.nodes().iter().map(|node| &*node.name));
+            let near = near
+                .first()
+                .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            Failure::Usage(format!("there is no node `{name}`{near}"))
+        })
+    };
+    names.iter().map(find).collect()
 }
 
 /// A line of `dump --stage yaml --format jsonl`.
@@ -51,10 +118,10 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// A file that is no text: it stands for one document that kubectl refuses.
-    fn unread(document: usize, diagnostic: &'a Diagnostic) -> Self {
+    fn unread(document: usize, file: Option<&'a str>, diagnostic: &'a Diagnostic) -> Self {
         Self {
             document,
-            file: None,
+            file,
             json: None,
             error: Some(&diagnostic.message),
             line: None,
@@ -65,15 +132,17 @@ impl<'a> Line<'a> {
 /// Documents that kubectl refuses are part of this answer, not a reason to give none.
 fn yaml(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
     let (sources, unread) = session::read(global, &dump.inputs);
-    let several = sources.iter().len() > 1;
+    let is_no_text = |one: &&Diagnostic| *one.code == codes::NOT_TEXT;
+    let several = sources.iter().len() + unread.iter().filter(is_no_text).count() > 1;
     Answer::new(global).write(|out| {
         let mut number = 0;
         for (id, file) in sources.iter() {
             let name = several.then(|| &**file.name());
             documents(id, file, name, &mut number, out)?;
         }
-        for diagnostic in unread.iter().filter(|one| *one.code == codes::NOT_TEXT) {
-            json::line(&Line::unread(number, diagnostic), out)?;
+        for diagnostic in unread.iter().filter(is_no_text) {
+            let name = diagnostic.file.as_deref().filter(|_| several);
+            json::line(&Line::unread(number, name, diagnostic), out)?;
             number += 1;
         }
         Ok(())
@@ -82,7 +151,8 @@ fn yaml(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
         return Ok(Answered::Yes);
     }
     say(global, &sources, &unread);
-    if unread.iter().any(session::is_error) {
+    let unseen = |one: &&Diagnostic| session::is_error(one) && !is_no_text(one);
+    if unread.iter().find(unseen).is_some() {
         return Err(Failure::Input);
     }
     Ok(Answered::Yes)

@@ -217,7 +217,7 @@ pub(super) fn file(path: &Path) -> Result<SourceFile, Box<Diagnostic>> {
 
 fn text(item: &Item) -> Result<SourceFile, Box<Diagnostic>> {
     let (name, bytes) = match item {
-        Item::Stdin => (STDIN, bytes(io::stdin().lock())),
+        Item::Stdin => (STDIN, stream_bytes(io::stdin().lock())),
         Item::File { path, name } => (name.as_str(), file_bytes(path)),
     };
     let bytes = bytes.map_err(|error| unreadable(name, &error))?;
@@ -235,27 +235,37 @@ fn text(item: &Item) -> Result<SourceFile, Box<Diagnostic>> {
         .map_err(|error| Box::new(no_text(name, error, broken.as_deref().unwrap_or_default())))
 }
 
+/// What is read of standard input, a pipe or a device: none of them tells how much there is, and it may have no end.
+const MAX_STREAM_BYTES: usize = 1 << 30;
+
 fn file_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    if size > MAX_FILE_BYTES as u64 {
-        return Err(too_large(size));
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return stream_bytes(file);
     }
-    bytes(file)
+    if metadata.len() > MAX_FILE_BYTES as u64 {
+        return Err(too_large(metadata.len(), MAX_FILE_BYTES));
+    }
+    bytes(file, MAX_FILE_BYTES)
 }
 
-fn bytes(from: impl Read) -> io::Result<Vec<u8>> {
+fn stream_bytes(from: impl Read) -> io::Result<Vec<u8>> {
+    bytes(from, MAX_STREAM_BYTES)
+}
+
+fn bytes(from: impl Read, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    from.take(MAX_FILE_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err(too_large(bytes.len() as u64));
+    from.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > most {
+        return Err(too_large(bytes.len() as u64, most));
     }
     Ok(bytes)
 }
 
-fn too_large(size: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, format!("{size} bytes or more"))
+fn too_large(size: u64, most: usize) -> io::Error {
+    let message = format!("{size} bytes or more, and {most} are read at most");
+    io::Error::new(io::ErrorKind::FileTooLarge, message)
 }
 
 /// Standard input can be read to its end once only.
@@ -317,12 +327,9 @@ fn no_text(name: &str, error: TextError, broken: &str) -> Diagnostic {
 
 fn unreadable(name: &str, error: &io::Error) -> Diagnostic {
     if error.kind() == io::ErrorKind::FileTooLarge {
-        return Diagnostic::new(
-            &codes::TOO_LARGE,
-            format!("`{name}` has {error}, and {MAX_FILE_BYTES} are read at most"),
-        )
-        .file(name)
-        .help(SPLIT);
+        return Diagnostic::new(&codes::TOO_LARGE, format!("`{name}` has {error}"))
+            .file(name)
+            .help(SPLIT);
     }
     let why = output::reason(error);
     Diagnostic::new(

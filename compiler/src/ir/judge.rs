@@ -8,7 +8,7 @@ use crate::cluster::{NodeId, Protocol};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, NodeView, PodView, Transport};
 use crate::hir::spec::{self, Exemption, Judgement, Side, Truth, Verdict};
 use crate::hir::{Action, Direction, RuleId};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The end of a flow that rules are matched against.
 pub(crate) struct Other<'a> {
@@ -160,6 +160,29 @@ impl Program {
 }
 
 impl AddressClasses {
+    /// The addresses of a class: the first and the last.
+    pub(crate) fn describe(&self, class: ClassId) -> String {
+        let v4 = id(self.v4.len());
+        match class.0.checked_sub(v4) {
+            None => {
+                let (first, last) = self.v4.bounds(class.0, class.0 + 1);
+                format!(
+                    "{}-{}",
+                    Ipv4Addr::from_bits(first),
+                    Ipv4Addr::from_bits(last)
+                )
+            }
+            Some(class) => {
+                let (first, last) = self.v6.bounds(class, class + 1);
+                format!(
+                    "{}-{}",
+                    Ipv6Addr::from_bits(first),
+                    Ipv6Addr::from_bits(last)
+                )
+            }
+        }
+    }
+
     /// The class of an address.
     pub(crate) fn class(&self, address: IpAddr) -> ClassId {
         ClassId(match address {

@@ -28,7 +28,11 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invariant {} does not hold of {}", self.invariant, self.of)
+        write!(
+            f,
+            "invariant {} does not hold of {}",
+            self.invariant, self.of
+        )
     }
 }
 
@@ -56,14 +60,19 @@ pub fn check(program: &Program) -> Result<(), Violation> {
     }
     let starts = program.transports.iter().map(|(start, _)| *start);
     let ascending = starts.clone().next() == Some(0) && starts.is_sorted_by(|a, b| a < b);
-    let known = program.transports.iter().all(|(_, class)| class.0 < program.port_classes);
+    let known = program
+        .transports
+        .iter()
+        .all(|(_, class)| class.0 < program.port_classes);
     ensure(ascending && known, 2, "the transports")?;
     for (set, index) in program.ports.iter().zip(0..) {
         ensure(below(set, program.port_classes), 2, super::PortsId(index))?;
     }
     for endpoint in &program.endpoints {
         let chains = [endpoint.chains.ingress, endpoint.chains.egress];
-        let known = chains.iter().all(|chain| chain.index() < program.chains.len());
+        let known = chains
+            .iter()
+            .all(|chain| chain.index() < program.chains.len());
         ensure(known, 3, &endpoint.name)?;
     }
     for (chain, index) in program.chains.iter().zip(0..) {
@@ -100,7 +109,8 @@ fn rules(program: &Program, chain: &RuleChain, id: super::ChainId) -> Result<(),
 
 fn is_sound(program: &Program, rule: &Rule) -> bool {
     let origins = !rule.origins.is_empty() && rule.origins.is_sorted_by(|a, b| a < b);
-    let remotes = [rule.remotes.yes, rule.remotes.maybe].map(|set| program.remotes.get(set.index()));
+    let remotes =
+        [rule.remotes.yes, rule.remotes.maybe].map(|set| program.remotes.get(set.index()));
     let ports = [rule.ports.yes, rule.ports.maybe].map(|set| program.ports.get(set.index()));
     let apart = |sets: [Option<&Ranges<u32>>; 2]| match sets {
         [Some(yes), Some(maybe)] => yes.intersection(maybe).is_empty(),

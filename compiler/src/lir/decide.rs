@@ -64,7 +64,9 @@ impl Program {
     #[must_use]
     pub fn port_class(&self, key: u32) -> PortClassId {
         let after = self.transports.partition_point(|(start, _)| *start <= key);
-        let run = after.checked_sub(1).and_then(|run| self.transports.get(run));
+        let run = after
+            .checked_sub(1)
+            .and_then(|run| self.transports.get(run));
         run.map_or(PortClassId(0), |(_, class)| *class)
     }
 }
@@ -136,7 +138,12 @@ impl<'a> Question<'a> {
     }
 
     /// Asks the rules of one policy; returns whether none of them surely matches.
-    fn first_match(self, rules: &'a [Rule], outcomes: &mut Outcomes, named: &mut Named<'a>) -> bool {
+    fn first_match(
+        self,
+        rules: &'a [Rule],
+        outcomes: &mut Outcomes,
+        named: &mut Named<'a>,
+    ) -> bool {
         for rule in rules {
             let truth = self.rule(rule);
             if truth != Truth::No {
@@ -161,13 +168,21 @@ impl<'a> Question<'a> {
 
 impl Match<RemotesId> {
     fn truth(self, program: &Program, class: u32) -> Truth {
-        truth(program.remote_set(self.yes), program.remote_set(self.maybe), class)
+        truth(
+            program.remote_set(self.yes),
+            program.remote_set(self.maybe),
+            class,
+        )
     }
 }
 
 impl Match<PortsId> {
     fn truth(self, program: &Program, class: u32) -> Truth {
-        truth(program.port_set(self.yes), program.port_set(self.maybe), class)
+        truth(
+            program.port_set(self.yes),
+            program.port_set(self.maybe),
+            class,
+        )
     }
 }
 
@@ -198,10 +213,20 @@ impl Named<'_> {
         let depends = outcomes.allow && outcomes.deny;
         let denied = outcomes.deny;
         let decides = |rule: &&&Rule| {
-            depends || if denied { rule.action == Action::Deny } else { rule.action.passes() }
+            depends
+                || if denied {
+                    rule.action == Action::Deny
+                } else {
+                    rule.action.passes()
+                }
         };
         // `max_by_key` gives the last of equals.
-        let rule = self.rules.iter().rev().filter(decides).max_by_key(|rule| rule.action);
+        let rule = self
+            .rules
+            .iter()
+            .rev()
+            .filter(decides)
+            .max_by_key(|rule| rule.action);
         let origin = rule.and_then(|rule| rule.origins.first());
         let isolation = isolated_by.first().filter(|_| denied);
         let origin = origin

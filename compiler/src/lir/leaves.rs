@@ -119,6 +119,28 @@ impl Leaves {
         }
     }
 
+    /// Who a leaf is, in words: `pod shop [app=web] of 10.0.0.0-10.255.255.255`.
+    #[must_use]
+    pub fn describe(&self, cluster: &Cluster, program: &ir::Program, id: LeafId) -> String {
+        let Some(leaf) = self.list.get(id.index()) else {
+            return String::new();
+        };
+        let who = match leaf.who {
+            Remote::Identity(identity) => describe_identity(cluster, program, identity),
+            Remote::Node(node) => {
+                let node = cluster.nodes().get(node.index());
+                format!("node {}", node.map_or("", |node| &node.name))
+            }
+            Remote::UnknownNode => "a node that is not known".into(),
+            Remote::Outside => "outside".into(),
+        };
+        match leaf.address {
+            LeafAddress::Class(class) => format!("{who} at {}", program.addresses.describe(class)),
+            LeafAddress::Unknown(Family::V4) => format!("{who} at some IPv4 address"),
+            LeafAddress::Unknown(Family::V6) => format!("{who} at some IPv6 address"),
+        }
+    }
+
     /// What a list of peers matches; everything where there is none.
     pub(super) fn matched(&self, peers: Option<ir::PeersId>) -> Match<Ranges<u32>> {
         let Some(peers) = peers else {
@@ -131,7 +153,10 @@ impl Leaves {
             yes: Ranges::default(),
             maybe: Ranges::default(),
         };
-        self.matches.get(peers.index()).cloned().unwrap_or_else(none)
+        self.matches
+            .get(peers.index())
+            .cloned()
+            .unwrap_or_else(none)
     }
 
     /// The leaves of some identities, or of all of a node.
@@ -164,7 +189,9 @@ impl Leaves {
             add(Remote::UnknownNode);
         }
         for range in peers.blocks.iter() {
-            let seen = self.in_classes(range).filter(|leaf| self.sees_blocks(program, peers, *leaf));
+            let seen = self
+                .in_classes(range)
+                .filter(|leaf| self.sees_blocks(program, peers, *leaf));
             yes.extend(seen.map(|leaf| (leaf, leaf)));
         }
         for range in peers.answers.iter() {
@@ -232,7 +259,12 @@ impl Leaves {
     }
 
     /// The runs of a family: those of the outside, with the addresses that have owners cut out.
-    fn runs<T: Bits>(&self, cluster: &Cluster, program: &ir::Program, family: Family) -> Vec<(T, LeafId)> {
+    fn runs<T: Bits>(
+        &self,
+        cluster: &Cluster,
+        program: &ir::Program,
+        family: Family,
+    ) -> Vec<(T, LeafId)> {
         let outside = |class| {
             self.find(Leaf {
                 who: Remote::Outside,
@@ -251,7 +283,9 @@ impl Leaves {
         let starts = T::starts(program);
         let class = |value: T| {
             let after = starts.partition_point(|start| *start <= value);
-            outside(ir::ClassId(T::first_class(program) + number(after).saturating_sub(1)))
+            outside(ir::ClassId(
+                T::first_class(program) + number(after).saturating_sub(1),
+            ))
         };
         let mut cuts: Vec<T> = starts.to_vec();
         for (address, _) in &owned {
@@ -262,8 +296,12 @@ impl Leaves {
         cuts.dedup();
         let mut runs: Vec<(T, LeafId)> = Vec::with_capacity(cuts.len());
         for start in cuts {
-            let own = owned.binary_search_by_key(&start, |(address, _)| *address).ok();
-            let own = own.and_then(|index| owned.get(index)).map(|(_, leaf)| *leaf);
+            let own = owned
+                .binary_search_by_key(&start, |(address, _)| *address)
+                .ok();
+            let own = own
+                .and_then(|index| owned.get(index))
+                .map(|(_, leaf)| *leaf);
             let Some(leaf) = own.or_else(|| class(start)) else {
                 continue;
             };
@@ -273,6 +311,22 @@ impl Leaves {
         }
         runs
     }
+}
+
+fn describe_identity(cluster: &Cluster, program: &ir::Program, id: IdentityId) -> String {
+    let Some(identity) = program.identities.get(id.index()) else {
+        return String::new();
+    };
+    let namespace = cluster.namespaces().get(identity.namespace.index());
+    let namespace = namespace.map_or("", |namespace| &namespace.name);
+    let mut text = format!("pod {namespace} [{}]", cluster.labels(identity.labels));
+    for port in cluster.ports(identity.ports) {
+        text.push_str(&format!(" {}={}/{}", port.name, port.number, port.protocol));
+    }
+    if identity.host.is_some() {
+        text.push_str(" on the network of its node");
+    }
+    text
 }
 
 /// The members of one set that are not in another.
@@ -338,8 +392,14 @@ fn leaf(program: &ir::Program, end: &Endpoint<'_>) -> Option<Leaf> {
     };
     let address = match end.address {
         Address::Known(address) => LeafAddress::Class(program.addresses.class(address)),
-        Address::Unknown { v4: true, v6: false } => LeafAddress::Unknown(Family::V4),
-        Address::Unknown { v4: false, v6: true } => LeafAddress::Unknown(Family::V6),
+        Address::Unknown {
+            v4: true,
+            v6: false,
+        } => LeafAddress::Unknown(Family::V4),
+        Address::Unknown {
+            v4: false,
+            v6: true,
+        } => LeafAddress::Unknown(Family::V6),
         Address::Unknown { .. } => return None,
     };
     Some(Leaf { who, address })
@@ -351,7 +411,8 @@ fn all(cluster: &Cluster, program: &ir::Program) -> Vec<Leaf> {
     let pods = (0..number(cluster.pods().len())).map(|index| Who::Pod(PodId(index)));
     let nodes = (0..number(cluster.nodes().len())).map(|index| Who::Node(NodeId(index)));
     let mut found = Vec::new();
-    let mut add = |who: Who<'_>, family| found.extend(leaf(program, &endpoint(cluster, who, family)));
+    let mut add =
+        |who: Who<'_>, family| found.extend(leaf(program, &endpoint(cluster, who, family)));
     for who in pods.chain(nodes) {
         for family in families_of(cluster, families, who).iter() {
             add(who, family);
@@ -395,7 +456,9 @@ pub(super) fn named(
             && protocol.is_none_or(|protocol| protocol == own.protocol)
     });
     let at = |key: u32| (key, key);
-    let yes = meant.clone().map(|own| at(key(own.protocol, own.number.into())));
+    let yes = meant
+        .clone()
+        .map(|own| at(key(own.protocol, own.number.into())));
     let maybe = meant.map(|own| at(key(own.protocol, NOT_KNOWN)));
     Match {
         yes: Ranges::new(yes.collect()),

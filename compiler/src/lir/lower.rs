@@ -174,12 +174,18 @@ impl<'l> Lower<'l, '_> {
     }
 
     fn goes_by_name(&self, chain: &ir::Chain) -> bool {
-        let steps = chain.admin.iter().chain(&chain.baseline).map(|step| step.rules);
+        let steps = chain
+            .admin
+            .iter()
+            .chain(&chain.baseline)
+            .map(|step| step.rules);
         let mut rules = steps
             .chain(chain.namespace.iter().copied())
             .flat_map(|range| self.from.program.rules_in(range));
         rules.any(|rule| {
-            let ports = rule.ports.and_then(|ports| self.from.program.ports.get(ports.index()));
+            let ports = rule
+                .ports
+                .and_then(|ports| self.from.program.ports.get(ports.index()));
             ports.is_some_and(|ports| !ports.named.is_empty())
         })
     }
@@ -215,7 +221,10 @@ impl<'l> Lower<'l, '_> {
             ports,
         };
         let program = self.from.program;
-        let Some(ports) = rule.ports.and_then(|ports| program.ports.get(ports.index())) else {
+        let Some(ports) = rule
+            .ports
+            .and_then(|ports| program.ports.get(ports.index()))
+        else {
             let all = Match {
                 yes: Ranges::new(vec![(0, LAST)]),
                 maybe: Ranges::default(),
@@ -300,7 +309,7 @@ impl<'l> Lower<'l, '_> {
     fn targets(&mut self, protocol: Option<Protocol>, name: &'l str, hosts: bool) -> Targets {
         let from = self.from;
         let make = || {
-            let mut by_keys: Vec<(Match<Ranges<u32>>, Vec<(u32, u32)>)> = Vec::new();
+            let mut by_keys: Vec<(Match<_>, Vec<_>)> = Vec::new();
             for (identity, index) in from.program.identities.iter().zip(0_u32..) {
                 let keys = named(from.cluster.ports(identity.ports), protocol, name);
                 if keys.yes.is_empty() || (identity.host.is_some() && !hosts) {
@@ -316,9 +325,13 @@ impl<'l> Lower<'l, '_> {
                 }
             }
             let made = by_keys.into_iter();
-            made.map(|(keys, leaves)| (keys, Ranges::new(leaves))).collect()
+            made.map(|(keys, leaves)| (keys, Ranges::new(leaves)))
+                .collect()
         };
-        self.named.entry((protocol, name, hosts)).or_insert_with(make).clone()
+        self.named
+            .entry((protocol, name, hosts))
+            .or_insert_with(make)
+            .clone()
     }
 }
 
@@ -334,7 +347,11 @@ fn partition(sets: &[Ranges<u32>]) -> (Vec<u32>, Vec<Ranges<u32>>) {
     starts.dedup();
     let run = |key: u32| number(starts.partition_point(|start| *start <= key)).saturating_sub(1);
     let of_runs = |set: &Ranges<u32>| {
-        Ranges::new(set.iter().map(|(first, last)| (run(first), run(last))).collect())
+        Ranges::new(
+            set.iter()
+                .map(|(first, last)| (run(first), run(last)))
+                .collect(),
+        )
     };
     let sets = sets.iter().map(of_runs).collect();
     (starts, sets)

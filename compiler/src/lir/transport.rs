@@ -29,7 +29,9 @@ pub fn of(transport: Transport) -> u32 {
         transport.port.map_or(NOT_KNOWN, u32::from)
     } else if is_icmp(protocol) {
         let icmp = transport.icmp;
-        icmp.map_or(NOT_KNOWN, |(kind, code)| u32::from(kind) << 8 | u32::from(code))
+        icmp.map_or(NOT_KNOWN, |(kind, code)| {
+            u32::from(kind) << 8 | u32::from(code)
+        })
     } else {
         0
     };

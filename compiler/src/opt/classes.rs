@@ -93,7 +93,9 @@ impl Merged {
     /// What stands for one class of each new one.
     fn examples<T: Copy>(&self, of_old: &[T]) -> Vec<T> {
         let examples = self.example.iter();
-        examples.filter_map(|old| of_old.get(*old as usize).copied()).collect()
+        examples
+            .filter_map(|old| of_old.get(*old as usize).copied())
+            .collect()
     }
 }
 
@@ -135,7 +137,8 @@ pub(super) fn ports(program: &mut Program) {
     } else {
         let of = |class| -> Vec<CodeId> {
             let rows = program.rows.iter();
-            rows.filter_map(|row| row.get(class as usize).copied()).collect()
+            rows.filter_map(|row| row.get(class as usize).copied())
+                .collect()
         };
         Merged::by((0..program.port_classes).map(of))
     };

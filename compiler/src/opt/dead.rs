@@ -46,7 +46,9 @@ impl Cells {
 
     fn has(&self, other: &Self) -> bool {
         let pairs = self.0.iter().zip(&other.0);
-        pairs.into_iter().all(|(own, other)| without(other, own).is_empty())
+        pairs
+            .into_iter()
+            .all(|(own, other)| without(other, own).is_empty())
     }
 
     fn without(&self, other: &Self) -> Self {
@@ -63,7 +65,9 @@ struct Space<'p> {
 
 impl<'p> Space<'p> {
     fn of(program: &'p Program, chain: &RuleChain) -> Self {
-        let sets = chain.rules().flat_map(|rule| [rule.ports.yes, rule.ports.maybe]);
+        let sets = chain
+            .rules()
+            .flat_map(|rule| [rule.ports.yes, rule.ports.maybe]);
         let sets = sets.map(|id| program.port_set(id));
         let ports = Merged::by_sets(program.port_classes, sets);
         Self { program, ports }
@@ -76,8 +80,11 @@ impl<'p> Space<'p> {
         let either = remotes.union(program.remote_set(rule.remotes.maybe));
         let mut sure = Cells::none(self.ports.count);
         let mut any = Cells::none(self.ports.count);
-        for (class, (sure, any)) in
-            self.ports.example.iter().zip(sure.0.iter_mut().zip(&mut any.0))
+        for (class, (sure, any)) in self
+            .ports
+            .example
+            .iter()
+            .zip(sure.0.iter_mut().zip(&mut any.0))
         {
             if program.port_set(rule.ports.yes).contains(*class) {
                 *sure = remotes.clone();
@@ -152,7 +159,9 @@ fn sweep(space: &Space<'_>, rules: Vec<Rule>, decided: &Cells) -> Vec<Rule> {
     let mut covered: Vec<(Action, Cells)> = Vec::new();
     let is_kept = |rule: &Rule| {
         let (sure, any) = space.cells(rule);
-        let index = covered.iter().position(|(action, _)| *action == rule.action);
+        let index = covered
+            .iter()
+            .position(|(action, _)| *action == rule.action);
         let index = index.unwrap_or_else(|| {
             covered.push((rule.action, decided.clone()));
             covered.len() - 1

@@ -43,10 +43,14 @@ fn table(
     codes: &mut Codes,
     rows: &mut Vec<Vec<CodeId>>,
 ) -> Table {
-    let remotes = rules.rules().flat_map(|rule| [rule.remotes.yes, rule.remotes.maybe]);
+    let remotes = rules
+        .rules()
+        .flat_map(|rule| [rule.remotes.yes, rule.remotes.maybe]);
     let remotes = remotes.map(|id| program.remote_set(id));
     let classes = Merged::by_sets(program.classes, remotes.chain([&program.own_node]));
-    let ports = rules.rules().flat_map(|rule| [rule.ports.yes, rule.ports.maybe]);
+    let ports = rules
+        .rules()
+        .flat_map(|rule| [rule.ports.yes, rule.ports.maybe]);
     let ports = Merged::by_sets(program.port_classes, ports.map(|id| program.port_set(id)));
     let mut all = |hairpin| -> Vec<RowId> {
         let mut own = Vec::with_capacity(classes.example.len());
@@ -60,12 +64,17 @@ fn table(
                     CodeId(intern(&mut codes.known, &mut codes.kept, decision))
                 })
                 .collect();
-            let row = ports.new.iter().filter_map(|port| decided.get(*port as usize).copied());
+            let row = ports
+                .new
+                .iter()
+                .filter_map(|port| decided.get(*port as usize).copied());
             own.push(RowId(number(rows.len())));
             rows.push(row.collect());
         }
         let by_class = classes.new.iter();
-        by_class.filter_map(|class| own.get(*class as usize).copied()).collect()
+        by_class
+            .filter_map(|class| own.get(*class as usize).copied())
+            .collect()
     };
     Table {
         rows: all(false),

@@ -4,8 +4,8 @@ use crate::cluster::Protocol;
 use crate::hir::{PerDirection, PolicyId, RuleId};
 use crate::lir::transport::key;
 use crate::lir::{
-    Action, Chain, ChainId, ClassId, CodeId, Decision, Endpoint, Level, Match, Origin,
-    PortClassId, PortsId, Program, RemotesId, RowId, Rule, RuleChain, Table,
+    Action, Chain, ChainId, ClassId, CodeId, Decision, Endpoint, Level, Match, Origin, PortClassId,
+    PortsId, Program, RemotesId, RowId, Rule, RuleChain, Table,
 };
 use crate::ranges::Ranges;
 use std::fmt;
@@ -24,7 +24,11 @@ pub struct ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, text, expected } = self;
+        let Self {
+            line,
+            text,
+            expected,
+        } = self;
         write!(f, "line {line}: `{text}`: expected {expected}")
     }
 }
@@ -46,10 +50,12 @@ pub fn parse(text: &str) -> Result<Program, ParseError> {
         let Some(first) = words.rest.next() else {
             continue;
         };
-        let read = reader.line(first, &mut words).and_then(|()| match words.rest.next() {
-            None => Ok(()),
-            Some(_) => Err("the end of the line"),
-        });
+        let read = reader
+            .line(first, &mut words)
+            .and_then(|()| match words.rest.next() {
+                None => Ok(()),
+                Some(_) => Err("the end of the line"),
+            });
         read.map_err(|expected| ParseError {
             line: index,
             text: line.trim().to_owned(),
@@ -166,7 +172,7 @@ impl Reader {
             }
             "namespace" => self.place = Place::Namespace,
             "isolated" => {
-                while let Some(word) = words.rest.next() {
+                for word in words.rest.by_ref() {
                     let id = id(word, "p").ok_or("policies, such as `p0`")?;
                     chain.isolated_by.push(PolicyId(id));
                 }
@@ -221,8 +227,14 @@ impl Reader {
         let place = self.place;
         let chain = self.chain()?;
         let list = match place {
-            Place::Admin => chain.admin.last_mut().and_then(|level| level.lists.last_mut()),
-            Place::Baseline => chain.baseline.last_mut().and_then(|level| level.lists.last_mut()),
+            Place::Admin => chain
+                .admin
+                .last_mut()
+                .and_then(|level| level.lists.last_mut()),
+            Place::Baseline => chain
+                .baseline
+                .last_mut()
+                .and_then(|level| level.lists.last_mut()),
             Place::Namespace => Some(&mut chain.namespace),
             Place::Nowhere => None,
         };

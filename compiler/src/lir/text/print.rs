@@ -27,7 +27,11 @@ fn write(program: &Program, out: &mut String) -> fmt::Result {
     }
     writeln!(out, "own-node{}", Members(&program.own_node))?;
     writeln!(out, "port-classes {}", program.port_classes)?;
-    let ends = program.transports.iter().skip(1).map(|(start, _)| *start - 1);
+    let ends = program
+        .transports
+        .iter()
+        .skip(1)
+        .map(|(start, _)| *start - 1);
     for ((start, class), last) in program.transports.iter().zip(ends.chain([LAST])) {
         writeln!(out, "keys {} {class}", Keys(*start, last))?;
     }
@@ -42,8 +46,16 @@ fn write(program: &Program, out: &mut String) -> fmt::Result {
             Chain::Rules(chain) => rules(chain, index, out)?,
             Chain::Table(table) => {
                 writeln!(out, "table chain{index}")?;
-                writeln!(out, "  rows{}", Runs(table.rows.iter().map(|row| row.0).collect()))?;
-                writeln!(out, "  hairpin{}", Runs(table.hairpin.iter().map(|row| row.0).collect()))?;
+                writeln!(
+                    out,
+                    "  rows{}",
+                    Runs(table.rows.iter().map(|row| row.0).collect())
+                )?;
+                writeln!(
+                    out,
+                    "  hairpin{}",
+                    Runs(table.hairpin.iter().map(|row| row.0).collect())
+                )?;
             }
         }
     }
@@ -51,11 +63,19 @@ fn write(program: &Program, out: &mut String) -> fmt::Result {
         writeln!(out, "{} {code}", CodeId(index))?;
     }
     for (row, index) in program.rows.iter().zip(0_u32..) {
-        writeln!(out, "row{index}{}", Runs(row.iter().map(|code| code.0).collect()))?;
+        writeln!(
+            out,
+            "row{index}{}",
+            Runs(row.iter().map(|code| code.0).collect())
+        )?;
     }
     for endpoint in &program.endpoints {
         let chains = endpoint.chains;
-        writeln!(out, "endpoint {} ingress {} egress {}", endpoint.name, chains.ingress, chains.egress)?;
+        writeln!(
+            out,
+            "endpoint {} ingress {} egress {}",
+            endpoint.name, chains.ingress, chains.egress
+        )?;
     }
     Ok(())
 }
