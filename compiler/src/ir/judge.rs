@@ -183,6 +183,21 @@ impl AddressClasses {
         }
     }
 
+    /// The first address of each class.
+    pub(crate) fn firsts(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self
+            .v4
+            .starts()
+            .iter()
+            .map(|start| Ipv4Addr::from_bits(*start).into());
+        let v6 = self
+            .v6
+            .starts()
+            .iter()
+            .map(|start| Ipv6Addr::from_bits(*start).into());
+        v4.chain(v6)
+    }
+
     /// The class of an address.
     pub(crate) fn class(&self, address: IpAddr) -> ClassId {
         ClassId(match address {

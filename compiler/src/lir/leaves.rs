@@ -45,11 +45,22 @@ pub enum LeafAddress {
     Unknown(Family),
 }
 
+/// An end of flows that a leaf stands for.
+#[derive(Clone, Copy, Debug)]
+enum Example {
+    /// In a flow of this family.
+    Of(Who<'static>, Family),
+    /// Outside, at this address.
+    Outside(IpAddr),
+}
+
 /// The leaves. See the module.
 #[derive(Debug)]
 pub struct Leaves {
     /// Sorted, each once.
     list: Vec<Leaf>,
+    /// An end of each.
+    examples: Vec<Example>,
     /// Classes of addresses with their leaves, sorted.
     by_address: Vec<(u32, u32)>,
     /// The leaves whose address is not known.
@@ -65,9 +76,10 @@ impl Leaves {
     /// Finds the leaves of a cluster.
     #[must_use]
     pub fn new(cluster: &Cluster, program: &ir::Program) -> Self {
-        let mut list = all(cluster, program);
-        list.sort_unstable();
-        list.dedup();
+        let mut found = all(cluster, program);
+        found.sort_by_key(|(leaf, _)| *leaf);
+        found.dedup_by_key(|(leaf, _)| *leaf);
+        let (list, examples): (Vec<Leaf>, Vec<Example>) = found.into_iter().unzip();
         let numbered = || (0_u32..).zip(&list);
         let mut by_address: Vec<(u32, u32)> = numbered()
             .filter_map(|(leaf, of)| match of.address {
@@ -82,6 +94,7 @@ impl Leaves {
             .collect();
         let mut leaves = Self {
             list,
+            examples,
             by_address,
             unknown,
             matches: Vec::new(),
@@ -102,6 +115,29 @@ impl Leaves {
     #[must_use]
     pub fn list(&self) -> &[Leaf] {
         &self.list
+    }
+
+    /// An end that a leaf stands for. A pod among them is nobody in particular: no endpoint is the same pod.
+    #[must_use]
+    pub fn example<'c>(&self, cluster: &'c Cluster, id: LeafId) -> Option<Endpoint<'c>> {
+        let mut end = match *self.examples.get(id.index())? {
+            Example::Of(who, family) => endpoint(cluster, who, family),
+            Example::Outside(address) => Endpoint {
+                kind: EndpointKind::Outside,
+                address: Address::Known(address),
+                by_service: false,
+            },
+        };
+        if let EndpointKind::Pod(pod) = &mut end.kind {
+            pod.id = None;
+        }
+        Some(end)
+    }
+
+    /// The leaf of each run of addresses: the first address of each.
+    #[must_use]
+    pub fn runs_of_addresses(&self) -> (&[(u32, LeafId)], &[(u128, LeafId)]) {
+        (&self.v4, &self.v6)
     }
 
     /// The leaf of an end of a flow; `None` where the cluster has no such end.
@@ -406,13 +442,15 @@ fn leaf(program: &ir::Program, end: &Endpoint<'_>) -> Option<Leaf> {
 }
 
 /// Every leaf that a question about the cluster can have, in any order.
-fn all(cluster: &Cluster, program: &ir::Program) -> Vec<Leaf> {
+fn all(cluster: &Cluster, program: &ir::Program) -> Vec<(Leaf, Example)> {
     let families = Families::of(cluster).or_any();
     let pods = (0..number(cluster.pods().len())).map(|index| Who::Pod(PodId(index)));
     let nodes = (0..number(cluster.nodes().len())).map(|index| Who::Node(NodeId(index)));
     let mut found = Vec::new();
-    let mut add =
-        |who: Who<'_>, family| found.extend(leaf(program, &endpoint(cluster, who, family)));
+    let mut add = |who: Who<'static>, family| {
+        let leaf = leaf(program, &endpoint(cluster, who, family));
+        found.extend(leaf.map(|leaf| (leaf, Example::Of(who, family))));
+    };
     for who in pods.chain(nodes) {
         for family in families_of(cluster, families, who).iter() {
             add(who, family);
@@ -435,10 +473,13 @@ fn all(cluster: &Cluster, program: &ir::Program) -> Vec<Leaf> {
     for family in Families::ALL.iter() {
         add(Who::World, family);
     }
-    let classes = program.addresses.v4.len() + program.addresses.v6.len();
-    found.extend((0..number(classes)).map(|class| Leaf {
-        who: Remote::Outside,
-        address: LeafAddress::Class(ir::ClassId(class)),
+    let firsts = program.addresses.firsts();
+    found.extend((0..).zip(firsts).map(|(class, first)| {
+        let leaf = Leaf {
+            who: Remote::Outside,
+            address: LeafAddress::Class(ir::ClassId(class)),
+        };
+        (leaf, Example::Outside(first))
     }));
     found
 }

@@ -1,0 +1,214 @@
+//! From a cluster and its policies to the image of each node, each proved.
+//!
+//! Input: what manifests say. Output: for a node, an [`Artifact`]: the bytes, and what there is to tell of them. What does
+//! not depend on the node is made once ([`Compiler::new`]). Guarantee: bytes come out only if
+//! [`crate::verify`] found no flow that they decide otherwise than the policies; equal input gives equal bytes.
+
+use crate::cluster::{Cluster, NodeId, PodId};
+use crate::hir::PolicySet;
+use crate::image::{self, DecodeError, Image, Input, LimitError, SourceTable};
+use crate::ir;
+use crate::lir::{self, Lowering, Program, Size};
+use crate::opt::{self, Pass};
+use crate::source::{Sources, Span};
+use crate::verify::{Mismatch, Subject, verify};
+use rustc_hash::FxHashMap;
+use std::fmt;
+use std::net::IpAddr;
+
+/// What is the same for all nodes.
+#[derive(Debug)]
+pub struct Compiler<'a> {
+    cluster: &'a Cluster,
+    policies: &'a PolicySet,
+    sources: &'a Sources,
+    lowering: Lowering<'a>,
+}
+
+/// The image of a node.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// The node; `None` for the pods whose node is not known.
+    pub node: Option<NodeId>,
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// How many endpoints it has.
+    pub endpoints: usize,
+    /// The size after lowering, and after each pass.
+    pub sizes: Vec<(Option<Pass>, Size)>,
+    /// How many decisions were compared with the definition.
+    pub compared: u64,
+}
+
+/// Why there is no image.
+#[derive(Clone, Debug)]
+pub enum CompileError {
+    /// It has no room for something.
+    Limit(LimitError),
+    /// It decides a flow otherwise than the policies: a bug in verdict.
+    Mismatch(Box<Mismatch>),
+    /// What was written cannot be read back: a bug in verdict.
+    Decode(DecodeError),
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Limit(error) => error.fmt(f),
+            Self::Mismatch(mismatch) => {
+                write!(f, "the image and the policies disagree: {mismatch}")
+            }
+            Self::Decode(error) => write!(f, "the image cannot be read back: {error}"),
+        }
+    }
+}
+
+impl<'a> Compiler<'a> {
+    /// Prepares the images of a cluster.
+    #[must_use]
+    pub fn new(
+        cluster: &'a Cluster,
+        policies: &'a PolicySet,
+        sources: &'a Sources,
+        program: &'a ir::Program,
+    ) -> Self {
+        Self {
+            cluster,
+            policies,
+            sources,
+            lowering: Lowering::new(cluster, program),
+        }
+    }
+
+    /// What the nodes have in common.
+    #[must_use]
+    pub fn lowering(&self) -> &Lowering<'a> {
+        &self.lowering
+    }
+
+    /// Makes the image of a node.
+    ///
+    /// # Errors
+    /// Where it has no room for something, or does not say what the policies say.
+    pub fn node(&self, node: Option<NodeId>, pods: &[PodId]) -> Result<Artifact, CompileError> {
+        let lowered = self.lowering.node(node, pods);
+        let mut sizes = vec![(None, lowered.size())];
+        let program = opt::optimize(lowered, |pass, size| sizes.push((Some(pass), size)));
+        let bytes = self
+            .encode(node, pods, &program)
+            .map_err(CompileError::Limit)?;
+        let compared = self.prove(node, pods, &program, &bytes)?;
+        Ok(Artifact {
+            node,
+            bytes,
+            endpoints: program.endpoints.len(),
+            sizes,
+            compared,
+        })
+    }
+
+    /// Holds an image to the policies.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or decides a flow otherwise.
+    pub fn prove(
+        &self,
+        node: Option<NodeId>,
+        pods: &[PodId],
+        program: &Program,
+        bytes: &[u8],
+    ) -> Result<u64, CompileError> {
+        let image = Image::decode(bytes).map_err(CompileError::Decode)?;
+        let subject = Subject {
+            cluster: self.cluster,
+            policies: self.policies,
+            lowering: &self.lowering,
+            node,
+            pods,
+            program,
+            image: &image,
+        };
+        verify(&subject).map_err(CompileError::Mismatch)
+    }
+
+    /// Writes a program as an image.
+    ///
+    /// # Errors
+    /// Where it has no room for something.
+    pub fn encode(
+        &self,
+        node: Option<NodeId>,
+        pods: &[PodId],
+        program: &Program,
+    ) -> Result<Vec<u8>, LimitError> {
+        let node = node.and_then(|node| self.cluster.nodes().get(node.index()));
+        let mut source = SourceTable {
+            version: 1,
+            node: node.map(|node| node.name.clone()),
+            endpoints: program
+                .endpoints
+                .iter()
+                .map(|endpoint| endpoint.name.clone())
+                .collect(),
+            origins: Vec::new(),
+        };
+        let mut known: FxHashMap<lir::Origin, u32> = FxHashMap::default();
+        let origins: Vec<u32> = program
+            .codes
+            .iter()
+            .map(|code| {
+                *known
+                    .entry(code.origin)
+                    .or_insert_with(|| match self.origin(code.origin) {
+                        None => 0,
+                        Some(origin) => {
+                            source.origins.push(origin);
+                            lir::number(source.origins.len())
+                        }
+                    })
+            })
+            .collect();
+        let addresses: Vec<Vec<IpAddr>> = pods
+            .iter()
+            .filter_map(|pod| self.cluster.pods().get(pod.index()))
+            .map(|pod| {
+                if pod.host_network {
+                    Vec::new()
+                } else {
+                    pod.addresses.to_vec()
+                }
+            })
+            .collect();
+        let (v4, v6) = self.lowering.leaves().runs_of_addresses();
+        image::encode(&Input {
+            program,
+            v4,
+            v6,
+            addresses: &addresses,
+            source: &source,
+            origins: &origins,
+        })
+    }
+
+    fn origin(&self, origin: lir::Origin) -> Option<image::Origin> {
+        let (policy, rule, span): (_, Option<Box<str>>, Span) = match origin {
+            lir::Origin::Nobody => return None,
+            lir::Origin::Isolation(policy) => {
+                let policy = self.policies.policy(policy)?;
+                (policy, None, policy.span)
+            }
+            lir::Origin::Rule(rule) => {
+                let origin = self.policies.origin(rule)?;
+                let policy = self.policies.policy(origin.policy)?;
+                (policy, Some(origin.path.clone()), origin.span)
+            }
+        };
+        let (file, location) = self.sources.location(span);
+        Some(image::Origin {
+            policy: policy.object.to_string().into(),
+            rule,
+            file: file.to_string().into(),
+            line: location.line,
+        })
+    }
+}

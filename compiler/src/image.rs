@@ -1,0 +1,64 @@
+//! The image of a node: its program as the bytes of BPF maps.
+//!
+//! Input: a [program](crate::lir::Program) of tables, the leaf of each address, and where rules are written
+//! ([`Input`]). Output: the bytes of a file ([`encode()`]). [`Image::decode`] reads them back. Guarantees: equal input
+//! gives equal bytes; an image that decodes is looked up without a panic and without reading out of bounds, and every
+//! lookup finds an answer. The tables are those of [`verdict_abi`]; around them stand a header and the source table.
+
+mod decode;
+mod encode;
+mod error;
+mod layout;
+
+pub use decode::Image;
+pub use encode::encode;
+pub use error::{DecodeError, LimitError};
+pub use layout::{MAX_CLASSES, MAX_LEAVES, MAX_ROWS, MAX_SECTION_BYTES};
+
+use crate::lir::{LeafId, Program};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// What an image is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The program: every chain is a table.
+    pub program: &'a Program,
+    /// The leaf of each run of IPv4 addresses: its first address, ascending from 0.
+    pub v4: &'a [(u32, LeafId)],
+    /// The leaf of each run of IPv6 addresses.
+    pub v6: &'a [(u128, LeafId)],
+    /// The addresses of each endpoint of the program.
+    pub addresses: &'a [Vec<IpAddr>],
+    /// Who the endpoints and the origins of codes are.
+    pub source: &'a SourceTable,
+    /// By code of the program: one more than the index of its origin in the source table, or 0.
+    pub origins: &'a [u32],
+}
+
+/// What the numbers of an image stand for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceTable {
+    /// The version of this table.
+    pub version: u32,
+    /// The node; `None` for pods whose node is not known.
+    pub node: Option<Box<str>>,
+    /// The endpoints: `namespace/name`.
+    pub endpoints: Vec<Box<str>>,
+    /// Who decides.
+    pub origins: Vec<Origin>,
+}
+
+/// A rule, or a policy that isolates.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The policy: `NetworkPolicy/shop/api`.
+    pub policy: Box<str>,
+    /// The path of the rule in it; none where the policy isolates and no rule allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Box<str>>,
+    /// The file.
+    pub file: Box<str>,
+    /// The line, from 1.
+    pub line: u32,
+}

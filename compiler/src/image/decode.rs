@@ -1,0 +1,477 @@
+//! From bytes to an image that is looked up.
+
+use super::layout::{ENTRIES, ENTRY, HEADER_DIGEST, Place, SOURCE, digest, name};
+use super::{DecodeError, SourceTable};
+use std::net::IpAddr;
+use verdict_abi::{
+    ABI_VERSION, BLOCK_ENTRIES, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION,
+    MAGIC, PAGE, PAGE_ENTRIES, Section, TO_BLOCK, TO_DIRECTORY, Tables, V6_STEPS, config, half,
+    leaf_v4, leaf_v6, quarter,
+};
+
+/// An image: every lookup in it finds an answer.
+#[derive(Clone, Debug)]
+pub struct Image<'a> {
+    /// In the order of [`Section::ALL`].
+    sections: [&'a [u8]; Section::ALL.len()],
+    digests: [[u8; 32]; Section::ALL.len()],
+    source: SourceTable,
+}
+
+impl Tables for Image<'_> {
+    #[inline]
+    fn word(&self, section: Section, index: u32) -> Option<u64> {
+        let bytes = self.sections.get(section as usize - 1)?;
+        let at = index as usize * 8;
+        let word = bytes.get(at..at + 8)?;
+        Some(u64::from_le_bytes(word.try_into().ok()?))
+    }
+}
+
+type Decoded<T> = Result<T, DecodeError>;
+
+impl<'a> Image<'a> {
+    /// Reads an image, and checks everything that it says.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn decode(bytes: &'a [u8]) -> Decoded<Self> {
+        let header = header(bytes)?;
+        let mut sections = [None; Section::ALL.len()];
+        let mut digests = [[0; 32]; Section::ALL.len()];
+        let mut source = None;
+        for entry in entries(header)? {
+            let (place, expected) = entry;
+            let content = content(bytes, place)?;
+            if digest(content) != expected {
+                return Err(DecodeError::Digest {
+                    of: name(place.kind),
+                });
+            }
+            let wrong = |why| DecodeError::Section {
+                of: name(place.kind),
+                why,
+            };
+            if place.kind == SOURCE {
+                let table =
+                    serde_json::from_slice(content).map_err(|_| wrong("is no source table"))?;
+                if source.replace(table).is_some() {
+                    return Err(wrong("is there twice"));
+                }
+                continue;
+            }
+            let index = (place.kind as usize).wrapping_sub(1);
+            let slot = sections.get_mut(index).ok_or(wrong("is not known"))?;
+            if slot.replace(content).is_some() {
+                return Err(wrong("is there twice"));
+            }
+            if !content.len().is_multiple_of(8) {
+                return Err(wrong("is not made of words"));
+            }
+            if let Some(slot) = digests.get_mut(index) {
+                *slot = expected;
+            }
+        }
+        let missing = |kind| DecodeError::Section {
+            of: name(kind),
+            why: "is missing",
+        };
+        let mut found = [&[][..]; Section::ALL.len()];
+        for ((section, slot), found) in Section::ALL.into_iter().zip(sections).zip(&mut found) {
+            *found = slot.ok_or(missing(section as u32))?;
+        }
+        let image = Self {
+            sections: found,
+            digests,
+            source: source.ok_or(missing(SOURCE))?,
+        };
+        image.check()?;
+        Ok(image)
+    }
+
+    /// What its numbers stand for.
+    #[must_use]
+    pub fn source(&self) -> &SourceTable {
+        &self.source
+    }
+
+    /// The tables with their names, sizes in bytes and SHA-256 digests, in the order in which they stand.
+    pub fn sections(&self) -> impl Iterator<Item = (&'static str, usize, [u8; 32])> {
+        let sections = Section::ALL
+            .into_iter()
+            .zip(&self.sections)
+            .zip(&self.digests);
+        sections.map(|((section, bytes), digest)| (name(section as u32), bytes.len(), *digest))
+    }
+
+    /// How many there are of something.
+    #[must_use]
+    pub fn count(&self, field: Config) -> u32 {
+        config(self, field).unwrap_or_default()
+    }
+
+    /// The leaf of an address.
+    #[must_use]
+    pub fn leaf(&self, address: IpAddr) -> Option<u32> {
+        match address.to_canonical() {
+            IpAddr::V4(address) => leaf_v4(self, address.to_bits()),
+            IpAddr::V6(address) => {
+                let bits = address.to_bits();
+                leaf_v6(self, (bits >> 64) as u64, bits as u64)
+            }
+        }
+    }
+
+    /// The number of an endpoint: `namespace/name`.
+    #[must_use]
+    pub fn endpoint(&self, name: &str) -> Option<u32> {
+        let found = self
+            .source
+            .endpoints
+            .iter()
+            .position(|own| **own == *name)?;
+        u32::try_from(found).ok()
+    }
+
+    fn length(&self, section: Section, size: usize) -> usize {
+        let bytes = self.sections.get(section as usize - 1);
+        bytes.map_or(0, |bytes| bytes.len() / size)
+    }
+
+    fn check(&self) -> Decoded<()> {
+        self.counts()?;
+        self.trie(0, 4)?;
+        self.search()?;
+        self.halves(Section::V6Leaves, Config::V6Runs, Config::Leaves)?;
+        let leaves = self.count(Config::Leaves) as usize;
+        self.quarters(Section::Leaves, leaves, Config::Classes)?;
+        self.ports()?;
+        let classes = self.count(Config::Classes) as usize;
+        let tables = self.count(Config::Tables) as usize;
+        self.quarters(Section::Rows, classes.saturating_mul(tables), Config::Rows)?;
+        let port_classes = self.count(Config::PortClasses) as usize;
+        let rows = self.count(Config::Rows) as usize;
+        self.quarters(
+            Section::Cells,
+            port_classes.saturating_mul(rows),
+            Config::Codes,
+        )?;
+        self.codes()?;
+        let endpoints = self.count(Config::Endpoints);
+        for index in 0..endpoints.saturating_mul(4) {
+            let table = half(self, Section::Endpoints, index);
+            let known = table.is_some_and(|table| table < self.count(Config::Tables));
+            self.ensure(known, Section::Endpoints, index as usize, "is no table")?;
+        }
+        self.addresses()
+    }
+
+    /// Each section is as long as the configuration says.
+    fn counts(&self) -> Decoded<()> {
+        let many = |field| self.count(field) as usize;
+        let quarters = |count: usize| count.div_ceil(4);
+        let pairs = |count: usize| count.div_ceil(2);
+        let expected = [
+            (Section::Config, Config::WORDS),
+            (
+                Section::V4,
+                pairs(many(Config::V4Blocks) * BLOCK_ENTRIES as usize),
+            ),
+            (Section::V6Starts, many(Config::V6Runs) * 2),
+            (Section::V6Leaves, pairs(many(Config::V6Runs))),
+            (Section::Leaves, quarters(many(Config::Leaves))),
+            (Section::Protocols, 128),
+            (
+                Section::Directories,
+                quarters(many(Config::Directories) * DIRECTORY_ENTRIES as usize),
+            ),
+            (
+                Section::Pages,
+                quarters(many(Config::Pages) * PAGE_ENTRIES as usize),
+            ),
+            (
+                Section::Rows,
+                quarters(many(Config::Tables).saturating_mul(many(Config::Classes))),
+            ),
+            (
+                Section::Cells,
+                quarters(many(Config::Rows).saturating_mul(many(Config::PortClasses))),
+            ),
+            (Section::Codes, many(Config::Codes)),
+            (Section::Endpoints, many(Config::Endpoints) * 2),
+            (Section::Addresses, many(Config::Addresses) * 3),
+        ];
+        for (section, words) in expected {
+            if self.length(section, 8) != words {
+                return Err(DecodeError::Section {
+                    of: name(section as u32),
+                    why: "is not as long as the configuration says",
+                });
+            }
+        }
+        for (field, word) in
+            (0..Config::WORDS).map(|field| (field, self.word(Section::Config, field as u32)))
+        {
+            let small = word.is_some_and(|word| word < 1 << 31);
+            self.ensure(small, Section::Config, field, "is too large")?;
+        }
+        Ok(())
+    }
+
+    fn ensure(
+        &self,
+        holds: bool,
+        section: Section,
+        index: usize,
+        why: &'static str,
+    ) -> Decoded<()> {
+        if holds {
+            return Ok(());
+        }
+        Err(DecodeError::Value {
+            of: name(section as u32),
+            index,
+            why,
+        })
+    }
+
+    /// Every entry of the blocks that can be reached in some steps is a leaf, or leads to a block further down. Blocks
+    /// are shared, so each is looked at once for each depth at which it stands.
+    fn trie(&self, root: u32, depth: u32) -> Decoded<()> {
+        let blocks = self.count(Config::V4Blocks);
+        let has_root = blocks > 0;
+        self.ensure(has_root, Section::V4, 0, "is missing")?;
+        let mut level = vec![root];
+        for step in (0..depth).rev() {
+            let mut next = Vec::new();
+            for block in level {
+                for entry in 0..BLOCK_ENTRIES {
+                    let index = block * BLOCK_ENTRIES + entry;
+                    let found = half(self, Section::V4, index).unwrap_or(u32::MAX);
+                    let at = index as usize;
+                    if found & TO_BLOCK == 0 {
+                        let known = found < self.count(Config::Leaves);
+                        self.ensure(known, Section::V4, at, "is no leaf")?;
+                        continue;
+                    }
+                    let below = found & !TO_BLOCK;
+                    self.ensure(step > 0, Section::V4, at, "leads below the last step")?;
+                    self.ensure(below < blocks, Section::V4, at, "is no block")?;
+                    next.push(below);
+                }
+            }
+            next.sort_unstable();
+            next.dedup();
+            level = next;
+        }
+        Ok(())
+    }
+
+    fn search(&self) -> Decoded<()> {
+        let runs = self.count(Config::V6Runs);
+        let start = |run: u32| {
+            let [upper, lower] = [0, 1].map(|half| self.word(Section::V6Starts, run * 2 + half));
+            Some((upper?, lower?))
+        };
+        self.ensure(start(0) == Some((0, 0)), Section::V6Starts, 0, "is not 0")?;
+        self.ensure(
+            runs <= 1 << V6_STEPS,
+            Section::V6Starts,
+            0,
+            "is one of too many",
+        )?;
+        for run in 1..runs {
+            let ascends = start(run - 1) < start(run);
+            self.ensure(ascends, Section::V6Starts, run as usize, "does not ascend")?;
+        }
+        Ok(())
+    }
+
+    fn halves(&self, section: Section, count: Config, below: Config) -> Decoded<()> {
+        for index in 0..self.count(count) {
+            let known = half(self, section, index).is_some_and(|value| value < self.count(below));
+            self.ensure(known, section, index as usize, "is too large")?;
+        }
+        Ok(())
+    }
+
+    fn quarters(&self, section: Section, count: usize, below: Config) -> Decoded<()> {
+        let most = self.count(below);
+        for index in 0..u32::try_from(count).unwrap_or(u32::MAX) {
+            let known = quarter(self, section, index).is_some_and(|value| value < most);
+            self.ensure(known, section, index as usize, "is too large")?;
+        }
+        Ok(())
+    }
+
+    fn ports(&self) -> Decoded<()> {
+        let classes = self.count(Config::PortClasses);
+        for protocol in 0..256 {
+            let entry = half(self, Section::Protocols, protocol).unwrap_or(u32::MAX);
+            let known = if entry & TO_DIRECTORY == 0 {
+                entry < classes
+            } else {
+                entry & !TO_DIRECTORY < self.count(Config::Directories)
+            };
+            self.ensure(
+                known,
+                Section::Protocols,
+                protocol as usize,
+                "leads nowhere",
+            )?;
+        }
+        for directory in 0..self.count(Config::Directories) {
+            for entry in 0..=256 {
+                let index = directory * DIRECTORY_ENTRIES + entry;
+                let value = quarter(self, Section::Directories, index).unwrap_or(u32::MAX);
+                let most = if entry == 256 {
+                    classes
+                } else {
+                    self.count(Config::Pages)
+                };
+                self.ensure(
+                    value < most,
+                    Section::Directories,
+                    index as usize,
+                    "is too large",
+                )?;
+            }
+        }
+        let pages = self.count(Config::Pages) as usize;
+        self.quarters(
+            Section::Pages,
+            pages * PAGE_ENTRIES as usize,
+            Config::PortClasses,
+        )
+    }
+
+    fn codes(&self) -> Decoded<()> {
+        let origins = self.source.origins.len();
+        for index in 0..self.count(Config::Codes) {
+            let code = self.word(Section::Codes, index).and_then(Code::of);
+            let known = code.is_some_and(|code| {
+                let acts = !code.depends || code.action == verdict_abi::Action::Deny;
+                acts && code.origin as usize <= origins
+            });
+            self.ensure(known, Section::Codes, index as usize, "is no code")?;
+        }
+        let named = self.source.endpoints.len() == self.count(Config::Endpoints) as usize;
+        if !named {
+            return Err(DecodeError::Section {
+                of: name(SOURCE),
+                why: "does not name each endpoint",
+            });
+        }
+        Ok(())
+    }
+
+    fn addresses(&self) -> Decoded<()> {
+        let count = self.count(Config::Addresses);
+        let of = |index: u32| [0, 1].map(|half| self.word(Section::Addresses, index * 3 + half));
+        for index in 0..count {
+            let endpoint = self.word(Section::Addresses, index * 3 + 2);
+            let known =
+                endpoint.is_some_and(|endpoint| endpoint < self.count(Config::Endpoints).into());
+            self.ensure(
+                known,
+                Section::Addresses,
+                index as usize,
+                "is of no endpoint",
+            )?;
+            let ascends = index == 0 || of(index - 1) < of(index);
+            self.ensure(
+                ascends,
+                Section::Addresses,
+                index as usize,
+                "does not ascend",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The header, with its digest checked.
+fn header(bytes: &[u8]) -> Decoded<&[u8]> {
+    if bytes.get(..MAGIC.len()) != Some(&MAGIC[..]) {
+        return Err(DecodeError::NoImage);
+    }
+    let short = DecodeError::Length {
+        expected: PAGE as u64,
+        found: bytes.len(),
+    };
+    let header = bytes.get(..PAGE).ok_or(short)?;
+    match number(header, 16) {
+        ENDIAN_MARK => {}
+        mark if mark == ENDIAN_MARK.swap_bytes() => return Err(DecodeError::ForeignEndian),
+        _ => return Err(DecodeError::Digest { of: "header" }),
+    }
+    let versions = [("format", 8, FORMAT_VERSION), ("ABI", 12, ABI_VERSION)];
+    for (of, at, read) in versions {
+        let found = number(header, at);
+        if found != read {
+            return Err(DecodeError::Version { of, found, read });
+        }
+    }
+    let (told, own) = header.split_at(HEADER_DIGEST);
+    if digest(told) != *own {
+        return Err(DecodeError::Digest { of: "header" });
+    }
+    let expected = long(header, 24);
+    if expected != bytes.len() as u64 {
+        return Err(DecodeError::Length {
+            expected,
+            found: bytes.len(),
+        });
+    }
+    Ok(header)
+}
+
+fn number(bytes: &[u8], at: usize) -> u32 {
+    let bytes = bytes
+        .get(at..at + 4)
+        .and_then(|bytes| bytes.try_into().ok());
+    bytes.map_or(0, u32::from_le_bytes)
+}
+
+fn long(bytes: &[u8], at: usize) -> u64 {
+    let bytes = bytes
+        .get(at..at + 8)
+        .and_then(|bytes| bytes.try_into().ok());
+    bytes.map_or(0, u64::from_le_bytes)
+}
+
+fn entries(header: &[u8]) -> Decoded<Vec<(Place, [u8; 32])>> {
+    let wrong = || DecodeError::Section {
+        of: "header",
+        why: "has more sections than it has room for",
+    };
+    let count = number(header, 20) as usize;
+    if count > (HEADER_DIGEST - ENTRIES) / ENTRY {
+        return Err(wrong());
+    }
+    let entry = |index: usize| {
+        let at = ENTRIES + index * ENTRY;
+        let digest = header.get(at + 32..at + ENTRY)?.try_into().ok()?;
+        let place = Place {
+            kind: number(header, at),
+            offset: usize::try_from(long(header, at + 8)).ok()?,
+            length: usize::try_from(long(header, at + 16)).ok()?,
+        };
+        Some((place, digest))
+    };
+    (0..count)
+        .map(|index| entry(index).ok_or_else(wrong))
+        .collect()
+}
+
+fn content(bytes: &[u8], place: Place) -> Decoded<&[u8]> {
+    let end = place.offset.checked_add(place.length);
+    let aligned = place.offset.is_multiple_of(PAGE) && place.offset >= PAGE;
+    let found = end
+        .and_then(|end| bytes.get(place.offset..end))
+        .filter(|_| aligned);
+    found.ok_or(DecodeError::Section {
+        of: name(place.kind),
+        why: "stands where none can",
+    })
+}

@@ -1,0 +1,330 @@
+//! From a program to bytes.
+
+use super::layout::{
+    ENTRIES, ENTRY, HEADER_DIGEST, MAX_CLASSES, MAX_LEAVES, MAX_ROWS, MAX_SECTION_BYTES, SOURCE,
+    digest,
+};
+use super::{Input, LimitError};
+use crate::cluster::Protocol;
+use crate::lir::transport::{NOT_KNOWN, key, whole};
+use crate::lir::{Action, Chain, Decision, LeafId, Program, number};
+use rustc_hash::FxHashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use verdict_abi::{
+    ABI_VERSION, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION, MAGIC, PAGE,
+    Section, TO_BLOCK, TO_DIRECTORY, V6_STEPS,
+};
+
+/// Writes an image.
+///
+/// # Errors
+/// Where something has no room in an image.
+pub fn encode(input: &Input<'_>) -> Result<Vec<u8>, LimitError> {
+    let program = input.program;
+    let tables = Tables::of(program);
+    let trie = trie(input.v4);
+    let ports = Ports::of(program);
+    let addresses = endpoint_addresses(input.addresses);
+    limit("leaves", program.leaves.len(), MAX_LEAVES)?;
+    limit("classes of peers", program.classes as usize, MAX_CLASSES)?;
+    limit(
+        "classes of ports",
+        program.port_classes as usize,
+        MAX_CLASSES,
+    )?;
+    limit("rows", program.rows.len(), MAX_ROWS)?;
+    limit("verdict codes", program.codes.len(), MAX_CLASSES)?;
+    limit("runs of IPv6 addresses", input.v6.len(), 1 << V6_STEPS)?;
+    limit("pages of ports", ports.pages.len(), MAX_CLASSES)?;
+    let codes: Vec<u64> = program
+        .codes
+        .iter()
+        .zip(input.origins)
+        .map(|(decision, origin)| code(*decision, *origin).word())
+        .collect();
+    let config: [usize; Config::WORDS] = [
+        program.classes as usize,
+        program.port_classes as usize,
+        program.leaves.len(),
+        tables.count,
+        program.rows.len(),
+        codes.len(),
+        program.endpoints.len(),
+        addresses.len() / 3,
+        trie.len() / 256,
+        input.v6.len(),
+        ports.directories.len(),
+        ports.pages.len(),
+    ];
+    let starts = input.v6.iter().flat_map(|(start, _)| halves(*start));
+    let section = |section| -> Vec<u8> {
+        match section {
+            Section::Config => words(config.iter().map(|count| *count as u64)),
+            Section::V4 => bytes(trie.iter().map(|entry| entry.to_le_bytes())),
+            Section::V6Starts => words(starts.clone()),
+            Section::V6Leaves => bytes(input.v6.iter().map(|(_, leaf)| leaf.0.to_le_bytes())),
+            Section::Leaves => short(program.leaves.iter().map(|class| class.0)),
+            Section::Protocols => bytes(ports.protocols.iter().map(|entry| entry.to_le_bytes())),
+            Section::Directories => short(ports.directories.iter().flatten().copied()),
+            Section::Pages => short(ports.pages.iter().flatten().copied()),
+            Section::Rows => short(tables.rows.iter().copied()),
+            Section::Cells => short(program.rows.iter().flatten().map(|code| code.0)),
+            Section::Codes => words(codes.iter().copied()),
+            Section::Endpoints => bytes(tables.endpoints.iter().map(|table| table.to_le_bytes())),
+            Section::Addresses => words(addresses.iter().copied()),
+        }
+    };
+    let mut sections: Vec<(u32, Vec<u8>)> = Section::ALL
+        .into_iter()
+        .map(|kind| (kind as u32, section(kind)))
+        .collect();
+    // A struct of strings and numbers is JSON.
+    sections.push((SOURCE, serde_json::to_vec(input.source).unwrap_or_default()));
+    for (_, bytes) in &sections {
+        limit("bytes of a section", bytes.len(), MAX_SECTION_BYTES)?;
+    }
+    Ok(file(&sections))
+}
+
+fn limit(of: &'static str, given: usize, most: usize) -> Result<(), LimitError> {
+    if given <= most {
+        return Ok(());
+    }
+    Err(LimitError { of, given, most })
+}
+
+fn file(sections: &[(u32, Vec<u8>)]) -> Vec<u8> {
+    let mut header = Vec::with_capacity(PAGE);
+    let mut body = Vec::new();
+    let mut entries = Vec::new();
+    for (kind, bytes) in sections {
+        entries.extend(kind.to_le_bytes());
+        entries.extend([0; 4]);
+        entries.extend(((PAGE + body.len()) as u64).to_le_bytes());
+        entries.extend((bytes.len() as u64).to_le_bytes());
+        entries.extend([0; 8]);
+        entries.extend(digest(bytes));
+        body.extend(bytes);
+        body.resize(body.len().next_multiple_of(PAGE), 0);
+    }
+    debug_assert_eq!(entries.len(), sections.len() * ENTRY);
+    header.extend(MAGIC);
+    header.extend(FORMAT_VERSION.to_le_bytes());
+    header.extend(ABI_VERSION.to_le_bytes());
+    header.extend(ENDIAN_MARK.to_le_bytes());
+    header.extend(number(sections.len()).to_le_bytes());
+    header.extend(((PAGE + body.len()) as u64).to_le_bytes());
+    debug_assert_eq!(header.len(), ENTRIES);
+    header.extend(entries);
+    header.resize(HEADER_DIGEST, 0);
+    header.extend(digest(&header));
+    header.extend(body);
+    header
+}
+
+fn words(values: impl Iterator<Item = u64>) -> Vec<u8> {
+    values.flat_map(u64::to_le_bytes).collect()
+}
+
+/// Values of 32 bits, padded to whole words.
+fn bytes(values: impl Iterator<Item = [u8; 4]>) -> Vec<u8> {
+    padded(values.flatten().collect())
+}
+
+/// Values of 16 bits: the limits have been looked at, or are before the bytes are used.
+fn short(values: impl Iterator<Item = u32>) -> Vec<u8> {
+    let two = |value: u32| {
+        let [low, high, ..] = value.to_le_bytes();
+        [low, high]
+    };
+    padded(values.flat_map(two).collect())
+}
+
+fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    bytes
+}
+
+fn halves(value: u128) -> [u64; 2] {
+    [(value >> 64) as u64, value as u64]
+}
+
+fn code(decision: Decision, origin: u32) -> Code {
+    let (action, listener) = match decision.action {
+        Action::Deny | Action::Pass => (verdict_abi::Action::Deny, 0),
+        Action::Audit => (verdict_abi::Action::Audit, 0),
+        Action::Allow => (verdict_abi::Action::Allow, 0),
+        Action::Redirect(listener) => (verdict_abi::Action::Redirect, listener),
+    };
+    Code {
+        action,
+        depends: decision.depends,
+        listener,
+        origin,
+    }
+}
+
+/// The tables of all chains and uses, equal ones once.
+struct Tables {
+    rows: Vec<u32>,
+    count: usize,
+    /// Four for each endpoint.
+    endpoints: Vec<u32>,
+}
+
+impl Tables {
+    fn of(program: &Program) -> Self {
+        let mut shared = Shared::default();
+        let mut of_chain: Vec<[u32; 2]> = Vec::new();
+        for chain in &program.chains {
+            of_chain.push(match chain {
+                Chain::Table(table) => [&table.rows, &table.hairpin]
+                    .map(|rows| shared.add(rows.iter().map(|row| row.0).collect::<Vec<u32>>())),
+                // The passes leave none; an endpoint of such a chain has no table, and the image is refused.
+                Chain::Rules(_) => [u32::MAX; 2],
+            });
+        }
+        let endpoints = program.endpoints.iter().flat_map(|endpoint| {
+            let of = |chain: crate::lir::ChainId| of_chain.get(chain.index()).copied();
+            let [ingress, hairpin_ingress] = of(endpoint.chains.ingress).unwrap_or([u32::MAX; 2]);
+            let [egress, hairpin_egress] = of(endpoint.chains.egress).unwrap_or([u32::MAX; 2]);
+            [ingress, egress, hairpin_ingress, hairpin_egress]
+        });
+        Self {
+            endpoints: endpoints.collect(),
+            count: shared.kept.len(),
+            rows: shared.kept.concat(),
+        }
+    }
+}
+
+/// Equal things once, in the order in which they come.
+struct Shared<T> {
+    known: FxHashMap<T, u32>,
+    kept: Vec<T>,
+}
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self {
+            known: FxHashMap::default(),
+            kept: Vec::new(),
+        }
+    }
+}
+
+impl<T: Clone + Eq + Hash> Shared<T> {
+    fn add(&mut self, thing: T) -> u32 {
+        let kept = &mut self.kept;
+        *self.known.entry(thing).or_insert_with_key(|thing| {
+            kept.push(thing.clone());
+            number(kept.len() - 1)
+        })
+    }
+}
+
+/// The blocks of the trie, as one list of entries. Equal blocks stand once; one of a single leaf is that leaf.
+fn trie(runs: &[(u32, LeafId)]) -> Vec<u32> {
+    let mut blocks: Shared<Vec<u32>> = Shared::default();
+    // The root comes first whatever it holds, and is found by its place alone.
+    blocks.kept.push(Vec::new());
+    let root = block(runs, 0, 24, &mut blocks);
+    if let Some(first) = blocks.kept.first_mut() {
+        *first = root;
+    }
+    blocks.kept.concat()
+}
+
+/// The entries of the block that begins at an address and whose entries have `shift` bits each.
+fn block(runs: &[(u32, LeafId)], from: u32, shift: u32, blocks: &mut Shared<Vec<u32>>) -> Vec<u32> {
+    let mut entries = Vec::with_capacity(256);
+    for entry in 0..256_u32 {
+        let first = from | entry << shift;
+        let last = first | ((1_u64 << shift) - 1) as u32;
+        let index = runs.partition_point(|(start, _)| *start <= first);
+        let ends = runs.get(index).is_none_or(|(start, _)| *start > last);
+        let leaf = index.checked_sub(1).and_then(|index| runs.get(index));
+        let leaf = leaf.map_or(0, |(_, leaf)| leaf.0);
+        if ends || shift == 0 {
+            entries.push(leaf);
+            continue;
+        }
+        let below = block(runs, first, shift - 8, blocks);
+        entries.push(TO_BLOCK | blocks.add(below));
+    }
+    entries
+}
+
+/// The classes of transport keys, by protocol.
+struct Ports {
+    protocols: Vec<u32>,
+    directories: Vec<Vec<u32>>,
+    pages: Vec<Vec<u32>>,
+}
+
+impl Ports {
+    fn of(program: &Program) -> Self {
+        let mut directories = Shared::default();
+        let mut pages = Shared::default();
+        let protocols = (0..=u8::MAX).map(Protocol).map(|protocol| {
+            let (first, last) = whole(protocol);
+            let class = |value| program.port_class(key(protocol, value)).0;
+            let after = program
+                .transports
+                .partition_point(|(start, _)| *start <= first);
+            let is_cut = program
+                .transports
+                .get(after)
+                .is_some_and(|(start, _)| *start <= last);
+            if !is_cut {
+                return class(0);
+            }
+            let mut directory: Vec<u32> = (0..256)
+                .map(|upper| {
+                    pages.add(
+                        (0..256)
+                            .map(|lower| class(upper << 8 | lower))
+                            .collect::<Vec<u32>>(),
+                    )
+                })
+                .collect();
+            directory.push(class(NOT_KNOWN));
+            directory.resize(DIRECTORY_ENTRIES as usize, 0);
+            TO_DIRECTORY | directories.add(directory)
+        });
+        Self {
+            protocols: protocols.collect(),
+            directories: directories.kept,
+            pages: pages.kept,
+        }
+    }
+}
+
+/// Three words for each address, ascending.
+fn endpoint_addresses(endpoints: &[Vec<IpAddr>]) -> Vec<u64> {
+    let mut all: Vec<(u128, u32)> = endpoints
+        .iter()
+        .zip(0..)
+        .flat_map(|(addresses, endpoint)| {
+            addresses
+                .iter()
+                .map(move |address| (mapped(*address), endpoint))
+        })
+        .collect();
+    all.sort_unstable();
+    all.dedup_by_key(|(address, _)| *address);
+    all.into_iter()
+        .flat_map(|(address, endpoint)| {
+            let [upper, lower] = halves(address);
+            [upper, lower, endpoint.into()]
+        })
+        .collect()
+}
+
+fn mapped(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
