@@ -6,10 +6,12 @@
 
 pub mod args;
 mod check;
+mod compile;
 mod diff;
 mod documents;
 mod dump;
 mod explain;
+mod image;
 mod input;
 mod list;
 mod output;
@@ -94,6 +96,8 @@ fn command(args: Args) -> Result<Answered, Failure> {
         Command::List(list) => list::run(&global, &list),
         Command::Diff(diff) => diff::run(&global, &diff),
         Command::Replay(replay) => replay::run(&global, &replay),
+        Command::Compile(compile) => compile::run(&global, &compile),
+        Command::Image(image) => image::run(&global, &image),
         Command::Dump(dump) => dump::run(&global, &dump),
         Command::Completions { shell } => documents::completions(&global, shell),
         Command::Man => documents::man(&global),
@@ -116,6 +120,8 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         Command::List(list) => (&list.inputs.paths, None),
         Command::Diff(diff) => (std::slice::from_ref(&diff.old), Some(&diff.new)),
         Command::Replay(replay) => (&replay.inputs.paths, Some(&replay.trace)),
+        Command::Compile(compile) => (&compile.inputs.paths, None),
+        Command::Image(args::Image::Inspect { images, .. }) => (images, None),
         Command::Dump(dump) => (&dump.inputs.paths, None),
         Command::Completions { .. } | Command::Man | Command::Schema { .. } => (&[], None),
     };

@@ -179,11 +179,10 @@ impl<'a> Compiler<'a> {
                 }
             })
             .collect();
-        let (v4, v6) = self.lowering.leaves().runs_of_addresses();
         image::encode(&Input {
             program,
-            v4,
-            v6,
+            v4: self.lowering.leaves().v4(),
+            v6: self.lowering.leaves().v6(),
             addresses: &addresses,
             source: &source,
             origins: &origins,

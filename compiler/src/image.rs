@@ -14,6 +14,7 @@ pub use decode::Image;
 pub use encode::encode;
 pub use error::{DecodeError, LimitError};
 pub use layout::{MAX_CLASSES, MAX_LEAVES, MAX_ROWS, MAX_SECTION_BYTES};
+pub use layout::{digest_text, hex};
 
 use crate::lir::{LeafId, Program};
 use serde::{Deserialize, Serialize};

@@ -13,7 +13,7 @@
 //! of the rules that govern the endpoint, each rule asked of each leaf. Nothing that the passes computed is used to find
 //! out which these are.
 
-use crate::cluster::{Cluster, NodeId, PodId, Protocol};
+use crate::cluster::{Cluster, NodeId, Owner, PodId, Protocol};
 use crate::hir::flow::{Endpoint, EndpointKind, Flow, NodeView};
 use crate::hir::spec::{self, Side, Truth, Verdict, World};
 use crate::hir::{Direction, Peer, Policy, PolicySet, PortMatch, Rule, Tier};
@@ -182,8 +182,14 @@ impl<'a> Subject<'a> {
             }
         }
         // To itself, by way of a service.
-        for family in crate::query::Families::ALL.iter() {
-            let own = endpoint(self.cluster, Who::Pod(pod), family);
+        let addresses = of.addresses.iter();
+        let known =
+            addresses.map(|address| (Who::Owned(*address, Owner::Pod(pod)), Family::of(*address)));
+        let unknown = crate::query::Families::ALL
+            .iter()
+            .map(|family| (Who::Pod(pod), family));
+        for (who, family) in known.chain(unknown) {
+            let own = endpoint(self.cluster, who, family);
             let Some(leaf) = self.lowering.leaves().of(self.lowering.resolved(), &own) else {
                 continue;
             };
@@ -406,7 +412,7 @@ impl<'a> Subject<'a> {
                 "no decision".into(),
             ));
         };
-        if verdict(decision) != side.verdict || !is_named(decision, side) {
+        if verdict(decision) != side.verdict || !self.is_named(decision, side) {
             return Err(mismatch(
                 describe(side),
                 format!("{decision} in the program"),
@@ -437,9 +443,26 @@ impl<'a> Subject<'a> {
         ))
     }
 
+    /// Whether a decision is named after a rule or a policy that the definition names.
+    fn is_named(self, decision: Decision, side: &Side) -> bool {
+        let denies = |rule: &crate::hir::RuleId| {
+            let rule = self.policies.rule(*rule);
+            rule.is_some_and(|(_, rule)| rule.action == crate::hir::Action::Deny)
+        };
+        match decision.origin {
+            Origin::Rule(rule) => side.rules.contains(&rule),
+            Origin::Isolation(policy) => {
+                side.verdict == Verdict::Deny
+                    && side.isolated_by.contains(&policy)
+                    && !side.rules.iter().any(denies)
+            }
+            Origin::Nobody => side.verdict == Verdict::Allow,
+        }
+    }
+
     /// The leaf of every address at which something changes, and of those beside it.
     fn addresses(self) -> Result<(), Box<Mismatch>> {
-        let (v4, v6) = self.lowering.leaves().runs_of_addresses();
+        let (v4, v6) = (self.lowering.leaves().v4(), self.lowering.leaves().v6());
         let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
         for start in v4.iter().map(|(start, _)| *start).chain([u32::MAX]) {
             let around = [start.saturating_sub(1), start, start.saturating_add(1)];
@@ -491,15 +514,6 @@ fn verdict(decision: Decision) -> Verdict {
         Verdict::Allow
     } else {
         Verdict::Deny
-    }
-}
-
-/// Whether a decision is named after a rule or a policy that the definition names.
-fn is_named(decision: Decision, side: &Side) -> bool {
-    match decision.origin {
-        Origin::Rule(rule) => side.rules.contains(&rule),
-        Origin::Isolation(policy) => side.rules.is_empty() && side.isolated_by.contains(&policy),
-        Origin::Nobody => side.verdict == Verdict::Allow,
     }
 }
 

@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod images;
 mod streams;
 
 use std::ffi::OsStr;

@@ -108,6 +108,12 @@ pub enum Command {
     /// What would have happened to this recorded traffic?
     #[command(after_long_help = REPLAY_HELP)]
     Replay(Replay),
+    /// Make the map images of nodes, each proved to say what the manifests say.
+    #[command(after_long_help = COMPILE_HELP)]
+    Compile(Compile),
+    /// What is in an image?
+    #[command(subcommand)]
+    Image(Image),
     /// Show what verdict makes of manifests, stage by stage.
     #[command(after_long_help = DUMP_HELP)]
     Dump(Dump),
@@ -385,6 +391,50 @@ pub struct Dump {
     pub node: Vec<String>,
 }
 
+/// `verdict compile`
+#[derive(Debug, ClapArgs)]
+pub struct Compile {
+    /// The manifests.
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// The folder for the images, `NODE.image` each; it is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Only the image of this node; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub node: Vec<String>,
+    /// Show the size of each program before and after every pass of the optimiser.
+    #[arg(long)]
+    pub explain_passes: bool,
+    /// How to show what was made.
+    #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
+    pub format: ImageFormat,
+}
+
+/// `verdict image`
+#[derive(Debug, Subcommand)]
+pub enum Image {
+    /// Show sizes, counts and digests of images, and who their endpoints are.
+    #[command(after_long_help = INSPECT_HELP)]
+    Inspect {
+        /// The images.
+        #[arg(required = true, value_name = "IMAGE")]
+        images: Vec<PathBuf>,
+        /// How to show them.
+        #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
+        format: ImageFormat,
+    },
+}
+
+/// The formats of `verdict compile` and `verdict image`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImageFormat {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
+}
+
 /// The stages that can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Stage {
@@ -499,6 +549,19 @@ Examples:
   verdict dump deploy/ --stage hir
   verdict dump deploy/ cluster/ --stage opt --node worker-1
   verdict dump policy.yaml --stage yaml --format jsonl";
+
+const COMPILE_HELP: &str = "\
+Every image is held to the manifests before anything is written: each endpoint, direction, peer and port \
+that anything can tell apart. Where one disagrees, nothing is written and the exit code is 2.
+
+Examples:
+  verdict compile deploy/ cluster/ --out images
+  verdict compile deploy/ cluster/ --out images --node worker-1 --explain-passes";
+
+const INSPECT_HELP: &str = "\
+Examples:
+  verdict image inspect images/worker-1.image
+  verdict image inspect images/*.image --format json";
 
 const COMPLETIONS_HELP: &str = "\
 Examples:

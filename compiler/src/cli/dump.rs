@@ -87,7 +87,11 @@ fn programs(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
     Ok(Answered::Yes)
 }
 
-fn asked_nodes(cluster: &Cluster, names: &[String]) -> Result<Vec<Option<NodeId>>, Failure> {
+/// The nodes of these names.
+pub(super) fn asked_nodes(
+    cluster: &Cluster,
+    names: &[String],
+) -> Result<Vec<Option<NodeId>>, Failure> {
     let find = |name: &String| {
         let mut nodes = cluster.nodes().iter().zip(0..);
         let found = nodes.find(|(node, _)| *node.name == **name);

@@ -118,7 +118,10 @@ fn to_stdout(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(),
 
 /// Writes a file beside the wanted one and puts it in its place once it is whole. What is no regular file (a
 /// pipe, a device) is written to directly.
-fn replace(path: &Path, print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn replace(
+    path: &Path,
+    print: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let known = std::fs::metadata(path);
     if let Ok(known) = &known
         && !known.is_file()

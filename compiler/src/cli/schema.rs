@@ -1,6 +1,8 @@
 //! `verdict schema`: the JSON Schemas of the formats, made from the types that write and read them.
 
 use super::args::Global;
+use super::compile::CompileReport;
+use super::image::InspectReport;
 use super::output::Answer;
 use super::render::json::CheckReport;
 use super::{Answered, Failure};
@@ -25,6 +27,10 @@ pub enum Name {
     ListGroups,
     /// What `diff --format json` prints.
     Diff,
+    /// What `compile --format json` prints.
+    Compile,
+    /// What `image inspect --format json` prints.
+    ImageInspect,
     /// A line of the native trace, which `replay --trace` reads.
     Trace,
     /// A line of what `replay --format jsonl` prints.
@@ -44,6 +50,8 @@ pub const NAMES: &[Name] = &[
     Name::List,
     Name::ListGroups,
     Name::Diff,
+    Name::Compile,
+    Name::ImageInspect,
     Name::Trace,
     Name::Replay,
     Name::ReplaySummary,
@@ -61,6 +69,8 @@ impl Name {
             Self::List => "list",
             Self::ListGroups => "list-groups",
             Self::Diff => "diff",
+            Self::Compile => "compile",
+            Self::ImageInspect => "image-inspect",
             Self::Trace => "trace",
             Self::Replay => "replay",
             Self::ReplaySummary => "replay-summary",
@@ -78,6 +88,8 @@ impl Name {
             Self::List => schema_for!(ListReport<'static>),
             Self::ListGroups => schema_for!(GroupReport<'static>),
             Self::Diff => schema_for!(DiffReport<'static>),
+            Self::Compile => schema_for!(CompileReport),
+            Self::ImageInspect => schema_for!(InspectReport),
             Self::Trace => schema_for!(Record<'static>),
             Self::Replay => schema_for!(Reply),
             Self::ReplaySummary => schema_for!(Summary),

@@ -107,6 +107,10 @@ codes! {
     RECORD_FIELD = "V0602", Error, "a field of a record is missing, unknown or of the wrong type";
     RECORD_VALUE = "V0603", Error, "a value of a record that makes no sense";
     RECORD_TOO_LONG = "V0604", Error, "a line of a trace is too long";
+    // V07: images
+    IMAGE_LIMIT = "V0701", Error, "an image has no room for something";
+    NO_IMAGE = "V0702", Error, "a file is no image, or a damaged one";
+    IMAGE_DISAGREES = "V0703", Error, "an image does not say what the manifests say";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }

@@ -40,9 +40,9 @@ impl<'a> Image<'a> {
         let mut sections = [None; Section::ALL.len()];
         let mut digests = [[0; 32]; Section::ALL.len()];
         let mut source = None;
-        for entry in entries(header)? {
-            let (place, expected) = entry;
-            let content = content(bytes, place)?;
+        let mut next = PAGE;
+        for (place, expected) in entries(header)? {
+            let content = content(bytes, place, &mut next)?;
             if digest(content) != expected {
                 return Err(DecodeError::Digest {
                     of: name(place.kind),
@@ -71,6 +71,12 @@ impl<'a> Image<'a> {
             if let Some(slot) = digests.get_mut(index) {
                 *slot = expected;
             }
+        }
+        if next != bytes.len() {
+            return Err(DecodeError::Length {
+                expected: next as u64,
+                found: bytes.len(),
+            });
         }
         let missing = |kind| DecodeError::Section {
             of: name(kind),
@@ -464,14 +470,23 @@ fn entries(header: &[u8]) -> Decoded<Vec<(Place, [u8; 32])>> {
         .collect()
 }
 
-fn content(bytes: &[u8], place: Place) -> Decoded<&[u8]> {
-    let end = place.offset.checked_add(place.length);
-    let aligned = place.offset.is_multiple_of(PAGE) && place.offset >= PAGE;
-    let found = end
-        .and_then(|end| bytes.get(place.offset..end))
-        .filter(|_| aligned);
-    found.ok_or(DecodeError::Section {
+/// The bytes of a section. Sections follow each other, each padded with zeros to whole pages: no byte of a file is under
+/// no check.
+fn content<'a>(bytes: &'a [u8], place: Place, next: &mut usize) -> Decoded<&'a [u8]> {
+    let wrong = |why| DecodeError::Section {
         of: name(place.kind),
-        why: "stands where none can",
-    })
+        why,
+    };
+    let ends = |end: usize| Some((end, end.checked_next_multiple_of(PAGE)?));
+    let end = place.offset.checked_add(place.length).and_then(ends);
+    let (end, padded) = end
+        .filter(|_| place.offset == *next)
+        .ok_or(wrong("stands where none can"))?;
+    let found = bytes.get(place.offset..end).zip(bytes.get(end..padded));
+    let (content, padding) = found.ok_or(wrong("stands where none can"))?;
+    if padding.iter().any(|byte| *byte != 0) {
+        return Err(wrong("has something behind its end"));
+    }
+    *next = padded;
+    Ok(content)
 }

@@ -34,6 +34,18 @@ pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// The SHA-256 digest of some bytes, in hexadecimal.
+#[must_use]
+pub fn digest_text(bytes: &[u8]) -> String {
+    hex(&digest(bytes))
+}
+
+/// Bytes in hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The name of a section, for messages.
 pub(super) fn name(kind: u32) -> &'static str {
     let section = Section::ALL

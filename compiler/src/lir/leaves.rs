@@ -68,8 +68,8 @@ pub struct Leaves {
     /// By list of peers of the program.
     matches: Vec<Match<Ranges<u32>>>,
     /// The leaf of each run of addresses: the first address of each, sorted.
-    pub(super) v4: Vec<(u32, LeafId)>,
-    pub(super) v6: Vec<(u128, LeafId)>,
+    v4: Vec<(u32, LeafId)>,
+    v6: Vec<(u128, LeafId)>,
 }
 
 impl Leaves {
@@ -134,10 +134,16 @@ impl Leaves {
         Some(end)
     }
 
-    /// The leaf of each run of addresses: the first address of each.
+    /// The leaf of each run of IPv4 addresses: the first address of each, ascending from 0.
     #[must_use]
-    pub fn runs_of_addresses(&self) -> (&[(u32, LeafId)], &[(u128, LeafId)]) {
-        (&self.v4, &self.v6)
+    pub fn v4(&self) -> &[(u32, LeafId)] {
+        &self.v4
+    }
+
+    /// The leaf of each run of IPv6 addresses.
+    #[must_use]
+    pub fn v6(&self) -> &[(u128, LeafId)] {
+        &self.v6
     }
 
     /// The leaf of an end of a flow; `None` where the cluster has no such end.

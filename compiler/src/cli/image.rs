@@ -1,0 +1,188 @@
+//! `verdict image`: what is in an image.
+
+use super::args::{Global, Image as Command, ImageFormat};
+use super::output::{self, Answer, Style};
+use super::render::{Report, human};
+use super::{Answered, Failure};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::image::{Image, digest_text, hex};
+use crate::source::Sources;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use verdict_abi::Config;
+
+/// What is in some images.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct InspectReport {
+    /// The version of this format.
+    version: u32,
+    /// The images.
+    images: Vec<Inspected>,
+}
+
+/// One image.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Inspected {
+    /// The file.
+    file: String,
+    /// Its size in bytes.
+    bytes: usize,
+    /// Its SHA-256 digest.
+    sha256: String,
+    /// The node; missing for the pods whose node is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    /// The endpoints: `namespace/name`.
+    endpoints: Vec<String>,
+    /// Classes of peers.
+    classes: u32,
+    /// Classes of ports.
+    port_classes: u32,
+    /// Leaves: peers as the cluster's rules tell them apart.
+    leaves: u32,
+    /// Tables, shared between endpoints.
+    tables: u32,
+    /// Rows, shared between tables.
+    rows: u32,
+    /// Verdict codes.
+    codes: u32,
+    /// The sections that become maps.
+    sections: Vec<SectionReport>,
+}
+
+/// A section.
+#[derive(Debug, Serialize, JsonSchema)]
+struct SectionReport {
+    /// Its name.
+    name: String,
+    /// Its size in bytes.
+    bytes: usize,
+    /// Its SHA-256 digest: what a kernel tells of the map.
+    sha256: String,
+}
+
+pub(super) fn run(global: &Global, image: &Command) -> Result<Answered, Failure> {
+    match image {
+        Command::Inspect { images, format } => inspect(global, images, *format),
+    }
+}
+
+fn inspect(global: &Global, paths: &[PathBuf], format: ImageFormat) -> Result<Answered, Failure> {
+    let mut images = Vec::new();
+    let mut problems = Vec::new();
+    for path in paths {
+        let bytes = std::fs::read(path).map_err(|error| Failure::Read(path.clone(), error))?;
+        match Image::decode(&bytes) {
+            Ok(image) => images.push(inspected(path, &bytes, &image)),
+            Err(error) => {
+                let name = path.display().to_string();
+                let message = format!("`{name}` is no image that can be read: {error}");
+                let help = "compile it again, or fetch it again from where it came";
+                problems.push(
+                    Diagnostic::new(&codes::NO_IMAGE, message)
+                        .file(name)
+                        .help(help),
+                );
+            }
+        }
+    }
+    if !problems.is_empty() {
+        let sources = Sources::default();
+        let report = Report {
+            sources: &sources,
+            diagnostics: &problems,
+            files: paths.len(),
+            objects: 0,
+        };
+        output::remark(&human::before_answer(
+            &report,
+            Style::of_stderr(global.color),
+            global,
+        ));
+        return Err(Failure::Input);
+    }
+    let report = InspectReport { version: 1, images };
+    match format {
+        ImageFormat::Json => {
+            Answer::new(global).write(|out| super::render::json::line(&report, out))?
+        }
+        ImageFormat::Human => Answer::new(global).write(|out| print(&report, out))?,
+    }
+    Ok(Answered::Yes)
+}
+
+fn inspected(path: &Path, bytes: &[u8], image: &Image<'_>) -> Inspected {
+    let source = image.source();
+    Inspected {
+        file: path.display().to_string(),
+        bytes: bytes.len(),
+        sha256: digest_text(bytes),
+        node: source.node.as_deref().map(str::to_owned),
+        endpoints: source.endpoints.iter().map(ToString::to_string).collect(),
+        classes: image.count(Config::Classes),
+        port_classes: image.count(Config::PortClasses),
+        leaves: image.count(Config::Leaves),
+        tables: image.count(Config::Tables),
+        rows: image.count(Config::Rows),
+        codes: image.count(Config::Codes),
+        sections: image
+            .sections()
+            .map(|(name, bytes, digest)| SectionReport {
+                name: name.to_owned(),
+                bytes,
+                sha256: hex(&digest),
+            })
+            .collect(),
+    }
+}
+
+/// How many endpoints are named to people.
+const NAMED: usize = 20;
+
+fn print(report: &InspectReport, out: &mut dyn Write) -> io::Result<()> {
+    for (image, index) in report.images.iter().zip(0..) {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        writeln!(
+            out,
+            "{}: {} bytes, sha256 {}",
+            image.file, image.bytes, image.sha256
+        )?;
+        writeln!(
+            out,
+            "  node          {}",
+            image.node.as_deref().unwrap_or("not known")
+        )?;
+        let counts = [
+            ("classes", image.classes),
+            ("port classes", image.port_classes),
+            ("leaves", image.leaves),
+            ("tables", image.tables),
+            ("rows", image.rows),
+            ("codes", image.codes),
+        ];
+        for (name, count) in counts {
+            writeln!(out, "  {name:<12}{count:>10}")?;
+        }
+        writeln!(out, "  sections")?;
+        for section in &image.sections {
+            let digest = section.sha256.get(..16).unwrap_or_default();
+            writeln!(
+                out,
+                "    {:<12}{:>10} bytes  sha256 {digest}",
+                section.name, section.bytes
+            )?;
+        }
+        writeln!(out, "  endpoints")?;
+        for endpoint in image.endpoints.iter().take(NAMED) {
+            writeln!(out, "    {endpoint}")?;
+        }
+        if let Some(more @ 1..) = image.endpoints.len().checked_sub(NAMED) {
+            writeln!(out, "    and {more} more")?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! `compile` and `image`: what is written, and what is refused.
+
+use super::run;
+use std::fs;
+use std::path::Path;
+
+const CLUSTER: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../testdata/cli/programs.in/cluster.yaml"
+);
+
+fn compile(path: &str, out: &Path, more: &[&str]) -> super::Ran {
+    let mut arguments = vec!["compile", path, "--out", out.to_str().unwrap()];
+    arguments.extend(more);
+    run(arguments)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_node_has_an_image_and_the_order_of_files_does_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = folder.path().join("one");
+    let ran = compile(CLUSTER, &one, &[]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert_eq!(names(&one), ["worker-1.image", "worker-2.image"]);
+    assert!(
+        ran.stdout.contains("worker-1.image: 1 endpoint"),
+        "{}",
+        ran.stdout
+    );
+
+    // The same documents in other files and in another order: places differ, so the source table does, and no map.
+    let text = fs::read_to_string(CLUSTER).unwrap();
+    let mut documents: Vec<&str> = text.split("---\n").collect();
+    documents.reverse();
+    let manifests = folder.path().join("manifests");
+    fs::create_dir(&manifests).unwrap();
+    for (document, index) in documents.iter().zip(0..) {
+        fs::write(manifests.join(format!("{index}.yaml")), document).unwrap();
+    }
+    let other = folder.path().join("other");
+    compile(manifests.to_str().unwrap(), &other, &[]);
+    let inspect = |folder: &Path| -> serde_json::Value {
+        let image = folder.join("worker-1.image");
+        let ran = run([
+            "image",
+            "inspect",
+            image.to_str().unwrap(),
+            "--format",
+            "json",
+        ]);
+        let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        report["images"][0]["sections"].clone()
+    };
+    assert_eq!(inspect(&one), inspect(&other));
+    let again = folder.path().join("again");
+    compile(CLUSTER, &again, &["--node", "worker-1"]);
+    assert_eq!(names(&again), ["worker-1.image"]);
+    let [first, second] =
+        [&one, &again].map(|folder| fs::read(folder.join("worker-1.image")).unwrap());
+    assert_eq!(first, second);
+}
+
+#[test]
+fn passes_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = compile(
+        CLUSTER,
+        folder.path(),
+        &["--explain-passes", "--format", "json"],
+    );
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let passes = report["images"][0]["passes"].as_array().unwrap();
+    let names: Vec<&str> = passes
+        .iter()
+        .map(|pass| pass["pass"].as_str().unwrap())
+        .collect();
+    assert_eq!(names.first(), Some(&"lowered"));
+    assert!(
+        names.contains(&"identity-classes") && names.contains(&"tabulate"),
+        "{names:?}"
+    );
+    assert!(report["images"][0]["compared"].as_u64() > Some(0));
+}
+
+#[test]
+fn nothing_is_written_where_there_is_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let broken = folder.path().join("broken.yaml");
+    fs::write(&broken, "foo: [1\n").unwrap();
+    for (path, more) in [
+        (broken.to_str().unwrap(), &[][..]),
+        (CLUSTER, &["--node", "worker-9"]),
+        ("no-such-file.yaml", &[]),
+    ] {
+        let ran = compile(path, &out, more);
+        assert_eq!(ran.code, Some(2), "{path}: {}", ran.stderr);
+        assert!(!out.exists());
+    }
+    let taken = folder.path().join("taken");
+    fs::write(&taken, "").unwrap();
+    let ran = compile(CLUSTER, &taken, &[]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("cannot be written"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_no_image_is_refused_and_hides_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    compile(CLUSTER, folder.path(), &[]);
+    let good = folder.path().join("worker-1.image");
+    let bad = folder.path().join("bad.image");
+    let mut bytes = fs::read(&good).unwrap();
+    bytes[5000] ^= 1;
+    fs::write(&bad, bytes).unwrap();
+    let ran = run(["image", "inspect", bad.to_str().unwrap(), CLUSTER]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    assert!(ran.stderr.contains("damaged"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("V0702").count(), 2, "{}", ran.stderr);
+    let ran = run(["image", "inspect", "no-such.image"]);
+    assert_eq!(ran.code, Some(2));
+    let ran = run(["image", "inspect", good.to_str().unwrap()]);
+    assert!(ran.stdout.contains("shop/api"), "{}", ran.stdout);
+}
