@@ -120,7 +120,7 @@ fn what_is_no_image_is_refused_and_hides_nothing() {
     let good = folder.path().join("worker-1.image");
     let bad = folder.path().join("bad.image");
     let mut bytes = fs::read(&good).unwrap();
-    bytes[5000] ^= 1;
+    bytes[4100] ^= 1;
     fs::write(&bad, bytes).unwrap();
     let ran = run(["image", "inspect", bad.to_str().unwrap(), CLUSTER]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
