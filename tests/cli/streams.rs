@@ -220,10 +220,13 @@ fn manual_pages_go_to_a_folder() {
     names.sort();
     let commands = [
         "check",
+        "compile",
         "completions",
         "diff",
         "dump",
         "explain",
+        "image",
+        "image-inspect",
         "list",
         "man",
         "replay",
