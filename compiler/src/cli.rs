@@ -122,6 +122,9 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         Command::Replay(replay) => (&replay.inputs.paths, Some(&replay.trace)),
         Command::Compile(compile) => (&compile.inputs.paths, None),
         Command::Image(args::Image::Inspect { images, .. }) => (images, None),
+        Command::Image(args::Image::Explain(explain)) => {
+            (std::slice::from_ref(&explain.image), None)
+        }
         Command::Dump(dump) => (&dump.inputs.paths, None),
         Command::Completions { .. } | Command::Man | Command::Schema { .. } => (&[], None),
     };

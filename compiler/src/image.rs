@@ -5,11 +5,13 @@
 //! gives equal bytes; an image that decodes is looked up without a panic and without reading out of bounds, and every
 //! lookup finds an answer. The tables are those of [`verdict_abi`]; around them stand a header and the source table.
 
+mod ask;
 mod decode;
 mod encode;
 mod error;
 mod layout;
 
+pub use ask::{Asked, End, NotAsked, Said};
 pub use decode::Image;
 pub use encode::encode;
 pub use error::{DecodeError, LimitError};

@@ -131,3 +131,71 @@ fn what_is_no_image_is_refused_and_hides_nothing() {
     let ran = run(["image", "inspect", good.to_str().unwrap()]);
     assert!(ran.stdout.contains("shop/api"), "{}", ran.stdout);
 }
+
+#[test]
+fn an_image_says_what_the_manifests_say() {
+    let folder = tempfile::tempdir().unwrap();
+    compile(CLUSTER, folder.path(), &[]);
+    let image = folder.path().join("worker-1.image");
+    let ask = |from: &str, to: &str, port: &str| {
+        let image = image.to_str().unwrap();
+        run([
+            "image", "explain", image, "--from", from, "--to", to, "--port", port,
+        ])
+    };
+    for (from, port, code, verdict) in [
+        ("10.0.1.7", "8080/TCP", 0, "allow"),
+        ("192.0.2.9", "8080/TCP", 0, "allow"),
+        ("10.0.1.7", "8081/TCP", 1, "deny"),
+        ("10.0.1.7", "/47", 1, "deny"),
+        ("10.0.1.7", "8/ICMP", 1, "deny"),
+        ("8.8.8.8", "8080/TCP", 1, "deny"),
+        ("172.18.0.1", "9/UDP", 0, "allow"),
+        ("172.18.0.2", "9/UDP", 1, "deny"),
+    ] {
+        let ran = ask(from, "shop/api", port);
+        assert_eq!(
+            (ran.code, ran.stderr.as_str()),
+            (Some(code), ""),
+            "{from} {port}"
+        );
+        assert!(
+            ran.stdout.starts_with(&format!(
+                "{verdict}: {from} to shop/api (10.0.0.7), {port}\n"
+            )),
+            "{}",
+            ran.stdout
+        );
+        let from_manifests = run([
+            "explain", CLUSTER, "--from", from, "--to", "shop/api", "--port", port,
+        ]);
+        assert_eq!(from_manifests.code, Some(code), "{}", from_manifests.stdout);
+    }
+    let ran = ask("10.0.1.7", "shop/api", "8080/TCP");
+    assert!(
+        ran.stdout
+            .contains("by NetworkPolicy/shop/api spec.ingress[0]"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("cluster.yaml:"), "{}", ran.stdout);
+    let ran = ask("10.0.0.7", "10.0.0.7", "80/TCP");
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    for (from, to, port, why) in [
+        (
+            "shop/web",
+            "shop/api",
+            "80/TCP",
+            "knows other pods by their addresses only",
+        ),
+        ("1.2.3.4", "1.2.3.5", "80/TCP", "neither end is an endpoint"),
+        ("::1", "shop/api", "80/TCP", "no address of one family"),
+        ("1.2.3.4", "shop/api", "ANY", "more than one packet"),
+        ("1.2.3.4", "shop/api", "http/TCP", "more than one packet"),
+        ("1.2.3.4", "shop/api", "99999/TCP", "is no port"),
+    ] {
+        let ran = ask(from, to, port);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+        assert!(ran.stderr.contains(why), "{}", ran.stderr);
+    }
+}

@@ -226,6 +226,7 @@ fn manual_pages_go_to_a_folder() {
         "dump",
         "explain",
         "image",
+        "image-explain",
         "image-inspect",
         "list",
         "man",

@@ -414,6 +414,9 @@ pub struct Compile {
 /// `verdict image`
 #[derive(Debug, Subcommand)]
 pub enum Image {
+    /// What does an image say of a packet, and which line of YAML decides?
+    #[command(after_long_help = IMAGE_EXPLAIN_HELP)]
+    Explain(ImageExplain),
     /// Show sizes, counts and digests of images, and who their endpoints are.
     #[command(after_long_help = INSPECT_HELP)]
     Inspect {
@@ -424,6 +427,26 @@ pub enum Image {
         #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
         format: ImageFormat,
     },
+}
+
+/// `verdict image explain`
+#[derive(Debug, ClapArgs)]
+pub struct ImageExplain {
+    /// The image.
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// Where the packet comes from: an endpoint of the image, `NAMESPACE/POD`, or an address.
+    #[arg(long, value_name = "PEER")]
+    pub from: String,
+    /// Where it goes.
+    #[arg(long, value_name = "PEER")]
+    pub to: String,
+    /// What it carries: `80/TCP`, `8/ICMP`, `/47`.
+    #[arg(long)]
+    pub port: String,
+    /// How to show the answer.
+    #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
+    pub format: ImageFormat,
 }
 
 /// The formats of `verdict compile` and `verdict image`.
@@ -557,6 +580,13 @@ that anything can tell apart. Where one disagrees, nothing is written and the ex
 Examples:
   verdict compile deploy/ cluster/ --out images
   verdict compile deploy/ cluster/ --out images --node worker-1 --explain-passes";
+
+const IMAGE_EXPLAIN_HELP: &str = "\
+The image is asked alone, without the manifests. It answers for its own endpoints: the source's side where the source is \
+one, the destination's where that is. Both sides of a flow between two nodes are in two images.
+
+Examples:
+  verdict image explain images/worker-1.image --from 10.0.1.7 --to shop/api --port 8080/TCP";
 
 const INSPECT_HELP: &str = "\
 Examples:

@@ -1,11 +1,13 @@
-//! `verdict image`: what is in an image.
+//! `verdict image`: what is in an image, and what it says of a flow.
+
+pub(super) mod explain;
 
 use super::args::{Global, Image as Command, ImageFormat};
 use super::output::{self, Answer, Style};
 use super::render::{Report, human};
 use super::{Answered, Failure};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::image::{Image, digest_text, hex};
+use crate::image::{DecodeError, Image, digest_text, hex};
 use crate::source::Sources;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -66,6 +68,7 @@ struct SectionReport {
 pub(super) fn run(global: &Global, image: &Command) -> Result<Answered, Failure> {
     match image {
         Command::Inspect { images, format } => inspect(global, images, *format),
+        Command::Explain(asked) => explain::run(global, asked),
     }
 }
 
@@ -76,32 +79,11 @@ fn inspect(global: &Global, paths: &[PathBuf], format: ImageFormat) -> Result<An
         let bytes = std::fs::read(path).map_err(|error| Failure::Read(path.clone(), error))?;
         match Image::decode(&bytes) {
             Ok(image) => images.push(inspected(path, &bytes, &image)),
-            Err(error) => {
-                let name = path.display().to_string();
-                let message = format!("`{name}` is no image that can be read: {error}");
-                let help = "compile it again, or fetch it again from where it came";
-                problems.push(
-                    Diagnostic::new(&codes::NO_IMAGE, message)
-                        .file(name)
-                        .help(help),
-                );
-            }
+            Err(error) => problems.push(no_image(path, &error)),
         }
     }
     if !problems.is_empty() {
-        let sources = Sources::default();
-        let report = Report {
-            sources: &sources,
-            diagnostics: &problems,
-            files: paths.len(),
-            objects: 0,
-        };
-        output::remark(&human::before_answer(
-            &report,
-            Style::of_stderr(global.color),
-            global,
-        ));
-        return Err(Failure::Input);
+        return Err(refuse(global, &problems));
     }
     let report = InspectReport { version: 1, images };
     match format {
@@ -111,6 +93,32 @@ fn inspect(global: &Global, paths: &[PathBuf], format: ImageFormat) -> Result<An
         ImageFormat::Human => Answer::new(global).write(|out| print(&report, out))?,
     }
     Ok(Answered::Yes)
+}
+
+/// Reads an image.
+fn decoded<'b>(global: &Global, path: &Path, bytes: &'b [u8]) -> Result<Image<'b>, Failure> {
+    Image::decode(bytes).map_err(|error| refuse(global, &[no_image(path, &error)]))
+}
+
+fn no_image(path: &Path, error: &DecodeError) -> Diagnostic {
+    let name = path.display().to_string();
+    let message = format!("`{name}` is no image that can be read: {error}");
+    Diagnostic::new(&codes::NO_IMAGE, message)
+        .file(name)
+        .help("compile it again, or fetch it again from where it came")
+}
+
+fn refuse(global: &Global, problems: &[Diagnostic]) -> Failure {
+    let sources = Sources::default();
+    let report = Report {
+        sources: &sources,
+        diagnostics: problems,
+        files: problems.len(),
+        objects: 0,
+    };
+    let style = Style::of_stderr(global.color);
+    output::remark(&human::before_answer(&report, style, global));
+    Failure::Input
 }
 
 fn inspected(path: &Path, bytes: &[u8], image: &Image<'_>) -> Inspected {

@@ -3,6 +3,7 @@
 use super::args::Global;
 use super::compile::CompileReport;
 use super::image::InspectReport;
+use super::image::explain::ImageExplanation;
 use super::output::Answer;
 use super::render::json::CheckReport;
 use super::{Answered, Failure};
@@ -29,6 +30,8 @@ pub enum Name {
     Diff,
     /// What `compile --format json` prints.
     Compile,
+    /// What `image explain --format json` prints.
+    ImageExplain,
     /// What `image inspect --format json` prints.
     ImageInspect,
     /// A line of the native trace, which `replay --trace` reads.
@@ -51,6 +54,7 @@ pub const NAMES: &[Name] = &[
     Name::ListGroups,
     Name::Diff,
     Name::Compile,
+    Name::ImageExplain,
     Name::ImageInspect,
     Name::Trace,
     Name::Replay,
@@ -70,6 +74,7 @@ impl Name {
             Self::ListGroups => "list-groups",
             Self::Diff => "diff",
             Self::Compile => "compile",
+            Self::ImageExplain => "image-explain",
             Self::ImageInspect => "image-inspect",
             Self::Trace => "trace",
             Self::Replay => "replay",
@@ -89,6 +94,7 @@ impl Name {
             Self::ListGroups => schema_for!(GroupReport<'static>),
             Self::Diff => schema_for!(DiffReport<'static>),
             Self::Compile => schema_for!(CompileReport),
+            Self::ImageExplain => schema_for!(ImageExplanation),
             Self::ImageInspect => schema_for!(InspectReport),
             Self::Trace => schema_for!(Record<'static>),
             Self::Replay => schema_for!(Reply),

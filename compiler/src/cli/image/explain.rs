@@ -1,0 +1,195 @@
+//! `verdict image explain`: a flow asked of an image alone.
+
+use super::super::args::{Global, ImageExplain, ImageFormat};
+use super::super::output::Answer;
+use super::super::render::json;
+use super::super::{Answered, Failure};
+use super::decoded;
+use crate::cluster::Protocol;
+use crate::cluster::peer::PortSpec;
+use crate::image::{Asked, End, Image, NotAsked, Said};
+use crate::lir::transport::key;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::io::{self, Write};
+use verdict_abi::Action;
+
+/// What an image says of a flow.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct ImageExplanation {
+    /// The version of this format.
+    version: u32,
+    /// `allow`, `deny`, `depends` or `redirect`.
+    verdict: &'static str,
+    /// The address that the flow comes from.
+    src: String,
+    /// The address that it goes to.
+    dst: String,
+    /// What it carries, as it was asked.
+    port: String,
+    /// What the source's side says, if the source is an endpoint of the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    egress: Option<SideReport>,
+    /// What the destination's side says, if the destination is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ingress: Option<SideReport>,
+}
+
+/// What one side says.
+#[derive(Debug, Serialize, JsonSchema)]
+struct SideReport {
+    /// `allow`, `audit`, `deny`, `depends` or `redirect`.
+    verdict: &'static str,
+    /// The listener of a redirect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listener: Option<u16>,
+    /// The policy that decides; missing where none has a say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+    /// Its rule; missing where the policy isolates and no rule allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    /// The file of the rule or the policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    /// Its line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+}
+
+pub(super) fn run(global: &Global, explain: &ImageExplain) -> Result<Answered, Failure> {
+    let bytes = std::fs::read(&explain.image)
+        .map_err(|error| Failure::Read(explain.image.clone(), error))?;
+    let image = decoded(global, &explain.image, &bytes)?;
+    let src = end(&image, "--from", &explain.from)?;
+    let dst = end(&image, "--to", &explain.to)?;
+    let asked = image
+        .ask(&src, &dst, packet(&explain.port)?)
+        .map_err(|why| {
+            Failure::Usage(match why {
+                NotAsked::NoEndpoint => {
+                    "neither end is an endpoint of this image; `verdict image inspect` shows them"
+                        .into()
+                }
+                NotAsked::Apart => {
+                    "the two ends have no address of one family that carries the protocol".into()
+                }
+            })
+        })?;
+    let report = ImageExplanation {
+        version: 1,
+        verdict: asked.verdict(),
+        src: asked.addresses.0.to_string(),
+        dst: asked.addresses.1.to_string(),
+        port: explain.port.clone(),
+        egress: asked.egress.as_ref().map(side),
+        ingress: asked.ingress.as_ref().map(side),
+    };
+    match explain.format {
+        ImageFormat::Json => Answer::new(global).write(|out| json::line(&report, out))?,
+        ImageFormat::Human => {
+            Answer::new(global).write(|out| print(explain, &asked, &report, out))?
+        }
+    }
+    Ok(matches!(asked.verdict(), "allow" | "redirect").into())
+}
+
+fn end(image: &Image<'_>, option: &str, text: &str) -> Result<End, Failure> {
+    if let Ok(address) = text.parse() {
+        return Ok(image.end_of_address(address));
+    }
+    image.end_of_endpoint(text).ok_or_else(|| {
+        Failure::Usage(format!(
+            "`{option} {text}` is neither an address nor an endpoint of this image (`NAMESPACE/POD`); \
+             an image knows other pods by their addresses only"
+        ))
+    })
+}
+
+/// The transport key of one packet.
+fn packet(text: &str) -> Result<u32, Failure> {
+    let port = PortSpec::parse(text).map_err(|problem| Failure::Usage(problem.message.clone()))?;
+    match port {
+        PortSpec::Range {
+            protocol,
+            first,
+            last,
+        } if first == last => Ok(key(protocol, first.into())),
+        PortSpec::Icmp { protocol, kind } => Ok(key(protocol, u32::from(kind) << 8)),
+        PortSpec::Protocol(protocol)
+            if !protocol.has_ports() && !matches!(protocol, Protocol::ICMP | Protocol::ICMPV6) =>
+        {
+            Ok(key(protocol, 0))
+        }
+        PortSpec::Any | PortSpec::Protocol(_) | PortSpec::Range { .. } | PortSpec::Named { .. } => {
+            Err(Failure::Usage(format!(
+                "`{text}` is more than one packet, or a name: an image is asked about one, such as `80/TCP`, \
+                 `8/ICMP` or `/47`"
+            )))
+        }
+    }
+}
+
+fn side(said: &Said<'_>) -> SideReport {
+    let code = said.code;
+    let verdict = match code.action {
+        Action::Deny if code.depends => "depends",
+        Action::Deny => "deny",
+        Action::Audit => "audit",
+        Action::Allow => "allow",
+        Action::Redirect => "redirect",
+    };
+    let origin = said.origin;
+    SideReport {
+        verdict,
+        listener: (code.action == Action::Redirect).then_some(code.listener),
+        policy: origin.map(|origin| origin.policy.to_string()),
+        rule: origin.and_then(|origin| origin.rule.as_deref().map(str::to_owned)),
+        file: origin.map(|origin| origin.file.to_string()),
+        line: origin.map(|origin| origin.line),
+    }
+}
+
+fn print(
+    explain: &ImageExplain,
+    asked: &Asked<'_>,
+    report: &ImageExplanation,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let named = |text: &str, address: &str| {
+        if text == address {
+            text.to_owned()
+        } else {
+            format!("{text} ({address})")
+        }
+    };
+    writeln!(
+        out,
+        "{}: {} to {}, {}",
+        asked.verdict(),
+        named(&explain.from, &report.src),
+        named(&explain.to, &report.dst),
+        explain.port
+    )?;
+    for (direction, side) in [("egress", &report.egress), ("ingress", &report.ingress)] {
+        let Some(side) = side else {
+            writeln!(
+                out,
+                "  {direction:<8} not asked: that end is no endpoint of this image"
+            )?;
+            continue;
+        };
+        write!(out, "  {direction:<8} {}", side.verdict)?;
+        match (&side.policy, &side.file, side.line) {
+            (Some(policy), Some(file), Some(line)) => {
+                let rule = side
+                    .rule
+                    .as_deref()
+                    .unwrap_or("isolates, and no rule allows it");
+                writeln!(out, " by {policy} {rule}  {file}:{line}")?;
+            }
+            (_, _, _) => writeln!(out, ": no policy keeps it")?,
+        }
+    }
+    Ok(())
+}
