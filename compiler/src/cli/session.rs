@@ -108,6 +108,10 @@ impl Session {
             let names = names(&loaded.unsupported);
             missing.push(format!("policies of kinds that are not read: {names}"));
         }
+        if !loaded.unusable.is_empty() {
+            let names = names(&loaded.unusable);
+            missing.push(format!("policies without a defined meaning: {names}"));
+        }
         if !loaded.refused.is_empty() {
             let names = names(&loaded.refused);
             missing.push(format!("objects that have errors: {names}"));

@@ -60,6 +60,7 @@ codes! {
     OUT_OF_RANGE = "V0215", Error, "a number outside its range";
     ONE_FIELD_ONLY = "V0216", Error, "not exactly one of several fields is set";
     USELESS_EXCEPTION = "V0217", Error, "an exception that is not part of its block";
+    UNUSABLE_VALUE = "V0218", Warning, "a value that is accepted and has no meaning";
     // V03: the cluster
     UNDEFINED_NAMESPACE = "V0301", Note, "a namespace is referred to but not defined";
     UNDEFINED_NODE = "V0302", Note, "a node is named but not defined";

@@ -9,6 +9,7 @@ use super::lower::{self, Draft};
 use super::manifest::{self, NodeRef, Value};
 use super::report::object_ref;
 use super::settings::Settings;
+use super::validate::Acceptance;
 use super::{identify, lint, objects, validate};
 use crate::cluster::object::{Interner, Object};
 use crate::cluster::{Cluster, build};
@@ -34,6 +35,8 @@ pub struct Loaded {
     pub refused: Vec<ObjectRef>,
     /// Policies of kinds that change verdicts and are not read: every answer is incomplete by them.
     pub unsupported: Vec<ObjectRef>,
+    /// Policies that the API server takes and whose meaning is not defined: every answer is incomplete by them too.
+    pub unusable: Vec<ObjectRef>,
 }
 
 impl Loaded {
@@ -76,6 +79,7 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
         count,
         mut refused,
         unsupported,
+        unusable,
     } = all;
     refused.sort();
     let drafts = without_duplicates(drafts, &mut diagnostics);
@@ -97,6 +101,7 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
         objects: count,
         refused,
         unsupported,
+        unusable,
     }
 }
 
@@ -117,6 +122,7 @@ struct Read {
     count: usize,
     refused: Vec<ObjectRef>,
     unsupported: Vec<ObjectRef>,
+    unusable: Vec<ObjectRef>,
 }
 
 impl Read {
@@ -128,6 +134,7 @@ impl Read {
         self.count += other.count;
         self.refused.append(&mut other.refused);
         self.unsupported.append(&mut other.unsupported);
+        self.unusable.append(&mut other.unusable);
     }
 }
 
@@ -211,9 +218,16 @@ fn foreign_ref(root: NodeRef<'_>) -> ObjectRef {
 fn read_known(kind: Kind, root: NodeRef<'_>, interner: &Interner, read: &mut Read) {
     read.count += 1;
     let object = object_ref(kind, root);
-    if !validate::check_object(kind, root, &mut read.diagnostics) {
-        read.refused.push(object);
-        return;
+    match validate::check_object(kind, root, &mut read.diagnostics) {
+        Acceptance::Whole => {}
+        Acceptance::Unusable => {
+            read.unusable.push(object);
+            return;
+        }
+        Acceptance::Refused => {
+            read.refused.push(object);
+            return;
+        }
     }
     match lower::lower(kind, object.clone(), root) {
         Err(unread) => {

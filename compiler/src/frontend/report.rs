@@ -1,21 +1,33 @@
 //! What is said of one object, gathered.
 //!
 //! Input: places in the object ([`Place`], [`Spot`]) with a problem each. Output: diagnostics that name the
-//! object and the field in the API server's notation. Guarantee: an object with an error is refused.
+//! object and the field in the API server's notation. Guarantee: an object with an error is refused, and one without a
+//! meaning is told apart from it.
 
 use super::kinds::Kind;
 use super::manifest::{NodeRef, Value};
 use super::template;
-use crate::diagnostic::{Code, Diagnostic, ObjectRef, Severity};
+use crate::diagnostic::{Code, Diagnostic, ObjectRef, Severity, codes};
 use crate::source::Span;
 use std::fmt::Write as _;
+
+/// What becomes of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Acceptance {
+    /// It is read.
+    Whole,
+    /// The API server takes it, but it says nothing that an implementation could act on.
+    Unusable,
+    /// The API server refuses it.
+    Refused,
+}
 
 /// The problems of one object.
 pub(super) struct Report<'a, 'd> {
     pub(super) kind: Kind,
     pub(super) root: NodeRef<'a>,
     diagnostics: &'d mut Vec<Diagnostic>,
-    refused: bool,
+    acceptance: Acceptance,
 }
 
 impl<'a, 'd> Report<'a, 'd> {
@@ -24,13 +36,15 @@ impl<'a, 'd> Report<'a, 'd> {
             kind,
             root,
             diagnostics,
-            refused: false,
+            acceptance: Acceptance::Whole,
         }
     }
 
     /// Adds a problem of the object.
     pub(super) fn add(&mut self, diagnostic: Diagnostic) {
-        self.refused |= diagnostic.severity == Severity::Error;
+        if diagnostic.severity == Severity::Error {
+            self.acceptance = Acceptance::Refused;
+        }
         let diagnostic = if template::is_in(&diagnostic.message) {
             diagnostic.help(template::REMEDY)
         } else {
@@ -40,11 +54,27 @@ impl<'a, 'd> Report<'a, 'd> {
         self.diagnostics.push(diagnostic.object(object));
     }
 
-    /// Whether no error was found.
-    pub(super) fn accepted(&self) -> bool {
-        !self.refused
+    /// Adds a value that the API server takes, and for which its API defines no meaning.
+    pub(super) fn add_unusable(&mut self, diagnostic: Diagnostic) {
+        self.acceptance = self.acceptance.max(Acceptance::Unusable);
+        let help = match &diagnostic.help {
+            Some(help) => format!("{help}; {UNUSABLE}"),
+            None => UNUSABLE.into(),
+        };
+        self.add(Diagnostic {
+            code: &codes::UNUSABLE_VALUE,
+            severity: codes::UNUSABLE_VALUE.severity,
+            ..diagnostic.help(help)
+        });
+    }
+
+    /// What becomes of the object, after all that was found.
+    pub(super) fn acceptance(&self) -> Acceptance {
+        self.acceptance
     }
 }
+
+const UNUSABLE: &str = "the API server takes it as it is, but no implementation can use it";
 
 /// The object as its author names it.
 pub(super) fn object_ref(kind: Kind, root: NodeRef<'_>) -> ObjectRef {

@@ -19,15 +19,20 @@ pub(in crate::frontend) mod text;
 
 use super::kinds::Kind;
 use super::manifest::NodeRef;
+pub use super::report::Acceptance;
 use super::report::{Place, Report};
 use super::schema;
 use crate::diagnostic::{Diagnostic, Severity, codes};
 use std::collections::HashSet;
 
-/// Checks an object of a kind that is read, and says whether it is accepted.
+/// Checks an object of a kind that is read, and says what becomes of it.
 ///
 /// `root` is the whole object, `metadata` included. Problems are added to `diagnostics`.
-pub fn check_object(kind: Kind, root: NodeRef<'_>, diagnostics: &mut Vec<Diagnostic>) -> bool {
+pub fn check_object(
+    kind: Kind,
+    root: NodeRef<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Acceptance {
     let mut report = Report::new(kind, root, diagnostics);
     refuse_repeated_keys(root, &mut report);
     schema::walk::walk(schema::of(kind), root, &mut report);
@@ -64,7 +69,7 @@ pub fn check_object(kind: Kind, root: NodeRef<'_>, diagnostics: &mut Vec<Diagnos
             cluster_ports::check_containers(&place, &mut report);
         }
     }
-    report.accepted()
+    report.acceptance()
 }
 
 /// The API server's strict decoding refuses a key that stands twice, where kubectl alone takes the last; it sees

@@ -21,20 +21,14 @@ pub(super) enum Refuser {
 }
 
 impl Refuser {
-    /// Adds who refuses it to what is wrong.
+    /// Adds what is wrong: an error where the API server refuses it, else the reason why the object has no meaning.
     pub(super) fn add(self, diagnostic: Diagnostic, report: &mut Report<'_, '_>) {
-        report.add(match (self, &diagnostic.help) {
-            (Self::Server, _) => diagnostic,
-            (Self::Implementations, None) => diagnostic.help(UNUSABLE),
-            (Self::Implementations, Some(help)) => {
-                let help = format!("{help}; {UNUSABLE}");
-                diagnostic.help(help)
-            }
-        });
+        match self {
+            Self::Server => report.add(diagnostic),
+            Self::Implementations => report.add_unusable(diagnostic),
+        }
     }
 }
-
-const UNUSABLE: &str = "the API server takes it as it is, but no implementation can use it";
 
 /// Checks the selector at `place`.
 pub(super) fn check(place: &Place<'_>, refuser: Refuser, report: &mut Report<'_, '_>) {
