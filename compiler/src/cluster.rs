@@ -13,6 +13,8 @@ mod same;
 pub mod object;
 pub mod peer;
 
+pub use lookup::replica_name;
+
 use crate::ids::ids;
 use crate::source::Span;
 use ipnet::IpNet;
@@ -188,6 +190,8 @@ pub struct Workload {
     pub kind: Box<str>,
     /// The name.
     pub name: Box<str>,
+    /// Whether it asks for more than one pod at a time.
+    pub several: bool,
     /// Where it is defined; `None` where only pods name it.
     pub span: Option<Span>,
 }

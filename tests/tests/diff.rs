@@ -98,7 +98,12 @@ fn pods_of(loaded: &Loaded, peer: &Peer) -> Vec<PodId> {
             let workload = pod.workload.and_then(|id| cluster.workload(id));
             let namespace = cluster.namespace_name(pod.namespace);
             let (name, kind) = match (&peer.workload, workload) {
-                (None, Some(_)) if pod.stand_in => return false,
+                (None, Some(workload)) if pod.stand_in => {
+                    let own = format!("{}/{}", workload.kind, workload.name);
+                    return *namespace == *peer.namespace
+                        && peer.stands_for.as_deref() == Some(&*own);
+                }
+                (None, _) if peer.stands_for.is_some() => return false,
                 (None, _) => (&pod.name, None),
                 (Some(_), Some(workload)) => (&workload.name, Some(&*workload.kind)),
                 (Some(_), None) => (&pod.name, Some("Pod")),

@@ -12,7 +12,7 @@ use verdict_compiler::hir::Direction;
 use verdict_compiler::hir::flow::Transport;
 use verdict_compiler::hir::spec::Verdict;
 use verdict_compiler::ir::Program;
-use verdict_compiler::list::exposure::Sample;
+use verdict_compiler::list::exposure::{Exposure, Sample};
 use verdict_compiler::list::{By, Listing, PeerId};
 use verdict_compiler::query::Who;
 use verdict_tests::generate::random::Random;
@@ -30,6 +30,14 @@ fn worlds() -> u64 {
 
 /// Worlds in which something was wrong once: their rules on addresses govern no pod that exists.
 const MORE_WORLDS: [u64; 1] = [779];
+
+/// The workloads of a world, with what new pods could reach and be reached from.
+fn exposed<'a>(loaded: &'a Loaded, program: &'a Program) -> (Listing<'a>, Exposure) {
+    let connections = Connections::new(&loaded.cluster, program, families(loaded));
+    let mut listing = Listing::new(connections, By::Workload);
+    let exposure = listing.exposure();
+    (listing, exposure)
+}
 
 /// What the definition says of a packet between two ends, in all families that they share; `direction` is that
 /// of the first.
@@ -147,11 +155,9 @@ fn whatever_is_said_of_new_pods_is_true_of_each() {
     for seed in (0..worlds()).chain(MORE_WORLDS) {
         let world = small::world(seed);
         let loaded = world.load_for(seed);
+        let program = Program::resolve(&loaded.cluster, &loaded.policies);
+        let (listing, exposure) = exposed(&loaded, &program);
         let cluster = &loaded.cluster;
-        let program = Program::resolve(cluster, &loaded.policies);
-        let connections = Connections::new(cluster, &program, families(&loaded));
-        let mut listing = Listing::new(connections, By::Workload);
-        let exposure = listing.exposure();
         let mut random = Random::new(seed);
         let peers: Vec<PeerId> = listing.peer_ids().collect();
         for peer in peers {
@@ -221,11 +227,9 @@ fn a_pod_with_the_labels_has_the_answer() {
     for seed in 0..worlds() / 4 {
         let world = small::world(seed);
         let loaded = world.load_for(seed);
+        let program = Program::resolve(&loaded.cluster, &loaded.policies);
+        let (listing, exposure) = exposed(&loaded, &program);
         let cluster = &loaded.cluster;
-        let program = Program::resolve(cluster, &loaded.policies);
-        let connections = Connections::new(cluster, &program, families(&loaded));
-        let mut listing = Listing::new(connections, By::Workload);
-        let exposure = listing.exposure();
         let mut random = Random::new(seed);
         let peers: Vec<PeerId> = listing.peer_ids().collect();
         let peer = *random.pick(&peers).unwrap();
@@ -287,9 +291,7 @@ fn where_pods_are_not_told_apart_nothing_is_claimed() {
     let loaded = world.load(true);
     let cluster = &loaded.cluster;
     let program = Program::resolve(cluster, &loaded.policies);
-    let connections = Connections::new(cluster, &program, families(&loaded));
-    let mut listing = Listing::new(connections, By::Workload);
-    let exposure = listing.exposure();
+    let (listing, exposure) = exposed(&loaded, &program);
     let web = listing.peer_ids().next().unwrap();
     let exposed = exposure.of(&listing, web, Direction::Ingress).unwrap();
     assert!(exposed.coarse);

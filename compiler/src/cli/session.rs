@@ -115,7 +115,14 @@ impl Session {
         if !loaded.refused.is_empty() {
             let names = names(&loaded.refused);
             missing.push(format!("objects that have errors: {names}"));
-        } else if errors {
+        }
+        if !loaded.misnamed.is_empty() {
+            let names = names(&loaded.misnamed);
+            missing.push(format!(
+                "objects that count here, though no cluster has them under these names: {names}"
+            ));
+        }
+        if errors && loaded.refused.is_empty() && loaded.misnamed.is_empty() {
             missing.push("documents that have errors".into());
         }
         missing

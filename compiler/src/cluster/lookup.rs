@@ -9,6 +9,12 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::ops::Range;
 
+/// The name of a pod of a workload of which the snapshot has none: `web-1`.
+#[must_use]
+pub fn replica_name(workload: &str, number: usize) -> String {
+    format!("{workload}-{number}")
+}
+
 impl Cluster {
     /// The namespace behind an id.
     #[must_use]

@@ -136,6 +136,8 @@ pub struct Workload {
     pub template: Template,
     /// Whether it is meant to have pods now: not suspended, and not scaled to nothing.
     pub active: bool,
+    /// Whether it asks for more than one pod at a time (`replicas`, `parallelism`).
+    pub several: bool,
     /// The owner that controls it.
     pub owner: Option<Owner>,
     /// Where it stands.

@@ -33,6 +33,8 @@ pub struct Loaded {
     pub objects: usize,
     /// The objects that were refused and left out.
     pub refused: Vec<ObjectRef>,
+    /// The objects that have an error in their own name only, and count.
+    pub misnamed: Vec<ObjectRef>,
     /// Policies of kinds that change verdicts and are not read: every answer is incomplete by them.
     pub unsupported: Vec<ObjectRef>,
     /// Policies that the API server takes and whose meaning is not defined: every answer is incomplete by them too.
@@ -78,10 +80,12 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
         documents,
         count,
         mut refused,
+        mut misnamed,
         unsupported,
         unusable,
     } = all;
     refused.sort();
+    misnamed.sort();
     let drafts = without_duplicates(drafts, &mut diagnostics);
     let referred = drafts
         .iter()
@@ -100,6 +104,7 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
         documents,
         objects: count,
         refused,
+        misnamed,
         unsupported,
         unusable,
     }
@@ -121,6 +126,7 @@ struct Read {
     documents: usize,
     count: usize,
     refused: Vec<ObjectRef>,
+    misnamed: Vec<ObjectRef>,
     unsupported: Vec<ObjectRef>,
     unusable: Vec<ObjectRef>,
 }
@@ -133,6 +139,7 @@ impl Read {
         self.documents += other.documents;
         self.count += other.count;
         self.refused.append(&mut other.refused);
+        self.misnamed.append(&mut other.misnamed);
         self.unsupported.append(&mut other.unsupported);
         self.unusable.append(&mut other.unusable);
     }
@@ -220,6 +227,7 @@ fn read_known(kind: Kind, root: NodeRef<'_>, interner: &Interner, read: &mut Rea
     let object = object_ref(kind, root);
     match validate::check_object(kind, root, &mut read.diagnostics) {
         Acceptance::Whole => {}
+        Acceptance::Misnamed => read.misnamed.push(object.clone()),
         Acceptance::Unusable => {
             read.unusable.push(object);
             return;

@@ -16,6 +16,8 @@ use std::fmt::Write as _;
 pub enum Acceptance {
     /// It is read.
     Whole,
+    /// The API server refuses its own name, which leaves no doubt about what it says: it is read.
+    Misnamed,
     /// The API server takes it, but it says nothing that an implementation could act on.
     Unusable,
     /// The API server refuses it.
@@ -45,6 +47,10 @@ impl<'a, 'd> Report<'a, 'd> {
         if diagnostic.severity == Severity::Error {
             self.acceptance = Acceptance::Refused;
         }
+        self.push(diagnostic);
+    }
+
+    fn push(&mut self, diagnostic: Diagnostic) {
         let diagnostic = if template::is_in(&diagnostic.message) {
             diagnostic.help(template::REMEDY)
         } else {
@@ -52,6 +58,12 @@ impl<'a, 'd> Report<'a, 'd> {
         };
         let object = object_ref(self.kind, self.root);
         self.diagnostics.push(diagnostic.object(object));
+    }
+
+    /// Adds an error in the object's own name, which leaves no doubt about what the object says.
+    pub(super) fn add_misnomer(&mut self, diagnostic: Diagnostic) {
+        self.acceptance = self.acceptance.max(Acceptance::Misnamed);
+        self.push(diagnostic);
     }
 
     /// Adds a value that the API server takes, and for which its API defines no meaning.

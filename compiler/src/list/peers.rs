@@ -1,9 +1,10 @@
 //! Who stands at the ends of connections: workloads, or pods, in classes of equal ones.
 
-use crate::cluster::{Cluster, NodeId, Pod, PodId};
+use crate::cluster::{self, Cluster, NodeId, Pod, PodId};
 use crate::flows::{Connections, EndId};
 use crate::source::to_u32;
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Whether pods are shown by the workload that owns them.
@@ -40,6 +41,8 @@ pub struct Peer {
     /// The kind of the workload (`Deployment`), `Pod` for a pod without an owner; `None` for a pod where pods are
     /// listed.
     pub workload: Option<Box<str>>,
+    /// Of a pod that is not among the inputs: the workload that would make it, `Deployment/web`.
+    pub stands_for: Option<Box<str>>,
     /// Its pods.
     pub pods: Vec<PodId>,
     /// By member of its class, whether more than one of its pods are in it.
@@ -77,14 +80,16 @@ pub(super) struct Class {
     members: Vec<Member>,
 }
 
-type Name<'c> = (&'c str, &'c str, Option<&'c str>);
+type Name<'c> = (&'c str, Cow<'c, str>, Option<&'c str>);
 
 /// All peers, sorted by namespace, name and kind, and their classes.
 pub(super) fn classified(connections: &Connections<'_>, by: By) -> (Vec<Peer>, Classes) {
     let cluster = connections.cluster();
     let mut named: BTreeMap<Name<'_>, Vec<PodId>> = BTreeMap::new();
     for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
-        named.entry(name(cluster, pod, by)).or_default().push(id);
+        for name in names(cluster, pod, by) {
+            named.entry(name).or_default().push(id);
+        }
     }
     let hosts = cluster.pods().iter().any(|pod| pod.host_network);
     let (mut peers, mut classes) = (Vec::with_capacity(named.len()), Classes::default());
@@ -93,7 +98,7 @@ pub(super) fn classified(connections: &Connections<'_>, by: By) -> (Vec<Peer>, C
         let Some(pods) = current(cluster, pods, by) else {
             continue;
         };
-        let (members, several) = members(connections, &pods, hosts);
+        let (members, several) = members(connections, &pods, hosts, by);
         let next = ClassId(to_u32(classes.list.len()));
         let class = *known.entry(members).or_insert_with_key(|members| {
             classes.list.push(Class {
@@ -104,8 +109,9 @@ pub(super) fn classified(connections: &Connections<'_>, by: By) -> (Vec<Peer>, C
         classes.of.push(class);
         peers.push(Peer {
             namespace: namespace.into(),
+            stands_for: stands_for(cluster, &pods, by),
             name: name.into(),
-            workload: workload.map(Into::into),
+            workload: workload.filter(|_| by == By::Workload).map(Into::into),
             pods,
             several,
         });
@@ -132,17 +138,32 @@ impl Classes {
     }
 }
 
-fn name<'c>(cluster: &'c Cluster, pod: &'c Pod, by: By) -> Name<'c> {
+/// What a pod is listed as.
+fn names<'c>(cluster: &'c Cluster, pod: &'c Pod, by: By) -> Vec<Name<'c>> {
     let namespace = cluster.namespace_name(pod.namespace);
     let workload = pod.workload.and_then(|id| cluster.workload(id));
     match (by, workload) {
-        (By::Workload, Some(workload)) => (namespace, &workload.name, Some(&workload.kind)),
-        (By::Workload, None) => (namespace, &pod.name, Some(POD)),
-        (By::Pod, Some(workload)) if pod.stand_in => {
-            (namespace, &workload.name, Some(&workload.kind))
+        (By::Workload, Some(workload)) => {
+            vec![(namespace, (&*workload.name).into(), Some(&workload.kind))]
         }
-        (By::Pod, Some(_) | None) => (namespace, &pod.name, None),
+        (By::Workload, None) => vec![(namespace, (&*pod.name).into(), Some(POD))],
+        // Two show what its pods may send each other, and more would say nothing else.
+        (By::Pod, Some(workload)) if pod.stand_in => (1..=if workload.several { 2 } else { 1 })
+            .map(|number| {
+                let name = cluster::replica_name(&workload.name, number);
+                (namespace, name.into(), Some(&*workload.kind))
+            })
+            .collect(),
+        (By::Pod, Some(_) | None) => vec![(namespace, (&*pod.name).into(), None)],
     }
+}
+
+/// The workload of pods that are not among the inputs.
+fn stands_for(cluster: &Cluster, pods: &[PodId], by: By) -> Option<Box<str>> {
+    let pod = cluster.pod(*pods.first()?)?;
+    let workload = cluster.workload(pod.workload?)?;
+    let stands = pod.stand_in && by == By::Pod;
+    stands.then(|| format!("{}/{}", workload.kind, workload.name).into())
 }
 
 /// The pods that take traffic. A workload of which all pods have finished is judged by these: the next one
@@ -157,7 +178,12 @@ fn current(cluster: &Cluster, pods: Vec<PodId>, by: By) -> Option<Vec<PodId>> {
     (by == By::Workload && pods.iter().any(owned)).then_some(pods)
 }
 
-fn members(connections: &Connections<'_>, pods: &[PodId], hosts: bool) -> (Vec<Member>, Vec<bool>) {
+fn members(
+    connections: &Connections<'_>,
+    pods: &[PodId],
+    hosts: bool,
+    by: By,
+) -> (Vec<Member>, Vec<bool>) {
     let cluster = connections.cluster();
     let mut of_end: BTreeMap<EndId, (Vec<Option<NodeId>>, usize)> = BTreeMap::new();
     for id in pods {
@@ -168,8 +194,9 @@ fn members(connections: &Connections<'_>, pods: &[PodId], hosts: bool) -> (Vec<M
         if hosts {
             nodes.push(pod.node);
         }
-        // A pod that stands for a workload's stands for any number of them.
-        *count += if pod.stand_in { 2 } else { 1 };
+        // A pod that stands for a workload's stands for any number of them, unless these are told apart.
+        let any_number = pod.stand_in && by == By::Workload;
+        *count += if any_number { 2 } else { 1 };
     }
     of_end
         .into_iter()

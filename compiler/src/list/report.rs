@@ -92,6 +92,9 @@ pub enum PeerReport {
         namespace: Box<str>,
         /// The name.
         name: Box<str>,
+        /// Of a pod that is not among the inputs: the workload that would make it, `Deployment/web`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stands_for: Option<Box<str>>,
     },
     /// Addresses outside the cluster. Those of pods and nodes in between are not meant.
     Ip {
@@ -245,7 +248,11 @@ impl From<&Peer> for PeerReport {
                 name,
                 workload: workload.clone(),
             },
-            None => Self::Pod { namespace, name },
+            None => Self::Pod {
+                namespace,
+                name,
+                stands_for: peer.stands_for.clone(),
+            },
         }
     }
 }

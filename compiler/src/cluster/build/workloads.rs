@@ -85,6 +85,7 @@ pub(super) fn build(declared: &Declared, cluster: &Cluster, report: &mut Report)
                 namespace: *namespace,
                 kind: (*kind).into(),
                 name: (*name).into(),
+                several: top.template.is_some_and(|maker| maker.several),
                 span: top.defined,
             })
             .collect(),

@@ -3,8 +3,8 @@
 use super::suggest::{did_you_mean, list, nearest};
 use super::{HypotheticalNamespace, NamespaceSpec, PeerSpec, PortSpec, Resolved};
 use crate::cluster::{
-    Cluster, HostNetwork, Labels, NamespaceId, Owner, PodId, Service, ServiceId, ServiceKind,
-    ServicePort, WorkloadId,
+    Cluster, HostNetwork, Labels, NamespaceId, Owner, Pod, PodId, Service, ServiceId, ServiceKind,
+    ServicePort, WorkloadId, replica_name,
 };
 use crate::diagnostic::{Diagnostic, codes};
 use std::collections::BTreeSet;
@@ -272,10 +272,26 @@ fn pod_or_workload(
     }
     let found: Vec<WorkloadId> = workloads(cluster, id, name).collect();
     match found.as_slice() {
-        [] => Err(Box::new(unknown(cluster, (namespace, id), name))),
+        [] => replica(cluster, id, name)
+            .map(|pod| vec![Resolved::Pod(pod)])
+            .ok_or_else(|| Box::new(unknown(cluster, (namespace, id), name))),
         [workload] => Ok(pods_of(cluster, *workload)),
         several => Err(Box::new(ambiguous(cluster, namespace, name, several))),
     }
+}
+
+/// The pod that stands for those of a workload, by the name that a list of pods has for one of them: `web-1`.
+fn replica(cluster: &Cluster, namespace: NamespaceId, name: &str) -> Option<PodId> {
+    let (workload, number) = name.rsplit_once('-')?;
+    let number: usize = number.parse().ok()?;
+    let is_it = |pod: &Pod| {
+        pod.stand_in
+            && number > 0
+            && replica_name(&pod.name, number) == name
+            && *pod.name == *workload
+    };
+    let mut pods = cluster.pods_in(namespace).filter(|(_, pod)| is_it(pod));
+    pods.next().map(|(id, _)| id)
 }
 
 fn unknown(cluster: &Cluster, (namespace, id): (&str, NamespaceId), name: &str) -> Diagnostic {

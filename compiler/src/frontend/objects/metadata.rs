@@ -72,13 +72,15 @@ impl<'a> Metadata<'a> {
     }
 }
 
+/// An owner without a kind, which no API server takes, still says which pods belong together; other tools' tests have
+/// such, and take it for a pod.
 fn read_owner(node: NodeRef<'_>, interner: &Interner) -> Option<Owner> {
     let text = |key| {
         let text = node.get(key).and_then(NodeRef::as_str);
         text.map(|text| interner.string(text))
     };
     Some(Owner {
-        kind: text("kind")?,
+        kind: text("kind").unwrap_or_else(|| interner.string("Pod")),
         name: text("name")?,
     })
 }

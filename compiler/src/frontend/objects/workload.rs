@@ -31,6 +31,7 @@ pub(super) fn decode(
         name: metadata.name.into(),
         template: pod::template(&labels, template.and_then(|node| node.get("spec")), decoder),
         active: spec.active,
+        several: spec.several,
         owner: metadata.owner(decoder.interner),
         span: metadata.span,
     }
@@ -44,6 +45,7 @@ fn with_job_name(labels: &Labels, name: &str) -> Labels {
 struct Spec<'a> {
     template: Option<NodeRef<'a>>,
     active: bool,
+    several: bool,
 }
 
 impl<'a> Spec<'a> {
@@ -51,16 +53,31 @@ impl<'a> Spec<'a> {
         let mut spec = Self {
             template: None,
             active: true,
+            several: false,
         };
         for entry in node.into_iter().flat_map(NodeRef::entries) {
             match entry.key {
                 "template" => spec.template = Some(entry.value),
-                "jobTemplate" => spec.template = entry.value.at(&["spec", "template"]),
-                "replicas" => spec.active &= !matches!(entry.value.value(), Value::Int(0)),
+                "jobTemplate" => {
+                    spec.template = entry.value.at(&["spec", "template"]);
+                    spec.several |= entry
+                        .value
+                        .at(&["spec", "parallelism"])
+                        .is_some_and(is_several);
+                }
+                "replicas" => {
+                    spec.active &= !matches!(entry.value.value(), Value::Int(0));
+                    spec.several |= is_several(entry.value);
+                }
+                "parallelism" => spec.several |= is_several(entry.value),
                 "suspend" => spec.active &= entry.value.as_bool() != Some(true),
                 _ => {}
             }
         }
         spec
     }
+}
+
+fn is_several(count: NodeRef<'_>) -> bool {
+    count.as_int().is_some_and(|count| count > 1)
 }

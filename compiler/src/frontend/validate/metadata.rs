@@ -78,7 +78,12 @@ fn name(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
             Some("") | None => {}
             Some(name) => {
                 if let Err(breach) = rule(report.kind)(name) {
-                    report.add(bad_name(report.kind, &place.spot(), name, breach));
+                    let diagnostic = bad_name(report.kind, &place.spot(), name, breach);
+                    if is_only_a_name(report.kind, name) {
+                        report.add_misnomer(diagnostic);
+                    } else {
+                        report.add(diagnostic);
+                    }
                 }
             }
         },
@@ -109,6 +114,35 @@ fn rule(kind: Kind) -> fn(&str) -> Result<(), text::Breach> {
         | Kind::CronJob
         | Kind::DnsSnapshot => text::dns_subdomain,
     }
+}
+
+/// Whether a name that is refused is one that nothing else hangs on, and that could be a name but for its capitals,
+/// underscores or dots: what the object says is the same under a better one.
+fn is_only_a_name(kind: Kind, name: &str) -> bool {
+    const MOST_BYTES: usize = 253;
+    let is_harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let may_be_named_elsewhere = match kind {
+        Kind::Namespace
+        | Kind::Node
+        | Kind::Service
+        | Kind::ServiceAccount
+        | Kind::Endpoints
+        | Kind::EndpointSlice
+        | Kind::DnsSnapshot => true,
+        Kind::NetworkPolicy
+        | Kind::AdminNetworkPolicy
+        | Kind::BaselineAdminNetworkPolicy
+        | Kind::ClusterNetworkPolicy
+        | Kind::Pod
+        | Kind::Deployment
+        | Kind::StatefulSet
+        | Kind::DaemonSet
+        | Kind::ReplicaSet
+        | Kind::ReplicationController
+        | Kind::Job
+        | Kind::CronJob => false,
+    };
+    !may_be_named_elsewhere && name.len() <= MOST_BYTES && name.bytes().all(is_harmless)
 }
 
 fn nameless(spot: &Spot<'_>) -> Diagnostic {
