@@ -11,6 +11,8 @@ pub mod settings;
 pub mod kinds;
 pub mod identify;
 mod report;
+mod standing;
+mod cilium_config;
 mod schema;
 pub mod validate;
 pub mod objects;

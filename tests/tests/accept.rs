@@ -59,6 +59,7 @@ fn check_node(root: NodeRef<'_>, inherited: Option<Kind>, diagnostics: &mut Vec<
         }
         Recognised::OtherVersion(..)
         | Recognised::Misspelt(_)
+        | Recognised::CiliumConfig
         | Recognised::UnsupportedPolicy(_)
         | Recognised::Unknown => {}
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use verdict_compiler::diagnostic::{Code, codes};
+use verdict_compiler::frontend::settings::cilium;
 
 /// Paths below the repository's root, with the text.
 type Pages = BTreeMap<PathBuf, String>;
@@ -56,6 +57,19 @@ fn every_link_leads_somewhere() -> io::Result<()> {
         .map(|(path, link)| format!("{}: {link}", path.display()))
         .collect();
     assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn every_option_of_cilium_is_in_the_settings() -> io::Result<()> {
+    let pages = pages()?;
+    let settings = pages.get(Path::new("book/src/settings.md"));
+    let missing: Vec<&str> = cilium::ALL
+        .iter()
+        .map(|option| option.name)
+        .filter(|name| !settings.is_some_and(|text| text.contains(&format!("\n| `{name}` | "))))
+        .collect();
+    assert!(missing.is_empty(), "not in the book: {missing:?}");
     Ok(())
 }
 

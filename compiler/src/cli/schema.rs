@@ -9,6 +9,7 @@ use super::render::json::CheckReport;
 use super::{Answered, Failure};
 use crate::diff::report::DiffReport;
 use crate::explain::report::Explanation;
+use crate::frontend::settings::cilium;
 use crate::list::report::{GroupReport, ListReport};
 use crate::trace::summary::Summary;
 use crate::trace::{Record, Reply};
@@ -141,7 +142,8 @@ struct SettingsFile {
     /// where it is not set.
     host_network: Option<HostNetworkName>,
     /// Cilium's own options; they have no effect in the dialect `kubernetes`.
-    cilium: Option<serde_json::Map<String, serde_json::Value>>,
+    #[schemars(schema_with = "cilium_options")]
+    cilium: Option<()>,
 }
 
 /// What NetworkPolicy takes pods on their nodes' networks for.
@@ -159,6 +161,26 @@ enum HostNetworkName {
 #[expect(dead_code, reason = "stands for a shape that is read from its text")]
 enum DialectName {
     Kubernetes,
+    Cilium,
+}
+
+/// The options of Cilium that change verdicts, each in the types in which its values may be written.
+fn cilium_options(_: &mut schemars::SchemaGenerator) -> Schema {
+    let options = cilium::ALL.iter().map(|option| {
+        let mut schema = serde_json::json!({
+            "description": option.about.trim(),
+            "type": option.types,
+        });
+        if let (Some(fields), false) = (schema.as_object_mut(), option.words.is_empty()) {
+            fields.insert("enum".into(), option.words.into());
+        }
+        (option.name.to_owned(), schema)
+    });
+    schemars::json_schema!({
+        "type": ["object", "null"],
+        "properties": options.collect::<serde_json::Map<_, _>>(),
+        "additionalProperties": false,
+    })
 }
 
 /// DNS answers that were seen.

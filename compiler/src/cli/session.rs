@@ -11,7 +11,7 @@ use super::render::{Report, human};
 use super::{Failure, input};
 use crate::diagnostic::{Code, Diagnostic, ObjectRef, Severity, codes};
 use crate::frontend::load::{self, Loaded};
-use crate::frontend::settings::Settings;
+use crate::frontend::settings::{Dialect, Settings};
 use crate::source::{FileId, SourceFile, Sources, to_u32};
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,7 @@ impl Session {
         let files = sources.iter().len();
         let settings = SettingsTexts::read(global, &inputs.paths, files);
         diagnostics.extend(settings.diagnostics);
+        diagnostics.extend(settings.settings.without_effect());
         let mut loaded = {
             let _progress = Progress::start(global, "checking");
             load::load(&sources, &settings.settings)
@@ -85,11 +86,32 @@ impl Session {
         let style = Style::of_stderr(global.color);
         let errors = self.diagnostics.iter().any(is_error);
         output::remark(&human::before_answer(&self.report(), style, global));
+        self.judged_dialect(style, global)?;
         if errors && (self.could_not_look() || !global.keep_going) {
             output::remark(&refusal(self.could_not_look()));
             return Err(Failure::Input);
         }
         Ok(())
+    }
+
+    fn judged_dialect(&self, style: Style, global: &Global) -> Result<(), Failure> {
+        let dialect = self.loaded.settings.dialect;
+        match dialect {
+            Dialect::Kubernetes => Ok(()),
+            Dialect::Cilium => {
+                let message =
+                    format!("no question is answered in the dialect `{dialect}` by this version");
+                let diagnostics = [Diagnostic::new(&codes::DIALECT_NOT_JUDGED, message).help(
+                    "`verdict check` validates its policies; other commands need another dialect",
+                )];
+                let report = Report {
+                    diagnostics: &diagnostics,
+                    ..self.report()
+                };
+                output::remark(&human::question(&report, style, global));
+                Err(Failure::Input)
+            }
+        }
     }
 
     /// Says what is missing from the input, beside answers that have no room for it.
@@ -111,6 +133,12 @@ impl Session {
         if !loaded.unusable.is_empty() {
             let names = names(&loaded.unusable);
             missing.push(format!("policies without a defined meaning: {names}"));
+        }
+        if !loaded.foreign.is_empty() {
+            let (dialect, names) = (loaded.settings.dialect, names(&loaded.foreign));
+            missing.push(format!(
+                "policies that the dialect `{dialect}` does not have: {names}"
+            ));
         }
         if !loaded.refused.is_empty() {
             let names = names(&loaded.refused);

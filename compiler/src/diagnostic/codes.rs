@@ -42,6 +42,8 @@ codes! {
     DUPLICATE_OBJECT = "V0108", Error, "an object is defined twice";
     WRONG_VERSION = "V0109", Error, "a known kind in another version";
     MISSPELT_KIND = "V0110", Error, "a kind that does not exist";
+    FOREIGN_POLICY = "V0111", Warning, "a policy of another dialect";
+    IGNORED_POLICY = "V0112", Warning, "a policy that nobody enforces";
     // V02: values that the API server refuses
     INVALID_VALUE = "V0201", Error, "a value that the API server refuses";
     UNSUPPORTED_VALUE = "V0202", Error, "a value that is not one of the allowed ones";
@@ -103,6 +105,7 @@ codes! {
     SETTING_VALUE = "V0543", Error, "a setting has a value that it does not take";
     DIALECT_NOT_READ = "V0544", Error, "a dialect that this version does not read";
     SETTING_IGNORED = "V0545", Note, "a setting that has no effect";
+    DIALECT_NOT_JUDGED = "V0546", Error, "a dialect in which no question is answered yet";
     // V06: traces
     RECORD_SYNTAX = "V0601", Error, "a line of a trace is not JSON";
     RECORD_FIELD = "V0602", Error, "a field of a record is missing, unknown or of the wrong type";

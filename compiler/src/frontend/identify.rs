@@ -3,7 +3,7 @@
 //! Input: the root of a document or of a list item. Output: [`Recognised`], and what is to be said about a
 //! kind that is not read. Guarantee: whatever is not read is said, so that no policy is skipped in silence.
 
-use super::kinds::{Kind, Recognised, recognise};
+use super::kinds::{CILIUM_CONFIG, Kind, Recognised, recognise};
 use super::manifest::{NodeRef, Value};
 use super::report::item_head;
 use super::template;
@@ -45,8 +45,11 @@ pub fn identify(
     let found = with_former_versions(api_version, recognise(api_version, kind), |former| {
         diagnostics.push(former.at(version_span, "a former version"));
     });
+    if found == Recognised::Unknown && is_cilium_config(root, api_version, kind) {
+        return Recognised::CiliumConfig;
+    }
     let diagnostic = match &found {
-        Recognised::Known(_) | Recognised::List(_) => None,
+        Recognised::Known(_) | Recognised::List(_) | Recognised::CiliumConfig => None,
         Recognised::OtherVersion(known, right) => Some(
             Diagnostic::new(
                 &codes::WRONG_VERSION,
@@ -98,23 +101,28 @@ fn with_former_versions(
 ) -> Recognised {
     if let Recognised::OtherVersion(kind, right) = found
         && !kind.is_policy()
-        && let Some(removed) = kind.removed_in(api_version)
+        && let Some(refuser) = kind.refused_by(api_version)
     {
-        report(former_version(kind, removed, right));
+        report(former_version(kind, refuser, right));
         return Recognised::Known(kind);
     }
     found
 }
 
-fn former_version(kind: Kind, removed: &str, right: &str) -> Diagnostic {
+fn former_version(kind: Kind, refuser: &str, right: &str) -> Diagnostic {
     let message = format!(
-        "Kubernetes {removed} and newer refuse {} in this version; it is read as `{right}`",
+        "{refuser} {} in this version; it is read as `{right}`",
         kind.name()
     );
     Diagnostic::new(&codes::WRONG_VERSION, message)
         .severity(Severity::Warning)
         .field("apiVersion")
         .help(format!("write `apiVersion: {right}`"))
+}
+
+fn is_cilium_config(root: NodeRef<'_>, api_version: &str, kind: &str) -> bool {
+    let name = root.at(&["metadata", "name"]).and_then(NodeRef::as_str);
+    (api_version, kind, name) == ("v1", "ConfigMap", Some(CILIUM_CONFIG))
 }
 
 fn object(root: NodeRef<'_>, kind: &str) -> ObjectRef {

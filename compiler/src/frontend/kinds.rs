@@ -14,6 +14,12 @@ pub enum Kind {
     BaselineAdminNetworkPolicy,
     /// `policy.networking.k8s.io/v1alpha2`
     ClusterNetworkPolicy,
+    /// `cilium.io/v2`
+    CiliumNetworkPolicy,
+    /// `cilium.io/v2`
+    CiliumClusterwideNetworkPolicy,
+    /// `cilium.io/v2`
+    CiliumCidrGroup,
     /// `v1`
     Namespace,
     /// `v1`
@@ -46,6 +52,9 @@ pub enum Kind {
     DnsSnapshot,
 }
 
+/// The name of the ConfigMap that holds the options of Cilium's agent.
+pub(super) const CILIUM_CONFIG: &str = "cilium-config";
+
 /// What an object's `apiVersion` and `kind` say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recognised {
@@ -57,6 +66,8 @@ pub enum Recognised {
     OtherVersion(Kind, &'static str),
     /// Nearly the name of a kind of this group.
     Misspelt(Kind),
+    /// The ConfigMap that holds the options of Cilium's agent; `frontend::cilium_config` reads it.
+    CiliumConfig,
     /// A policy kind that changes verdicts and is not read; whose it is.
     UnsupportedPolicy(&'static str),
     /// Anything else.
@@ -65,11 +76,14 @@ pub enum Recognised {
 
 impl Kind {
     /// Every kind that is read.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::NetworkPolicy,
         Self::AdminNetworkPolicy,
         Self::BaselineAdminNetworkPolicy,
         Self::ClusterNetworkPolicy,
+        Self::CiliumNetworkPolicy,
+        Self::CiliumClusterwideNetworkPolicy,
+        Self::CiliumCidrGroup,
         Self::Namespace,
         Self::Node,
         Self::Pod,
@@ -112,10 +126,13 @@ impl Kind {
             Self::AdminNetworkPolicy
             | Self::BaselineAdminNetworkPolicy
             | Self::ClusterNetworkPolicy
+            | Self::CiliumClusterwideNetworkPolicy
+            | Self::CiliumCidrGroup
             | Self::Namespace
             | Self::Node
             | Self::DnsSnapshot => false,
             Self::NetworkPolicy
+            | Self::CiliumNetworkPolicy
             | Self::Pod
             | Self::Service
             | Self::ServiceAccount
@@ -147,6 +164,9 @@ impl Kind {
             | Self::AdminNetworkPolicy
             | Self::BaselineAdminNetworkPolicy
             | Self::ClusterNetworkPolicy
+            | Self::CiliumNetworkPolicy
+            | Self::CiliumClusterwideNetworkPolicy
+            | Self::CiliumCidrGroup
             | Self::Namespace
             | Self::Node
             | Self::Service
@@ -164,8 +184,11 @@ impl Kind {
             Self::NetworkPolicy
             | Self::AdminNetworkPolicy
             | Self::BaselineAdminNetworkPolicy
-            | Self::ClusterNetworkPolicy => true,
-            Self::Namespace
+            | Self::ClusterNetworkPolicy
+            | Self::CiliumNetworkPolicy
+            | Self::CiliumClusterwideNetworkPolicy => true,
+            Self::CiliumCidrGroup
+            | Self::Namespace
             | Self::Node
             | Self::Pod
             | Self::Service
@@ -194,6 +217,11 @@ impl Kind {
             Self::ClusterNetworkPolicy => {
                 ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy")
             }
+            Self::CiliumNetworkPolicy => ("cilium.io/v2", "CiliumNetworkPolicy"),
+            Self::CiliumClusterwideNetworkPolicy => {
+                ("cilium.io/v2", "CiliumClusterwideNetworkPolicy")
+            }
+            Self::CiliumCidrGroup => ("cilium.io/v2", "CiliumCIDRGroup"),
             Self::Namespace => ("v1", "Namespace"),
             Self::Node => ("v1", "Node"),
             Self::Pod => ("v1", "Pod"),
@@ -212,9 +240,10 @@ impl Kind {
         }
     }
 
-    /// The Kubernetes version that removed this way to write the kind; before, it meant what it means now.
+    /// Who refuses this former version of the kind, as the start of a sentence; elsewhere it means what the
+    /// kind means now.
     #[must_use]
-    pub fn removed_in(self, api_version: &str) -> Option<&'static str> {
+    pub fn refused_by(self, api_version: &str) -> Option<&'static str> {
         FORMER_VERSIONS
             .iter()
             .find(|(own, kinds, _)| *own == api_version && kinds.contains(&self))
@@ -222,8 +251,9 @@ impl Kind {
     }
 }
 
-/// Versions that older clusters served: their name, kinds in them, and in which Kubernetes they ended.
-/// <https://kubernetes.io/docs/reference/using-api/deprecation-guide/>
+/// Versions that older clusters served: their name, kinds in them, and who refuses them.
+/// <https://kubernetes.io/docs/reference/using-api/deprecation-guide/>; Cilium 1.20 still serves `v2alpha1`, and
+/// its definition calls it deprecated.
 const FORMER_VERSIONS: &[(&str, &[Kind], &str)] = &[
     (
         "extensions/v1beta1",
@@ -233,12 +263,12 @@ const FORMER_VERSIONS: &[(&str, &[Kind], &str)] = &[
             Kind::DaemonSet,
             Kind::ReplicaSet,
         ],
-        "1.16",
+        "Kubernetes 1.16 and newer refuse",
     ),
     (
         "apps/v1beta1",
         &[Kind::Deployment, Kind::StatefulSet],
-        "1.16",
+        "Kubernetes 1.16 and newer refuse",
     ),
     (
         "apps/v1beta2",
@@ -248,9 +278,18 @@ const FORMER_VERSIONS: &[(&str, &[Kind], &str)] = &[
             Kind::DaemonSet,
             Kind::ReplicaSet,
         ],
-        "1.16",
+        "Kubernetes 1.16 and newer refuse",
     ),
-    ("batch/v1beta1", &[Kind::CronJob], "1.25"),
+    (
+        "batch/v1beta1",
+        &[Kind::CronJob],
+        "Kubernetes 1.25 and newer refuse",
+    ),
+    (
+        "cilium.io/v2alpha1",
+        &[Kind::CiliumCidrGroup],
+        "later releases of Cilium are to refuse",
+    ),
 ];
 
 /// Policy kinds that change verdicts and are not read: group, kinds, whose they are.
@@ -284,15 +323,7 @@ const UNSUPPORTED_POLICIES: &[(&str, &[&str], &str)] = &[
         &["MeshTrafficPermission", "TrafficPermission"],
         "Kuma",
     ),
-    (
-        "cilium.io",
-        &[
-            "CiliumNetworkPolicy",
-            "CiliumClusterwideNetworkPolicy",
-            "CiliumLocalRedirectPolicy",
-        ],
-        "Cilium",
-    ),
+    ("cilium.io", &["CiliumLocalRedirectPolicy"], "Cilium"),
     ("networking.gke.io", &["FQDNNetworkPolicy"], "GKE"),
     (
         "networking.k8s.aws",
@@ -359,7 +390,7 @@ fn is_group_of(group: &str, api_version: &str, kind: Kind) -> bool {
     let own = group_of(kind);
     let written = if group.is_empty() { api_version } else { group };
     group == own
-        || kind.removed_in(api_version).is_some()
+        || kind.refused_by(api_version).is_some()
         // The core group is closed: what it does not have was meant to be of another group.
         || (group.is_empty() && (written == own || kind.is_policy() || api_version == "v1"))
         || (kind.is_policy() && (group == "k8s.io" || group.ends_with(".k8s.io")))

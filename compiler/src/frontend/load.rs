@@ -8,9 +8,10 @@ use super::kinds::{Kind, Recognised};
 use super::lower::{self, Draft};
 use super::manifest::{self, NodeRef, Value};
 use super::report::object_ref;
-use super::settings::Settings;
+use super::settings::{Dialect, Settings};
+use super::standing::{self, Standing};
 use super::validate::Acceptance;
-use super::{identify, lint, objects, validate};
+use super::{cilium_config, identify, lint, objects, validate};
 use crate::cluster::object::{Interner, Object};
 use crate::cluster::{Cluster, build};
 use crate::diagnostic::{Diagnostic, ObjectRef, Severity, codes};
@@ -39,6 +40,10 @@ pub struct Loaded {
     pub unsupported: Vec<ObjectRef>,
     /// Policies that the API server takes and whose meaning is not defined: every answer is incomplete by them too.
     pub unusable: Vec<ObjectRef>,
+    /// Policies of another dialect than the one that is set: every answer is incomplete by them too.
+    pub foreign: Vec<ObjectRef>,
+    /// The settings with those that stand among the texts.
+    pub settings: Settings,
 }
 
 impl Loaded {
@@ -54,7 +59,12 @@ impl Loaded {
 /// Reads all texts.
 #[must_use]
 pub fn load(sources: &Sources, settings: &Settings) -> Loaded {
+    let (settings, diagnostics) = cilium_config::with_config_map(sources, settings);
     let interner = &Interner::default();
+    let reader = Reader {
+        interner,
+        settings: &settings,
+    };
     let documents: Vec<Read> = sources
         .iter()
         .collect::<Vec<_>>()
@@ -62,17 +72,20 @@ pub fn load(sources: &Sources, settings: &Settings) -> Loaded {
         .flat_map(|(id, file)| {
             manifest::split(id, file)
                 .into_par_iter()
-                .map(move |chunk| read(file, &chunk, interner))
+                .map(move |chunk| reader.read(file, &chunk))
         })
         .collect();
-    let mut all = Read::default();
+    let mut all = Read {
+        diagnostics,
+        ..Read::default()
+    };
     for document in documents {
         all.append(document);
     }
     finish(all, settings)
 }
 
-fn finish(all: Read, settings: &Settings) -> Loaded {
+fn finish(all: Read, settings: Settings) -> Loaded {
     let Read {
         objects,
         drafts,
@@ -83,6 +96,7 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
         mut misnamed,
         unsupported,
         unusable,
+        foreign,
     } = all;
     refused.sort();
     misnamed.sort();
@@ -107,6 +121,8 @@ fn finish(all: Read, settings: &Settings) -> Loaded {
         misnamed,
         unsupported,
         unusable,
+        foreign,
+        settings,
     }
 }
 
@@ -129,6 +145,7 @@ struct Read {
     misnamed: Vec<ObjectRef>,
     unsupported: Vec<ObjectRef>,
     unusable: Vec<ObjectRef>,
+    foreign: Vec<ObjectRef>,
 }
 
 impl Read {
@@ -142,42 +159,117 @@ impl Read {
         self.misnamed.append(&mut other.misnamed);
         self.unsupported.append(&mut other.unsupported);
         self.unusable.append(&mut other.unusable);
+        self.foreign.append(&mut other.foreign);
     }
 }
 
-fn read(source: &SourceFile, chunk: &manifest::Chunk, interner: &Interner) -> Read {
-    let (document, diagnostics) = manifest::parse(source, chunk);
-    let mut read = Read {
-        diagnostics,
-        ..Read::default()
-    };
-    if let Some(document) = &document {
-        read.documents = 1;
-        read_object(document.root(), None, interner, &mut read);
-        validate::settle(&mut read.diagnostics);
-    }
-    read
+/// What reading an object needs besides its text.
+#[derive(Clone, Copy)]
+struct Reader<'r> {
+    interner: &'r Interner,
+    settings: &'r Settings,
 }
 
-/// Reads an object; the items of a list of a known kind may leave out what the list says.
-fn read_object(root: NodeRef<'_>, listed: Option<Kind>, interner: &Interner, read: &mut Read) {
-    match identify::identify(root, listed, &mut read.diagnostics) {
-        Recognised::List(kind) => {
-            check_list(root, read);
-            for item in root.get("items").into_iter().flat_map(NodeRef::items) {
-                read_object(item, kind, interner, read);
+impl Reader<'_> {
+    fn read(self, source: &SourceFile, chunk: &manifest::Chunk) -> Read {
+        let (document, diagnostics) = manifest::parse(source, chunk);
+        let mut read = Read {
+            diagnostics,
+            ..Read::default()
+        };
+        if let Some(document) = &document {
+            read.documents = 1;
+            self.object(document.root(), None, &mut read);
+            validate::settle(&mut read.diagnostics);
+        }
+        read
+    }
+
+    /// Reads an object; the items of a list of a known kind may leave out what the list says.
+    fn object(self, root: NodeRef<'_>, listed: Option<Kind>, read: &mut Read) {
+        match identify::identify(root, listed, &mut read.diagnostics) {
+            Recognised::List(kind) => {
+                check_list(root, read);
+                for item in root.get("items").into_iter().flat_map(NodeRef::items) {
+                    self.object(item, kind, read);
+                }
+            }
+            Recognised::Known(kind) => self.known(kind, root, read),
+            Recognised::OtherVersion(kind, _) | Recognised::Misspelt(kind) => {
+                read.count += 1;
+                read.refused.push(object_ref(kind, root));
+            }
+            Recognised::CiliumConfig => {
+                read.count += 1;
+                read.diagnostics.extend(self.unused_config(root));
+            }
+            Recognised::UnsupportedPolicy(_) => {
+                read.count += 1;
+                read.unsupported.push(foreign_ref(root));
+            }
+            Recognised::Unknown => read.count += 1,
+        }
+    }
+
+    fn unused_config(self, root: NodeRef<'_>) -> Option<Diagnostic> {
+        match self.settings.dialect {
+            Dialect::Kubernetes => Some(
+                Diagnostic::new(
+                    &codes::SETTING_IGNORED,
+                    "Cilium's options have no effect in the dialect `kubernetes`",
+                )
+                .at(
+                    root.get("kind").map_or(root.span(), NodeRef::span),
+                    "not read",
+                )
+                .object(foreign_ref(root))
+                .help("set `dialect = \"cilium\"` if the cluster runs it"),
+            ),
+            Dialect::Cilium => None,
+        }
+    }
+
+    /// Checks an object and lowers or decodes it.
+    fn known(self, kind: Kind, root: NodeRef<'_>, read: &mut Read) {
+        read.count += 1;
+        let object = object_ref(kind, root);
+        let standing = standing::of(kind, self.settings);
+        let remark = standing::remark(standing, kind, root, self.settings);
+        read.diagnostics.extend(remark);
+        match validate::check_object(kind, root, &mut read.diagnostics) {
+            Acceptance::Whole => {}
+            Acceptance::Misnamed => read.misnamed.push(object.clone()),
+            Acceptance::Unusable => {
+                read.unusable.push(object);
+                return;
+            }
+            Acceptance::Refused => {
+                read.refused.push(object);
+                return;
             }
         }
-        Recognised::Known(kind) => read_known(kind, root, interner, read),
-        Recognised::OtherVersion(kind, _) | Recognised::Misspelt(kind) => {
-            read.count += 1;
-            read.refused.push(object_ref(kind, root));
+        match standing {
+            Standing::Enforced => self.lower(kind, object, root, read),
+            Standing::Foreign(_) => read.foreign.push(object),
+            Standing::Ignored(_) => {}
         }
-        Recognised::UnsupportedPolicy(_) => {
-            read.count += 1;
-            read.unsupported.push(foreign_ref(root));
+    }
+
+    fn lower(self, kind: Kind, object: ObjectRef, root: NodeRef<'_>, read: &mut Read) {
+        match lower::lower(kind, object.clone(), root) {
+            Err(unread) => {
+                read.diagnostics.push(unread.diagnostic(object.clone()));
+                read.refused.push(object);
+            }
+            Ok(Some(draft)) => read.drafts.push(Lowered {
+                draft,
+                is_named: has_name(root),
+            }),
+            Ok(None) => {
+                let decoded = objects::decode(kind, root, self.interner, &mut read.diagnostics);
+                read.objects.extend(decoded);
+            }
         }
-        Recognised::Unknown => read.count += 1,
     }
 }
 
@@ -218,38 +310,6 @@ fn foreign_ref(root: NodeRef<'_>) -> ObjectRef {
         kind: text(&["kind"]).unwrap_or("").into(),
         namespace: text(&["metadata", "namespace"]).map(Into::into),
         name: text(&["metadata", "name"]).unwrap_or("").into(),
-    }
-}
-
-/// Checks an object and lowers or decodes it.
-fn read_known(kind: Kind, root: NodeRef<'_>, interner: &Interner, read: &mut Read) {
-    read.count += 1;
-    let object = object_ref(kind, root);
-    match validate::check_object(kind, root, &mut read.diagnostics) {
-        Acceptance::Whole => {}
-        Acceptance::Misnamed => read.misnamed.push(object.clone()),
-        Acceptance::Unusable => {
-            read.unusable.push(object);
-            return;
-        }
-        Acceptance::Refused => {
-            read.refused.push(object);
-            return;
-        }
-    }
-    match lower::lower(kind, object.clone(), root) {
-        Err(unread) => {
-            read.diagnostics.push(unread.diagnostic(object.clone()));
-            read.refused.push(object);
-        }
-        Ok(Some(draft)) => read.drafts.push(Lowered {
-            draft,
-            is_named: has_name(root),
-        }),
-        Ok(None) => {
-            read.objects
-                .extend(objects::decode(kind, root, interner, &mut read.diagnostics))
-        }
     }
 }
 

@@ -90,7 +90,11 @@ pub fn lower(kind: Kind, object: ObjectRef, root: NodeRef<'_>) -> Result<Option<
             admin_network_policy::lower(object, root, Tier::Baseline)?
         }
         Kind::ClusterNetworkPolicy => cluster_network_policy::lower(object, root)?,
-        Kind::Namespace
+        // Nothing is judged in Cilium's dialect yet.
+        Kind::CiliumNetworkPolicy
+        | Kind::CiliumClusterwideNetworkPolicy
+        | Kind::CiliumCidrGroup
+        | Kind::Namespace
         | Kind::Node
         | Kind::Pod
         | Kind::Service

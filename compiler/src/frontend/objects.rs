@@ -22,7 +22,7 @@ use rustc_hash::FxHashSet;
 use std::hash::Hash;
 use std::net::IpAddr;
 
-/// Decodes an object; `None` where the kind is a policy. `interner` is shared by all objects of a run.
+/// Decodes an object; `None` where the kind is a policy, or nothing is made of it yet. `interner` is shared by all objects of a run.
 pub fn decode(
     kind: Kind,
     root: NodeRef<'_>,
@@ -38,7 +38,10 @@ pub fn decode(
         Kind::NetworkPolicy
         | Kind::AdminNetworkPolicy
         | Kind::BaselineAdminNetworkPolicy
-        | Kind::ClusterNetworkPolicy => None,
+        | Kind::ClusterNetworkPolicy
+        | Kind::CiliumNetworkPolicy
+        | Kind::CiliumClusterwideNetworkPolicy
+        | Kind::CiliumCidrGroup => None,
         Kind::Namespace => Some(Object::Namespace(decoder.namespace(root))),
         Kind::Node => Some(Object::Node(node::decode(root, &mut decoder))),
         Kind::Pod => Some(Object::Pod(pod::decode(root, &mut decoder))),

@@ -2,11 +2,12 @@
 //!
 //! Output: [`of`], one [`Schema`] per kind, made on first use. Kinds of Kubernetes itself are generated from
 //! `k8s-openapi` ([`builtin`]); custom resources and our own documents are tables ([`custom`]). [`walk`]
-//! holds an object against its schema, [`suggest`] says what an unknown field may have been meant to be.
+//! holds an object against its schema, [`patterns`] are the patterns of strings, [`suggest`] says what an unknown field may have been meant to be.
 //! Guarantee: a schema is a finite graph; an object is looked at once, whatever the schema.
 
 mod builtin;
 mod custom;
+mod patterns;
 mod suggest;
 pub(super) mod walk;
 mod words;
@@ -14,6 +15,7 @@ mod words;
 pub(super) use suggest::nearest;
 
 use super::kinds::Kind;
+use patterns::Pattern;
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, OnceLock};
 
@@ -62,8 +64,8 @@ pub(super) enum Form {
     /// Any number.
     Number,
     Text(TextRule),
-    /// A number of 32 bits or a string.
-    IntOrString,
+    /// A number of 32 bits or a string, which may have to match.
+    IntOrString(Option<&'static Pattern>),
     /// A Kubernetes quantity: a number or a string such as `500m`.
     Quantity,
     /// A time of RFC 3339.
@@ -86,6 +88,7 @@ pub(super) enum Form {
 pub(super) struct TextRule {
     pub(super) one_of: &'static [&'static str],
     pub(super) most_characters: Option<usize>,
+    pub(super) pattern: Option<&'static Pattern>,
 }
 
 /// How many items, or fields.
@@ -102,6 +105,21 @@ pub(super) struct Object {
     /// Fields that must be there.
     pub(super) required: &'static [&'static str],
     pub(super) limits: Limits,
+    /// Fields of which exactly one must be there, if there are any such.
+    pub(super) one_of: &'static [&'static str],
+    /// Fields of which at least one must be there, if there are any such.
+    pub(super) any_of: &'static [&'static str],
+}
+
+impl Object {
+    /// An object with these fields, none of which must be there.
+    fn of(fields: &[(&str, ShapeId)]) -> Self {
+        let fields = fields.iter().map(|(name, id)| ((*name).into(), *id));
+        Self {
+            fields: fields.collect(),
+            ..Self::default()
+        }
+    }
 }
 
 impl Shapes {

@@ -2,7 +2,10 @@
 //!
 //! Input: one text, with the file under which its spans go. Output: [`Settings`] and diagnostics with places.
 //! Guarantee: a key or a value that is not known is an error, never ignored; a setting that stands in no text
-//! has its documented default. Entries: [`Settings::read`] and [`Settings::set`].
+//! has its documented default. Entries: [`Settings::read`] and [`Settings::set`]; [`Settings::without_effect`] once
+//! all are read.
+
+pub mod cilium;
 
 use crate::cluster::HostNetwork;
 use crate::diagnostic::{Diagnostic, codes};
@@ -16,7 +19,7 @@ use toml::de::{DeTable, DeValue};
 
 /// The keys, each with what its value may be.
 pub const KEYS: [(&str, &str); 4] = [
-    (DIALECT, "`kubernetes`"),
+    (DIALECT, "`kubernetes` or `cilium`"),
     (CIDR_MATCHES_PODS, "`true` or `false`"),
     (HOST_NETWORK, "`pod` or `node`"),
     (CILIUM, "a table of Cilium's own options"),
@@ -36,18 +39,21 @@ pub enum Dialect {
     /// What the Kubernetes API documents.
     #[default]
     Kubernetes,
+    /// What Cilium's agent enforces.
+    Cilium,
 }
 
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kubernetes => "kubernetes",
+            Self::Cilium => "cilium",
         })
     }
 }
 
 /// The dialects that have a name but are not read by this version.
-const LATER_DIALECTS: [&str; 3] = ["cilium", "gke", "aws"];
+const LATER_DIALECTS: [&str; 2] = ["gke", "aws"];
 
 /// The settings of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +64,10 @@ pub struct Settings {
     pub cidr_matches_pods: Option<bool>,
     /// What NetworkPolicy takes pods on their nodes' networks for; `None` leaves it to the dialect.
     pub host_network: Option<HostNetwork>,
+    /// The options of Cilium's agent.
+    pub cilium: cilium::Options,
+    /// Where the texts give such options.
+    pub cilium_keys: Vec<(String, Span)>,
 }
 
 impl Settings {
@@ -66,6 +76,11 @@ impl Settings {
     pub fn semantics(&self) -> Semantics {
         let default = match self.dialect {
             Dialect::Kubernetes => Semantics::default(),
+            // Pods and nodes on their networks have identities of their own: a block matches neither.
+            Dialect::Cilium => Semantics {
+                cidr_matches_pods: false,
+                host_network: HostNetwork::Node,
+            },
         };
         Semantics {
             cidr_matches_pods: self.cidr_matches_pods.unwrap_or(default.cidr_matches_pods),
@@ -109,7 +124,26 @@ impl Settings {
         let key = Spanned::new(0..key.len(), key.trim().to_owned().into());
         let shift = key.span().end + 1;
         let reader = Reader { file, shift };
-        reader.entry(self, &key, &parsed).into_iter().collect()
+        reader.entry(self, &key, &parsed)
+    }
+
+    /// What was set and has no effect in the dialect that came to be set.
+    #[must_use]
+    pub fn without_effect(&self) -> Vec<Diagnostic> {
+        let keys = match self.dialect {
+            Dialect::Kubernetes => self.cilium_keys.as_slice(),
+            Dialect::Cilium => &[],
+        };
+        let note = |(key, span): &(String, Span)| {
+            let message = format!(
+                "Cilium's options have no effect in the dialect `{}`",
+                self.dialect
+            );
+            Diagnostic::new(&codes::SETTING_IGNORED, message)
+                .at(*span, "")
+                .field(&**key)
+        };
+        keys.iter().map(note).collect()
     }
 }
 
@@ -174,47 +208,114 @@ impl Reader {
         settings: &mut Settings,
         key: &Key<'_>,
         value: &Spanned<DeValue<'_>>,
-    ) -> Option<Diagnostic> {
+    ) -> Vec<Diagnostic> {
         match &**key.get_ref() {
             DIALECT => match self.dialect(value) {
                 Ok(dialect) => settings.dialect = dialect,
-                Err(error) => return Some(*error),
+                Err(error) => return vec![*error],
             },
             CIDR_MATCHES_PODS => match value.get_ref().as_bool() {
                 Some(switch) => settings.cidr_matches_pods = Some(switch),
-                None => return Some(self.no_switch(value)),
+                None => return vec![self.no_switch(value)],
             },
             HOST_NETWORK => match value.get_ref().as_str() {
                 Some("pod") => settings.host_network = Some(HostNetwork::Pod),
                 Some("node") => settings.host_network = Some(HostNetwork::Node),
                 Some(other) => {
                     let meant = closest(other, ["pod", "node"]);
-                    return Some(self.wrong_value(HOST_NETWORK, value, meant));
+                    return vec![self.wrong_value(HOST_NETWORK, value, meant)];
                 }
-                None => return Some(self.wrong_value(HOST_NETWORK, value, None)),
+                None => return vec![self.wrong_value(HOST_NETWORK, value, None)],
             },
-            CILIUM if value.get_ref().is_table() => return Some(self.cilium_ignored(key)),
-            CILIUM => return Some(self.wrong_value(CILIUM, value, None)),
-            option if option.starts_with("cilium.") => return Some(self.cilium_ignored(key)),
-            unknown => return Some(self.unknown_key(unknown, key)),
+            CILIUM => return self.cilium_table(settings, key, value),
+            unknown => match unknown.strip_prefix("cilium.") {
+                Some(name) => {
+                    let place = (unknown.to_owned(), self.key_span(key));
+                    settings.cilium_keys.push(place);
+                    return self
+                        .cilium(settings, name, key, value)
+                        .into_iter()
+                        .collect();
+                }
+                None => return vec![self.unknown_key(unknown, key)],
+            },
         }
-        None
+        Vec::new()
+    }
+
+    fn cilium_table(
+        self,
+        settings: &mut Settings,
+        key: &Key<'_>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Vec<Diagnostic> {
+        let Some(table) = value.get_ref().as_table() else {
+            return vec![self.wrong_value(CILIUM, value, None)];
+        };
+        let place = (CILIUM.to_owned(), self.key_span(key));
+        settings.cilium_keys.push(place);
+        // The place of a key inside counts from the value's text, as that of the value does.
+        let options = table.iter().filter_map(|(key, value)| {
+            let span = key.span().start + self.shift..key.span().end + self.shift;
+            let key = Spanned::new(span, key.get_ref().clone());
+            self.cilium(settings, &key.get_ref().clone(), &key, value)
+        });
+        options.collect()
+    }
+
+    /// One of Cilium's options.
+    fn cilium(
+        self,
+        settings: &mut Settings,
+        name: &str,
+        key: &Key<'_>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<Diagnostic> {
+        let field = format!("{CILIUM}.{name}");
+        let Some(option) = cilium::described(name) else {
+            return Some(self.unknown_option(name, key).field(field));
+        };
+        let text = text_of(value.get_ref());
+        let taken = text
+            .as_deref()
+            .and_then(|text| settings.cilium.give(name, text, cilium::Origin::Settings));
+        if taken.is_some() {
+            return None;
+        }
+        let diagnostic = option.wrong_value(text.as_deref().unwrap_or("a table"));
+        Some(diagnostic.at(self.value_span(value), "").field(field))
+    }
+
+    fn unknown_option(self, name: &str, key: &Key<'_>) -> Diagnostic {
+        let alike = name.replace('_', "-").to_lowercase();
+        let known = cilium::ALL.iter().map(|option| option.name);
+        let help = match closest(&alike, known) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "the book lists the options under `Settings`".to_owned(),
+        };
+        Diagnostic::new(
+            &codes::UNKNOWN_SETTING,
+            format!("`{name}` is no option of Cilium that changes what policies mean"),
+        )
+        .at(self.key_span(key), "not a setting")
+        .help(help)
     }
 
     fn dialect(self, value: &Spanned<DeValue<'_>>) -> Result<Dialect, Box<Diagnostic>> {
         match value.get_ref().as_str() {
             Some("kubernetes") => Ok(Dialect::Kubernetes),
+            Some("cilium") => Ok(Dialect::Cilium),
             Some(later) if LATER_DIALECTS.contains(&later) => Err(Box::new(
                 Diagnostic::new(
                     &codes::DIALECT_NOT_READ,
                     format!("the dialect `{later}` is not read by this version of verdict"),
                 )
-                .at(self.value_span(value), "only `kubernetes` is")
-                .help("set `dialect` to `kubernetes`, or use a version that reads it")
+                .at(self.value_span(value), "not read")
+                .help("set `dialect` to `kubernetes` or `cilium`, or use a version that reads it")
                 .field(DIALECT),
             )),
             Some(other) => {
-                let known = std::iter::once("kubernetes").chain(LATER_DIALECTS);
+                let known = ["kubernetes", "cilium"].into_iter().chain(LATER_DIALECTS);
                 Err(Box::new(self.wrong_value(
                     DIALECT,
                     value,
@@ -281,14 +382,36 @@ impl Reader {
         .help(help)
         .field(unknown)
     }
+}
 
-    fn cilium_ignored(self, key: &Key<'_>) -> Diagnostic {
-        Diagnostic::new(
-            &codes::SETTING_IGNORED,
-            "Cilium's options have no effect in the dialect `kubernetes`",
-        )
-        .at(self.key_span(key), "")
-        .field(key.get_ref().to_string())
+/// A value as Cilium's own configuration, which knows texts only, would have it; nothing for tables.
+fn text_of(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Float(number) => Some(number.to_string()),
+        DeValue::Boolean(value) => Some(value.to_string()),
+        DeValue::Datetime(time) => Some(time.to_string()),
+        DeValue::Array(items) => {
+            let texts = items.iter().map(|item| text_of(item.get_ref()));
+            texts
+                .collect::<Option<Vec<_>>>()
+                .map(|texts| texts.join(","))
+        }
+        DeValue::Table(_) => None,
+    }
+}
+
+impl cilium::Described {
+    /// That a value is none of the option's; without a place.
+    pub(in crate::frontend) fn wrong_value(&self, text: &str) -> Diagnostic {
+        let meant = closest(text, self.words.iter().copied());
+        let help = match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("write {}", self.wanted),
+        };
+        let message = format!("`{}` takes {}, not `{text}`", self.name, self.wanted);
+        Diagnostic::new(&codes::SETTING_VALUE, message).help(help)
     }
 }
 
@@ -374,15 +497,42 @@ mod tests {
         );
         check(
             "dialect = \"kubernets\"",
-            "V0543 at `\"kubernets\"`: `dialect` takes `kubernetes`, not `kubernets`; did you mean `kubernetes`?",
+            "V0543 at `\"kubernets\"`: `dialect` takes `kubernetes` or `cilium`, not `kubernets`; did you mean `kubernetes`?",
         );
         check(
-            "dialect = \"cilium\"",
-            "V0544 at `\"cilium\"`: the dialect `cilium` is not read by this version of verdict; set `dialect` to `kubernetes`, or use a version that reads it",
+            "dialect = \"gke\"",
+            "V0544 at `\"gke\"`: the dialect `gke` is not read by this version of verdict; set `dialect` to `kubernetes` or `cilium`, or use a version that reads it",
         );
         check(
-            "[cilium]\nenable-policy = \"always\"",
-            "V0545 at `cilium`: Cilium's options have no effect in the dialect `kubernetes`; ",
+            "[cilium]\nenable-polcy = \"always\"",
+            "V0542 at `enable-polcy`: `enable-polcy` is no option of Cilium that changes what policies mean; did you mean `enable-policy`?",
+        );
+        check(
+            "[cilium]\nenable-policy = \"alway\"\nenable-ipv6 = 6",
+            "V0543 at `\"alway\"`: `enable-policy` takes `default`, `always` or `never`, not `alway`; did you mean `always`?\n\
+             V0543 at `6`: `enable-ipv6` takes `true` or `false`, not `6`; write `true` or `false`",
+        );
+    }
+
+    #[test]
+    fn options_of_cilium_are_typed_and_the_last_text_wins() {
+        let text = "dialect = \"cilium\"\n[cilium]\nversion = 1.19\nenable-ipv6 = false\n\
+                    policy-cidr-match-mode = [\"nodes\"]\ncluster-id = 7\nenable-policy = \"always\"\n";
+        let mut settings = check(text, "");
+        assert_eq!(settings.dialect, Dialect::Cilium);
+        assert!(!settings.semantics().cidr_matches_pods);
+        assert_eq!(settings.cilium.version, cilium::Version::V1_19);
+        assert!(!settings.cilium.enable_ipv6);
+        assert!(settings.cilium.policy_cidr_match_mode.nodes);
+        assert_eq!(settings.cilium.cluster_id, 7);
+        assert_eq!(settings.set(FileId(0), "cilium.enable-policy=never"), []);
+        assert_eq!(settings.cilium.enable_policy, cilium::EnablePolicy::Never);
+        assert_eq!(settings.without_effect(), []);
+        settings.dialect = Dialect::Kubernetes;
+        let notes = settings.without_effect();
+        assert_eq!(
+            show(text, &notes[..1]),
+            "V0545 at `cilium`: Cilium's options have no effect in the dialect `kubernetes`; "
         );
     }
 
@@ -424,7 +574,7 @@ mod tests {
     fn single_settings_are_checked_alike() {
         check_set(
             "dialect=gke",
-            "V0544 at `gke`: the dialect `gke` is not read by this version of verdict; set `dialect` to `kubernetes`, or use a version that reads it",
+            "V0544 at `gke`: the dialect `gke` is not read by this version of verdict; set `dialect` to `kubernetes` or `cilium`, or use a version that reads it",
         );
         check_set(
             "cidr-matches-pods=yes",
@@ -435,8 +585,12 @@ mod tests {
             "V0541 at `dialect`: `dialect` is not of the form `key=value`; the settings are `dialect`, `cidr-matches-pods`, `host-network`, `cilium`",
         );
         check_set(
-            "cilium.enable-policy=always",
-            "V0545 at `cilium.enable-policy`: Cilium's options have no effect in the dialect `kubernetes`; ",
+            "cilium.enable-policy=alway",
+            "V0543 at `alway`: `enable-policy` takes `default`, `always` or `never`, not `alway`; did you mean `always`?",
+        );
+        check_set(
+            "cilium.enable-polcy=always",
+            "V0542 at `cilium.enable-polcy`: `enable-polcy` is no option of Cilium that changes what policies mean; did you mean `enable-policy`?",
         );
     }
 

@@ -57,6 +57,9 @@ fn shape(object: &ObjectRef) -> Shape {
         None
         | Some(
             Kind::NetworkPolicy
+            | Kind::CiliumNetworkPolicy
+            | Kind::CiliumClusterwideNetworkPolicy
+            | Kind::CiliumCidrGroup
             | Kind::Namespace
             | Kind::Node
             | Kind::Pod

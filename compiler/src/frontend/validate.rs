@@ -44,7 +44,10 @@ pub fn check_object(
         }
         Kind::ClusterNetworkPolicy => cluster_network_policy::check(&place, &mut report),
         Kind::DnsSnapshot => dns_snapshot::check(&place, &mut report),
-        Kind::Namespace
+        Kind::CiliumNetworkPolicy
+        | Kind::CiliumClusterwideNetworkPolicy
+        | Kind::CiliumCidrGroup
+        | Kind::Namespace
         | Kind::Node
         | Kind::ServiceAccount
         | Kind::Endpoints

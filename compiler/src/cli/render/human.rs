@@ -42,7 +42,12 @@ pub(in crate::cli) fn check(
 /// What must be said before an answer: errors and what makes the answer incomplete; the rest is counted.
 pub(in crate::cli) fn before_answer(report: &Report<'_>, style: Style, global: &Global) -> String {
     let needed = |one: &&Diagnostic| {
-        let incomplete = [&codes::UNSUPPORTED_POLICY, &codes::UNUSABLE_VALUE].contains(&one.code);
+        let incomplete = [
+            &codes::UNSUPPORTED_POLICY,
+            &codes::UNUSABLE_VALUE,
+            &codes::FOREIGN_POLICY,
+        ]
+        .contains(&one.code);
         one.severity == Severity::Error || incomplete || global.verbose
     };
     let mut text = list(

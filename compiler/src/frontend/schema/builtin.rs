@@ -93,6 +93,9 @@ fn json_schema(kind: Kind, generator: &mut SchemaGenerator) -> Value {
         Kind::AdminNetworkPolicy
         | Kind::BaselineAdminNetworkPolicy
         | Kind::ClusterNetworkPolicy
+        | Kind::CiliumNetworkPolicy
+        | Kind::CiliumClusterwideNetworkPolicy
+        | Kind::CiliumCidrGroup
         | Kind::DnsSnapshot => Value::Bool(true),
     }
 }
@@ -162,7 +165,7 @@ impl<'a> Translation<'a> {
 
     fn form(&mut self, schema: &Value) -> Form {
         if schema.get("x-kubernetes-int-or-string").is_some() {
-            return Form::IntOrString;
+            return Form::IntOrString(None);
         }
         let text = |key| schema.get(key).and_then(Value::as_str);
         match text("type") {

@@ -1,10 +1,13 @@
 //! The shapes of custom resources, as their published definitions give them, and of our own documents.
 //!
 //! Facts from `config/crd/experimental` of <https://github.com/kubernetes-sigs/network-policy-api>: releases
-//! v0.1.7 (AdminNetworkPolicy, BaselineAdminNetworkPolicy) and v0.2.0 (ClusterNetworkPolicy). Rules in CEL are
-//! in `validate`. Guarantee: null is refused wherever the API server refuses it.
+//! v0.1.7 (AdminNetworkPolicy, BaselineAdminNetworkPolicy) and v0.2.0 (ClusterNetworkPolicy); [`cilium`] has its own.
+//! Rules in CEL are in `validate`. Guarantee: null is refused wherever the API server refuses it.
+
+mod cilium;
 
 use super::builtin::object_meta;
+use super::patterns::Pattern;
 use super::{Form, Limits, Object, Schema, Shape, ShapeId, Shapes, TextRule};
 use crate::frontend::kinds::Kind;
 use std::sync::Arc;
@@ -16,6 +19,10 @@ pub(super) fn schema(kind: Kind) -> Option<Schema> {
         Kind::AdminNetworkPolicy => table.admin_network_policy(),
         Kind::BaselineAdminNetworkPolicy => table.baseline_admin_network_policy(),
         Kind::ClusterNetworkPolicy => table.cluster_network_policy(),
+        Kind::CiliumNetworkPolicy | Kind::CiliumClusterwideNetworkPolicy => {
+            table.cilium_network_policy()
+        }
+        Kind::CiliumCidrGroup => table.cilium_cidr_group(),
         Kind::DnsSnapshot => table.dns_snapshot(),
         Kind::NetworkPolicy
         | Kind::Namespace
@@ -81,11 +88,10 @@ impl Table {
         required: &'static [&'static str],
         limits: Limits,
     ) -> ShapeId {
-        let fields = fields.iter().map(|(name, id)| ((*name).into(), *id));
         self.add(Form::Object(Object {
-            fields: fields.collect(),
             required,
             limits,
+            ..Object::of(fields)
         }))
     }
 
@@ -131,12 +137,23 @@ impl Table {
         }))
     }
 
+    fn matching(&mut self, pattern: &'static Pattern) -> ShapeId {
+        self.add(Form::Text(TextRule {
+            pattern: Some(pattern),
+            ..TextRule::default()
+        }))
+    }
+
     /// A string with a default: null is dropped before the default is set.
-    fn defaulted_text(&mut self) -> ShapeId {
+    fn defaulted(&mut self, rule: TextRule) -> ShapeId {
         self.shapes.add(Shape {
-            form: Form::Text(TextRule::default()),
+            form: Form::Text(rule),
             refuses_null: false,
         })
+    }
+
+    fn boolean(&mut self) -> ShapeId {
+        self.add(Form::Boolean)
     }
 
     fn integer(&mut self, least: i64, most: i64) -> ShapeId {
@@ -152,20 +169,31 @@ impl Table {
     }
 
     fn resource(&mut self, spec: ShapeId) -> ShapeId {
+        self.resource_with(&[("spec", spec)], &["spec"], &[])
+    }
+
+    /// An object with fields of its own beside those that every object has.
+    fn resource_with(
+        &mut self,
+        own: &[Field],
+        required: &'static [&'static str],
+        any_of: &'static [&'static str],
+    ) -> ShapeId {
         let metadata = object_meta(&mut self.shapes);
         let status = self.shapes.add(Shape::default());
         let text = self.text();
-        self.object(
-            &[
-                ("apiVersion", text),
-                ("kind", text),
-                ("metadata", metadata),
-                ("spec", spec),
-                ("status", status),
-            ],
-            &["spec"],
-            ANY_NUMBER,
-        )
+        let mut fields = vec![
+            ("apiVersion", text),
+            ("kind", text),
+            ("metadata", metadata),
+            ("status", status),
+        ];
+        fields.extend(own);
+        self.add(Form::Object(Object {
+            required,
+            any_of,
+            ..Object::of(&fields)
+        }))
     }
 
     fn selector(&mut self) -> ShapeId {
@@ -220,7 +248,11 @@ impl Table {
 
     /// Ports as AdminNetworkPolicy and BaselineAdminNetworkPolicy write them.
     fn admin_ports(&mut self) -> ShapeId {
-        let (port, text, protocol) = (self.port(), self.text(), self.defaulted_text());
+        let (port, text, protocol) = (
+            self.port(),
+            self.text(),
+            self.defaulted(TextRule::default()),
+        );
         let number = self.object(
             &[("port", port), ("protocol", protocol)],
             &["port"],

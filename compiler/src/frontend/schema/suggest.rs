@@ -175,7 +175,7 @@ impl Schema {
                 | Form::Integer { .. }
                 | Form::Number
                 | Form::Text(_)
-                | Form::IntOrString
+                | Form::IntOrString(_)
                 | Form::Quantity
                 | Form::Time
                 | Form::Map { .. } => return None,

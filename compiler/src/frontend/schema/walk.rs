@@ -4,6 +4,7 @@
 //! into the [`Report`]. Guarantee: each node is visited once, on a stack of our own; what lies below a value of
 //! the wrong type or an unknown field is not looked at. Numbers and nulls count as Go's decoder counts them.
 
+use super::patterns::Pattern;
 use super::words::{missing, quoted, subject, wrong_type};
 use super::{Form, Limits, Object, Schema, Shape, ShapeId, Shapes, TextRule};
 use crate::diagnostic::{Diagnostic, Severity, codes};
@@ -98,10 +99,13 @@ impl<'a> Walker<'a, '_, '_, '_> {
             (_, Value::Null) => self.null(node, shape),
             (Form::Boolean, Value::Bool(_))
             | (Form::Number | Form::Quantity, Value::Int(_) | Value::Uint(_) | Value::Float(_))
-            | (Form::IntOrString | Form::Quantity, Value::String(_)) => {}
+            | (Form::IntOrString(None) | Form::Quantity, Value::String(_)) => {}
             (Form::Text(rule), Value::String(text)) => self.text(node, text, rule),
+            (Form::IntOrString(Some(pattern)), Value::String(text)) => {
+                self.pattern(node, text, pattern);
+            }
             (Form::Time, Value::String(text)) => self.time(node, text),
-            (Form::IntOrString, Value::Int(_) | Value::Uint(_) | Value::Float(_)) => {
+            (Form::IntOrString(_), Value::Int(_) | Value::Uint(_) | Value::Float(_)) => {
                 self.integer(node, i64::from(i32::MIN), i64::from(i32::MAX), false);
             }
             (
@@ -137,7 +141,7 @@ impl<'a> Walker<'a, '_, '_, '_> {
                 | Form::Integer { .. }
                 | Form::Number
                 | Form::Text(_)
-                | Form::IntOrString
+                | Form::IntOrString(_)
                 | Form::Quantity
                 | Form::Time
                 | Form::List { .. }
@@ -164,6 +168,12 @@ impl<'a> Walker<'a, '_, '_, '_> {
         }
         if object.limits.least > 0 || object.limits.most.is_some() {
             self.union(node, entries, object);
+        }
+        if !object.one_of.is_empty() {
+            self.one_of(node, entries, object.one_of);
+        }
+        if !object.any_of.is_empty() {
+            self.any_of(node, entries, object.any_of);
         }
         self.push(Children::Fields(entries, object));
     }
@@ -199,6 +209,45 @@ impl<'a> Walker<'a, '_, '_, '_> {
         }
     }
 
+    /// An object of which exactly one of some fields must be set, whatever else is.
+    fn one_of(&mut self, node: NodeRef<'a>, entries: Entries<'a>, names: &[&str]) {
+        let keys = entries.map(|entry| entry.key);
+        let set: Vec<&str> = keys.filter(|key| names.contains(key)).collect();
+        match set.as_slice() {
+            [] => self.none_of(node, names),
+            [_] => {}
+            set => {
+                let spot = self.spot(node);
+                let message = format!("{} sets {} at once", subject(&spot), quoted(set, "and"));
+                let help = format!("set only one of {}", quoted(names, "or"));
+                self.report.add(
+                    spot.at_head(&codes::ONE_FIELD_ONLY, message, "only one may be set")
+                        .help(help),
+                );
+            }
+        }
+    }
+
+    /// An object of which at least one of some fields must be set.
+    fn any_of(&mut self, node: NodeRef<'a>, mut entries: Entries<'a>, names: &[&str]) {
+        if !entries.any(|entry| names.contains(&entry.key)) {
+            self.none_of(node, names);
+        }
+    }
+
+    fn none_of(&mut self, node: NodeRef<'a>, names: &[&str]) {
+        let spot = self.spot(node);
+        let choice = quoted(names, "or");
+        let message = format!(
+            "{} lacks {choice}, one of which is required",
+            subject(&spot)
+        );
+        self.report.add(
+            spot.at_head(&codes::MISSING_FIELD, message, "has none of them")
+                .help(format!("set one of {choice}")),
+        );
+    }
+
     fn limits(&mut self, node: NodeRef<'a>, count: usize, limits: Limits) {
         if count < limits.least {
             let spot = self.spot(node);
@@ -210,14 +259,21 @@ impl<'a> Walker<'a, '_, '_, '_> {
         }
         if let Some(most) = limits.most.filter(|most| count > *most) {
             let spot = self.spot(node);
-            let message = format!(
-                "{} has {count} items, and at most {most} are allowed",
-                subject(&spot)
-            );
-            self.report.add(
-                spot.at_value(&codes::TOO_MANY, message, "too many")
-                    .help("split them over several rules or policies"),
-            );
+            let subject = subject(&spot);
+            let message = if most == 0 {
+                format!("{subject} has {count} items, and must be empty")
+            } else {
+                format!("{subject} has {count} items, and at most {most} are allowed")
+            };
+            self.report
+                .add(
+                    spot.at_value(&codes::TOO_MANY, message, "too many")
+                        .help(if most == 0 {
+                            "remove the field"
+                        } else {
+                            "split them over several rules or policies"
+                        }),
+                );
         }
     }
 
@@ -296,7 +352,18 @@ impl<'a> Walker<'a, '_, '_, '_> {
                     spot.at_value(&codes::TOO_MANY, message, "too long")
                         .help("shorten it"),
                 );
+                return;
             }
+        }
+        if let Some(pattern) = rule.pattern {
+            self.pattern(node, text, pattern);
+        }
+    }
+
+    fn pattern(&mut self, node: NodeRef<'a>, text: &str, pattern: &Pattern) {
+        if !(pattern.holds)(text) {
+            let spot = self.spot(node);
+            self.report.add(pattern.refusal(&spot, text));
         }
     }
 

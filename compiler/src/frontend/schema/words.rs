@@ -38,7 +38,7 @@ fn description(form: &Form) -> &'static str {
         Form::Integer { .. } => "a whole number",
         Form::Number => "a number",
         Form::Text(_) => "a string",
-        Form::IntOrString => "a whole number or a string",
+        Form::IntOrString(_) => "a whole number or a string",
         Form::Quantity => "a quantity such as `500m`",
         Form::Time => "a time such as `2026-01-31T12:00:00Z`",
         Form::List { .. } => "a list",
@@ -86,7 +86,7 @@ fn remedy(shapes: &Shapes, spot: &Spot<'_>, form: &Form) -> Option<String> {
             Form::Text(_) | Form::Time,
             Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Float(_),
         ) => Some(format!("write `\"{raw}\"`")),
-        (Form::Integer { .. } | Form::Number | Form::IntOrString, Value::String(text)) => text
+        (Form::Integer { .. } | Form::Number | Form::IntOrString(_), Value::String(text)) => text
             .parse::<i64>()
             .is_ok()
             .then(|| format!("write `{text}` without quotes")),
@@ -102,7 +102,7 @@ fn remedy(shapes: &Shapes, spot: &Spot<'_>, form: &Form) -> Option<String> {
             | Form::Integer { .. }
             | Form::Number
             | Form::Text(_)
-            | Form::IntOrString
+            | Form::IntOrString(_)
             | Form::Quantity
             | Form::Time
             | Form::List { .. }
@@ -120,7 +120,7 @@ fn remedy(shapes: &Shapes, spot: &Spot<'_>, form: &Form) -> Option<String> {
             | Form::Integer { .. }
             | Form::Number
             | Form::Text(_)
-            | Form::IntOrString
+            | Form::IntOrString(_)
             | Form::Quantity
             | Form::Time
             | Form::Map { .. },
@@ -153,7 +153,7 @@ fn remedy_of_null(spot: &Spot<'_>, form: &Form) -> String {
         | Form::Integer { .. }
         | Form::Number
         | Form::Text(_)
-        | Form::IntOrString
+        | Form::IntOrString(_)
         | Form::Quantity
         | Form::Time
         | Form::List { .. }

@@ -100,6 +100,9 @@ fn rule(kind: Kind) -> fn(&str) -> Result<(), text::Breach> {
         | Kind::AdminNetworkPolicy
         | Kind::BaselineAdminNetworkPolicy
         | Kind::ClusterNetworkPolicy
+        | Kind::CiliumNetworkPolicy
+        | Kind::CiliumClusterwideNetworkPolicy
+        | Kind::CiliumCidrGroup
         | Kind::Node
         | Kind::Pod
         | Kind::ServiceAccount
@@ -128,11 +131,14 @@ fn is_only_a_name(kind: Kind, name: &str) -> bool {
         | Kind::ServiceAccount
         | Kind::Endpoints
         | Kind::EndpointSlice
+        | Kind::CiliumCidrGroup
         | Kind::DnsSnapshot => true,
         Kind::NetworkPolicy
         | Kind::AdminNetworkPolicy
         | Kind::BaselineAdminNetworkPolicy
         | Kind::ClusterNetworkPolicy
+        | Kind::CiliumNetworkPolicy
+        | Kind::CiliumClusterwideNetworkPolicy
         | Kind::Pod
         | Kind::Deployment
         | Kind::StatefulSet
@@ -251,6 +257,9 @@ fn finalizers(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
             Kind::AdminNetworkPolicy
                 | Kind::BaselineAdminNetworkPolicy
                 | Kind::ClusterNetworkPolicy
+                | Kind::CiliumNetworkPolicy
+                | Kind::CiliumClusterwideNetworkPolicy
+                | Kind::CiliumCidrGroup
                 | Kind::DnsSnapshot
         );
         let lacks_domain = needs_domain && !name.contains('/') && !FINALIZERS.contains(&name);

@@ -75,7 +75,7 @@ pub(super) fn label_key(text: &str) -> Result<(), Breach> {
 }
 
 /// The value of a label; may be empty.
-pub(super) fn label_value(text: &str) -> Result<(), Breach> {
+pub(in crate::frontend) fn label_value(text: &str) -> Result<(), Breach> {
     if text.len() > MOST_LABEL_BYTES {
         Err("must be no longer than 63 bytes")
     } else if !text.is_empty() && !is_label_word(text) {
