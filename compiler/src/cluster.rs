@@ -330,8 +330,10 @@ pub struct Cluster {
     pub(crate) service_owners: rustc_hash::FxHashMap<IpAddr, ServiceId>,
     pub(crate) service_accounts: Vec<ServiceAccount>,
     pub(crate) api_server_addresses: Vec<IpAddr>,
+    pub(crate) block_groups: Vec<object::BlockGroup>,
     /// DNS answers that were seen, by name: lower case, without the final dot.
     pub(crate) names: BTreeMap<Box<str>, Vec<IpAddr>>,
+    pub(crate) has_names: bool,
     pub(crate) label_sets: Vec<Labels>,
     pub(crate) port_sets: Vec<Box<[NamedPort]>>,
     pub(crate) owners: rustc_hash::FxHashMap<IpAddr, Owner>,
@@ -391,6 +393,18 @@ impl Cluster {
     #[must_use]
     pub fn api_server_addresses(&self) -> &[IpAddr] {
         &self.api_server_addresses
+    }
+
+    /// The named groups of blocks, sorted by name.
+    #[must_use]
+    pub fn block_groups(&self) -> &[object::BlockGroup] {
+        &self.block_groups
+    }
+
+    /// Whether the inputs say which DNS answers were seen, be it none.
+    #[must_use]
+    pub fn has_names(&self) -> bool {
+        self.has_names
     }
 
     /// DNS answers that were seen, by name: lower case, without the final dot.

@@ -1,9 +1,9 @@
 //! The engines: each gives every flow the same judgement as the definition does.
 
 use crate::cluster::Cluster;
-use crate::hir::PolicySet;
 use crate::hir::flow::Flow;
 use crate::hir::spec::{self, Judgement, World};
+use crate::hir::{PolicySet, Resolution};
 use crate::ir::Program;
 use std::fmt;
 
@@ -41,15 +41,19 @@ pub enum Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    /// Makes an engine ready.
+    /// Makes an engine ready. Policies that are resolved by precedence have the definition alone.
     #[must_use]
     pub fn new(kind: EngineKind, cluster: &'a Cluster, policies: &'a PolicySet) -> Self {
-        match kind {
-            EngineKind::Spec => Self::Spec(World {
-                policies,
-                names: cluster.names(),
-            }),
-            EngineKind::Ir => Self::Ir(Box::new(Program::resolve(cluster, policies))),
+        match (kind, &policies.resolution) {
+            (EngineKind::Spec, _) | (EngineKind::Ir, Resolution::Precedence(_)) => {
+                Self::Spec(World {
+                    policies,
+                    names: cluster.names(),
+                })
+            }
+            (EngineKind::Ir, Resolution::Isolation) => {
+                Self::Ir(Box::new(Program::resolve(cluster, policies)))
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::Engine;
 use crate::hir::flow::Flow;
 use crate::hir::spec::{Side, Truth, Verdict, World};
-use crate::hir::{Direction, Policy, PolicyId, PolicySet, Rule, RuleId};
+use crate::hir::{Direction, Policy, PolicyId, PolicySet, Resolution, Rule, RuleId};
 use crate::source::{Sources, Span};
 use report::{Explanation, FlowReport, IsolationReport, Party, RuleReport, SideReport, Word};
 use view::View;
@@ -117,6 +117,7 @@ pub fn explain(asking: Asking<'_>, asked: &Asked<'_>) -> Explanation {
     let ingress = view(Direction::Ingress, &asked.dst, &asked.src);
     let sides = [(egress, &judgement.egress), (ingress, &judgement.ingress)];
     let is_denied = judgement.verdict == Verdict::Deny;
+    let suggests = matches!(asking.context.policies.resolution, Resolution::Isolation);
     Explanation {
         version: report::VERSION,
         question: None,
@@ -126,7 +127,9 @@ pub fn explain(asking: Asking<'_>, asked: &Asked<'_>) -> Explanation {
         conditions: condition::conditions(judgement.verdict, sides),
         egress: side(egress, &judgement.egress),
         ingress: side(ingress, &judgement.ingress),
-        suggestion: is_denied.then(|| suggest::suggest(sides, asked)).flatten(),
+        suggestion: (is_denied && suggests)
+            .then(|| suggest::suggest(sides, asked))
+            .flatten(),
         alike: asked.alike.len(),
         cases: Vec::new(),
     }
@@ -186,6 +189,7 @@ fn side(view: View<'_>, side: &Side) -> SideReport {
         isolated: !side.isolated_by.is_empty(),
         isolated_by: isolation(view.context, side),
         exempt: side.exempt.map(|exemption| view.exempt(exemption)),
+        auth: side.auth.map(|auth| auth.to_string()),
         because: because::because(view, side),
         rules: determining.chain(near_misses(view, side)).collect(),
     }
@@ -233,7 +237,7 @@ fn rule_report(
         name: origin
             .and_then(|origin| origin.name.as_deref())
             .map(Into::into),
-        action: rule.action.to_string(),
+        action: rule.word().into(),
         matched,
         field: field.into(),
         why,
@@ -254,7 +258,10 @@ fn near_misses(view: View<'_>, side: &Side) -> Vec<RuleReport> {
             let rules = policy.rules.get(view.direction);
             rules.iter().map(move |rule| (policy, rule))
         })
-        .filter(|(policy, rule)| stop.is_behind(policy, rule))
+        .filter(|(policy, rule)| match view.context.policies.resolution {
+            Resolution::Isolation => stop.is_behind(policy, rule),
+            Resolution::Precedence(_) => stop.is_outranked_by(policy, rule),
+        })
         .filter_map(|(policy, rule)| near_miss(view, policy, rule))
         .collect();
     found.sort_by_key(|(distance, _)| *distance);
@@ -277,6 +284,7 @@ impl From<Verdict> for Word {
     fn from(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Allow => Self::Allow,
+            Verdict::Redirect => Self::Redirect,
             Verdict::Deny => Self::Deny,
             Verdict::Depends => Self::Depends,
         }

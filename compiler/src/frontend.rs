@@ -18,5 +18,6 @@ pub mod validate;
 pub mod objects;
 pub mod lower;
 pub mod spell;
+mod enforcement;
 mod lint;
 pub mod load;

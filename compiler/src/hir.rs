@@ -8,10 +8,17 @@
 //! What Cilium, GKE and AWS add fits as further variants, and every match over these enums is exhaustive, so
 //! that a new variant does not build before each engine says what it means.
 
+mod domain;
 pub mod flow;
+mod identities;
 pub mod judgement;
+pub mod resolution;
 pub mod spec;
 pub mod text;
+
+pub use domain::{DomainPattern, Glob};
+pub use identities::{IdentitySelector, SourcedRequirement};
+pub use resolution::{Auth, Enforcement, Mode, Precedence, Redirect, Resolution};
 
 use crate::cluster::{HostNetwork, Labels, Protocol};
 use crate::diagnostic::ObjectRef;
@@ -135,6 +142,8 @@ pub struct PolicySet {
     pub origins: Vec<RuleOrigin>,
     /// The switches that change verdicts.
     pub semantics: Semantics,
+    /// How the policies come to a verdict together.
+    pub resolution: Resolution,
 }
 
 impl PolicySet {
@@ -196,8 +205,8 @@ pub struct Policy {
     pub tier: Tier,
     /// Its rank in the tier: the lower number is asked first. Zero in [`Tier::Namespace`].
     pub priority: u32,
-    /// The pods that it governs.
-    pub subject: PodSelector,
+    /// What it governs.
+    pub subject: Subject,
     /// Whether it isolates its subjects: what no rule of their namespace allows is denied.
     pub isolates: PerDirection<bool>,
     /// Its rules. In [`Tier::Admin`] and [`Tier::Baseline`] the first that matches decides; in
@@ -216,6 +225,21 @@ pub struct Rule {
     pub peers: Option<Vec<Peer>>,
     /// The destination's port: one of these; `None` is every protocol and port.
     pub ports: Option<Vec<PortMatch>>,
+    /// What [`Resolution::Precedence`] asks of it besides.
+    pub precedence: Precedence,
+}
+
+impl Rule {
+    /// What it does, in a word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match (self.action, self.precedence.redirect) {
+            (Action::Allow, None) => "allow",
+            (Action::Allow, Some(_)) => "redirect",
+            (Action::Deny, _) => "deny",
+            (Action::Pass, _) => "pass",
+        }
+    }
 }
 
 /// Where a rule is written.
@@ -257,6 +281,30 @@ pub enum Peer {
     Addresses(IpBlock),
     /// What a domain name resolves to.
     Domain(DomainPattern),
+    /// Ends by the labels of their identity: one of these selectors.
+    Identities(Vec<IdentitySelector>),
+}
+
+/// What a policy governs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// Pods.
+    Pods(PodSelector),
+    /// Endpoints by the labels of their identity.
+    Endpoints(IdentitySelector),
+    /// Nodes by the labels of their identity.
+    Nodes(IdentitySelector),
+}
+
+impl Subject {
+    /// The pods, where it names pods.
+    #[must_use]
+    pub fn pods(&self) -> Option<&PodSelector> {
+        match self {
+            Self::Pods(selector) => Some(selector),
+            Self::Endpoints(_) | Self::Nodes(_) => None,
+        }
+    }
 }
 
 /// Pods by the labels of their namespace and their own: both must match.
@@ -357,38 +405,6 @@ impl IpBlock {
     }
 }
 
-/// Names of the domain name system: lower case, without the final dot.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DomainPattern {
-    /// This name.
-    Name(Box<str>),
-    /// One or more whole labels in front of this name, not the name itself.
-    Subdomains(Box<str>),
-}
-
-impl DomainPattern {
-    /// Whether the pattern covers a name in lower case without a final dot.
-    #[must_use]
-    pub fn matches(&self, name: &str) -> bool {
-        match self {
-            Self::Name(own) => **own == *name,
-            Self::Subdomains(own) => name
-                .strip_suffix(&**own)
-                .and_then(|rest| rest.strip_suffix('.'))
-                .is_some_and(|rest| !rest.is_empty()),
-        }
-    }
-}
-
-impl fmt::Display for DomainPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Subdomains(name) => write!(f, "*.{name}"),
-        }
-    }
-}
-
 impl FromIterator<Requirement> for Selector {
     fn from_iter<I: IntoIterator<Item = Requirement>>(requirements: I) -> Self {
         Self {
@@ -431,7 +447,7 @@ impl PortRange {
     }
 }
 
-/// A protocol with ports, as a rule names them.
+/// A protocol with ports, as a rule names them; those of ICMP are its types.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PortMatch {
     /// Ports of a protocol; [`PortRange::ALL`] is the whole protocol.

@@ -10,6 +10,7 @@ pub mod source;
 pub mod diagnostic;
 pub mod ranges;
 pub mod cluster;
+pub mod identity;
 pub mod hir;
 pub mod frontend;
 pub mod query;

@@ -207,6 +207,7 @@ fn agreed(one: Verdict, other: Verdict) -> Verdict {
 fn combine_sides(mut one: Side, other: Side) -> Side {
     one.verdict = agreed(one.verdict, other.verdict);
     one.exempt = one.exempt.filter(|_| one.exempt == other.exempt);
+    one.auth = one.auth.max(other.auth);
     add_missing(&mut one.rules, other.rules);
     add_missing(&mut one.isolated_by, other.isolated_by);
     one

@@ -65,6 +65,10 @@ pub struct Reply {
     /// What the answer takes for granted that the snapshot does not tell, so that it may be another.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<String>,
+    /// What the ends must prove first, where a rule of a side that passes says so: `spire`, `test-always-fail`, or
+    /// `disabled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub auth: Vec<String>,
     /// The rules that decide, those of the source's side first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<Vec<ReplyRule>>,
@@ -80,7 +84,7 @@ pub struct ReplyRule {
     pub policy: PolicyName,
     /// The rule: `spec.ingress[0]`.
     pub rule: String,
-    /// What it does: `allow`, `deny` or `pass`.
+    /// What it does: `allow`, `redirect`, `deny` or `pass`.
     pub action: String,
     /// The file.
     pub file: String,

@@ -140,6 +140,7 @@ impl<'a> Subject<'a> {
             policies: governing,
             origins: Vec::new(),
             semantics: self.policies.semantics,
+            resolution: self.policies.resolution.clone(),
         };
         let keys = self.keys(&rules);
         let groups = self.groups(direction, &rules, peers);

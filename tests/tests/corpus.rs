@@ -1,4 +1,4 @@
-//! Public reachability tables and probes, on every engine.
+//! Public reachability tables and probes, on every engine, and what Cilium's own engine answers, on the definition.
 //!
 //! The vectors are read from beside the workspace (`VERDICT_VECTORS` names another folder); without any the
 //! test says so and passes.
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use verdict_compiler::engine::EngineKind;
 use verdict_compiler::frontend::settings::Settings;
+use verdict_compiler::source::{SourceFile, Sources};
 use verdict_tests::asking::{Asked, cases, vectors};
 
 /// Manifests with flows and their expected verdicts.
@@ -197,6 +198,78 @@ fn public_vectors() {
             }
         }
         println!("{source:<20} {passed:>6} {total:>6} {flows:>8}");
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The settings of a case of Cilium's.
+fn cilium_settings(folder: &Path) -> Settings {
+    let text = std::fs::read(folder.join("verdict.toml")).unwrap();
+    let file = SourceFile::new("verdict.toml", text).unwrap();
+    let mut settings = Settings::default();
+    let text = file.text().to_owned();
+    let problems = settings.read(Sources::default().add(file), &text);
+    assert!(problems.is_empty(), "{}: {problems:?}", folder.display());
+    settings
+}
+
+/// What is wrong with the answers to the flows of a case of Cilium's, if anything.
+fn cilium_fault(vectors: &Path, case: &Value) -> Option<String> {
+    let folder = vectors.join(case["input"].as_str()?);
+    let asked = Asked::read(std::slice::from_ref(&folder), &cilium_settings(&folder)).unwrap();
+    if let [first, ..] = asked.errors().as_slice() {
+        return Some(first.clone());
+    }
+    let flows: Vec<&Value> = list(&case["expected"]["flows"]).collect();
+    let mut trace = String::new();
+    for flow in &flows {
+        let keys = ["src", "dst", "protocol", "dport", "type"];
+        let given = keys.into_iter().filter(|key| !flow[key].is_null());
+        let record: serde_json::Map<String, Value> = given
+            .map(|key| (key.to_owned(), flow[key].clone()))
+            .collect();
+        trace.push_str(&format!("{}\n", Value::Object(record)));
+    }
+    let (replies, _) = asked.replay(EngineKind::Spec, &trace).unwrap();
+    let replies: Vec<Value> = replies
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(replies.len(), flows.len());
+    flows.iter().zip(&replies).find_map(|(flow, reply)| {
+        let asked = ["verdict", "egress", "ingress"];
+        let mut wrong = asked
+            .into_iter()
+            .filter(|key| !flow[key].is_null() && flow[key] != reply[key]);
+        let key = wrong.next()?;
+        Some(format!("{flow}: {key} is {}", reply[key]))
+    })
+}
+
+#[test]
+fn cilium_vectors() {
+    let Some(vectors) = vectors() else {
+        println!("skipped: there is no folder ../shared/vectors, and VERDICT_VECTORS names none");
+        return;
+    };
+    let mut faults = Vec::new();
+    println!("{:<20} {:>6} {:>6}", "source", "passed", "total");
+    for source in ["cilium-concepts", "cilium-random"] {
+        let cases = cases(&vectors, source).unwrap();
+        let flows: Vec<&Value> = cases
+            .iter()
+            .filter(|case| case["kind"] == "flows")
+            .collect();
+        let found: Vec<String> = flows
+            .iter()
+            .filter_map(|case| Some(format!("{}: {}", case["id"], cilium_fault(&vectors, case)?)))
+            .collect();
+        println!(
+            "{source:<20} {:>6} {:>6}",
+            flows.len() - found.len(),
+            flows.len()
+        );
+        faults.extend(found);
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

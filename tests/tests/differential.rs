@@ -233,7 +233,7 @@ fn an_allowing_rule_where_a_pod_is_isolated_denies_nothing() {
         );
         for ((flow, before), (_, after)) in before.iter().zip(&after) {
             let worse = match before.verdict {
-                Verdict::Allow => after.verdict != Verdict::Allow,
+                Verdict::Allow | Verdict::Redirect => after.verdict != Verdict::Allow,
                 Verdict::Depends => after.verdict == Verdict::Deny,
                 Verdict::Deny => false,
             };

@@ -193,9 +193,9 @@ pub struct Explain {
     /// The destination port: `443`, `80-90/UDP`, `http/TCP`, `8/ICMP`, `ANY`.
     #[arg(long, value_name = "PORT")]
     pub port: String,
-    /// Which engine answers; both give the same answers.
-    #[arg(long, value_enum, default_value_t = EngineName::Spec)]
-    pub engine: EngineName,
+    /// Which engine answers; both give the same answers. `spec` where it is not given.
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineName>,
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = ExplainFormat::Human)]
     pub format: ExplainFormat,
@@ -337,9 +337,10 @@ pub struct Replay {
     /// With `--format jsonl`: one object of counts and of flows that disagree, not one for each record.
     #[arg(long)]
     pub summary: bool,
-    /// Which engine answers; both give the same answers.
-    #[arg(long, value_enum, default_value_t = EngineName::Ir)]
-    pub engine: EngineName,
+    /// Which engine answers; both give the same answers. Where it is not given `ir`, and `spec` in the dialect
+    /// `cilium`.
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineName>,
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = ReplayFormat::Human)]
     pub format: ReplayFormat,

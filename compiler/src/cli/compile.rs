@@ -76,7 +76,7 @@ struct PassReport {
 
 pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failure> {
     let session = Session::open(global, &compile.inputs);
-    session.answerable(global)?;
+    session.programmable(global)?;
     session.remark_incomplete();
     let loaded = &session.loaded;
     let asked = asked_nodes(&loaded.cluster, &compile.node)?;

@@ -24,7 +24,7 @@ pub(super) fn run(global: &Global, diff: &Diff) -> Result<Answered, Failure> {
         return Err(Failure::Usage(message.into()));
     }
     let [old, new] = [&diff.old, &diff.new].map(|path| open(global, path));
-    let answerable = [old.answerable(global), new.answerable(global)];
+    let answerable = [old.programmable(global), new.programmable(global)];
     answerable.into_iter().collect::<Result<(), Failure>>()?;
     let sides = Sides { diff, old, new };
     let (of_old, of_new) = sides.clusters(global)?;

@@ -8,14 +8,14 @@ use super::{Answered, Failure};
 use crate::cluster::Cluster;
 use crate::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
 use crate::diagnostic::Diagnostic;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineKind};
 use crate::explain::report::{Explanation, QuestionReport, Word};
 use crate::explain::{Asking, Context};
 
 pub(super) fn run(global: &Global, explain: &Explain) -> Result<Answered, Failure> {
     let session = Session::open(global, &explain.inputs);
-    session.answerable(global)?;
-    let explanation = match answer(&session, explain) {
+    let engine = session.engine(global, explain.engine, EngineKind::Spec)?;
+    let explanation = match answer(&session, explain, engine) {
         Ok((explanation, notes)) => {
             say(global, &session, &notes);
             explanation
@@ -27,13 +27,15 @@ pub(super) fn run(global: &Global, explain: &Explain) -> Result<Answered, Failur
     };
     print(global, explain, &explanation)?;
     let certain = explanation.incomplete.is_empty();
-    Ok((explanation.verdict == Word::Allow && certain).into())
+    let passes = matches!(explanation.verdict, Word::Allow | Word::Redirect);
+    Ok((passes && certain).into())
 }
 
 /// The answer with what there is to say about the question, or what is wrong with the question.
 fn answer(
     session: &Session,
     explain: &Explain,
+    engine: EngineKind,
 ) -> Result<(Explanation, Vec<Diagnostic>), Vec<Diagnostic>> {
     let cluster = &session.loaded.cluster;
     let mut problems = Vec::new();
@@ -48,7 +50,7 @@ fn answer(
         cluster,
         policies: &session.loaded.policies,
     };
-    let engine = Engine::new(explain.engine.into(), cluster, context.policies);
+    let engine = Engine::new(engine, cluster, context.policies);
     let asking = Asking {
         context,
         engine: &engine,

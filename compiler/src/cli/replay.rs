@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::render::{clean, json};
 use super::session::Session;
 use super::{Answered, Failure};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineKind};
 use crate::explain::Context;
 use crate::trace::summary::Summary;
 use crate::trace::{self, Options, Outcome, Problem};
@@ -34,8 +34,13 @@ pub(super) fn run(global: &Global, replay: &Replay) -> Result<Answered, Failure>
     }
     let trace = open(&replay.trace).map_err(|error| Failure::Read(replay.trace.clone(), error))?;
     let session = Session::open(global, &replay.inputs);
-    session.answerable(global)?;
-    let outcome = answer(global, replay, &session, trace)?;
+    let engine = session.engine(global, replay.engine, EngineKind::Ir)?;
+    let asked = Asked {
+        replay,
+        session: &session,
+        engine,
+    };
+    let outcome = answer(global, asked, trace)?;
     report_problems(&replay.trace, &outcome);
     if !outcome.problems.is_empty() && !global.keep_going {
         return Err(Failure::Input);
@@ -68,13 +73,19 @@ impl Read for Trace<'_> {
     }
 }
 
+/// What is asked, of what, and who answers.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    replay: &'a Replay,
+    session: &'a Session,
+    engine: EngineKind,
+}
+
 /// Replays the trace and prints what is wanted of it.
-fn answer(
-    global: &Global,
-    replay: &Replay,
-    session: &Session,
-    inner: Box<dyn Read>,
-) -> Result<Outcome, Failure> {
+fn answer(global: &Global, asked: Asked<'_>, inner: Box<dyn Read>) -> Result<Outcome, Failure> {
+    let Asked {
+        replay, session, ..
+    } = asked;
     let mut outcome = Outcome::default();
     let failed = Cell::new(false);
     let trace = Trace {
@@ -84,7 +95,7 @@ fn answer(
     let trace = BufReader::with_capacity(BUFFER_BYTES, trace);
     let written = Answer::new(global).write(|mut out| {
         let _progress = Progress::start(global, "replaying");
-        outcome = replayed(replay, session, trace, &mut out)?;
+        outcome = replayed(asked, trace, &mut out)?;
         let summary = || Summary::of(&outcome, session.incomplete());
         match replay.format {
             ReplayFormat::Human => out.write_all(clean(&summary().to_string()).as_bytes()),
@@ -104,8 +115,11 @@ fn answer(
 }
 
 fn replayed(
-    replay: &Replay,
-    session: &Session,
+    Asked {
+        replay,
+        session,
+        engine,
+    }: Asked<'_>,
     trace: impl BufRead,
     out: &mut impl io::Write,
 ) -> io::Result<Outcome> {
@@ -114,7 +128,7 @@ fn replayed(
         cluster: &session.loaded.cluster,
         policies: &session.loaded.policies,
     };
-    let engine = Engine::new(replay.engine.into(), context.cluster, context.policies);
+    let engine = Engine::new(engine, context.cluster, context.policies);
     let options = Options {
         replies: replay.format == ReplayFormat::Jsonl && !replay.summary,
         ..Options::default()

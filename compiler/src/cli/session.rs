@@ -4,14 +4,16 @@
 //! one list. [`Session::answerable`] decides whether a question may be answered, and says what stands in its
 //! way.
 
-use super::args::{Global, Inputs};
+use super::args::{EngineName, Global, Inputs};
 use super::output::{self, Style};
 use super::progress::Progress;
 use super::render::{Report, human};
 use super::{Failure, input};
 use crate::diagnostic::{Code, Diagnostic, ObjectRef, Severity, codes};
+use crate::engine::EngineKind;
 use crate::frontend::load::{self, Loaded};
-use crate::frontend::settings::{Dialect, Settings};
+use crate::frontend::settings::Settings;
+use crate::hir::Resolution;
 use crate::source::{FileId, SourceFile, Sources, to_u32};
 use std::path::{Path, PathBuf};
 
@@ -86,7 +88,6 @@ impl Session {
         let style = Style::of_stderr(global.color);
         let errors = self.diagnostics.iter().any(is_error);
         output::remark(&human::before_answer(&self.report(), style, global));
-        self.judged_dialect(style, global)?;
         if errors && (self.could_not_look() || !global.keep_going) {
             output::remark(&refusal(self.could_not_look()));
             return Err(Failure::Input);
@@ -94,23 +95,56 @@ impl Session {
         Ok(())
     }
 
-    fn judged_dialect(&self, style: Style, global: &Global) -> Result<(), Failure> {
+    /// As [`Session::answerable`], for what only programs can tell: there are none of policies that are resolved by
+    /// precedence yet.
+    ///
+    /// # Errors
+    /// Also where the dialect is one of those.
+    pub(super) fn programmable(&self, global: &Global) -> Result<(), Failure> {
+        self.answerable(global)?;
         let dialect = self.loaded.settings.dialect;
-        match dialect {
-            Dialect::Kubernetes => Ok(()),
-            Dialect::Cilium => {
+        match self.loaded.policies.resolution {
+            Resolution::Isolation => Ok(()),
+            Resolution::Precedence(_) => {
                 let message =
-                    format!("no question is answered in the dialect `{dialect}` by this version");
+                    format!("this is not answered in the dialect `{dialect}` by this version");
                 let diagnostics = [Diagnostic::new(&codes::DIALECT_NOT_JUDGED, message).help(
-                    "`verdict check` validates its policies; other commands need another dialect",
+                    "`check`, `explain` and `replay` with the engine `spec` read its policies; the rest needs \
+                     another dialect",
                 )];
                 let report = Report {
                     diagnostics: &diagnostics,
                     ..self.report()
                 };
-                output::remark(&human::question(&report, style, global));
+                output::remark(&human::question(
+                    &report,
+                    Style::of_stderr(global.color),
+                    global,
+                ));
                 Err(Failure::Input)
             }
+        }
+    }
+
+    /// Lets a question be answered by an engine: the one that is asked for, else one that can.
+    ///
+    /// # Errors
+    /// As [`Session::answerable`]; and where the engine that is asked for cannot answer.
+    pub(super) fn engine(
+        &self,
+        global: &Global,
+        asked: Option<EngineName>,
+        default: EngineKind,
+    ) -> Result<EngineKind, Failure> {
+        match (
+            asked.map(EngineKind::from),
+            &self.loaded.policies.resolution,
+        ) {
+            (Some(EngineKind::Ir), _) => self.programmable(global).map(|()| EngineKind::Ir),
+            (Some(EngineKind::Spec), _) | (None, Resolution::Precedence(_)) => {
+                self.answerable(global).map(|()| EngineKind::Spec)
+            }
+            (None, Resolution::Isolation) => self.answerable(global).map(|()| default),
         }
     }
 

@@ -65,7 +65,9 @@ pub fn build<S: AsRef<str>>(
     cluster.services = services::build(&declared, &pods.ports, &cluster, &mut report);
     cluster.service_owners = services::owners(&cluster, &mut report);
     cluster.api_server_addresses = services::api_server_addresses(&declared);
+    cluster.block_groups = std::mem::take(&mut declared.block_groups);
     cluster.names = names(&declared.dns_snapshots);
+    cluster.has_names = !declared.dns_snapshots.is_empty();
     (cluster, report.finish())
 }
 

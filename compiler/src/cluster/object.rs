@@ -29,6 +29,8 @@ pub enum Object {
     Endpoints(Endpoints),
     /// A service account.
     ServiceAccount(ServiceAccount),
+    /// A named group of blocks of addresses.
+    BlockGroup(BlockGroup),
     /// DNS answers that were seen.
     DnsSnapshot(DnsSnapshot),
 }
@@ -241,6 +243,19 @@ pub struct ServiceAccount {
     pub span: Span,
 }
 
+/// A named group of blocks of addresses.
+#[derive(Clone, Debug)]
+pub struct BlockGroup {
+    /// The name.
+    pub name: Box<str>,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its blocks.
+    pub blocks: Vec<IpNet>,
+    /// Where it stands.
+    pub span: Span,
+}
+
 /// DNS answers that were seen.
 #[derive(Clone, Debug)]
 pub struct DnsSnapshot {
@@ -275,6 +290,7 @@ declared! {
     Service: |service| "Service", &service.namespace;
     Endpoints: |object| if object.slice { "EndpointSlice" } else { "Endpoints" }, &object.namespace;
     ServiceAccount: |account| "ServiceAccount", &account.namespace;
+    BlockGroup: |_object| "CiliumCIDRGroup", "";
     DnsSnapshot: |_object| "DnsSnapshot", "";
 }
 

@@ -105,7 +105,7 @@ codes! {
     SETTING_VALUE = "V0543", Error, "a setting has a value that it does not take";
     DIALECT_NOT_READ = "V0544", Error, "a dialect that this version does not read";
     SETTING_IGNORED = "V0545", Note, "a setting that has no effect";
-    DIALECT_NOT_JUDGED = "V0546", Error, "a dialect in which no question is answered yet";
+    DIALECT_NOT_JUDGED = "V0546", Error, "a question that is not answered in the dialect";
     // V06: traces
     RECORD_SYNTAX = "V0601", Error, "a line of a trace is not JSON";
     RECORD_FIELD = "V0602", Error, "a field of a record is missing, unknown or of the wrong type";

@@ -7,7 +7,7 @@ use super::report::Exempt;
 use super::view::View;
 use super::words::{list, once, verb};
 use crate::hir::spec::{Side, Truth, Verdict};
-use crate::hir::{Action, Policy, Rule};
+use crate::hir::{Action, Auth, Policy, Resolution, Rule};
 
 /// The sentence for a side.
 pub(super) fn because(view: View<'_>, side: &Side) -> String {
@@ -18,7 +18,15 @@ pub(super) fn because(view: View<'_>, side: &Side) -> String {
     match side.verdict {
         Verdict::Depends => deciding.open(),
         Verdict::Deny => deciding.denied(),
-        Verdict::Allow => deciding.allowed(),
+        Verdict::Allow | Verdict::Redirect => match side.auth {
+            Some(auth @ (Auth::Required | Auth::AlwaysFails)) => {
+                format!(
+                    "{}, once the ends have proved who they are (`{auth}`)",
+                    deciding.allowed()
+                )
+            }
+            Some(Auth::Disabled) | None => deciding.allowed(),
+        },
     }
 }
 
@@ -27,6 +35,8 @@ fn exempt(exempt: Exempt) -> &'static str {
         Exempt::Itself => "a pod cannot be kept from itself",
         Exempt::Outside => "no policy governs this end: it is outside the cluster",
         Exempt::Node => "no policy governs this end: it is a node",
+        Exempt::NotEnforced => "the settings say that no policy is enforced",
+        Exempt::FragmentationNeeded => "ICMP that asks for smaller packets always passes",
         Exempt::HostNetwork => {
             "no policy governs this end: it uses its node's network, and what becomes of policies that select such \
              a pod is left to the implementation"
@@ -47,6 +57,10 @@ struct Deciding<'a> {
     with_itself: bool,
     /// Whether a rule that does match ends the search.
     settled: bool,
+    /// Whether a proxy has a say.
+    redirects: bool,
+    /// Whether precedence decides.
+    by_precedence: bool,
 }
 
 impl<'a> Deciding<'a> {
@@ -64,7 +78,7 @@ impl<'a> Deciding<'a> {
         let named = rules.iter().map(|(policy, rule)| {
             let origin = view.context.policies.origin(rule.id);
             let path = origin.map_or("", |origin| &origin.path);
-            format!("`{path}` of `{}` ({})", policy.object, rule.action)
+            format!("`{path}` of `{}` ({})", policy.object, rule.word())
         });
         Self {
             named: named.collect(),
@@ -75,6 +89,8 @@ impl<'a> Deciding<'a> {
             isolated: view.is_isolated(side),
             with_itself: view.is_with_itself(),
             settled,
+            redirects: side.verdict == Verdict::Redirect,
+            by_precedence: matches!(view.context.policies.resolution, Resolution::Precedence(_)),
         }
     }
 
@@ -113,6 +129,9 @@ impl<'a> Deciding<'a> {
 
     /// Who isolates.
     fn isolation(&self) -> String {
+        if self.isolating.is_empty() {
+            return "the settings isolate every end".into();
+        }
         let verb = verb(self.isolating.len(), "isolates", "isolate");
         format!("{} {verb} this end", list(&self.isolating, "and"))
     }
@@ -127,7 +146,11 @@ impl<'a> Deciding<'a> {
     }
 
     fn allowed(&self) -> String {
-        let allowed = self.acts(Action::Allow, "allows", "allow");
+        let allowed = if self.redirects {
+            self.acts(Action::Allow, "redirects", "redirect")
+        } else {
+            self.acts(Action::Allow, "allows", "allow")
+        };
         match (self.passed(), allowed) {
             (None, Some(allowed)) if self.settled => allowed,
             (None, Some(allowed)) => {
@@ -139,10 +162,10 @@ impl<'a> Deciding<'a> {
                 "no policy isolates this end, and no rule matches".into()
             }
             (None, None) => {
-                let always = if self.with_itself {
-                    "a pod always reaches itself"
-                } else {
-                    "a pod and its own node always reach each other"
+                let always = match (self.with_itself, self.by_precedence) {
+                    (true, _) => "a pod always reaches itself",
+                    (false, false) => "a pod and its own node always reach each other",
+                    (false, true) => "the node of a pod reaches it where no rule denies that",
                 };
                 format!("{always}, though {}", self.isolation())
             }

@@ -2,7 +2,7 @@
 
 use super::view::View;
 use super::words::{list, once};
-use crate::hir::flow::Address;
+use crate::hir::flow::{Address, EndpointKind};
 use crate::hir::spec::{Side, Truth, Verdict};
 use crate::hir::{Direction, IpBlock, Peer, Policy, PortMatch, Rule};
 
@@ -85,7 +85,14 @@ fn peer_condition(view: View<'_>, peer: &Peer) -> String {
         Peer::Domain(pattern) => format!(
             "whether `{pattern}` resolves to the {end}, whose address the snapshot does not have"
         ),
-        Peer::Pods(_) | Peer::Nodes(_) => format!("whether a selector matches the {end}"),
+        Peer::Identities(_) if matches!(view.other().kind, EndpointKind::Node(_)) => {
+            format!(
+                "whether the {end} is the node on which the pod runs: the snapshot does not say where it runs"
+            )
+        }
+        Peer::Pods(_) | Peer::Nodes(_) | Peer::Identities(_) => {
+            format!("whether a selector matches the {end}")
+        }
     }
 }
 

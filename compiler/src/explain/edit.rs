@@ -195,6 +195,7 @@ fn peer_text(view: View<'_>, tier: Tier, peer: &Peer) -> String {
         }
         Peer::Addresses(block) => block.cidr.to_string(),
         Peer::Domain(pattern) => pattern.to_string(),
+        Peer::Identities(_) => format!("`{peer}`"),
     };
     format!("{preposition} {who}")
 }
@@ -251,7 +252,8 @@ fn labels_text(selector: &Selector) -> String {
 
 /// How many pods of the snapshot a policy governs.
 pub(super) fn governed(view: View<'_>, policy: &Policy) -> usize {
-    selected(view, policy.tier, &policy.subject)
+    let subject = policy.subject.pods();
+    subject.map_or(0, |subject| selected(view, policy.tier, subject))
 }
 
 /// How many pods of the snapshot a selector selects in a tier.

@@ -6,8 +6,8 @@ use crate::cluster::{Labels, NAMESPACE_NAME_LABEL, Protocol};
 use crate::hir::flow::{Address, EndpointKind, PodView};
 use crate::hir::spec::Truth;
 use crate::hir::{
-    IpBlock, ItemOrigin, NamespaceSelector, Operator, Peer, PodSelector, PortMatch, PortRange,
-    Requirement, Rule, RuleOrigin, Selector, Tier,
+    IdentitySelector, IpBlock, ItemOrigin, NamespaceSelector, Operator, Peer, PodSelector,
+    PortMatch, PortRange, Requirement, Rule, RuleOrigin, Selector, Tier,
 };
 use crate::source::Span;
 
@@ -222,7 +222,15 @@ fn peer_miss(view: View<'_>, tier: Tier, peer: &Peer) -> (usize, String) {
     let end = view.other_word();
     let other = view.other().seen_in(tier);
     let is_other_kind = |why: String| (OTHER_KIND, why);
+    let is_inside = view
+        .identities()
+        .first()
+        .is_some_and(|identity| !identity.is_world());
     match (peer, &other.kind) {
+        (Peer::Addresses(_), _) if is_inside => is_other_kind(format!(
+            "address blocks match what is outside the cluster, and the {end} is not (`policy-cidr-match-mode` may say \
+             otherwise)"
+        )),
         (Peer::Pods(selector), EndpointKind::Pod(pod)) => pod_miss(view, selector, pod),
         (Peer::Pods(_), EndpointKind::Node(_)) => is_other_kind(format!(
             "it selects pods, and the {end} is a node, or a pod that uses its node's network"
@@ -251,11 +259,42 @@ fn peer_miss(view: View<'_>, tier: Tier, peer: &Peer) -> (usize, String) {
             )
         }
         (Peer::Addresses(block), _) => (2, block_miss(block, other.address, end)),
+        (Peer::Identities(selectors), _) => identity_miss(view, selectors),
         (Peer::Domain(pattern), _) => (
             2,
             format!("no DNS answer for `{pattern}` has the address of the {end}"),
         ),
     }
+}
+
+/// What an end would have to be labelled, to the nearest of some selectors.
+fn identity_miss(view: View<'_>, selectors: &[IdentitySelector]) -> (usize, String) {
+    let end = view.other_word();
+    let others = view.identities();
+    let Some(other) = others.first() else {
+        return (OTHER_KIND, format!("it is not known what the {end} is"));
+    };
+    let misses = selectors.iter().map(|selector| {
+        let failing = selector
+            .requirements
+            .iter()
+            .filter(|one| !one.matches(other));
+        let failing: Vec<String> = failing.map(|one| format!("`{one}`")).collect();
+        let excepted = selector
+            .except
+            .iter()
+            .filter(|except| other.blocks.iter().any(|own| except.contains(own)));
+        let excepted: Vec<String> = excepted.map(|except| format!("not `{except}`")).collect();
+        [failing, excepted].concat()
+    });
+    let Some(nearest) = misses.min_by_key(Vec::len) else {
+        return (OTHER_KIND, "the rule names nobody".into());
+    };
+    let why = format!(
+        "it needs {}, and the {end} is `{other}`",
+        list(&nearest, "and")
+    );
+    (nearest.len(), why)
 }
 
 fn block_miss(block: &IpBlock, address: Address, end: &str) -> String {

@@ -70,6 +70,8 @@ impl std::fmt::Display for QuestionReport {
 pub enum Word {
     /// It passes.
     Allow,
+    /// It passes by way of a proxy, which may refuse what it carries.
+    Redirect,
     /// It does not pass.
     Deny,
     /// It hangs on the conditions.
@@ -80,6 +82,7 @@ impl std::fmt::Display for Word {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Allow => "allow",
+            Self::Redirect => "redirect",
             Self::Deny => "deny",
             Self::Depends => "depends",
         })
@@ -243,6 +246,9 @@ pub struct SideReport {
     /// Why no policy is asked, where none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exempt: Option<Exempt>,
+    /// What the ends must prove first, where a rule says so: `spire`, `test-always-fail`, or `disabled`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<String>,
     /// What settles the side, in a sentence.
     pub because: String,
     /// The rules that decide, then those that almost matched.
@@ -261,6 +267,10 @@ pub enum Exempt {
     Node,
     /// The end is a pod that uses its node's network.
     HostNetwork,
+    /// The settings say that no policy is enforced.
+    NotEnforced,
+    /// ICMP that asks for smaller packets always passes.
+    FragmentationNeeded,
 }
 
 /// A policy that isolates an endpoint.

@@ -98,6 +98,7 @@ fn governing(sides: [(View<'_>, &Side); 2]) -> PolicySet {
         policies,
         origins: Vec::new(),
         semantics: egress.context.policies.semantics,
+        resolution: egress.context.policies.resolution.clone(),
     }
 }
 

@@ -3,8 +3,12 @@
 use super::Context;
 use super::report::{Exempt, Party, PartyKind};
 use crate::hir::flow::{Endpoint, EndpointKind, Flow};
+use crate::hir::spec::precedence::{self, Question};
 use crate::hir::spec::{self, Exemption, Side, Truth, Verdict};
-use crate::hir::{Action, Direction, Peer, Policy, PortMatch, Rule, RuleId, Tier};
+use crate::hir::{
+    Action, Direction, Mode, Peer, Policy, PortMatch, Resolution, Rule, RuleId, Tier,
+};
+use crate::identity::Identity;
 
 /// A side of a flow with what is needed to judge it.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +36,8 @@ impl<'a> View<'a> {
     /// Why no policy is asked.
     pub(super) fn exempt(self, exemption: Exemption) -> Exempt {
         match (exemption, &self.governed().kind, self.own.kind) {
+            (Exemption::NotEnforced, ..) => Exempt::NotEnforced,
+            (Exemption::FragmentationNeeded, ..) => Exempt::FragmentationNeeded,
             (Exemption::Itself, ..) => Exempt::Itself,
             (Exemption::NotAPod, EndpointKind::Outside, _) => Exempt::Outside,
             (Exemption::NotAPod, EndpointKind::Node(_) | EndpointKind::Pod(_), PartyKind::Pod) => {
@@ -57,17 +63,43 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The question of this side, where precedence decides; `None` also where no policy is asked.
+    fn by_precedence(self) -> Option<Question<'a>> {
+        let policies = self.context.policies;
+        match &policies.resolution {
+            Resolution::Precedence(enforcement) => {
+                Question::new(policies, enforcement, self.flow, self.direction).ok()
+            }
+            Resolution::Isolation => None,
+        }
+    }
+
+    /// What the other end may be to rules, where precedence decides.
+    pub(super) fn identities(self) -> Vec<Identity> {
+        self.by_precedence()
+            .map_or(Vec::new(), |question| question.others().to_vec())
+    }
+
     /// The policies that are asked.
     pub(super) fn governing(self) -> impl Iterator<Item = &'a Policy> {
+        if let Resolution::Precedence(_) = self.context.policies.resolution {
+            let governing = self.by_precedence();
+            let governing = governing.map_or(Vec::new(), |question| question.governing().collect());
+            return governing.into_iter();
+        }
         let policies = self.context.policies.policies.iter();
-        policies.filter(move |policy| match &self.governed().kind {
+        let governing = policies.filter(move |policy| match &self.governed().kind {
             EndpointKind::Pod(pod) => spec::governs(policy, pod),
             EndpointKind::Node(_) | EndpointKind::Outside => false,
-        })
+        });
+        governing.collect::<Vec<_>>().into_iter()
     }
 
     pub(super) fn peers_match(self, rule: &Rule) -> Truth {
-        spec::peers_match(self.context.world(), self.tier(rule), rule, self.other())
+        self.by_precedence().map_or_else(
+            || spec::peers_match(self.context.world(), self.tier(rule), rule, self.other()),
+            |question| question.peers_match(rule),
+        )
     }
 
     /// The tier of a rule.
@@ -77,15 +109,24 @@ impl<'a> View<'a> {
     }
 
     pub(super) fn peer_matches(self, tier: Tier, peer: &Peer) -> Truth {
-        spec::peer_matches(self.context.world(), tier, peer, self.other())
+        self.by_precedence().map_or_else(
+            || spec::peer_matches(self.context.world(), tier, peer, self.other()),
+            |question| question.peer_matches(peer),
+        )
     }
 
     pub(super) fn ports_match(self, rule: &Rule) -> Truth {
-        spec::ports_match(self.tier(rule), rule, self.flow)
+        self.by_precedence().map_or_else(
+            || spec::ports_match(self.tier(rule), rule, self.flow),
+            |question| question.ports_match(rule),
+        )
     }
 
     pub(super) fn port_matches(self, tier: Tier, port: &PortMatch) -> Truth {
-        spec::port_matches(tier, port, self.flow)
+        self.by_precedence().map_or_else(
+            || spec::port_matches(tier, port, self.flow),
+            |question| question.port_matches(port),
+        )
     }
 
     pub(super) fn matches(self, rule: &Rule) -> Truth {
@@ -104,6 +145,15 @@ impl<'a> View<'a> {
     /// Whether isolation has a say: a policy isolates, no rule of tier Admin is final before, and the other
     /// end is not the pod's own node.
     pub(super) fn is_isolated(self, side: &'a Side) -> bool {
+        if let Resolution::Precedence(enforcement) = &self.context.policies.resolution {
+            let is_final = |(_, rule): (_, &Rule)| {
+                rule.action != Action::Pass && self.matches(rule) == Truth::Yes
+            };
+            let denies = !side.isolated_by.is_empty() || enforcement.mode == Mode::Always;
+            return denies
+                && side.verdict != Verdict::Allow
+                && !self.rules(&side.rules).any(is_final);
+        }
         let mut admin = self
             .rules(&side.rules)
             .filter(|(policy, _)| policy.tier == Tier::Admin);
@@ -161,6 +211,21 @@ impl Stop<'_> {
         match self {
             Self::Isolation => Tier::Namespace,
             Self::Rule(policy, _) => policy.tier,
+        }
+    }
+
+    /// Whether a rule is asked before it and would let the flow past it, where precedence decides.
+    pub(super) fn is_outranked_by(self, policy: &Policy, rule: &Rule) -> bool {
+        let place = |policy: &Policy, rule: &Rule| (policy.tier, precedence::order(rule));
+        match (self, rule.action) {
+            (_, Action::Deny) | (Self::Isolation, Action::Pass) => false,
+            (Self::Isolation, Action::Allow) => true,
+            (Self::Rule(denying, last), Action::Allow) => {
+                place(policy, rule) < place(denying, last)
+            }
+            (Self::Rule(denying, last), Action::Pass) => {
+                policy.tier == denying.tier && place(policy, rule) < place(denying, last)
+            }
         }
     }
 

@@ -24,6 +24,13 @@ pub fn parse_cidr(text: &str) -> Option<IpNet> {
     block(address, length)
 }
 
+/// A block, or an address that stands for the block of itself.
+#[must_use]
+pub fn parse_block(text: &str) -> Option<IpNet> {
+    let address = || parse_ip(text).map(IpNet::from);
+    parse_cidr(text).or_else(address)
+}
+
 /// The block of the addresses that share the first `length` bits of `address`.
 pub(super) fn block(address: IpAddr, length: u8) -> Option<IpNet> {
     let block = IpNet::new(address, length).ok()?.trunc();

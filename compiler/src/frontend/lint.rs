@@ -24,8 +24,9 @@ pub(super) fn lint(
         let groups = Groups::of(cluster);
         let unseen = Unseen::of(refused);
         for policy in &policies.policies {
-            if !unseen.may_hold(&policy.subject) {
-                diagnostics.extend(subject(&groups, policy));
+            let written = policy.subject.pods();
+            if let Some(written) = written.filter(|subject| !unseen.may_hold(subject)) {
+                diagnostics.extend(subject(&groups, policy, written));
             }
         }
         if unseen.namespaces.is_empty() {
@@ -108,9 +109,9 @@ impl<'a> Groups<'a> {
 }
 
 /// A policy whose subject is empty, or host-networked pods only.
-fn subject(groups: &Groups<'_>, policy: &Policy) -> Option<Diagnostic> {
+fn subject(groups: &Groups<'_>, policy: &Policy, subject: &PodSelector) -> Option<Diagnostic> {
     let object = &policy.object;
-    let (code, message, label, help) = match groups.selected(&policy.subject) {
+    let (code, message, label, help) = match groups.selected(subject) {
         (0, _) => (
             &codes::SELECTS_NOTHING,
             format!("`{object}` selects no pod of the snapshot"),

@@ -11,7 +11,7 @@ use super::report::object_ref;
 use super::settings::{Dialect, Settings};
 use super::standing::{self, Standing};
 use super::validate::Acceptance;
-use super::{cilium_config, identify, lint, objects, validate};
+use super::{cilium_config, enforcement, identify, lint, objects, validate};
 use crate::cluster::object::{Interner, Object};
 use crate::cluster::{Cluster, build};
 use crate::diagnostic::{Diagnostic, ObjectRef, Severity, codes};
@@ -108,7 +108,8 @@ fn finish(all: Read, settings: Settings) -> Loaded {
     diagnostics.extend(more);
     let semantics = settings.semantics();
     cluster.host_network = semantics.host_network;
-    let policies = lower::assemble(drafts, semantics);
+    let mut policies = lower::assemble(drafts, semantics);
+    policies.resolution = enforcement::resolution(&settings, &cluster, &policies);
     diagnostics.extend(lint::lint(&cluster, &policies, &refused));
     diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
     Loaded {
@@ -256,15 +257,16 @@ impl Reader<'_> {
     }
 
     fn lower(self, kind: Kind, object: ObjectRef, root: NodeRef<'_>, read: &mut Read) {
-        match lower::lower(kind, object.clone(), root) {
+        match lower::lower(kind, object.clone(), root, self.settings) {
             Err(unread) => {
                 read.diagnostics.push(unread.diagnostic(object.clone()));
                 read.refused.push(object);
             }
-            Ok(Some(draft)) => read.drafts.push(Lowered {
-                draft,
-                is_named: has_name(root),
-            }),
+            Ok(Some(drafts)) => {
+                let is_named = has_name(root);
+                let lowered = drafts.into_iter().map(|draft| Lowered { draft, is_named });
+                read.drafts.extend(lowered);
+            }
             Ok(None) => {
                 let decoded = objects::decode(kind, root, self.interner, &mut read.diagnostics);
                 read.objects.extend(decoded);
@@ -324,7 +326,8 @@ fn without_duplicates(drafts: Vec<Lowered>, diagnostics: &mut Vec<Diagnostic>) -
     });
     for Lowered { draft, .. } in named {
         match kept.last() {
-            Some(first) if first.object() == draft.object() => {
+            // One object may have several rule objects.
+            Some(first) if first.object() == draft.object() && first.span() != draft.span() => {
                 diagnostics.push(duplicate(first, &draft));
             }
             _ => kept.push(draft),

@@ -6,18 +6,21 @@
 //! in part.
 
 mod admin_network_policy;
+pub mod cilium;
 mod cluster_network_policy;
 mod network_policy;
 mod selector;
 
 use super::kinds::Kind;
 use super::manifest::NodeRef;
+use super::settings::{Dialect, Settings};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::hir::{
-    Action, Direction, ItemOrigin, Peer, PerDirection, PodSelector, Policy, PolicyId, PolicySet,
-    PortMatch, Rule, RuleId, RuleOrigin, Semantics, Tier,
+    Action, Direction, ItemOrigin, Peer, PerDirection, Policy, PolicyId, PolicySet, PortMatch,
+    Precedence, Resolution, Rule, RuleId, RuleOrigin, Semantics, Subject, Tier,
 };
 use crate::source::{Span, to_u32};
+use cilium::Translation;
 
 /// A policy without ids: those of its rules are given by [`assemble`].
 #[derive(Debug)]
@@ -26,7 +29,7 @@ pub struct Draft {
     span: Span,
     tier: Tier,
     priority: u32,
-    subject: PodSelector,
+    subject: Subject,
     isolates: PerDirection<bool>,
     rules: PerDirection<Vec<DraftRule>>,
 }
@@ -53,6 +56,7 @@ struct DraftRule {
     span: Span,
     peers: Option<Vec<(Peer, ItemOrigin)>>,
     ports: Option<Vec<(PortMatch, ItemOrigin)>>,
+    precedence: Precedence,
 }
 
 /// A value that lowering cannot read, and validation should have refused.
@@ -78,11 +82,27 @@ fn read<T>(node: NodeRef<'_>, value: Option<T>) -> Result<T, Unread> {
     value.ok_or_else(|| Unread(node.span()))
 }
 
-/// Lowers an object; `None` where the kind is no policy.
+/// Lowers an object as a dialect means it; `None` where the kind is no policy.
 ///
 /// # Errors
 /// The first item that cannot be read.
-pub fn lower(kind: Kind, object: ObjectRef, root: NodeRef<'_>) -> Result<Option<Draft>, Unread> {
+pub fn lower(
+    kind: Kind,
+    object: ObjectRef,
+    root: NodeRef<'_>,
+    settings: &Settings,
+) -> Result<Option<Vec<Draft>>, Unread> {
+    match settings.dialect {
+        Dialect::Kubernetes => Ok(as_kubernetes(kind, object, root)?.map(|draft| vec![draft])),
+        Dialect::Cilium => cilium::lower(kind, object, root, &Translation::of(&settings.cilium)),
+    }
+}
+
+fn as_kubernetes(
+    kind: Kind,
+    object: ObjectRef,
+    root: NodeRef<'_>,
+) -> Result<Option<Draft>, Unread> {
     let draft = match kind {
         Kind::NetworkPolicy => network_policy::lower(object, root)?,
         Kind::AdminNetworkPolicy => admin_network_policy::lower(object, root, Tier::Admin)?,
@@ -124,6 +144,7 @@ pub fn assemble(mut drafts: Vec<Draft>, semantics: Semantics) -> PolicySet {
         policies: Vec::with_capacity(drafts.len()),
         origins: Vec::new(),
         semantics,
+        resolution: Resolution::default(),
     };
     for draft in drafts {
         let id = PolicyId(to_u32(set.policies.len()));
@@ -170,6 +191,7 @@ fn number(
             action: draft.action,
             peers,
             ports,
+            precedence: draft.precedence,
         });
         origins.push(RuleOrigin {
             policy,
@@ -234,7 +256,8 @@ mod tests {
             namespace: None,
             name: "a".into(),
         };
-        let Unread(span) = lower(kind, object, document.root()).err()?;
+        let settings = Settings::default();
+        let Unread(span) = lower(kind, object, document.root(), &settings).err()?;
         Some(text[span.range()].to_owned())
     }
 

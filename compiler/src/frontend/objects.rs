@@ -40,8 +40,8 @@ pub fn decode(
         | Kind::BaselineAdminNetworkPolicy
         | Kind::ClusterNetworkPolicy
         | Kind::CiliumNetworkPolicy
-        | Kind::CiliumClusterwideNetworkPolicy
-        | Kind::CiliumCidrGroup => None,
+        | Kind::CiliumClusterwideNetworkPolicy => None,
+        Kind::CiliumCidrGroup => Some(Object::BlockGroup(decoder.block_group(root))),
         Kind::Namespace => Some(Object::Namespace(decoder.namespace(root))),
         Kind::Node => Some(Object::Node(node::decode(root, &mut decoder))),
         Kind::Pod => Some(Object::Pod(pod::decode(root, &mut decoder))),
@@ -82,6 +82,21 @@ impl Decoder<'_> {
             namespace: self.interner.string(metadata.namespace),
             name: metadata.name.into(),
             labels: self.interner.labels(&metadata.labels()),
+            span: metadata.span,
+        }
+    }
+
+    fn block_group(&mut self, root: NodeRef<'_>) -> object::BlockGroup {
+        let metadata = Metadata::of(root);
+        let blocks = root.at(&["spec", "externalCIDRs"]);
+        let blocks = blocks.into_iter().flat_map(NodeRef::items);
+        object::BlockGroup {
+            name: metadata.name.into(),
+            labels: metadata.labels(),
+            // What is no block was refused before.
+            blocks: blocks
+                .filter_map(|block| block.as_str().and_then(address::parse_block))
+                .collect(),
             span: metadata.span,
         }
     }

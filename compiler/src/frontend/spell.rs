@@ -197,6 +197,8 @@ pub fn peer(object: &ObjectRef, peer: &Peer) -> Value {
         }
         (Peer::Nodes(selector), _) => json!({"nodes": selector_value(selector)}),
         (Peer::Domain(pattern), _) => json!({"domainNames": [pattern.to_string()]}),
+        // No kind that is spelt names ends so, and nothing is suggested for those that do.
+        (Peer::Identities(_), _) => json!({}),
     }
 }
 

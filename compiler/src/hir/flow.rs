@@ -91,6 +91,8 @@ pub struct PodView<'a> {
     pub labels: &'a Labels,
     /// Its named ports; `None` where they are not known.
     pub ports: Option<&'a [NamedPort]>,
+    /// Its service account.
+    pub service_account: &'a str,
     /// The node on which it runs.
     pub node: Option<NodeId>,
     /// Its node, where it uses the network of that: to all tiers but that of NetworkPolicy it is the node.

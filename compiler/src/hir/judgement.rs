@@ -2,7 +2,7 @@
 //!
 //! Citations as in [`super::spec`].
 
-use super::{PolicyId, RuleId};
+use super::{Auth, PolicyId, RuleId};
 
 /// Whether something holds, as far as the snapshot tells. Ordered, so that "and" is the least and "or" the
 /// greatest.
@@ -31,6 +31,8 @@ pub enum Verdict {
     Deny,
     /// It hangs on something that the snapshot or the API leaves open.
     Depends,
+    /// It passes by way of a proxy, which may refuse what it carries.
+    Redirect,
 }
 
 /// The answer for a flow.
@@ -56,6 +58,8 @@ pub struct Side {
     pub rules: Vec<RuleId>,
     /// The policies that isolate the endpoint in this direction.
     pub isolated_by: Vec<PolicyId>,
+    /// What the ends must prove first, where a rule says so.
+    pub auth: Option<Auth>,
 }
 
 /// Why a side allows without asking a policy.
@@ -67,6 +71,10 @@ pub enum Exemption {
     /// Both ends are the same pod: "a Pod cannot block access to itself" \[NP\], and "a Pod connecting to its own
     /// Pod IP is not subject to CNP" \[API\].
     Itself,
+    /// The switches of the implementation say that no policy is enforced.
+    NotEnforced,
+    /// It is ICMP that asks for smaller packets, which the implementation always lets through.
+    FragmentationNeeded,
 }
 
 /// What two sides say together.
@@ -74,7 +82,8 @@ pub enum Exemption {
 pub fn both(egress: Verdict, ingress: Verdict) -> Verdict {
     match (egress, ingress) {
         (Verdict::Deny, _) | (_, Verdict::Deny) => Verdict::Deny,
-        (Verdict::Allow, Verdict::Allow) => Verdict::Allow,
         (Verdict::Depends, _) | (_, Verdict::Depends) => Verdict::Depends,
+        (Verdict::Redirect, _) | (_, Verdict::Redirect) => Verdict::Redirect,
+        (Verdict::Allow, Verdict::Allow) => Verdict::Allow,
     }
 }

@@ -11,12 +11,13 @@
 //! that it may have. Unknown matches are taken as independent of each other.
 
 mod matches;
+pub mod precedence;
 
 pub use super::judgement::{Exemption, Judgement, Side, Truth, Verdict, both};
 pub use matches::{governs, peer_matches, peers_match, port_matches, ports_match, selects};
 
 use super::flow::{Endpoint, EndpointKind, Flow, PodView};
-use super::{Action, Direction, Policy, PolicyId, PolicySet, Rule, RuleId, Tier};
+use super::{Action, Direction, Policy, PolicyId, PolicySet, Resolution, Rule, RuleId, Tier};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -90,11 +91,15 @@ pub fn judge(world: World<'_>, flow: &Flow<'_>) -> Judgement {
 /// ClusterNetworkPolicy" \[API\]: its tiers are asked, and the policies of the namespace allow it.
 #[must_use]
 pub fn judge_side(world: World<'_>, flow: &Flow<'_>, direction: Direction) -> Side {
+    if let Resolution::Precedence(enforcement) = &world.policies.resolution {
+        return precedence::judge_side(world.policies, enforcement, flow, direction);
+    }
     let mut side = Side {
         verdict: Verdict::Allow,
         exempt: None,
         rules: Vec::new(),
         isolated_by: Vec::new(),
+        auth: None,
     };
     let (subject, other) = match direction {
         Direction::Ingress => (&flow.dst, &flow.src),

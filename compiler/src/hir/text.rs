@@ -6,7 +6,7 @@
 
 use super::{
     Direction, ItemOrigin, NamespaceSelector, Operator, Peer, PodSelector, Policy, PolicySet,
-    PortMatch, PortRange, Requirement, Rule, Selector,
+    PortMatch, PortRange, Precedence, Requirement, Rule, Selector, Subject,
 };
 use crate::source::{Sources, Span};
 use std::fmt::{self, Display, Formatter, Write as _};
@@ -65,7 +65,8 @@ impl Printer<'_> {
 
     fn rule(&self, out: &mut String, direction: Direction, rule: &Rule) -> fmt::Result {
         let origin = self.policies.origin(rule.id);
-        write!(out, "  {} {direction} {}", rule.id, rule.action)?;
+        write!(out, "  {} {direction} {}", rule.id, rule.word())?;
+        self.precedence(out, rule)?;
         if let Some(origin) = origin {
             if let Some(name) = &origin.name {
                 write!(out, " {name:?}")?;
@@ -77,6 +78,24 @@ impl Printer<'_> {
         let ports = origin.map_or(&[][..], |origin| &origin.ports);
         self.items(out, "peer", rule.peers.as_deref(), peers)?;
         self.items(out, "port", rule.ports.as_deref(), ports)
+    }
+
+    fn precedence(&self, out: &mut String, rule: &Rule) -> fmt::Result {
+        let Precedence {
+            rank,
+            redirect,
+            auth,
+        } = rule.precedence;
+        if rank > 0 {
+            write!(out, " rank={rank}")?;
+        }
+        if let Some(redirect) = redirect {
+            write!(out, " listener={}", redirect.priority)?;
+        }
+        if let Some(auth) = auth {
+            write!(out, " auth={auth}")?;
+        }
+        Ok(())
     }
 
     fn items<T: Display>(
@@ -108,6 +127,16 @@ impl Display for PodSelector {
         match &self.namespaces {
             NamespaceSelector::Named(name) => write!(f, "pods {name}/[{}]", self.pods),
             NamespaceSelector::Labels(labels) => write!(f, "pods [{labels}]/[{}]", self.pods),
+        }
+    }
+}
+
+impl Display for Subject {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pods(selector) => selector.fmt(f),
+            Self::Endpoints(selector) => write!(f, "endpoints [{selector}]"),
+            Self::Nodes(selector) => write!(f, "nodes [{selector}]"),
         }
     }
 }
@@ -151,6 +180,14 @@ impl Display for Peer {
                 Ok(())
             }
             Self::Domain(pattern) => write!(f, "domain {pattern}"),
+            Self::Identities(selectors) => {
+                f.write_str("ends ")?;
+                for (index, selector) in selectors.iter().enumerate() {
+                    let before = if index == 0 { "" } else { " or " };
+                    write!(f, "{before}[{selector}]")?;
+                }
+                Ok(())
+            }
         }
     }
 }

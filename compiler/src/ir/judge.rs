@@ -76,6 +76,7 @@ impl Program {
             exempt: None,
             rules: Vec::new(),
             isolated_by: Vec::new(),
+            auth: None,
         };
         let EndpointKind::Pod(pod) = &subject.kind else {
             side.exempt = Some(Exemption::NotAPod);

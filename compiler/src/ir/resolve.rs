@@ -32,7 +32,7 @@ impl Program {
         let mut policies = Vec::with_capacity(set.policies.len());
         let mut rules = Vec::with_capacity(set.origins.len());
         for policy in &set.policies {
-            policies.push(resolver.policy(policy, &mut rules));
+            policies.extend(resolver.policy(policy, &mut rules));
         }
         let Resolver {
             selectors,
@@ -211,18 +211,19 @@ impl<'c> Resolver<'c> {
         }
     }
 
-    fn policy(&mut self, policy: &'c hir::Policy, rules: &mut Vec<Rule>) -> Policy {
-        Policy {
+    /// A policy; `None` where its subjects are no pods, which [`hir::Resolution::Isolation`] has no use for.
+    fn policy(&mut self, policy: &'c hir::Policy, rules: &mut Vec<Rule>) -> Option<Policy> {
+        Some(Policy {
             id: policy.id,
             tier: policy.tier,
             priority: policy.priority,
-            subject: self.selector(&policy.subject, hosts_are_pods(policy.tier)),
+            subject: self.selector(policy.subject.pods()?, hosts_are_pods(policy.tier)),
             isolates: policy.isolates,
             rules: PerDirection {
                 ingress: self.rules(policy.tier, &policy.rules.ingress, rules),
                 egress: self.rules(policy.tier, &policy.rules.egress, rules),
             },
-        }
+        })
     }
 
     fn rules(&mut self, tier: Tier, written: &'c [hir::Rule], rules: &mut Vec<Rule>) -> RuleRange {
@@ -309,10 +310,12 @@ impl<'c> Resolver<'c> {
                     let seen = self.answers(pattern);
                     peers.unseen |= match pattern {
                         DomainPattern::Name(_) => seen.is_none(),
-                        DomainPattern::Subdomains(_) => true,
+                        DomainPattern::Subdomains(_) | DomainPattern::Glob(_) => true,
                     };
                     answers.append(&mut seen.unwrap_or_default());
                 }
+                // Nobody, as to the definition.
+                Peer::Identities(_) => {}
             }
         }
         peers.pods = IdSet::new(pods);
@@ -500,7 +503,7 @@ fn address_classes(cluster: &Cluster, set: &PolicySet) -> AddressClasses {
                 }
             }
             Peer::Domain(_) => patterns = true,
-            Peer::Pods(_) | Peer::Nodes(_) => {}
+            Peer::Pods(_) | Peer::Nodes(_) | Peer::Identities(_) => {}
         }
     }
     if patterns {

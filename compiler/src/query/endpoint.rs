@@ -122,6 +122,7 @@ pub fn pod_view<'c>(cluster: &'c Cluster, id: PodId, pod: &'c Pod) -> PodView<'c
             .map_or(&NO_LABELS, |namespace| cluster.labels(namespace.labels)),
         labels: cluster.labels(pod.labels),
         ports: Some(cluster.ports(pod.ports)),
+        service_account: &pod.service_account,
         node: pod.node,
         host: pod.host_network.then(|| node_view(cluster, pod.node)),
     }
@@ -181,6 +182,10 @@ fn address_endpoint(
     owner.unwrap_or_else(|| outside(here))
 }
 
+/// The service account of pods that name none.
+/// <https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/>
+const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+
 /// A pod that does not exist as rules see it.
 #[must_use]
 pub fn hypothetical_view(pod: Hypothetical<'_>) -> PodView<'_> {
@@ -190,6 +195,7 @@ pub fn hypothetical_view(pod: Hypothetical<'_>) -> PodView<'_> {
         namespace_labels: pod.namespace_labels,
         labels: pod.labels,
         ports: None,
+        service_account: DEFAULT_SERVICE_ACCOUNT,
         node: None,
         host: None,
     }

@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::explain::Context;
 use crate::hir::flow::{Flow, Transport};
 use crate::hir::spec::{self, Judgement, Verdict};
-use crate::hir::{PolicyId, RuleId};
+use crate::hir::{Auth, PolicyId, RuleId};
 use crate::ir::{FlowClass, Program};
 use crate::query::{Family, combine, endpoint};
 use crate::source::to_u32;
@@ -210,6 +210,11 @@ fn distinct<'a>(judge: Judge<'_>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
 }
 
 impl SideAnswer {
+    /// What the ends must prove first.
+    pub(super) fn auth(&self) -> Option<Auth> {
+        self.judged.auth
+    }
+
     fn new(context: Context<'_>, side: &spec::Side) -> Self {
         let rules = side.rules.iter();
         Self {
@@ -228,7 +233,7 @@ fn rule(context: Context<'_>, id: RuleId) -> Option<Box<RawValue>> {
     let reply = ReplyRule {
         policy: (&policy.object).into(),
         rule: origin.path.to_string(),
-        action: rule.action.to_string(),
+        action: rule.word().into(),
         file: file.to_owned(),
         line: location.line,
     };

@@ -101,6 +101,7 @@ impl From<Verdict> for Word {
     fn from(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Allow => Self::Allow,
+            Verdict::Redirect => Self::Redirect,
             Verdict::Deny => Self::Deny,
             Verdict::Depends => Self::Depends,
         }

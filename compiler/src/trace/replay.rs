@@ -8,7 +8,7 @@ use super::{MAX_LINE_BYTES, Problem, fault};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::engine::Engine;
 use crate::explain::Context;
-use crate::hir::PolicyId;
+use crate::hir::{Auth, PolicyId};
 use crate::query::Families;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -285,12 +285,26 @@ struct Shown<'a> {
     agrees: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     incomplete: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    auth: Vec<String>,
     rules: Rules<'a>,
 }
 
 /// The side's verdict.
 fn word<S: Serializer>(side: &Option<&SideAnswer>, serializer: S) -> Result<S::Ok, S::Error> {
     side.map(|side| side.verdict).serialize(serializer)
+}
+
+/// What the ends must prove to the sides that were asked, each once.
+fn auth(sides: [Option<&SideAnswer>; 2]) -> Vec<String> {
+    let mut asked: Vec<Auth> = sides
+        .into_iter()
+        .flatten()
+        .filter_map(SideAnswer::auth)
+        .collect();
+    asked.sort_unstable();
+    asked.dedup();
+    asked.iter().map(Auth::to_string).collect()
 }
 
 /// The rules of the sides that were asked.
@@ -333,6 +347,7 @@ impl<'a> Shown<'a> {
                 .is_some()
                 .then(|| said.all(|word| word == verdict)),
             incomplete,
+            auth: auth([egress, ingress]),
             rules: Rules([egress, ingress]),
         }
     }

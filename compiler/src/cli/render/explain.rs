@@ -257,6 +257,7 @@ impl Printer<'_> {
 fn verdict_style(verdict: Word) -> Ansi {
     let color = match verdict {
         Word::Allow => AnsiColor::Green,
+        Word::Redirect => AnsiColor::Cyan,
         Word::Deny => AnsiColor::Red,
         Word::Depends => AnsiColor::Yellow,
     };

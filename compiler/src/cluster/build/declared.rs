@@ -5,8 +5,8 @@
 
 use super::report::Report;
 use crate::cluster::object::{
-    self, DnsSnapshot, Endpoints, Id, Namespace, Node, Object, Pod, Service, ServiceAccount,
-    Workload,
+    self, BlockGroup, DnsSnapshot, Endpoints, Id, Namespace, Node, Object, Pod, Service,
+    ServiceAccount, Workload,
 };
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::source::Span;
@@ -22,6 +22,7 @@ pub(super) struct Declared<'r> {
     pub(super) services: Vec<Service>,
     pub(super) endpoints: Vec<Endpoints>,
     pub(super) service_accounts: Vec<ServiceAccount>,
+    pub(super) block_groups: Vec<BlockGroup>,
     pub(super) dns_snapshots: Vec<DnsSnapshot>,
 }
 
@@ -41,6 +42,7 @@ impl<'r> Declared<'r> {
         sort_once(&mut declared.services, report);
         sort_once(&mut declared.endpoints, report);
         sort_once(&mut declared.service_accounts, report);
+        sort_once(&mut declared.block_groups, report);
         sort_once(&mut declared.dns_snapshots, report);
         declared
     }
@@ -63,6 +65,7 @@ impl<'r> Declared<'r> {
             Object::Service(service) => self.services.push(service),
             Object::Endpoints(endpoints) => self.endpoints.push(endpoints),
             Object::ServiceAccount(account) => self.service_accounts.push(account),
+            Object::BlockGroup(group) => self.block_groups.push(group),
             Object::DnsSnapshot(snapshot) => self.dns_snapshots.push(snapshot),
         }
     }

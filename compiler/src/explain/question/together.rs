@@ -17,7 +17,7 @@ pub(super) fn together(
     let verdict = agreed(pieces, |judgement| judgement.verdict);
     let mut conditions: Vec<String> = match verdict {
         Word::Depends => cases.iter().map(case_condition).collect(),
-        Word::Allow | Word::Deny => Vec::new(),
+        Word::Allow | Word::Redirect | Word::Deny => Vec::new(),
     };
     let more = pieces.len().saturating_sub(MAX_CASES);
     if more > 0 {
@@ -82,6 +82,7 @@ fn side_together(
         verdict,
         isolated: sides().any(|side| side.isolated),
         isolated_by: once(sides().flat_map(|side| side.isolated_by.iter().cloned())),
+        auth: sides().next().and_then(|side| side.auth.clone()),
         exempt: exempt.filter(|_| sides().all(|side| side.exempt == exempt)),
         because,
         rules,

@@ -7,7 +7,8 @@ use crate::explain::view::{Stop, View};
 use crate::frontend::spell;
 use crate::hir::spec::{Side, Truth};
 use crate::hir::{
-    Action, NamespaceSelector, Peer, Policy, PortMatch, PortRange, Rule, RuleId, RuleOrigin, Tier,
+    Action, IdentitySelector, NamespaceSelector, Peer, Policy, PortMatch, PortRange, Precedence,
+    Rule, RuleId, RuleOrigin, Tier,
 };
 use std::collections::BTreeMap;
 
@@ -128,7 +129,7 @@ fn names_ports(rule: &Rule) -> bool {
 fn is_no_pod(peer: &Peer) -> bool {
     match peer {
         Peer::Pods(_) => false,
-        Peer::Nodes(_) | Peer::Addresses(_) | Peer::Domain(_) => true,
+        Peer::Nodes(_) | Peer::Addresses(_) | Peer::Domain(_) | Peer::Identities(_) => true,
     }
 }
 
@@ -144,6 +145,7 @@ fn opens_to_everyone(rule: &Rule) -> bool {
         Peer::Nodes(selector) => selector.requirements.is_empty(),
         Peer::Addresses(block) => block.cidr.prefix_len() == 0,
         Peer::Domain(_) => false,
+        Peer::Identities(selectors) => selectors.iter().any(IdentitySelector::is_everything),
     };
     let peers = rule.peers.as_ref();
     peers.is_none_or(|peers| peers.iter().any(is_everyone))
@@ -219,6 +221,7 @@ fn rules_at(view: View<'_>, size: usize, places: &[(&Policy, usize)]) -> Option<
             action: Action::Allow,
             peers: Some(vec![peer_of(view, policy)?]),
             ports: ports.clone(),
+            precedence: Precedence::default(),
         };
         changes.push(Change::Rule {
             policy: policy.id,

@@ -46,7 +46,7 @@ pub(super) fn peer_of(view: View<'_>, policy: &Policy) -> Option<Peer> {
     let end = view.other().seen_in(policy.tier);
     match &end.kind {
         EndpointKind::Pod(pod) => {
-            let own = match &policy.subject.namespaces {
+            let own = match &policy.subject.pods()?.namespaces {
                 NamespaceSelector::Named(name) => **name == *pod.namespace,
                 NamespaceSelector::Labels(_) => false,
             };

@@ -5,7 +5,9 @@ use super::selector::{number, protocol, range, subject, text};
 use super::{Draft, DraftRule, Unread, cluster_network_policy, filled_list, read};
 use crate::diagnostic::ObjectRef;
 use crate::frontend::manifest::NodeRef;
-use crate::hir::{Action, Direction, ItemOrigin, PerDirection, PortMatch, Tier};
+use crate::hir::{
+    Action, Direction, ItemOrigin, PerDirection, PortMatch, Precedence, Subject, Tier,
+};
 
 pub(super) fn lower(object: ObjectRef, root: NodeRef<'_>, tier: Tier) -> Result<Draft, Unread> {
     let spec = root.get("spec");
@@ -14,7 +16,7 @@ pub(super) fn lower(object: ObjectRef, root: NodeRef<'_>, tier: Tier) -> Result<
         span: root.span(),
         tier,
         priority: cluster_network_policy::priority(spec)?,
-        subject: subject(spec)?,
+        subject: Subject::Pods(subject(spec)?),
         isolates: PerDirection::default(),
         rules: PerDirection {
             ingress: rules(Direction::Ingress)?,
@@ -41,6 +43,7 @@ fn rules(spec: NodeRef<'_>, direction: Direction) -> Result<Vec<DraftRule>, Unre
                 span: node.span(),
                 peers: Some(cluster_network_policy::peers(node, peers)?),
                 ports: ports(node)?,
+                precedence: Precedence::default(),
             })
         })
         .collect()

@@ -9,7 +9,10 @@ use crate::cluster::Protocol;
 use crate::diagnostic::ObjectRef;
 use crate::frontend::manifest::NodeRef;
 use crate::frontend::schema::walk::whole;
-use crate::hir::{Action, Direction, ItemOrigin, Peer, PerDirection, PortMatch, PortRange, Tier};
+use crate::hir::{
+    Action, Direction, ItemOrigin, Peer, PerDirection, PortMatch, PortRange, Precedence, Subject,
+    Tier,
+};
 
 pub(super) fn lower(object: ObjectRef, root: NodeRef<'_>) -> Result<Draft, Unread> {
     let spec = root.get("spec");
@@ -23,7 +26,7 @@ pub(super) fn lower(object: ObjectRef, root: NodeRef<'_>) -> Result<Draft, Unrea
             Tier::Admin
         },
         priority: priority(spec)?,
-        subject: subject(spec)?,
+        subject: Subject::Pods(subject(spec)?),
         isolates: PerDirection::default(),
         rules: PerDirection {
             ingress: rules(Direction::Ingress)?,
@@ -61,12 +64,13 @@ fn rules(spec: NodeRef<'_>, direction: Direction) -> Result<Vec<DraftRule>, Unre
                 ports: filled_list(node, "protocols")
                     .map(|items| items.map(protocol).collect())
                     .transpose()?,
+                precedence: Precedence::default(),
             })
         })
         .collect()
 }
 
-fn action(name: &str) -> Option<Action> {
+pub(super) fn action(name: &str) -> Option<Action> {
     match name {
         "Accept" => Some(Action::Allow),
         "Deny" => Some(Action::Deny),
@@ -116,7 +120,9 @@ pub(super) fn peers(
 }
 
 /// One item of `protocols`: a protocol, with or without destination ports, or a named port.
-fn protocol((path, node): (Box<str>, NodeRef<'_>)) -> Result<(PortMatch, ItemOrigin), Unread> {
+pub(super) fn protocol(
+    (path, node): (Box<str>, NodeRef<'_>),
+) -> Result<(PortMatch, ItemOrigin), Unread> {
     let origin = ItemOrigin {
         path,
         span: node.span(),

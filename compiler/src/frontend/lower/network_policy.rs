@@ -7,7 +7,7 @@ use crate::diagnostic::ObjectRef;
 use crate::frontend::manifest::{NodeRef, Value};
 use crate::hir::{
     Action, Direction, ItemOrigin, NamespaceSelector, Peer, PerDirection, PodSelector, PortMatch,
-    PortRange, Tier,
+    PortRange, Precedence, Subject, Tier,
 };
 
 pub(super) fn lower(object: ObjectRef, root: NodeRef<'_>) -> Result<Draft, Unread> {
@@ -24,10 +24,10 @@ pub(super) fn lower(object: ObjectRef, root: NodeRef<'_>) -> Result<Draft, Unrea
         span: root.span(),
         tier: Tier::Namespace,
         priority: 0,
-        subject: PodSelector {
+        subject: Subject::Pods(PodSelector {
             namespaces: own.clone(),
             pods: selector(spec.and_then(|spec| spec.get("podSelector")))?,
-        },
+        }),
         rules: PerDirection {
             ingress: rules(Direction::Ingress)?,
             egress: rules(Direction::Egress)?,
@@ -98,6 +98,7 @@ fn rules(
                 ports: filled_list(node, "ports")
                     .map(|items| items.map(port).collect())
                     .transpose()?,
+                precedence: Precedence::default(),
             })
         })
         .collect()
@@ -134,7 +135,9 @@ fn peer(
 }
 
 /// One item of `ports`: without `port`, every port of the protocol; with `endPort`, a range.
-fn port((path, node): (Box<str>, NodeRef<'_>)) -> Result<(PortMatch, ItemOrigin), Unread> {
+pub(super) fn port(
+    (path, node): (Box<str>, NodeRef<'_>),
+) -> Result<(PortMatch, ItemOrigin), Unread> {
     let origin = ItemOrigin {
         path,
         span: node.span(),

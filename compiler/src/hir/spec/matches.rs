@@ -45,7 +45,8 @@ pub fn governs(policy: &Policy, pod: &PodView<'_>) -> bool {
         Tier::Namespace => true,
         Tier::Admin | Tier::Baseline => pod.host.is_none(),
     };
-    sees && selects(&policy.subject, pod)
+    let subject = policy.subject.pods();
+    sees && subject.is_some_and(|subject| selects(subject, pod))
 }
 
 /// Whether a pod selector selects a pod.
@@ -78,6 +79,8 @@ pub fn peer_matches(world: World<'_>, tier: Tier, peer: &Peer, end: &Endpoint<'_
         }
         (Peer::Addresses(block), _) => block_matches(block, end.address),
         (Peer::Domain(pattern), _) => domain_matches(world, pattern, end),
+        // Identities are asked for by precedence only.
+        (Peer::Identities(_), _) => Truth::No,
     }
 }
 
@@ -113,7 +116,7 @@ fn domain_matches(world: World<'_>, pattern: &DomainPattern, end: &Endpoint<'_>)
         .peekable();
     let more_may_be_behind = match pattern {
         DomainPattern::Name(_) => seen.peek().is_none(),
-        DomainPattern::Subdomains(_) => true,
+        DomainPattern::Subdomains(_) | DomainPattern::Glob(_) => true,
     };
     match (end.address, &end.kind) {
         (Address::Known(address), _) if seen.any(|(_, answers)| answers.contains(&address)) => {

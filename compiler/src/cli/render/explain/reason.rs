@@ -12,12 +12,15 @@ pub(super) fn reason(explanation: &Explanation) -> String {
         (word, ..) if !explanation.cases.is_empty() => match word {
             Word::Depends => "not every flow has the same answer".into(),
             Word::Deny => "no flow is allowed, each for reasons of its own".into(),
+            Word::Redirect => "every flow goes by a proxy, each for reasons of its own".into(),
             Word::Allow => "every flow is allowed, each for reasons of its own".into(),
         },
         (Word::Depends, ..) => "it hangs on what the snapshot does not tell".into(),
         (Word::Deny, Word::Deny, Word::Deny) => format!("both ends deny it; {}", at_egress()),
         (Word::Deny, Word::Deny, _) => at_egress(),
         (Word::Deny, ..) => at_ingress(),
+        (Word::Redirect, Word::Redirect, _) => at_egress(),
+        (Word::Redirect, ..) => at_ingress(),
         (Word::Allow, ..) => match (is_governed(egress), is_governed(ingress)) {
             (true, true) => "both ends allow it".into(),
             (true, false) => at_egress(),
@@ -41,10 +44,17 @@ fn ungoverned(explanation: &Explanation) -> String {
                 "policies for {party}, a pod on its node's network, are left to the implementation"
             )
         }
-        Exempt::Itself | Exempt::Outside | Exempt::Node => format!("none governs {party}"),
+        Exempt::Itself
+        | Exempt::Outside
+        | Exempt::Node
+        | Exempt::NotEnforced
+        | Exempt::FragmentationNeeded => format!("none governs {party}"),
     };
     match (explanation.egress.exempt, explanation.ingress.exempt) {
         (Some(Exempt::Itself), _) | (_, Some(Exempt::Itself)) => "a pod always reaches itself".into(),
+        (Some(Exempt::NotEnforced), _) | (_, Some(Exempt::NotEnforced)) => {
+            "the settings say that no policy is enforced".into()
+        }
         (None, None) => "no policy isolates either end".into(),
         (Some(exempt), None) => format!("no policy isolates {dst}, and {}", not_asked(exempt, src)),
         (None, Some(exempt)) => format!("no policy isolates {src}, and {}", not_asked(exempt, dst)),

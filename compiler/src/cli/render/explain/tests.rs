@@ -28,6 +28,7 @@ fn denied() -> Explanation {
         isolated: false,
         isolated_by: Vec::new(),
         exempt: None,
+        auth: None,
         because: "no policy isolates this end, and no rule matches".into(),
         rules: Vec::new(),
     };
@@ -53,6 +54,7 @@ fn denied() -> Explanation {
             line: 3,
         }],
         exempt: None,
+        auth: None,
         because: "`NetworkPolicy/shop/api` isolates this end, and no rule allows the flow".into(),
         rules: vec![rule],
     };

@@ -1,0 +1,105 @@
+//! What Cilium makes of policies: its own kinds, and NetworkPolicy and ClusterNetworkPolicy as it translates them.
+//!
+//! Input: one object that validation accepted, and the [`Translation`]. Output: drafts whose subjects and peers are
+//! identities, one for each rule object (`spec`, and each item of `specs`). Guarantee: absent, null and empty lists
+//! mean what they mean to Cilium (`pkg/policy/utils.go`, `pkg/k8s/network_policy.go`), which is not always what they
+//! mean to Kubernetes.
+
+mod cluster_network_policy;
+mod icmp;
+mod network_policy;
+mod peers;
+mod ports;
+mod rule;
+mod selector;
+
+use super::{Draft, Unread, list};
+use crate::diagnostic::ObjectRef;
+use crate::frontend::kinds::Kind;
+use crate::frontend::manifest::NodeRef;
+use crate::frontend::settings::cilium::Options;
+
+/// The switches that change what policies are translated to.
+#[derive(Clone, Debug)]
+pub struct Translation {
+    /// The name of the cluster.
+    pub cluster: Box<str>,
+    /// Whether peers are those of this cluster unless they name another.
+    pub local_peers: bool,
+    /// Whether `enableDefaultDeny` counts.
+    pub default_deny_is_optional: bool,
+}
+
+impl Translation {
+    /// What the agent's options say.
+    #[must_use]
+    pub fn of(options: &Options) -> Self {
+        Self {
+            cluster: options.cluster_name.as_str().into(),
+            local_peers: options.policy_default_local_cluster,
+            default_deny_is_optional: options.enable_non_default_deny_policies,
+        }
+    }
+}
+
+/// Lowers an object; `None` where the kind is no policy of Cilium's.
+///
+/// # Errors
+/// The first item that cannot be read.
+pub fn lower(
+    kind: Kind,
+    object: ObjectRef,
+    root: NodeRef<'_>,
+    translation: &Translation,
+) -> Result<Option<Vec<Draft>>, Unread> {
+    let drafts = match kind {
+        Kind::CiliumNetworkPolicy | Kind::CiliumClusterwideNetworkPolicy => {
+            own_kind(&object, root, translation)?
+        }
+        Kind::NetworkPolicy => vec![network_policy::lower(object, root, translation)?],
+        Kind::ClusterNetworkPolicy => {
+            vec![cluster_network_policy::lower(object, root, translation)?]
+        }
+        Kind::AdminNetworkPolicy
+        | Kind::BaselineAdminNetworkPolicy
+        | Kind::CiliumCidrGroup
+        | Kind::Namespace
+        | Kind::Node
+        | Kind::Pod
+        | Kind::Service
+        | Kind::ServiceAccount
+        | Kind::Endpoints
+        | Kind::EndpointSlice
+        | Kind::Deployment
+        | Kind::StatefulSet
+        | Kind::DaemonSet
+        | Kind::ReplicaSet
+        | Kind::ReplicationController
+        | Kind::Job
+        | Kind::CronJob
+        | Kind::DnsSnapshot => return Ok(None),
+    };
+    Ok(Some(drafts))
+}
+
+/// CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy, `cilium.io/v2`.
+fn own_kind(
+    object: &ObjectRef,
+    root: NodeRef<'_>,
+    translation: &Translation,
+) -> Result<Vec<Draft>, Unread> {
+    let of = |path: &str, spec| {
+        let whole = rule::Object {
+            object,
+            root,
+            path,
+            translation,
+        };
+        whole.draft(spec)
+    };
+    let single = root.get("spec").into_iter().map(|spec| of("spec", spec));
+    let several = list(root, "specs").into_iter().flatten();
+    single
+        .chain(several.map(|(path, spec)| of(&path, spec)))
+        .collect()
+}

@@ -1,0 +1,295 @@
+//! The definition of [`Resolution::Precedence`](crate::hir::Resolution): what Cilium makes of a policy set.
+//!
+//! Transcribed from Cilium 1.20 (`pkg/policy`: `repository.go`, `types/policyentry.go`, `types/entry.go`,
+//! `mapstate.go`; `bpf/lib/policy.h`) as a walk over rules instead of a table: Cilium's table gives every packet the
+//! entry of the highest precedence among those that cover it, and precedence is made of tier, priority and, in one
+//! priority, of what the entry does. What the snapshot does not tell is [`Truth::Unknown`], as in
+//! [the other definition](super).
+
+mod matches;
+
+use super::{Exemption, Side, Truth, Verdict, is_same_pod};
+use crate::cluster::Protocol;
+use crate::hir::flow::{EndpointKind, Flow};
+use crate::hir::{
+    Action, Auth, Direction, Enforcement, Mode, Policy, PolicySet, PortMatch, Rule, RuleId,
+    Subject, Tier,
+};
+use crate::identity::{Identity, key};
+use matches::{identities_of, known, view};
+
+/// The outcomes that asking some rules may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Outcomes {
+    allow: bool,
+    redirect: bool,
+    deny: bool,
+    pass: bool,
+    /// No rule matches.
+    none: bool,
+}
+
+impl Outcomes {
+    fn add(&mut self, rule: &Rule) {
+        match (rule.action, rule.precedence.redirect) {
+            (Action::Allow, None) => self.allow = true,
+            (Action::Allow, Some(_)) => self.redirect = true,
+            (Action::Deny, _) => self.deny = true,
+            (Action::Pass, _) => self.pass = true,
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            allow: self.allow || other.allow,
+            redirect: self.redirect || other.redirect,
+            deny: self.deny || other.deny,
+            pass: self.pass || other.pass,
+            none: self.none || other.none,
+        }
+    }
+
+    fn verdict(self) -> Verdict {
+        match (self.allow, self.redirect, self.deny) {
+            (_, false, false) => Verdict::Allow,
+            (false, true, false) => Verdict::Redirect,
+            (false, false, true) => Verdict::Deny,
+            (true, true, _) | (true, _, true) | (_, true, true) => Verdict::Depends,
+        }
+    }
+}
+
+/// Judges one side of a flow.
+#[must_use]
+pub fn judge_side(
+    policies: &PolicySet,
+    enforcement: &Enforcement,
+    flow: &Flow<'_>,
+    direction: Direction,
+) -> Side {
+    let mut side = Side {
+        verdict: Verdict::Allow,
+        exempt: None,
+        rules: Vec::new(),
+        isolated_by: Vec::new(),
+        auth: None,
+    };
+    let question = match Question::new(policies, enforcement, flow, direction) {
+        Ok(question) => question,
+        Err(exemption) => {
+            side.exempt = Some(exemption);
+            return side;
+        }
+    };
+    let governing: Vec<&Policy> = question.governing().collect();
+    let isolating = governing
+        .iter()
+        .filter(|policy| *policy.isolates.get(direction));
+    side.isolated_by = isolating.map(|policy| policy.id).collect();
+    let mut outcomes = Outcomes::default();
+    for other in &question.others {
+        outcomes = outcomes.or(question.tiers(&governing, other, &mut side.rules));
+    }
+    side.verdict = outcomes.verdict();
+    side.auth = question.auth(&governing, &side);
+    side
+}
+
+/// One side of a flow with what its ends are to rules.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    policies: &'a PolicySet,
+    enforcement: &'a Enforcement,
+    flow: &'a Flow<'a>,
+    direction: Direction,
+    subject: Identity,
+    /// What the other end may be: one identity where the snapshot tells.
+    others: Vec<Identity>,
+    /// Whether the other end is nothing of the cluster's.
+    is_outside: bool,
+}
+
+impl<'a> Question<'a> {
+    /// The question.
+    ///
+    /// # Errors
+    /// Why no policy is asked. A pod's traffic to itself does not leave it; nodes are governed by a switch of their
+    /// own; and a message that asks for smaller packets passes before policy is looked up.
+    pub fn new(
+        policies: &'a PolicySet,
+        enforcement: &'a Enforcement,
+        flow: &'a Flow<'a>,
+        direction: Direction,
+    ) -> Result<Self, Exemption> {
+        let (own, other) = match direction {
+            Direction::Ingress => (&flow.dst, &flow.src),
+            Direction::Egress => (&flow.src, &flow.dst),
+        };
+        // Pods on the network of their node are the node to every tier.
+        let (own, other) = (own.seen_in(Tier::Admin), other.seen_in(Tier::Admin));
+        let identities = &enforcement.identities;
+        let (subject, node) = match &own.kind {
+            EndpointKind::Pod(pod) if is_same_pod(pod, &other) => return Err(Exemption::Itself),
+            EndpointKind::Pod(pod) => (identities.pod(view(pod), known(own.address)), pod.node),
+            EndpointKind::Node(node) if enforcement.governs_nodes => {
+                let host = identities.node(node.id, known(own.address), node.id);
+                let host = host.first().copied().cloned();
+                (host.unwrap_or_default(), node.id)
+            }
+            EndpointKind::Node(_) | EndpointKind::Outside => return Err(Exemption::NotAPod),
+        };
+        if enforcement.mode == Mode::Never {
+            return Err(Exemption::NotEnforced);
+        }
+        let asks_for_smaller =
+            flow.transport.protocol == Protocol::ICMP && flow.transport.icmp == Some((3, 4));
+        if enforcement.allows_fragmentation_needed && asks_for_smaller {
+            return Err(Exemption::FragmentationNeeded);
+        }
+        Ok(Self {
+            policies,
+            enforcement,
+            flow,
+            direction,
+            subject,
+            others: identities_of(enforcement, &other, node),
+            is_outside: matches!(other.kind, EndpointKind::Outside),
+        })
+    }
+
+    /// The policies that have the endpoint as their subject.
+    pub fn governing(&self) -> impl Iterator<Item = &'a Policy> {
+        let is_node = self.subject.labels.has_reserved(key::HOST);
+        self.policies
+            .policies
+            .iter()
+            .filter(move |policy| match &policy.subject {
+                Subject::Endpoints(selector) => !is_node && selector.matches(&self.subject),
+                Subject::Nodes(selector) => is_node && selector.matches(&self.subject),
+                Subject::Pods(_) => false,
+            })
+    }
+
+    /// All tiers: the first in which a rule decides. A pass leads to the next, and from the last to what holds by
+    /// default.
+    fn tiers(&self, governing: &[&Policy], other: &Identity, rules: &mut Vec<RuleId>) -> Outcomes {
+        let mut outcomes = Outcomes::default();
+        for tier in [Tier::Admin, Tier::Namespace, Tier::Baseline] {
+            let found = self.tier(governing, tier, other, rules);
+            outcomes = outcomes.or(Outcomes {
+                pass: false,
+                none: false,
+                ..found
+            });
+            if !found.pass && !found.none {
+                return outcomes;
+            }
+        }
+        if self.allows_by_default(governing, other) {
+            outcomes.allow = true;
+        } else {
+            outcomes.deny = true;
+        }
+        outcomes
+    }
+
+    /// One tier: the rule of the lowest rank decides, and in one rank deny before redirect before allow before pass.
+    fn tier(
+        &self,
+        governing: &[&Policy],
+        tier: Tier,
+        other: &Identity,
+        found: &mut Vec<RuleId>,
+    ) -> Outcomes {
+        let policies = governing.iter().filter(|policy| policy.tier == tier);
+        let rules = policies.flat_map(|policy| policy.rules.get(self.direction));
+        let mut matching: Vec<(Truth, &Rule)> = rules
+            .map(|rule| (self.peers(rule, other).min(self.ports_match(rule)), rule))
+            .filter(|(truth, _)| *truth != Truth::No)
+            .collect();
+        matching.sort_by_key(|(_, rule)| (order(rule), rule.id));
+        let mut outcomes = Outcomes {
+            none: true,
+            ..Outcomes::default()
+        };
+        for level in matching.chunk_by(|(_, one), (_, two)| order(one) == order(two)) {
+            for (_, rule) in level {
+                outcomes.add(rule);
+                if !found.contains(&rule.id) {
+                    found.push(rule.id);
+                }
+            }
+            if level.iter().any(|(truth, _)| *truth == Truth::Yes) {
+                outcomes.none = false;
+                break;
+            }
+        }
+        outcomes
+    }
+
+    /// What holds where no rule decides: the rules that Cilium adds in a tier behind all others. An endpoint that no
+    /// policy selects, or only such as deny nothing by default, allows; else its own node may reach it, if a policy
+    /// has a say on ingress at all.
+    fn allows_by_default(&self, governing: &[&Policy], other: &Identity) -> bool {
+        let isolates = |policy: &&Policy| *policy.isolates.get(self.direction);
+        let has_say =
+            |policy: &&Policy| isolates(policy) || !policy.rules.get(self.direction).is_empty();
+        let denies = governing.iter().any(isolates)
+            || self.enforcement.mode == Mode::Always
+            || self.subject.labels.has_reserved(key::INIT);
+        let is_own_node = self.direction == Direction::Ingress
+            && self.enforcement.allows_own_node
+            && other.labels.has_reserved(key::HOST)
+            && !self.subject.labels.has_reserved(key::HOST);
+        !denies || is_own_node && governing.iter().any(has_say)
+    }
+
+    /// What the ends must prove where a side allows: of the rules that decide, that of the narrowest ports that says
+    /// so. A pass in the direction keeps rules from handing down what they ask to narrower ones.
+    fn auth(&self, governing: &[&Policy], side: &Side) -> Option<Auth> {
+        let rules = side.rules.iter().filter_map(|id| self.policies.rule(*id));
+        let mut saying: Vec<(u32, Option<Auth>)> = rules
+            .filter(|(_, rule)| rule.action == Action::Allow)
+            .map(|(_, rule)| (self.width(rule), rule.precedence.auth))
+            .collect();
+        saying.sort();
+        let all = governing
+            .iter()
+            .flat_map(|policy| policy.rules.get(self.direction));
+        if all.into_iter().any(|rule| rule.action == Action::Pass) {
+            let narrowest = saying.first().map(|(width, _)| *width);
+            saying.retain(|(width, _)| Some(*width) == narrowest);
+        }
+        let passes = matches!(side.verdict, Verdict::Allow | Verdict::Redirect);
+        saying
+            .into_iter()
+            .find_map(|(_, auth)| auth)
+            .filter(|_| passes)
+    }
+
+    /// How many ports the narrowest item of a rule has that covers the flow.
+    fn width(&self, rule: &Rule) -> u32 {
+        let covering = rule
+            .ports
+            .iter()
+            .flatten()
+            .filter(|port| self.port_matches(port) == Truth::Yes);
+        let widths = covering.map(|port| match port {
+            PortMatch::Range { ports, .. } => u32::from(ports.last - ports.first) + 1,
+            PortMatch::Named { .. } => 1,
+        });
+        widths.min().unwrap_or(u32::MAX)
+    }
+}
+
+/// What comes first in a tier.
+#[must_use]
+pub fn order(rule: &Rule) -> (u32, u8) {
+    let strength = match (rule.action, rule.precedence.redirect) {
+        (Action::Deny, _) => 0,
+        (Action::Allow, Some(redirect)) => redirect.priority,
+        (Action::Allow, None) => 254,
+        (Action::Pass, _) => 255,
+    };
+    (rule.precedence.rank, strength)
+}

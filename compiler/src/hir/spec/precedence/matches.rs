@@ -1,0 +1,182 @@
+//! Whether the parts of a rule match a flow, by the identity of the other end.
+//!
+//! Sources as in [the definition](super) that asks here.
+
+use super::Question;
+use crate::cluster::{NamedPort, NodeId};
+use crate::hir::flow::{Address, Endpoint, EndpointKind, PodView};
+use crate::hir::spec::Truth;
+use crate::hir::{Enforcement, IdentitySelector, IpBlock, Peer, PortMatch, PortRange, Rule, Tier};
+use crate::identity::{self, Identity, source};
+use std::net::IpAddr;
+
+impl Question<'_> {
+    pub(super) fn peers(&self, rule: &Rule, other: &Identity) -> Truth {
+        let any = |peers: &Vec<Peer>| peers.iter().map(|peer| self.peer(peer, other)).max();
+        rule.peers
+            .as_ref()
+            .map_or(Truth::Yes, |peers| any(peers).unwrap_or(Truth::No))
+    }
+
+    fn peer(&self, peer: &Peer, other: &Identity) -> Truth {
+        match peer {
+            Peer::Identities(selectors) => selectors.iter().any(|one| selects(one, other)).into(),
+            Peer::Addresses(block) => block_matches(self.enforcement, block, other).into(),
+            Peer::Domain(pattern) => {
+                let is_seen = other
+                    .labels
+                    .get(source::FQDN, &pattern.to_string())
+                    .is_some();
+                match is_seen {
+                    true => Truth::Yes,
+                    false if self.is_outside && !self.enforcement.has_names => Truth::Unknown,
+                    false => Truth::No,
+                }
+            }
+            Peer::Pods(_) | Peer::Nodes(_) => Truth::No,
+        }
+    }
+
+    /// Whether one of a rule's peers is the other end.
+    #[must_use]
+    pub fn peers_match(&self, rule: &Rule) -> Truth {
+        self.whatever_it_is(|other| self.peers(rule, other))
+    }
+
+    /// Whether a peer is the other end.
+    #[must_use]
+    pub fn peer_matches(&self, peer: &Peer) -> Truth {
+        self.whatever_it_is(|other| self.peer(peer, other))
+    }
+
+    /// What holds of everything that the other end may be.
+    fn whatever_it_is(&self, truth: impl Fn(&Identity) -> Truth) -> Truth {
+        let truths = self.others.iter().map(truth);
+        let same = |one, other| if one == other { one } else { Truth::Unknown };
+        truths.reduce(same).unwrap_or(Truth::No)
+    }
+
+    /// What the other end may be.
+    #[must_use]
+    pub fn others(&self) -> &[Identity] {
+        &self.others
+    }
+
+    /// Whether one of a rule's ports is the flow's.
+    #[must_use]
+    pub fn ports_match(&self, rule: &Rule) -> Truth {
+        let any = |ports: &Vec<PortMatch>| ports.iter().map(|port| self.port_matches(port)).max();
+        rule.ports
+            .as_ref()
+            .map_or(Truth::Yes, |ports| any(ports).unwrap_or(Truth::No))
+    }
+
+    /// Whether a port of a rule is the flow's. The types of ICMP are its ports, and type 0 stands for all of them.
+    /// A named port is one of the destination's, and never one of a name that stands for two.
+    #[must_use]
+    pub fn port_matches(&self, port: &PortMatch) -> Truth {
+        let transport = self.flow.transport;
+        let number = match transport.icmp {
+            Some((kind, _)) if self.enforcement.has_icmp_types => Some(u16::from(kind)),
+            Some(_) => Some(0),
+            None => transport.port,
+        };
+        match port {
+            PortMatch::Range { protocol, .. } if *protocol != transport.protocol => Truth::No,
+            PortMatch::Range { ports, .. } if *ports == PortRange::ALL => Truth::Yes,
+            PortMatch::Range { ports, .. } => {
+                number.map_or(Truth::Unknown, |number| ports.contains(number).into())
+            }
+            PortMatch::Named { protocol, .. }
+                if !transport.protocol.has_ports()
+                    || protocol.is_some_and(|protocol| protocol != transport.protocol) =>
+            {
+                Truth::No
+            }
+            PortMatch::Named { name, .. } => {
+                let EndpointKind::Pod(pod) = &self.flow.dst.seen_in(Tier::Admin).kind else {
+                    return Truth::No;
+                };
+                let Some(ports) = pod.ports else {
+                    return Truth::Unknown;
+                };
+                let is_meant =
+                    |port: &&NamedPort| port.name == *name && port.protocol == transport.protocol;
+                let mut meant = ports.iter().filter(is_meant);
+                match (meant.next(), meant.next(), number) {
+                    (Some(only), None, Some(number)) => (only.number == number).into(),
+                    (Some(_), None, None) => Truth::Unknown,
+                    (None, _, _) | (Some(_), Some(_), _) => Truth::No,
+                }
+            }
+        }
+    }
+}
+
+/// A selector has an identity by its labels, or by those of the aggregate that it is in.
+fn selects(selector: &IdentitySelector, other: &Identity) -> bool {
+    let aggregate = other.aggregate.identity();
+    selector.is_everything()
+        || selector.matches(other)
+        || aggregate.is_some_and(|aggregate| selector.matches(&aggregate))
+}
+
+/// A block has what is outside, and nodes and pods where a switch says so: by the label of a block inside it, or,
+/// where it is all of a family, by the label of that family.
+fn block_matches(enforcement: &Enforcement, block: &IpBlock, other: &Identity) -> bool {
+    let options = enforcement.identities.options();
+    let is_pod = !other.is_world() && !other.is_node();
+    let may = other.is_world()
+        || options.blocks_match_nodes && other.is_node()
+        || options.blocks_match_pods && is_pod;
+    let is_v4 = block.cidr.addr().is_ipv4();
+    let is_in = if block.cidr.prefix_len() > 0 {
+        other.blocks.iter().any(|own| block.cidr.contains(own))
+    } else if is_pod {
+        other.blocks.iter().any(|own| own.addr().is_ipv4() == is_v4)
+    } else {
+        other.labels.has_reserved(options.world(is_v4))
+    };
+    let excepted = |except: &ipnet::IpNet| other.blocks.iter().any(|own| except.contains(own));
+    may && is_in && !block.except.iter().any(excepted)
+}
+
+/// What an end may be to an endpoint that runs on `node`.
+pub(super) fn identities_of(
+    enforcement: &Enforcement,
+    end: &Endpoint<'_>,
+    node: Option<NodeId>,
+) -> Vec<Identity> {
+    let identities = &enforcement.identities;
+    match (&end.kind, end.address) {
+        (EndpointKind::Pod(pod), address) => vec![identities.pod(view(pod), known(address))],
+        (EndpointKind::Node(other), address) => {
+            let found = identities.node(other.id, known(address), node);
+            found.into_iter().cloned().collect()
+        }
+        (EndpointKind::Outside, Address::Known(address)) => {
+            vec![identities.outside(address).clone()]
+        }
+        (EndpointKind::Outside, Address::Unknown { v4, v6 }) => {
+            identities.anywhere(v4, v6).cloned().collect()
+        }
+    }
+}
+
+pub(super) fn known(address: Address) -> Option<IpAddr> {
+    match address {
+        Address::Known(address) => Some(address),
+        Address::Unknown { .. } => None,
+    }
+}
+
+pub(super) fn view<'a>(pod: &PodView<'a>) -> identity::View<'a> {
+    identity::View {
+        id: pod.id,
+        namespace: pod.namespace,
+        namespace_labels: pod.namespace_labels,
+        labels: pod.labels,
+        ports: pod.ports,
+        service_account: pod.service_account,
+    }
+}
