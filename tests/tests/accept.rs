@@ -18,12 +18,12 @@ use std::path::{Path, PathBuf};
 use verdict_compiler::diagnostic::{Diagnostic, Severity, codes};
 use verdict_compiler::frontend::kinds::{Kind, Recognised};
 use verdict_compiler::frontend::manifest::{self, NodeRef};
-use verdict_compiler::frontend::settings::Settings;
+use verdict_compiler::frontend::settings::{Dialect, Settings};
 use verdict_compiler::frontend::{identify, load, validate};
-use verdict_compiler::source::{SourceFile, Sources};
+use verdict_compiler::source::{FileId, SourceFile, Sources};
 
 /// Every diagnostic of one file, in the order of the text. Whatever validation accepts is lowered whole.
-fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
+fn check(name: &str, bytes: Vec<u8>, settings: &Settings) -> (Sources, Vec<Diagnostic>) {
     let mut sources = Sources::default();
     let Ok(file) = SourceFile::new(name, bytes) else {
         panic!("{name} is not text");
@@ -34,27 +34,32 @@ fn check(name: &str, bytes: Vec<u8>) -> (Sources, Vec<Diagnostic>) {
     for chunk in manifest::split(id, file) {
         let (document, mut diagnostics) = manifest::parse(file, &chunk);
         if let Some(document) = &document {
-            check_node(document.root(), None, &mut diagnostics);
+            check_node(document.root(), None, settings, &mut diagnostics);
             validate::settle(&mut diagnostics);
         }
         all.append(&mut diagnostics);
     }
     all.sort_by(|left, right| left.order().cmp(&right.order()));
-    let loaded = load::load(&sources, &Settings::default());
+    let loaded = load::load(&sources, settings);
     let mut loaded = loaded.diagnostics.iter();
     let bug = loaded.find(|diagnostic| diagnostic.code == &codes::INTERNAL);
     assert!(bug.is_none(), "accepted and not read: {bug:?}");
     (sources, all)
 }
 
-fn check_node(root: NodeRef<'_>, inherited: Option<Kind>, diagnostics: &mut Vec<Diagnostic>) {
+fn check_node(
+    root: NodeRef<'_>,
+    inherited: Option<Kind>,
+    settings: &Settings,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     match identify::identify(root, inherited, diagnostics) {
         Recognised::Known(kind) => {
-            validate::check_object(kind, root, diagnostics);
+            validate::check_object(kind, root, settings, diagnostics);
         }
         Recognised::List(kind) => {
             for item in root.get("items").into_iter().flat_map(NodeRef::items) {
-                check_node(item, kind, diagnostics);
+                check_node(item, kind, settings, diagnostics);
             }
         }
         Recognised::OtherVersion(..)
@@ -121,11 +126,10 @@ fn the_vectors_are_accepted_and_refused_as_the_api_server_does() {
     let Some(folder) = vectors() else { return };
     let mut table: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     let mut failures = String::new();
-    let sources: [(&str, IsOurs); 4] = [
+    let sources: [(&str, IsOurs); 5] = [
         ("k8s-validation", |_, kind| kind == "accept"),
-        ("crd-validation", |id, kind| {
-            kind == "accept" && id.contains("kcnp")
-        }),
+        ("crd-validation", |_, kind| kind == "accept"),
+        ("cilium-concepts", |_, kind| kind == "refused"),
         ("nca", |_, kind| kind == "validation"),
         ("npa", |_, kind| kind == "error"),
     ];
@@ -155,7 +159,14 @@ fn judge(case: &Value, kind: &str, folder: &Path) -> Result<(), String> {
     let expected = &case["expected"];
     if kind == "accept" {
         let text = case["text"].as_str().unwrap();
-        let (sources, diagnostics) = check("p.yaml", text.into());
+        let settings = Settings {
+            dialect: match case["dialect"].as_str() {
+                Some("cilium") => Dialect::Cilium,
+                Some(_) | None => Dialect::Kubernetes,
+            },
+            ..Settings::default()
+        };
+        let (sources, diagnostics) = check("p.yaml", text.into(), &settings);
         return judge_accept(expected, &sources, &diagnostics);
     }
     let input = &case["input"];
@@ -168,9 +179,10 @@ fn judge(case: &Value, kind: &str, folder: &Path) -> Result<(), String> {
         .flat_map(|key| case["context"][key].as_array().into_iter().flatten())
         .map(|path| path.as_str().unwrap().to_owned());
     let mut found = Vec::new();
+    let settings = settings(&folder.join(case["input"].as_str().unwrap_or("")));
     for path in inputs.chain(context) {
         for file in manifests(&folder.join(path)) {
-            let (_, diagnostics) = check("x", std::fs::read(file).unwrap());
+            let (_, diagnostics) = check("x", std::fs::read(file).unwrap(), &settings);
             found.extend(
                 errors(&diagnostics)
                     .into_iter()
@@ -178,7 +190,7 @@ fn judge(case: &Value, kind: &str, folder: &Path) -> Result<(), String> {
             );
         }
     }
-    let is_refused = kind == "error" || expected["error"].as_bool().unwrap();
+    let is_refused = ["error", "refused"].contains(&kind) || expected["error"].as_bool().unwrap();
     if is_refused == found.is_empty() {
         return Err(format!("want refused={is_refused}, got {found:?}"));
     }
@@ -224,6 +236,16 @@ fn judge_accept(expected: &Value, sources: &Sources, all: &[Diagnostic]) -> Resu
     Ok(())
 }
 
+/// Those of the case, if it has any of its own.
+fn settings(folder: &Path) -> Settings {
+    let mut settings = Settings::default();
+    if let Ok(text) = std::fs::read_to_string(folder.join("verdict.toml")) {
+        let found = settings.read(FileId(0), &text);
+        assert!(found.is_empty(), "{found:?}");
+    }
+    settings
+}
+
 fn manifests(path: &Path) -> Vec<PathBuf> {
     if path.is_file() {
         return vec![path.to_owned()];
@@ -245,19 +267,28 @@ fn manifests(path: &Path) -> Vec<PathBuf> {
 #[test]
 fn invalid_manifests_are_explained() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(root.join("snapshots/invalid"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
+    let mut snapshots = insta::Settings::clone_current();
+    snapshots.set_snapshot_path(root.join("snapshots/invalid"));
+    snapshots.set_prepend_module_to_snapshot(false);
+    snapshots.set_omit_expression(true);
     let files = manifests(&root.join("testdata/invalid"));
     assert!(files.len() >= 40, "only {} cases", files.len());
     for path in files {
         let name = path.file_stem().unwrap().to_str().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        let (sources, diagnostics) = check(&format!("{name}.yaml"), text.clone().into_bytes());
+        let settings = Settings {
+            dialect: if name.starts_with("cilium-") {
+                Dialect::Cilium
+            } else {
+                Dialect::Kubernetes
+            },
+            ..Settings::default()
+        };
+        let bytes = text.clone().into_bytes();
+        let (sources, diagnostics) = check(&format!("{name}.yaml"), bytes, &settings);
         assert!(!diagnostics.is_empty(), "{name} has no problem");
         let shown = format!("{text}\n====\n{}", plain(&sources, &diagnostics));
-        settings.bind(|| insta::assert_snapshot!(name, shown));
+        snapshots.bind(|| insta::assert_snapshot!(name, shown));
     }
 }
 
@@ -299,11 +330,16 @@ fn damaged_manifests_are_read_without_a_panic() {
         "", "[]", "{}", "-1", "1e400", "\"é\"", "[[]]", "true", "[-]", "{a: {}}",
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/invalid");
+    let settings = Settings::default();
     for path in manifests(&folder) {
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         for (index, line) in lines.iter().enumerate() {
-            check("cut.yaml", lines[..index].join("\n").into_bytes());
+            check(
+                "cut.yaml",
+                lines[..index].join("\n").into_bytes(),
+                &settings,
+            );
             let Some((key, _)) = line.split_once(':') else {
                 continue;
             };
@@ -311,7 +347,7 @@ fn damaged_manifests_are_read_without_a_panic() {
                 let mut damaged = lines.clone();
                 let line = format!("{key}: {value}");
                 damaged[index] = &line;
-                check("damaged.yaml", damaged.join("\n").into_bytes());
+                check("damaged.yaml", damaged.join("\n").into_bytes(), &settings);
             }
         }
     }

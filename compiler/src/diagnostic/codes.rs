@@ -1,6 +1,6 @@
 //! Every code, once. Ranges: `V00` reading text and YAML, `V01` shape and fields, `V02` values that the API
-//! server refuses, `V03` the cluster, `V04` policies that mean something else than they seem to, `V05`
-//! questions (peers, ports, settings), `V06` traces, `V09` verdict itself.
+//! server or the enforcing agent refuses, `V03` the cluster, `V04` policies that mean something else than they
+//! seem to, `V05` questions (peers, ports, settings), `V06` traces, `V09` verdict itself.
 
 use super::Code;
 use super::Severity::{Error, Note, Warning};
@@ -63,6 +63,19 @@ codes! {
     ONE_FIELD_ONLY = "V0216", Error, "not exactly one of several fields is set";
     USELESS_EXCEPTION = "V0217", Error, "an exception that is not part of its block";
     UNUSABLE_VALUE = "V0218", Warning, "a value that is accepted and has no meaning";
+    NO_DIRECTION = "V0221", Error, "a policy of Cilium without a rule";
+    MISPLACED_NODE_SELECTOR = "V0222", Error, "a policy of a namespace that selects nodes";
+    COMBINED_PEERS = "V0223", Error, "peers of two kinds in one rule";
+    OPTION_OFF = "V0224", Error, "a rule that needs an option which is off";
+    AGENT_SELECTOR = "V0225", Error, "a selector that Cilium's agent refuses";
+    AGENT_ADDRESS = "V0226", Error, "a block of addresses that Cilium's agent cannot read";
+    ICMP_BESIDE_PORTS = "V0227", Error, "ICMP and ports in one rule";
+    AGENT_PORT = "V0228", Error, "a port that Cilium's agent refuses";
+    MISPLACED_L7 = "V0229", Error, "rules on HTTP or DNS where Cilium's agent takes none";
+    MISPLACED_LISTENER = "V0230", Error, "a listener where Cilium's agent takes none";
+    MISPLACED_SERVER_NAMES = "V0231", Error, "server names beside rules on HTTP or DNS";
+    BAD_REGEXP = "V0232", Error, "a regular expression that does not compile";
+    AGENT_VALUE = "V0233", Error, "a value that Cilium's agent refuses";
     // V03: the cluster
     UNDEFINED_NAMESPACE = "V0301", Note, "a namespace is referred to but not defined";
     UNDEFINED_NODE = "V0302", Note, "a node is named but not defined";

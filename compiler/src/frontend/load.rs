@@ -237,7 +237,7 @@ impl Reader<'_> {
         let standing = standing::of(kind, self.settings);
         let remark = standing::remark(standing, kind, root, self.settings);
         read.diagnostics.extend(remark);
-        match validate::check_object(kind, root, &mut read.diagnostics) {
+        match validate::check_object(kind, root, self.settings, &mut read.diagnostics) {
             Acceptance::Whole => {}
             Acceptance::Misnamed => read.misnamed.push(object.clone()),
             Acceptance::Unusable => {

@@ -1,15 +1,18 @@
-//! What the API server says of an object.
+//! What the API server says of an object, and of Cilium's policies the agent that enforces them.
 //!
 //! Input: an object whose kind is known. Output: every problem of it at once, each at its place in the text
 //! and with the field in the API server's notation. Guarantee: an object without errors is accepted by API
-//! server 1.37 (for custom resources: by their published definitions), as far as policy depends on it. An
+//! server 1.37 (for custom resources: by their published definitions), and by Cilium's agent where it is the agent's
+//! own, as far as policy depends on it. An
 //! address that only older servers accept is a warning. What the server itself writes is taken as it comes.
 
 mod address;
 mod admin_network_policy;
+mod cilium;
 mod cluster_network_policy;
 mod cluster_ports;
 mod dns_snapshot;
+mod go_regexp;
 mod metadata;
 mod network_policy;
 mod peers;
@@ -22,15 +25,18 @@ use super::manifest::NodeRef;
 pub use super::report::Acceptance;
 use super::report::{Place, Report};
 use super::schema;
+use super::settings::Settings;
 use crate::diagnostic::{Diagnostic, Severity, codes};
 use std::collections::HashSet;
 
 /// Checks an object of a kind that is read, and says what becomes of it.
 ///
-/// `root` is the whole object, `metadata` included. Problems are added to `diagnostics`.
+/// `root` is the whole object, `metadata` included. What Cilium's agent refuses hangs on the settings. Problems are
+/// added to `diagnostics`.
 pub fn check_object(
     kind: Kind,
     root: NodeRef<'_>,
+    settings: &Settings,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Acceptance {
     let mut report = Report::new(kind, root, diagnostics);
@@ -42,11 +48,12 @@ pub fn check_object(
         Kind::AdminNetworkPolicy | Kind::BaselineAdminNetworkPolicy => {
             admin_network_policy::check(&place, &mut report);
         }
-        Kind::ClusterNetworkPolicy => cluster_network_policy::check(&place, &mut report),
+        Kind::ClusterNetworkPolicy => cluster_network_policy::check(&place, settings, &mut report),
+        Kind::CiliumNetworkPolicy | Kind::CiliumClusterwideNetworkPolicy => {
+            cilium::check(&place, &settings.cilium, &mut report);
+        }
         Kind::DnsSnapshot => dns_snapshot::check(&place, &mut report),
-        Kind::CiliumNetworkPolicy
-        | Kind::CiliumClusterwideNetworkPolicy
-        | Kind::CiliumCidrGroup
+        Kind::CiliumCidrGroup
         | Kind::Namespace
         | Kind::Node
         | Kind::ServiceAccount

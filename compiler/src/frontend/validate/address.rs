@@ -56,6 +56,11 @@ impl Cidr {
         self.block.to_string()
     }
 
+    /// Whether the address of another one, as it is written, lies in this block: Go's `Prefix.Contains`.
+    pub(super) fn contains_address(self, other: Self) -> bool {
+        self.block.contains(&other.address)
+    }
+
     /// Whether `inner` lies in this block and is smaller, as Go's `IPNet.Contains` and `Mask.Size` tell it.
     pub(super) fn strictly_contains(self, inner: Self) -> bool {
         self.length < inner.length && self.block.contains(&inner.block.network())
@@ -72,7 +77,7 @@ pub(super) fn is_strict_cidr(text: &str) -> bool {
 }
 
 /// Whether Go's `netip.ParsePrefix` takes the text.
-fn is_strict_prefix(text: &str) -> bool {
+pub(super) fn is_strict_prefix(text: &str) -> bool {
     text.rsplit_once('/').is_some_and(|(address, length)| {
         let is_canonical = length == "0" || !length.starts_with(['0', '+']);
         let most = match address.parse() {

@@ -18,6 +18,8 @@ pub(super) enum Refuser {
     Server,
     /// Every implementation, for the API server takes it; what is missing, its schema says.
     Implementations,
+    /// Cilium's agent, which takes keys with a source in front; what the schema says, it says.
+    Agent,
 }
 
 impl Refuser {
@@ -26,7 +28,32 @@ impl Refuser {
         match self {
             Self::Server => report.add(diagnostic),
             Self::Implementations => report.add_unusable(diagnostic),
+            Self::Agent => report.add(Diagnostic {
+                code: &codes::AGENT_SELECTOR,
+                ..diagnostic
+            }),
         }
+    }
+
+    fn check_key(self, key: &str) -> Result<(), text::Breach> {
+        match self {
+            Self::Server | Self::Implementations => text::label_key(key),
+            Self::Agent => sourced_key(key),
+        }
+    }
+}
+
+/// `app`, or with the source of the label `k8s:app`: `IsValidCiliumLabelKey` of Cilium's `pkg/labels`.
+fn sourced_key(text: &str) -> Result<(), text::Breach> {
+    let Some((source, key)) = text.split_once(':') else {
+        return text::label_key(text);
+    };
+    if key.contains(':') {
+        Err("must have at most one `:`, behind the label's source")
+    } else if source.is_empty() || !source.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        Err("must have letters and digits in front of the `:`, such as `k8s`")
+    } else {
+        text::label_key(key)
     }
 }
 
@@ -45,7 +72,7 @@ pub(super) fn check(place: &Place<'_>, refuser: Refuser, report: &mut Report<'_,
 /// Checks the keys and values of a mapping of labels; both are reported at the mapping's field.
 pub(super) fn check_labels(labels: &Place<'_>, refuser: Refuser, report: &mut Report<'_, '_>) {
     for (key, value) in labels.entries() {
-        if let Err(breach) = text::label_key(key) {
+        if let Err(breach) = refuser.check_key(key) {
             let spot = value.spot();
             refuser.add(
                 Diagnostic::new(
@@ -58,7 +85,9 @@ pub(super) fn check_labels(labels: &Place<'_>, refuser: Refuser, report: &mut Re
                 report,
             );
         }
-        if let Some(text) = value.node.as_str() {
+        if let Some(text) = value.node.as_str()
+            && refuser != Refuser::Agent
+        {
             let spot = Spot {
                 field: String::new(),
                 ..value.spot()
@@ -97,7 +126,7 @@ fn check_expression(expression: &Place<'_>, refuser: Refuser, report: &mut Repor
         None => Some(""),
     };
     // A key that is missing altogether is for the schema of a custom resource to report.
-    if let Some(Err(breach)) = name.map(text::label_key)
+    if let Some(Err(breach)) = name.map(|name| refuser.check_key(name))
         && (key.is_some() || refuser == Refuser::Server)
     {
         let spot = match &key {
@@ -178,6 +207,7 @@ fn check_operator(expression: &Place<'_>, refuser: Refuser, report: &mut Report<
             }
         }
         "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+        _ if refuser == Refuser::Agent => {}
         _ => {
             let spot = match &operator {
                 Some(place) => place.spot(),
