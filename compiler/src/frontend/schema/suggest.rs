@@ -4,6 +4,7 @@
 //! nearly the same name, the place where a field of this name belongs, or what another dialect's field is here.
 
 use super::{Form, Object, Schema, ShapeId};
+use crate::frontend::kinds::Kind;
 use crate::frontend::manifest::{NodeRef, Value};
 use rustc_hash::FxHashMap;
 
@@ -88,6 +89,50 @@ const FOREIGN: &[(&str, &str)] = &[
     ("ipBlock", "here it is `networks`, a list of CIDRs"),
 ];
 
+/// Fields of Kubernetes' own policies, and former ones of Cilium, in policies of Cilium: name, remedy.
+const FOREIGN_TO_CILIUM: &[(&str, &str)] = &[
+    (
+        "podSelector",
+        "that is NetworkPolicy's; here it is `endpointSelector`",
+    ),
+    (
+        "namespaceSelector",
+        "write a label of the namespace into the selector: `k8s:io.kubernetes.pod.namespace`",
+    ),
+    (
+        "from",
+        "that is NetworkPolicy's; here it is `fromEndpoints`, `fromEntities` or `fromCIDR`",
+    ),
+    (
+        "to",
+        "that is NetworkPolicy's; here it is `toEndpoints`, `toEntities` or `toCIDR`",
+    ),
+    (
+        "ipBlock",
+        "that is NetworkPolicy's; here it is `fromCIDRSet` or `toCIDRSet`",
+    ),
+    (
+        "policyTypes",
+        "that is NetworkPolicy's; here it is `enableDefaultDeny`",
+    ),
+    (
+        "action",
+        "rules under `ingressDeny` and `egressDeny` deny, the others allow",
+    ),
+    (
+        "kafka",
+        "Cilium 1.20 has no rules on Kafka: without the field the rule allows everything on its ports",
+    ),
+    (
+        "l7",
+        "Cilium 1.20 has no such rules: without the field the rule allows everything on its ports",
+    ),
+    (
+        "l7proto",
+        "Cilium 1.20 has no such rules: without the field the rule allows everything on its ports",
+    ),
+];
+
 impl Schema {
     /// The remedy for the unknown field `key` with this `value` in `object`, which stands at `holder`.
     pub(super) fn suggest(
@@ -97,6 +142,13 @@ impl Schema {
         key: &str,
         value: NodeRef<'_>,
     ) -> String {
+        if matches!(
+            self.kind,
+            Kind::CiliumNetworkPolicy | Kind::CiliumClusterwideNetworkPolicy
+        ) && let Some((_, help)) = FOREIGN_TO_CILIUM.iter().find(|(name, _)| *name == key)
+        {
+            return (*help).to_owned();
+        }
         let near = nearest(key, object.fields.keys().map(|name| &**name));
         if let Some((distance, name)) = near
             && (distance <= 1 || self.elsewhere(holder, key).is_none())

@@ -123,6 +123,10 @@ pub(in crate::frontend) fn not_one_of(spot: &Spot<'_>, text: &str, allowed: &[&s
     };
     let message = format!("`{}` must be one of {list}, {found}", spot.field);
     let help = match nearest(text, allowed.iter().copied()) {
+        // A protocol with a field of its own, where its neighbour by name is one of the values.
+        _ if text.starts_with("ICMP") && allowed.contains(&"IGMP") => {
+            "write `icmps` in a rule without `toPorts`".to_owned()
+        }
         Some((_, name)) => format!("write `{name}`"),
         None => format!("write one of {list}"),
     };
