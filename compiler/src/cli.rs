@@ -128,10 +128,21 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         Command::Dump(dump) => (&dump.inputs.paths, None),
         Command::Completions { .. } | Command::Man | Command::Schema { .. } => (&[], None),
     };
-    let mut read = paths.iter().chain(one).chain(&global.settings);
-    if read.any(|path| path.is_file() && output::is_same(path, output)) {
+    let read = || paths.iter().chain(one).chain(&global.settings);
+    let is_read = read().any(|path| path.is_file() && output::is_same(path, output));
+    if is_read || (output.is_file() && input::reads(read(), output)) {
         let output = output.display();
         let message = format!("`{output}` is read, and `--output` would overwrite it");
+        return Err(Failure::Usage(message));
+    }
+    if let Command::Compile(args::Compile { out, .. }) = command
+        && output
+            .parent()
+            .is_some_and(|parent| output::is_same(parent, out))
+    {
+        let out = out.display();
+        let message =
+            format!("`--output` takes a file outside of `{out}`, which holds images alone");
         return Err(Failure::Usage(message));
     }
     Ok(())

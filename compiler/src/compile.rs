@@ -23,6 +23,7 @@ pub struct Compiler<'a> {
     policies: &'a PolicySet,
     sources: &'a Sources,
     lowering: Lowering<'a>,
+    incomplete: Vec<Box<str>>,
 }
 
 /// The image of a node.
@@ -77,7 +78,15 @@ impl<'a> Compiler<'a> {
             policies,
             sources,
             lowering: Lowering::new(cluster, program),
+            incomplete: Vec::new(),
         }
+    }
+
+    /// Says in every image what was left out of the policies.
+    #[must_use]
+    pub fn incomplete(mut self, left_out: Vec<Box<str>>) -> Self {
+        self.incomplete = left_out;
+        self
     }
 
     /// What the nodes have in common.
@@ -151,6 +160,7 @@ impl<'a> Compiler<'a> {
                 .map(|endpoint| endpoint.name.clone())
                 .collect(),
             origins: Vec::new(),
+            incomplete: self.incomplete.clone(),
         };
         let mut known: FxHashMap<lir::Origin, u32> = FxHashMap::default();
         let origins: Vec<u32> = program

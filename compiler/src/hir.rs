@@ -164,12 +164,9 @@ impl PolicySet {
     pub fn rule(&self, id: RuleId) -> Option<(&Policy, &Rule)> {
         let origin = self.origin(id)?;
         let policy = self.policy(origin.policy)?;
-        policy
-            .rules
-            .get(origin.direction)
-            .iter()
-            .find(|rule| rule.id == id)
-            .map(|rule| (policy, rule))
+        let rules = policy.rules.get(origin.direction);
+        let index = rules.binary_search_by_key(&id, |rule| rule.id).ok()?;
+        rules.get(index).map(|rule| (policy, rule))
     }
 }
 
@@ -209,7 +206,7 @@ pub struct Policy {
     pub subject: Subject,
     /// Whether it isolates its subjects: what no rule of their namespace allows is denied.
     pub isolates: PerDirection<bool>,
-    /// Its rules. In [`Tier::Admin`] and [`Tier::Baseline`] the first that matches decides; in
+    /// Its rules, by ascending id in each direction. In [`Tier::Admin`] and [`Tier::Baseline`] the first that matches decides; in
     /// [`Tier::Namespace`] their order means nothing.
     pub rules: PerDirection<Vec<Rule>>,
 }
@@ -273,7 +270,8 @@ pub struct ItemOrigin {
 /// The other end of a flow, as a rule names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
-    /// Pods by their labels and those of their namespace; never host-networked ones.
+    /// Pods by their labels and those of their namespace: never the outside, and no pod on the network of its node but
+    /// for [`Tier::Namespace`] where the settings say so ([`HostNetwork`]).
     Pods(PodSelector),
     /// Nodes by their labels: their addresses, so host-networked pods too.
     Nodes(Selector),

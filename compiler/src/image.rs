@@ -50,6 +50,9 @@ pub struct SourceTable {
     pub endpoints: Vec<Box<str>>,
     /// Who decides.
     pub origins: Vec<Origin>,
+    /// What was left out of the policies, so that they may decide otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<Box<str>>,
 }
 
 /// A rule, or a policy that isolates.

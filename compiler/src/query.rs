@@ -22,7 +22,7 @@ use std::net::IpAddr;
 /// Who stands at one end of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who<'c> {
-    /// A pod; one that uses the node's network is its node.
+    /// A pod. What one on the network of its node is taken for, the tier and the settings say.
     Pod(PodId),
     /// A node.
     Node(NodeId),

@@ -69,6 +69,60 @@ fn every_node_has_an_image_and_the_order_of_files_does_not_matter() {
     assert_eq!(first, second);
 }
 
+/// A policy that cannot be read may be one that denies: no image goes without it in silence.
+#[test]
+fn an_image_that_lacks_a_policy_is_made_only_on_request_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifests = folder.path().join("manifests");
+    fs::create_dir(&manifests).unwrap();
+    fs::copy(CLUSTER, manifests.join("cluster.yaml")).unwrap();
+    let policy = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../testdata/cli/unusable.in/policies.yaml"
+    );
+    fs::copy(policy, manifests.join("policies.yaml")).unwrap();
+    let manifests = manifests.to_str().unwrap();
+    let out = folder.path().join("out");
+    let ran = compile(manifests, &out, &[]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr.contains("no image: it would lack"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!out.exists());
+    let ran = compile(manifests, &out, &["--keep-going"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let image = out.join("worker-1.image");
+    let image = image.to_str().unwrap();
+    let ran = run(["image", "inspect", image]);
+    assert!(
+        ran.stdout
+            .contains("incomplete    policies without a defined meaning"),
+        "{}",
+        ran.stdout
+    );
+    let flow = ["--from", "192.0.2.1", "--to", "shop/api", "--port", "80"];
+    let ran = run(["image", "explain", image].into_iter().chain(flow));
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.contains("incomplete: "), "{}", ran.stdout);
+}
+
+#[test]
+fn an_answer_does_not_replace_an_image() {
+    let folder = tempfile::tempdir().unwrap();
+    compile(CLUSTER, folder.path(), &[]);
+    let image = folder.path().join("worker-1.image");
+    let before = fs::read(&image).unwrap();
+    let ran = compile(
+        CLUSTER,
+        folder.path(),
+        &["--output", image.to_str().unwrap()],
+    );
+    assert_eq!(ran.code, Some(2));
+    assert_eq!(fs::read(&image).unwrap(), before);
+}
+
 #[test]
 fn passes_are_told() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod images;
+mod schemas;
 mod streams;
 
 use std::ffi::OsStr;

@@ -119,6 +119,7 @@ fn a_file_is_written_whole_or_not_at_all() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
+#[cfg(unix)]
 #[test]
 fn an_answer_replaces_nothing_that_was_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -146,6 +147,16 @@ fn an_answer_replaces_nothing_that_was_read() {
     let again = check(folder.path(), &output);
     assert_eq!(again.code, Some(1));
     assert_eq!(fs::read_to_string(&output).unwrap(), answer);
+    // In the folder, and by a link from outside of it.
+    let outside = tempfile::tempdir().unwrap();
+    let link = outside.path().join("link.json");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for output in [&path, &link] {
+        let ran = check(folder.path(), output);
+        assert_eq!(ran.code, Some(2));
+        assert!(ran.stderr.contains("would overwrite it"), "{}", ran.stderr);
+        assert_eq!(fs::read_to_string(&path).unwrap(), BROKEN);
+    }
     let ran = check(&path, Path::new("-"));
     assert_eq!(ran.code, Some(2));
     assert!(

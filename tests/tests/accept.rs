@@ -21,6 +21,7 @@ use verdict_compiler::frontend::manifest::{self, NodeRef};
 use verdict_compiler::frontend::settings::{Dialect, Settings};
 use verdict_compiler::frontend::{identify, load, validate};
 use verdict_compiler::source::{FileId, SourceFile, Sources};
+use verdict_tests::asking::vectors;
 
 /// Every diagnostic of one file, in the order of the text. Whatever validation accepts is lowered whole.
 fn check(name: &str, bytes: Vec<u8>, settings: &Settings) -> (Sources, Vec<Diagnostic>) {
@@ -75,18 +76,6 @@ fn errors(diagnostics: &[Diagnostic]) -> Vec<&Diagnostic> {
         .iter()
         .filter(|diagnostic| diagnostic.severity == Severity::Error)
         .collect()
-}
-
-fn vectors() -> Option<PathBuf> {
-    let folder = std::env::var_os("VERDICT_VECTORS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors"),
-        PathBuf::from,
-    );
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: there is no folder {}", folder.display());
-    None
 }
 
 /// Cases that are not about one object, or where another vector is right, with the reason.

@@ -169,10 +169,7 @@ fn fault(vectors: &Path, step: &Step) -> Option<String> {
 
 #[test]
 fn public_vectors() {
-    let Some(vectors) = vectors() else {
-        println!("skipped: there is no folder ../shared/vectors, and VERDICT_VECTORS names none");
-        return;
-    };
+    let Some(vectors) = vectors() else { return };
     let mut faults = Vec::new();
     println!(
         "{:<20} {:>6} {:>6} {:>8}",
@@ -198,6 +195,7 @@ fn public_vectors() {
             }
         }
         println!("{source:<20} {passed:>6} {total:>6} {flows:>8}");
+        assert!(flows > 0, "no case of {source} asks anything");
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -121,7 +121,7 @@ fn verdict(decision: Decision) -> Verdict {
 
 fn is_named(decision: Decision, side: &Side) -> bool {
     match decision.origin {
-        Origin::Nobody => !side.rules.iter().any(|_| side.verdict == Verdict::Deny),
+        Origin::Nobody => side.verdict == Verdict::Allow,
         Origin::Isolation(policy) => {
             side.isolated_by.contains(&policy) && side.verdict != Verdict::Allow
         }

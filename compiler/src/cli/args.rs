@@ -297,7 +297,7 @@ pub struct Diff {
     /// The manifests before the change: a file, a folder, or `-` for standard input.
     #[arg(value_name = "OLD")]
     pub old: PathBuf,
-    /// The manifests behind it.
+    /// The manifests after it.
     #[arg(value_name = "NEW")]
     pub new: PathBuf,
     /// Whose connections to compare.
@@ -569,6 +569,9 @@ Examples:
   verdict replay deploy/ cluster.yaml --trace - --format jsonl < traffic.jsonl";
 
 const DUMP_HELP: &str = "\
+Exit code 0 says that everything could be shown (in the stage `yaml` a text that kubectl refuses is shown as its error), 2 \
+that the input has errors.
+
 Examples:
   verdict dump deploy/ --stage hir
   verdict dump deploy/ cluster/ --stage opt --node worker-1
@@ -576,7 +579,8 @@ Examples:
 
 const COMPILE_HELP: &str = "\
 Every image is held to the manifests before anything is written: each endpoint, direction, peer and port \
-that anything can tell apart. Where one disagrees, nothing is written and the exit code is 2.
+that anything can tell apart. Where one disagrees, nothing is written and the exit code is 2; so it is where a policy \
+cannot be read. With `--keep-going` the images lack that policy, say so, and the exit code is 1.
 
 Examples:
   verdict compile deploy/ cluster/ --out images
@@ -584,12 +588,15 @@ Examples:
 
 const IMAGE_EXPLAIN_HELP: &str = "\
 The image is asked alone, without the manifests. It answers for its own endpoints: the source's side where the source is \
-one, the destination's where that is. Both sides of a flow between two nodes are in two images.
+one, the destination's where that is. Both sides of a flow between two nodes are in two images. Exit code 0 says that it \
+allows the packet, 1 that it does not or is incomplete, 2 that it has no answer.
 
 Examples:
   verdict image explain images/worker-1.image --from 10.0.1.7 --to shop/api --port 8080/TCP";
 
 const INSPECT_HELP: &str = "\
+Everything in an image is checked before anything is shown: exit code 0 says that each of them is whole, 2 that one is not.
+
 Examples:
   verdict image inspect images/worker-1.image
   verdict image inspect images/*.image --format json";

@@ -77,6 +77,14 @@ struct PassReport {
 pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failure> {
     let session = Session::open(global, &compile.inputs);
     session.programmable(global)?;
+    let incomplete = session.incomplete();
+    if !incomplete.is_empty() && !global.keep_going {
+        output::remark(&format!(
+            "no image: it would lack {} (`--keep-going` compiles without, and the image says so)\n",
+            incomplete.join("; ")
+        ));
+        return Err(Failure::Input);
+    }
     session.remark_incomplete();
     let loaded = &session.loaded;
     let asked = asked_nodes(&loaded.cluster, &compile.node)?;
@@ -87,7 +95,8 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         &loaded.policies,
         &session.sources,
         &program,
-    );
+    )
+    .incomplete(incomplete.iter().map(|text| text.as_str().into()).collect());
     let nodes = compiler.lowering().nodes().par_iter();
     let wanted = nodes.filter(|(node, _)| asked.is_empty() || asked.contains(node));
     let made: Vec<Result<Artifact, (Option<NodeId>, CompileError)>> = wanted
@@ -121,7 +130,7 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         }
         ImageFormat::Human => Answer::new(global).write(|out| human(&report, out))?,
     }
-    Ok(session.incomplete().is_empty().into())
+    Ok(incomplete.is_empty().into())
 }
 
 fn problem(node: Option<String>, error: &CompileError) -> Diagnostic {

@@ -4,7 +4,7 @@ pub(super) mod explain;
 
 use super::args::{Global, Image as Command, ImageFormat};
 use super::output::{self, Answer, Style};
-use super::render::{Report, human};
+use super::render::{Report, clean, human};
 use super::{Answered, Failure};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::image::{DecodeError, Image, digest_text, hex};
@@ -38,6 +38,9 @@ struct Inspected {
     node: Option<String>,
     /// The endpoints: `namespace/name`.
     endpoints: Vec<String>,
+    /// What was left out of the policies that it was made from, so that it may decide otherwise than they do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    incomplete: Vec<String>,
     /// Classes of peers.
     classes: u32,
     /// Classes of ports.
@@ -129,6 +132,7 @@ fn inspected(path: &Path, bytes: &[u8], image: &Image<'_>) -> Inspected {
         sha256: digest_text(bytes),
         node: source.node.as_deref().map(str::to_owned),
         endpoints: source.endpoints.iter().map(ToString::to_string).collect(),
+        incomplete: incomplete(image),
         classes: image.count(Config::Classes),
         port_classes: image.count(Config::PortClasses),
         leaves: image.count(Config::Leaves),
@@ -144,6 +148,12 @@ fn inspected(path: &Path, bytes: &[u8], image: &Image<'_>) -> Inspected {
             })
             .collect(),
     }
+}
+
+/// What an image says was left out of it.
+fn incomplete(image: &Image<'_>) -> Vec<String> {
+    let left_out = &image.source().incomplete;
+    left_out.iter().map(ToString::to_string).collect()
 }
 
 /// How many endpoints are named to people.
@@ -164,6 +174,9 @@ fn print(report: &InspectReport, out: &mut dyn Write) -> io::Result<()> {
             "  node          {}",
             image.node.as_deref().unwrap_or("not known")
         )?;
+        for left_out in &image.incomplete {
+            writeln!(out, "  incomplete    {}", clean(left_out))?;
+        }
         let counts = [
             ("classes", image.classes),
             ("port classes", image.port_classes),

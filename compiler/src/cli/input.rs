@@ -74,6 +74,22 @@ pub(super) fn read(paths: &[PathBuf], output: Option<&Path>, progress: &Progress
     read
 }
 
+/// Whether one of the files in the folders among some paths is this one, which is no answer of an earlier run.
+#[must_use]
+pub(super) fn reads<'a>(paths: impl Iterator<Item = &'a PathBuf>, output: &Path) -> bool {
+    let mut found = Walk {
+        output: Some(output),
+        ..Walk::default()
+    };
+    for folder in paths.filter(|path| path.is_dir()) {
+        found.folder(folder);
+    }
+    found.items.iter().any(|item| match item {
+        Item::Stdin => false,
+        Item::File { path, .. } => output::is_same(path, output),
+    })
+}
+
 /// What was found on the way.
 #[derive(Default)]
 struct Walk<'a> {
@@ -128,11 +144,10 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether an earlier run left its answer there.
     fn is_output(&self, path: &Path) -> bool {
-        let output = self
-            .output
-            .filter(|output| output.file_name() == path.file_name());
-        output.is_some_and(|output| output::is_same(output, path))
+        self.output
+            .is_some_and(|output| output::is_same(output, path) && is_answer(path))
     }
 
     fn file(&mut self, path: PathBuf) {
@@ -181,6 +196,23 @@ fn is_hidden(entry: &DirEntry) -> bool {
 fn is_manifest(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+}
+
+/// How answers in JSON begin. No manifest does: those have no such fields, and whoever writes them puts spaces.
+const ANSWERS: [&[u8]; 4] = [
+    br#"{"version":"#,
+    br#"{"record":"#,
+    br#"{"document":"#,
+    br#"{"code":"#,
+];
+
+/// Whether a file is empty or begins as answers do.
+fn is_answer(path: &Path) -> bool {
+    let longest = ANSWERS.iter().map(|start| start.len()).max().unwrap_or(0);
+    let mut start = Vec::new();
+    let limit = u64::try_from(longest).unwrap_or(u64::MAX);
+    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut start));
+    read.is_ok() && (start.is_empty() || ANSWERS.iter().any(|answer| start.starts_with(answer)))
 }
 
 /// A path as the user wrote it, and as annotations of other tools need it: `.` in front says nothing. Control

@@ -14,6 +14,7 @@ use crate::list::report::{GroupReport, ListReport};
 use crate::trace::summary::Summary;
 use crate::trace::{Record, Reply};
 use clap::ValueEnum;
+use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, schema_for};
 
 /// A format with a schema.
@@ -89,17 +90,17 @@ impl Name {
     #[must_use]
     pub fn schema(self) -> String {
         let mut schema = match self {
-            Self::Check => schema_for!(CheckReport<'static>),
-            Self::Explain => schema_for!(Explanation),
-            Self::List => schema_for!(ListReport<'static>),
-            Self::ListGroups => schema_for!(GroupReport<'static>),
-            Self::Diff => schema_for!(DiffReport<'static>),
-            Self::Compile => schema_for!(CompileReport),
-            Self::ImageExplain => schema_for!(ImageExplanation),
-            Self::ImageInspect => schema_for!(InspectReport),
+            Self::Check => written::<CheckReport<'static>>(),
+            Self::Explain => written::<Explanation>(),
+            Self::List => written::<ListReport<'static>>(),
+            Self::ListGroups => written::<GroupReport<'static>>(),
+            Self::Diff => written::<DiffReport<'static>>(),
+            Self::Compile => written::<CompileReport>(),
+            Self::ImageExplain => written::<ImageExplanation>(),
+            Self::ImageInspect => written::<InspectReport>(),
             Self::Trace => schema_for!(Record<'static>),
-            Self::Replay => schema_for!(Reply),
-            Self::ReplaySummary => schema_for!(Summary),
+            Self::Replay => written::<Reply>(),
+            Self::ReplaySummary => written::<Summary>(),
             Self::Settings => schema_for!(SettingsFile),
             Self::DnsSnapshot => schema_for!(DnsSnapshot),
         };
@@ -108,6 +109,12 @@ impl Name {
         text.push('\n');
         text
     }
+}
+
+/// The schema of what is written: a field that may be left out is not required.
+fn written<T: JsonSchema>() -> Schema {
+    let settings = SchemaSettings::default().for_serialize();
+    settings.into_generator().into_root_schema_for::<T>()
 }
 
 fn title(schema: &mut Schema, name: Name) {

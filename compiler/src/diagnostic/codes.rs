@@ -1,6 +1,6 @@
 //! Every code, once. Ranges: `V00` reading text and YAML, `V01` shape and fields, `V02` values that the API
 //! server or the enforcing agent refuses, `V03` the cluster, `V04` policies that mean something else than they
-//! seem to, `V05` questions (peers, ports, settings), `V06` traces, `V09` verdict itself.
+//! seem to, `V05` questions (peers, ports, settings), `V06` traces, `V07` images, `V09` verdict itself.
 
 use super::Code;
 use super::Severity::{Error, Note, Warning};

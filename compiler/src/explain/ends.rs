@@ -33,6 +33,7 @@ pub fn question<'a>(
     port: &PortSpec,
 ) -> Result<Question<'a>, Vec<Diagnostic>> {
     let cluster = context.cluster;
+    let families = Families::of(cluster);
     let mut problems = Vec::new();
     let mut src = Vec::new();
     for peer in from {
@@ -51,26 +52,31 @@ pub fn question<'a>(
             Ok(found) => dst.extend(found.into_iter().map(|target| Destination {
                 party: party(cluster, peer, target.who),
                 target,
-                transports: transports(context, target, port),
+                transports: transports(families, target, port),
             })),
             Err(problem) => problems.push(problem),
         }
     }
-    // A port name that some pods of a workload have is asked of those.
     if src.is_empty() || dst.is_empty() {
-        Err(problems)
-    } else {
-        Ok(Question { src, dst })
+        return Err(problems);
     }
+    // A port name that some pods of a workload have is asked of those.
+    let left_out = problems.into_iter().map(|problem| problem.message);
+    Ok(Question {
+        families,
+        src,
+        dst,
+        left_out: left_out.collect(),
+    })
 }
 
 /// What a flow to this end may carry, where the question is about this port.
-fn transports(context: Context<'_>, target: Target<'_>, port: &PortSpec) -> Vec<TransportRange> {
+fn transports(families: Families, target: Target<'_>, port: &PortSpec) -> Vec<TransportRange> {
     if let Some((protocol, port)) = target.port {
         return vec![ported(protocol, port, port)];
     }
     match port {
-        PortSpec::Any => every_transport(context),
+        PortSpec::Any => every_transport(families),
         PortSpec::Protocol(protocol) if protocol.has_ports() => {
             vec![every_port(*protocol)]
         }
@@ -89,8 +95,7 @@ fn transports(context: Context<'_>, target: Target<'_>, port: &PortSpec) -> Vec<
     }
 }
 
-fn every_transport(context: Context<'_>) -> Vec<TransportRange> {
-    let families = Families::of(context.cluster);
+fn every_transport(families: Families) -> Vec<TransportRange> {
     let echo = ECHO
         .into_iter()
         .filter(|(protocol, _)| !families.common(families, *protocol).is_empty());

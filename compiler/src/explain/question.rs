@@ -16,7 +16,7 @@ use crate::cluster::Protocol;
 use crate::hir::PortRange;
 use crate::hir::flow::{Flow, Transport};
 use crate::hir::spec::{Judgement, Verdict};
-use crate::query::meant::assumption;
+use crate::query::meant::{assumption, sent_on};
 use crate::query::{Apart, Families, Target, Who, families_of};
 use cut::cut;
 use together::together;
@@ -27,10 +27,14 @@ pub const MAX_CASES: usize = 32;
 /// What a question asks about: every source with every destination.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
+    /// The address families of the cluster.
+    pub families: Families,
     /// Where the flow may come from.
     pub src: Vec<(Party, Who<'a>)>,
     /// Where it may go.
     pub dst: Vec<Destination<'a>>,
+    /// Why some of the ends that were named are not among these.
+    pub left_out: Vec<String>,
 }
 
 /// A destination with what a flow to it may carry.
@@ -102,7 +106,7 @@ fn pieces<'a>(asking: Asking<'a>, question: &Question<'a>) -> Vec<Piece<'a>> {
     for pairs in [others, to_itself] {
         for (src, to) in pairs {
             for range in &to.transports {
-                for piece in pieces_between(asking, src, to, *range) {
+                for piece in pieces_between(asking, question.families, (src, to), *range) {
                     add(&mut found, piece);
                 }
             }
@@ -116,8 +120,7 @@ fn pieces<'a>(asking: Asking<'a>, question: &Question<'a>) -> Vec<Piece<'a>> {
 
 fn apart(context: Context<'_>, question: &Question<'_>) -> Apart {
     let cluster = context.cluster;
-    let of_cluster = Families::of(cluster);
-    let families = |who| families_of(cluster, of_cluster, who);
+    let families = |who| families_of(cluster, question.families, who);
     let mut apart = Apart::default();
     for ((_, src), dst) in question
         .src
@@ -134,7 +137,15 @@ fn apart(context: Context<'_>, question: &Question<'_>) -> Apart {
 fn assumptions(context: Context<'_>, question: &Question<'_>) -> Vec<String> {
     let src = question.src.iter().map(|(_, who)| *who);
     let ends = src.chain(question.dst.iter().map(|to| to.target.who));
-    once(ends.filter_map(|who| assumption(context.cluster, who)))
+    let assumed = ends.filter_map(|who| assumption(context.cluster, who));
+    let sent_on = question.dst.iter().flat_map(|to| {
+        let ranges = to.transports.iter();
+        ranges.filter_map(|range| {
+            sent_on(context.cluster, to.target.who, range.protocol, range.ports?)
+        })
+    });
+    let left_out = question.left_out.iter().cloned();
+    once(assumed.chain(sent_on).chain(left_out))
 }
 
 type Pair<'q, 'a> = (&'q (Party, Who<'a>), &'q Destination<'a>);
@@ -169,8 +180,8 @@ fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
 /// The flows between two ends, one for each family and each piece of the range, equal neighbours joined.
 fn pieces_between<'a>(
     asking: Asking<'a>,
-    (src, from): &(Party, Who<'a>),
-    to: &Destination<'a>,
+    families: Families,
+    ((src, from), to): Pair<'_, 'a>,
     range: TransportRange,
 ) -> Vec<Piece<'a>> {
     let context = asking.context;
@@ -179,7 +190,6 @@ fn pieces_between<'a>(
         port: range.ports.map(|ports| ports.first),
         icmp: range.icmp,
     };
-    let families = Families::of(context.cluster);
     let mut pieces: Vec<Piece<'a>> = Vec::new();
     for flow in to
         .target

@@ -120,12 +120,6 @@ impl Answer {
             Verdict::Deny
         }
     }
-
-    /// Whether nothing passes.
-    #[must_use]
-    pub fn is_nothing(&self) -> bool {
-        self.allow.is_empty() && self.depends.is_empty()
-    }
 }
 
 /// The index of an answer.

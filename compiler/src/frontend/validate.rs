@@ -65,6 +65,7 @@ pub fn check_object(
         }
         Kind::Pod => {
             metadata::check(&place, &mut report);
+            metadata::check_node_name(&place, &mut report);
             cluster_ports::check_containers(&place, &mut report);
         }
         Kind::Deployment

@@ -70,9 +70,9 @@ impl Endpoint<'_> {
 /// Who an end of a flow is.
 #[derive(Clone, Copy, Debug)]
 pub enum EndpointKind<'a> {
-    /// A pod with a network of its own.
+    /// A pod; one on the network of its node too, where NetworkPolicy takes it for a pod.
     Pod(PodView<'a>),
-    /// A node, or a pod that uses the node's network.
+    /// A node, or a pod that is no more than its node ([`Endpoint::seen_in`]).
     Node(NodeView<'a>),
     /// Anything that the cluster does not own.
     Outside,

@@ -65,8 +65,8 @@ pub struct Side {
 /// Why a side allows without asking a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exemption {
-    /// The end is no pod with a network of its own: nothing selects it. \[NP\] leaves host-networked pods to
-    /// the implementation, \[CNP\] excludes them.
+    /// The end is no pod: nothing selects it. \[NP\] leaves host-networked pods to the implementation, which the
+    /// settings say; \[CNP\] excludes them.
     NotAPod,
     /// Both ends are the same pod: "a Pod cannot block access to itself" \[NP\], and "a Pod connecting to its own
     /// Pod IP is not subject to CNP" \[API\].

@@ -71,6 +71,10 @@ impl Outcomes {
 }
 
 /// Judges a flow. It passes when the source's egress and the destination's ingress both allow it \[NP\].
+///
+/// The flow is the first packet of a connection: "reply traffic for those allowed connections will also be implicitly
+/// allowed" \[NP\], and what is accepted covers replies and related ICMP errors \[CNP, field `action`\], so nobody asks
+/// about them.
 #[must_use]
 pub fn judge(world: World<'_>, flow: &Flow<'_>) -> Judgement {
     let egress = judge_side(world, flow, Direction::Egress);
@@ -142,6 +146,8 @@ pub(crate) fn is_same_pod(pod: &PodView<'_>, other: &Endpoint<'_>) -> bool {
 
 /// "Traffic to and from the node where a Pod is running is always allowed, regardless of the IP address of
 /// the Pod or the node" \[NP\].
+///
+/// It stands there alone: the cluster-wide kinds have no such sentence, so their tiers decide about nodes too.
 pub(crate) fn is_own_node(pod: &PodView<'_>, other: &Endpoint<'_>) -> bool {
     matches!(&other.kind, EndpointKind::Node(node) if pod.node.is_some() && node.id == pod.node)
 }
@@ -193,7 +199,8 @@ impl Question<'_> {
         outcomes
     }
 
-    /// The policies of a namespace: allowed is what any rule of any of them allows; the rest is denied \[NP\].
+    /// The policies of a namespace: allowed is what any rule of any of them allows; the rest is denied \[NP\]. "For
+    /// other protocols, such as ARP or ICMP, the behaviour is undefined" there: here they are like others.
     fn union(self, governing: &[&Policy], rules: &mut Vec<RuleId>) -> Outcomes {
         let mut best = Truth::No;
         let mut matching = Vec::new();
@@ -221,7 +228,8 @@ impl Question<'_> {
     }
 
     /// A tier in which order decides: lower priorities first \[ANP\] \[CNP, field `priority`\]. Policies of equal
-    /// priority may be asked in any order, "and there is no way for the user to reliably determine which".
+    /// priority may be asked in any order, "and there is no way for the user to reliably determine which". Nothing says
+    /// how the two kinds compare, so their priorities are one scale.
     fn ordered(self, governing: &[&Policy], tier: Tier, rules: &mut Vec<RuleId>) -> Outcomes {
         let mut levels: BTreeMap<u32, Vec<&Policy>> = BTreeMap::new();
         for policy in governing.iter().filter(|policy| policy.tier == tier) {

@@ -113,6 +113,9 @@ pub struct Ports {
     pub ranges: Vec<(u16, u16)>,
 }
 
+/// All protocols that are not named.
+pub(super) const OTHER: &str = "other";
+
 /// The protocols that are always named.
 const NAMED: [Protocol; 5] = [
     Protocol::TCP,
@@ -125,28 +128,28 @@ const NAMED: [Protocol; 5] = [
 /// The ports of packets, protocol by protocol.
 #[must_use]
 pub fn ports(packets: &Packets) -> Vec<Ports> {
-    let told = packets.told().map(|(protocol, _)| protocol);
-    let mut protocols: Vec<Protocol> = NAMED.into_iter().chain(told).collect();
-    let mut seen = Vec::new();
-    protocols.retain(|protocol| {
-        let new = !seen.contains(protocol);
-        seen.push(*protocol);
-        new
-    });
-    let of_protocols = protocols.into_iter().map(|protocol| Ports {
+    let of_protocols = protocols(packets).into_iter().map(|protocol| Ports {
         protocol: protocol.to_string().into(),
         ranges: packets.of_this(protocol).iter().collect(),
     });
-    let mut all: Vec<Ports> = of_protocols
-        .filter(|ports| !ports.ranges.is_empty())
-        .collect();
-    if packets.has_others() {
-        all.push(Ports {
-            protocol: "other".into(),
-            ranges: Vec::new(),
-        });
+    let others = packets.has_others().then(|| Ports {
+        protocol: OTHER.into(),
+        ranges: Vec::new(),
+    });
+    of_protocols.chain(others).collect()
+}
+
+/// Those protocols of which there are packets and that are named one by one, in the order in which they are shown.
+#[must_use]
+pub fn protocols(packets: &Packets) -> Vec<Protocol> {
+    let told = packets.told().map(|(protocol, _)| protocol);
+    let mut protocols = Vec::new();
+    for protocol in NAMED.into_iter().chain(told) {
+        if !protocols.contains(&protocol) && !packets.of_this(protocol).is_empty() {
+            protocols.push(protocol);
+        }
     }
-    all
+    protocols
 }
 
 /// Ends and answers as they are shown, each made once.

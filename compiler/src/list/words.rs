@@ -1,6 +1,6 @@
 //! Peers, addresses and packets in words.
 
-use super::report::{self, Ports};
+use super::report;
 use super::{Directory, Party, Peer, PeerId};
 use crate::cluster::Protocol;
 use crate::diagnostic::counted;
@@ -42,34 +42,36 @@ pub fn ports(of: &Packets) -> String {
         return "ANY".into();
     }
     let mut words = Vec::new();
-    for Ports { protocol, ranges } in report::ports(of) {
-        let whole = matches!(ranges.as_slice(), [(0 | 1, u16::MAX | 255) | (0, 0)]);
+    for protocol in report::protocols(of) {
+        let name = protocol.to_string();
         // `protocol 47` is `/47` in a question.
-        let protocol = protocol.strip_prefix("protocol ").unwrap_or(&protocol);
-        if ranges.is_empty() {
-            words.push(protocol.to_owned());
-        } else if whole {
-            words.push(format!("/{protocol}"));
+        let name = name.strip_prefix("protocol ").unwrap_or(&name);
+        if is_whole(protocol, of) {
+            words.push(format!("/{name}"));
         } else {
-            let ranges = ranges
-                .into_iter()
-                .map(|range| format!("{}/{protocol}", range_text(range)));
-            words.extend(ranges);
+            let numbers = of.of_this(protocol);
+            let ranges = numbers.iter().map(range_text);
+            words.extend(ranges.map(|range| format!("{range}/{name}")));
         }
     }
+    words.extend(of.has_others().then(|| report::OTHER.to_owned()));
     words.join(" ")
 }
 
 fn protocols(packets: &Packets) -> String {
     let told = packets.told().map(|(protocol, numbers)| {
-        let whole = Packets::of_protocol(protocol);
-        if whole.minus(packets).is_empty() {
+        if is_whole(protocol, packets) {
             protocol.to_string()
         } else {
             format!("{protocol} {}", numbers_text(numbers))
         }
     });
     told.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether every packet of a protocol is among these.
+fn is_whole(protocol: Protocol, packets: &Packets) -> bool {
+    Packets::of_protocol(protocol).minus(packets).is_empty()
 }
 
 fn numbers_text(numbers: &Ranges<u16>) -> String {
@@ -105,39 +107,6 @@ pub fn peer(directory: &Directory, id: PeerId) -> String {
         Some(kind) if ambiguous => format!("{namespace}/{}/{name}", kind.to_lowercase()),
         Some(_) | None => format!("{namespace}/{name}"),
     }
-}
-
-/// Some parties: whole namespaces and everyone by such a name, then addresses.
-#[must_use]
-pub fn parties(directory: &Directory, parties: &[Party]) -> Vec<String> {
-    let mut by_namespace: BTreeMap<&str, Vec<PeerId>> = BTreeMap::new();
-    let mut addresses = Vec::new();
-    for party in parties {
-        match party {
-            Party::Peer(id) => {
-                let namespace = directory.peer(*id).map_or("", |peer| &peer.namespace);
-                by_namespace.entry(namespace).or_default().push(*id);
-            }
-            Party::Outside(id) => addresses.push(outside(directory.addresses(*id))),
-        }
-    }
-    let named: usize = by_namespace.values().map(Vec::len).sum();
-    let mut words = Vec::new();
-    if named > 1 && named == directory.peers().len() {
-        words.push("every workload".to_owned());
-    } else {
-        for (namespace, ids) in by_namespace {
-            let all = directory.peers().iter();
-            let here = all.filter(|peer| *peer.namespace == *namespace).count();
-            if ids.len() == here && here > 1 {
-                words.push(format!("{namespace}/* ({here})"));
-            } else {
-                words.extend(ids.into_iter().map(|id| peer(directory, id)));
-            }
-        }
-    }
-    words.extend(addresses);
-    words
 }
 
 /// Says parties shortly: whole namespaces, and everyone, by such a name; long lists cut and counted.
@@ -332,6 +301,21 @@ mod tests {
 
     fn run(first: &str, last: &str) -> (IpAddr, IpAddr) {
         (first.parse().unwrap(), last.parse().unwrap())
+    }
+
+    #[test]
+    fn a_protocol_is_named_alone_only_where_all_of_it_is_meant() {
+        let of = |protocol, first, last| Packets::of(protocol, &Ranges::new(vec![(first, last)]));
+        for (packets, expected) in [
+            (Packets::all(), "ANY"),
+            (Packets::of_protocol(Protocol::TCP), "/TCP"),
+            (of(Protocol::TCP, 1, 255), "1-255/TCP"),
+            (of(Protocol::ICMP, 0, 0), "0/ICMP"),
+            (Packets::of_protocol(Protocol::ICMP), "/ICMP"),
+            (Packets::of_protocol(Protocol(47)), "/47"),
+        ] {
+            assert_eq!(ports(&packets), expected);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::cluster::{
     Cluster, NAMESPACE_NAME_LABEL, Owner, PodId, Protocol, ServiceId, ServiceKind,
 };
 use crate::diagnostic::{Diagnostic, codes};
+use crate::hir::PortRange;
 use std::net::IpAddr;
 
 /// The sources that a peer stands for; at least one.
@@ -123,6 +124,41 @@ pub fn assumption(cluster: &Cluster, who: Who<'_>) -> Option<String> {
         Who::Address(address) => peer::assumption(cluster, address),
         Who::Pod(_) | Who::Node(_) | Who::Owned(..) | Who::Hypothetical(_) | Who::World => None,
     }
+}
+
+/// What an answer about packets to these ports of an end leaves out: a node sends those to a port that a service has
+/// on all nodes (`nodePort`) on to the pods behind it, and their policies decide.
+#[must_use]
+pub fn sent_on(
+    cluster: &Cluster,
+    who: Who<'_>,
+    protocol: Protocol,
+    ports: PortRange,
+) -> Option<String> {
+    let is_node = match who {
+        Who::Node(_) | Who::Owned(_, Owner::Node(_)) => true,
+        Who::Address(address) => matches!(cluster.owner(address), Some(Owner::Node(_))),
+        Who::Pod(_) | Who::Owned(_, Owner::Pod(_)) | Who::Hypothetical(_) | Who::World => false,
+    };
+    let services = cluster.services().iter().filter(|_| is_node);
+    let mut on_nodes = services.flat_map(|service| {
+        let offered = service
+            .ports
+            .iter()
+            .filter(|port| port.protocol == protocol);
+        offered.filter_map(move |port| Some((service, port, port.node_port?)))
+    });
+    let (service, port, number) = on_nodes.find(|(_, _, number)| ports.contains(*number))?;
+    let name = format!(
+        "{}/{}",
+        cluster.namespace_name(service.namespace),
+        service.name
+    );
+    Some(format!(
+        "nodes send packets to port {number}/{protocol} on to service `{name}`, whose pods have policies of their own: \
+         ask with `--to service:{name} --port {}/{protocol}`",
+        port.number
+    ))
 }
 
 /// The backends of a service, each with the port behind the translation.

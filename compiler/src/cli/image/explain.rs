@@ -2,9 +2,9 @@
 
 use super::super::args::{Global, ImageExplain, ImageFormat};
 use super::super::output::Answer;
-use super::super::render::json;
+use super::super::render::{clean, json};
 use super::super::{Answered, Failure};
-use super::decoded;
+use super::{decoded, incomplete};
 use crate::cluster::Protocol;
 use crate::cluster::peer::PortSpec;
 use crate::image::{Asked, End, Image, NotAsked, Said};
@@ -25,6 +25,9 @@ pub(in crate::cli) struct ImageExplanation {
     src: String,
     /// The address that it goes to.
     dst: String,
+    /// What was left out of the policies that the image was made from, so that the answer may be another.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    incomplete: Vec<String>,
     /// What it carries, as it was asked.
     port: String,
     /// What the source's side says, if the source is an endpoint of the image.
@@ -81,6 +84,7 @@ pub(super) fn run(global: &Global, explain: &ImageExplain) -> Result<Answered, F
         verdict: asked.verdict(),
         src: asked.addresses.0.to_string(),
         dst: asked.addresses.1.to_string(),
+        incomplete: incomplete(&image),
         port: explain.port.clone(),
         egress: asked.egress.as_ref().map(side),
         ingress: asked.ingress.as_ref().map(side),
@@ -91,7 +95,8 @@ pub(super) fn run(global: &Global, explain: &ImageExplain) -> Result<Answered, F
             Answer::new(global).write(|out| print(explain, &asked, &report, out))?
         }
     }
-    Ok(matches!(asked.verdict(), "allow" | "redirect").into())
+    let passes = matches!(asked.verdict(), "allow" | "redirect");
+    Ok((passes && report.incomplete.is_empty()).into())
 }
 
 fn end(image: &Image<'_>, option: &str, text: &str) -> Result<End, Failure> {
@@ -171,6 +176,9 @@ fn print(
         named(&explain.to, &report.dst),
         explain.port
     )?;
+    for left_out in &report.incomplete {
+        writeln!(out, "  incomplete: {}", clean(left_out))?;
+    }
     for (direction, side) in [("egress", &report.egress), ("ingress", &report.ingress)] {
         let Some(side) = side else {
             writeln!(

@@ -3,7 +3,9 @@
 use super::labels;
 use crate::cluster::Labels;
 use crate::cluster::object::{Interner, Owner};
+use crate::frontend::kinds::Kind;
 use crate::frontend::manifest::NodeRef;
+use crate::frontend::validate::text::dns_subdomain;
 use crate::source::Span;
 
 /// The namespace of objects that name none.
@@ -73,14 +75,14 @@ impl<'a> Metadata<'a> {
 }
 
 /// An owner without a kind, which no API server takes, still says which pods belong together; other tools' tests have
-/// such, and take it for a pod.
+/// such, and take it for a pod. The API server does not look at the names of owners either: a node whose name no node can
+/// have owns nothing.
 fn read_owner(node: NodeRef<'_>, interner: &Interner) -> Option<Owner> {
-    let text = |key| {
-        let text = node.get(key).and_then(NodeRef::as_str);
-        text.map(|text| interner.string(text))
-    };
-    Some(Owner {
-        kind: text("kind").unwrap_or_else(|| interner.string("Pod")),
-        name: text("name")?,
+    let text = |key| node.get(key).and_then(NodeRef::as_str);
+    let (kind, name) = (text("kind").unwrap_or("Pod"), text("name")?);
+    let is_possible = kind != Kind::Node.name() || dns_subdomain(name).is_ok();
+    is_possible.then(|| Owner {
+        kind: interner.string(kind),
+        name: interner.string(name),
     })
 }

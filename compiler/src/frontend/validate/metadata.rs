@@ -284,6 +284,18 @@ fn finalizers(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
     }
 }
 
+/// `spec.nodeName` of a pod: the name of a node.
+pub(super) fn check_node_name(root: &Place<'_>, report: &mut Report<'_, '_>) {
+    let Some(spec) = root.get("spec") else { return };
+    if let Some(place) = spec.get("nodeName")
+        && let Some(name) = place.node.as_str()
+        && !name.is_empty()
+        && let Err(breach) = rule(Kind::Node)(name)
+    {
+        report.add(bad_name(Kind::Node, &place.spot(), name, breach));
+    }
+}
+
 /// References to owners; those of pods and other parts of the cluster are the server's own.
 fn owners(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
     let Some(owners) = metadata.get("ownerReferences") else {

@@ -24,15 +24,25 @@ pub(in crate::cli) fn write(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut lines = csv::Writer::from_writer(out);
-    lines.write_record(HEADER)?;
+    lines.write_record(HEADER).map_err(of_stream)?;
     for pair in pairs {
         let answer = listing.answer(pair.answer);
         let ends = [pair.src, pair.dst].map(|end| values(listing, end));
         let ports = [&answer.allow, &answer.depends].map(words::ports);
         let values = ends.iter().flatten().chain(&ports);
-        lines.write_record(values.map(|value| harmless(value)))?;
+        lines
+            .write_record(values.map(|value| harmless(value)))
+            .map_err(of_stream)?;
     }
     lines.flush()
+}
+
+/// The error of the stream itself: a reader that went away is known by its kind.
+fn of_stream(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 /// The kind, namespace, name and addresses of an end.
