@@ -39,10 +39,11 @@ pub(in crate::cli) fn write(
 
 /// The error of the stream itself: a reader that went away is known by its kind.
 fn of_stream(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
+    let words = error.to_string();
+    if let csv::ErrorKind::Io(error) = error.into_kind() {
+        return error;
     }
+    io::Error::other(words)
 }
 
 /// The kind, namespace, name and addresses of an end.
