@@ -25,6 +25,7 @@ use crate::diagnostic::ObjectRef;
 use crate::ids::ids;
 use crate::source::Span;
 use ipnet::IpNet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -368,6 +369,66 @@ impl Selector {
     }
 }
 
+/// What all requirements of a selector together ask of one label.
+#[derive(Default)]
+struct Asked<'a> {
+    /// Its values, where they are listed.
+    listed: Option<BTreeSet<&'a str>>,
+    /// What it must not be.
+    excluded: BTreeSet<&'a str>,
+    is_present: bool,
+    is_absent: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn add(&mut self, operator: &'a Operator) {
+        match operator {
+            Operator::In(values) => {
+                let mut values: BTreeSet<&str> = values.iter().map(|value| &**value).collect();
+                if let Some(listed) = &self.listed {
+                    values.retain(|value| listed.contains(value));
+                }
+                self.listed = Some(values);
+                self.is_present = true;
+            }
+            Operator::NotIn(values) => {
+                self.excluded.extend(values.iter().map(|value| &**value));
+            }
+            Operator::Exists => self.is_present = true,
+            Operator::DoesNotExist => self.is_absent = true,
+        }
+    }
+
+    /// Whether a value, or none, is as it is asked for. Where values are not listed, there is always another one
+    /// than those that are excluded.
+    fn is_possible(&self) -> bool {
+        let listed = self.listed.as_ref();
+        let has_value = listed.is_none_or(|listed| !listed.is_subset(&self.excluded));
+        if self.is_absent {
+            !self.is_present
+        } else {
+            has_value
+        }
+    }
+}
+
+impl Selector {
+    /// The first label of which the selector asks what excludes itself, so that nothing matches.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<&str> {
+        if self.requirements.len() < 2 {
+            return None;
+        }
+        let mut asked: BTreeMap<&str, Asked<'_>> = BTreeMap::new();
+        for requirement in &self.requirements {
+            let of_key = asked.entry(&requirement.key).or_default();
+            of_key.add(&requirement.operator);
+        }
+        let impossible = asked.into_iter().find(|(_, asked)| !asked.is_possible());
+        impossible.map(|(key, _)| key)
+    }
+}
+
 impl Requirement {
     /// Whether labels meet the requirement. A label that is not there is none of the values.
     /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors>
@@ -462,4 +523,43 @@ pub enum PortMatch {
         /// The name.
         name: Box<str>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selector_contradicts_itself_where_no_labels_match() {
+        let of = |values: &[&str]| values.iter().map(|value| Box::from(*value)).collect();
+        let is = |values: &[&str]| Operator::In(of(values));
+        let not = |values: &[&str]| Operator::NotIn(of(values));
+        let cases: [(&[Operator], bool); 9] = [
+            (&[is(&["a"]), not(&["a"])], true),
+            (&[is(&["a", "b"]), not(&["a"])], false),
+            (&[is(&["a"]), is(&["b"])], true),
+            (&[is(&["a", "b"]), is(&["b", "c"]), not(&["c"])], false),
+            (&[is(&["a", "b"]), is(&["b", "c"]), not(&["b"])], true),
+            (&[Operator::Exists, Operator::DoesNotExist], true),
+            (&[is(&["a"]), Operator::DoesNotExist], true),
+            (&[not(&["a"]), Operator::DoesNotExist], false),
+            (&[not(&["a"]), Operator::Exists], false),
+        ];
+        for (operators, expected) in cases {
+            let selector: Selector = operators
+                .iter()
+                .map(|operator| Requirement {
+                    key: "k".into(),
+                    operator: operator.clone(),
+                })
+                .collect();
+            let found = selector.contradiction();
+            assert_eq!(found, expected.then_some("k"), "{operators:?}");
+            let labels = [None, Some("a"), Some("b"), Some("c"), Some("other")];
+            let matches = labels.into_iter().any(|value| {
+                selector.matches(&value.map(|value| ("k", value)).into_iter().collect())
+            });
+            assert_eq!(!matches, expected, "{operators:?}");
+        }
+    }
 }

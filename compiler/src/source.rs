@@ -98,6 +98,8 @@ pub struct SourceFile {
     text: String,
     encoding: Encoding,
     line_starts: OnceLock<Vec<u32>>,
+    /// What is not to be shown, ascending.
+    secrets: Vec<Range<u32>>,
 }
 
 impl SourceFile {
@@ -116,6 +118,7 @@ impl SourceFile {
             text,
             encoding,
             line_starts: OnceLock::new(),
+            secrets: Vec::new(),
         })
     }
 
@@ -137,15 +140,30 @@ impl SourceFile {
         self.encoding
     }
 
-    /// The offsets at which lines start, made on first use.
+    /// The offsets at which lines start, made on first use. Lines end as in YAML 1.1, section 4.1.4: by a line feed,
+    /// a carriage return, or both.
     #[must_use]
     pub fn line_starts(&self) -> &[u32] {
         self.line_starts.get_or_init(|| {
-            let breaks = memchr::memchr_iter(b'\n', self.text.as_bytes());
+            let bytes = self.text.as_bytes();
+            let breaks = memchr::memchr2_iter(b'\n', b'\r', bytes).filter(|at| {
+                let both = bytes.get(*at..at + 2);
+                both != Some(b"\r\n")
+            });
             std::iter::once(0)
                 .chain(breaks.map(|at| to_u32(at + 1)))
                 .collect()
         })
+    }
+
+    /// Whether a part of the text is not to be shown.
+    #[must_use]
+    pub fn is_secret(&self, part: Range<u32>) -> bool {
+        let next = self
+            .secrets
+            .partition_point(|secret| secret.end <= part.start);
+        let secret = self.secrets.get(next);
+        secret.is_some_and(|secret| secret.start < part.end.max(part.start + 1))
     }
 
     /// The line and column of a byte offset; offsets past the end give the end.
@@ -188,6 +206,18 @@ impl Sources {
             .iter()
             .enumerate()
             .map(|(index, file)| (FileId(to_u32(index)), file))
+    }
+
+    /// Marks texts that are not to be shown. Places that are given do not overlap.
+    pub fn hide(&mut self, secrets: &[Span]) {
+        for secret in secrets {
+            if let Some(file) = self.files.get_mut(secret.file.0 as usize) {
+                file.secrets.push(secret.start..secret.end);
+            }
+        }
+        for file in &mut self.files {
+            file.secrets.sort_by_key(|secret| secret.start);
+        }
     }
 
     /// The text of a span; empty where the span is of another run.

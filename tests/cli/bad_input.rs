@@ -124,7 +124,7 @@ fn bytes_that_are_no_text() {
         (b"PK\x03\x04", &["is a zip archive", "unzip"]),
     ];
     for (bytes, said) in cases {
-        check(bytes, 1, &["error[V0002]"]);
+        check(bytes, 1, &["error[V0002]", "in 1 file,"]);
         check(bytes, 1, said);
     }
     check(

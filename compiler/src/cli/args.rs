@@ -50,7 +50,7 @@ pub struct Global {
     /// Write the answer to this file, whole or not at all, instead of to standard output.
     #[arg(long, global = true, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Show errors and the answer, and nothing else.
+    /// Show errors, what makes the answer incomplete, and the answer, and nothing else.
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Show everything: all notes, all near misses, all repeated problems.
@@ -62,7 +62,8 @@ pub struct Global {
     /// Leave out objects that have errors, say so, and answer for the others.
     #[arg(long, global = true)]
     pub keep_going: bool,
-    /// Make objects of kinds that are not read errors.
+    /// Make whatever is left out an error: objects of kinds that are not read, policies of other implementations
+    /// or dialects, and policies without a defined meaning.
     #[arg(long, global = true)]
     pub strict: bool,
     /// When to use colour; `auto` heeds NO_COLOR and whether there is a terminal.

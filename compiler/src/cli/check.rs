@@ -3,9 +3,9 @@
 use super::args::{Check, CheckFormat, Deny, Global};
 use super::output::{self, Answer, Style};
 use super::render::{self, Report, human};
-use super::session::Session;
+use super::session::{Session, is_incomplete};
 use super::{Answered, Failure};
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Diagnostic, Severity};
 
 pub(super) fn run(global: &Global, check: &Check) -> Result<Answered, Failure> {
     let session = Session::open(global, &check.inputs);
@@ -13,7 +13,20 @@ pub(super) fn run(global: &Global, check: &Check) -> Result<Answered, Failure> {
         Some(Deny::Warnings) => Severity::Warning,
         None => Severity::Error,
     };
-    print(global, check.format, denied, &session.report())?;
+    let found = session.report();
+    let needed = |one: &&Diagnostic| one.severity >= denied || is_incomplete(one.code);
+    let narrowed: Vec<Diagnostic>;
+    let for_eyes = matches!(check.format, CheckFormat::Human | CheckFormat::Concise);
+    let report = if global.quiet && for_eyes {
+        narrowed = found.diagnostics.iter().filter(needed).cloned().collect();
+        Report {
+            diagnostics: &narrowed,
+            ..found
+        }
+    } else {
+        found
+    };
+    print(global, check.format, denied, &report)?;
     if session.could_not_look() {
         return Err(Failure::Input);
     }
@@ -30,7 +43,7 @@ fn print(
     let for_people = format == CheckFormat::Human;
     if for_people && global.output.is_none() {
         let style = Style::of_stderr(global.color);
-        output::remark(&human::check(report, denied, style, global));
+        output::remark(&human::check(report, style, global));
         return Ok(());
     }
     Answer::new(global).write(|out| render::write(format, report, denied, global, out))?;

@@ -29,7 +29,7 @@ pub struct Report<'a> {
     pub sources: &'a Sources,
     /// What there is to say, in the order of [`Diagnostic::order`].
     pub diagnostics: &'a [Diagnostic],
-    /// How many files were read.
+    /// How many of the texts are manifests; those of settings come behind them.
     pub files: usize,
     /// How many objects were in them.
     pub objects: usize,
@@ -58,6 +58,14 @@ impl<'a> Report<'a> {
         })
     }
 
+    /// Whether the text at a label is not to be shown.
+    fn is_secret(&self, label: Option<&Label>) -> bool {
+        label.is_some_and(|Label { span, .. }| {
+            let file = self.sources.get(span.file);
+            file.is_some_and(|file| file.is_secret(span.start..span.end))
+        })
+    }
+
     fn place_of(&self, label: Option<&Label>) -> Option<Place<'a>> {
         self.place(label?.span)
     }
@@ -77,7 +85,7 @@ pub fn write(
     match format {
         CheckFormat::Human => {
             let style = Style::of_answer(global);
-            out.write_all(human::check(report, denied, style, global).as_bytes())
+            out.write_all(human::check(report, style, global).as_bytes())
         }
         CheckFormat::Concise => concise::write(report, out),
         CheckFormat::Json => json::write(report, out),

@@ -9,7 +9,7 @@ use super::output::{self, Answer};
 use super::progress::Progress;
 use super::render::{clean, json};
 use super::session::Session;
-use super::{Answered, Failure};
+use super::{Answered, Failure, input};
 use crate::engine::{Engine, EngineKind};
 use crate::explain::Context;
 use crate::trace::summary::Summary;
@@ -164,13 +164,16 @@ fn describe(text: &mut String, trace: &Path, problem: &Problem) {
         .map(|column| format!(":{column}"))
         .unwrap_or_default();
     let code = diagnostic.code.id;
+    let name = if trace == Path::new("-") {
+        input::STDIN.into()
+    } else {
+        trace.display().to_string()
+    };
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
-        "{}:{line}{column}: {}[{code}]: {}\n  | {excerpt}",
-        trace.display(),
-        diagnostic.severity,
-        diagnostic.message
+        "{name}:{line}{column}: {}[{code}]: {}\n  | {excerpt}",
+        diagnostic.severity, diagnostic.message
     );
     if let Some(help) = &diagnostic.help {
         let _ = writeln!(text, "  = help: {help}");

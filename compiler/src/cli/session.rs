@@ -46,6 +46,7 @@ impl Session {
             load::load(&sources, &settings.settings)
         };
         diagnostics.append(&mut loaded.diagnostics);
+        sources.hide(&loaded.secrets);
         if loaded.documents == 0 && !diagnostics.iter().any(is_error) {
             diagnostics.push(input::nothing_in_files(&sources));
         }
@@ -158,7 +159,8 @@ impl Session {
     /// What is missing from the input, so that answers may be others.
     pub(super) fn incomplete(&self) -> Vec<String> {
         let loaded = &self.loaded;
-        let errors = self.diagnostics.iter().any(is_error);
+        let is_broken = |one: &Diagnostic| is_error(one) && !is_incomplete(one.code);
+        let errors = self.diagnostics.iter().any(is_broken);
         let mut missing = Vec::new();
         if !loaded.unsupported.is_empty() {
             let names = names(&loaded.unsupported);
@@ -216,8 +218,19 @@ fn prevents_looking(code: &Code) -> bool {
     .contains(&code)
 }
 
+/// What makes every answer incomplete: it is said even to those who want it quiet.
+pub(super) fn is_incomplete(code: &Code) -> bool {
+    [
+        &codes::UNSUPPORTED_POLICY,
+        &codes::UNUSABLE_VALUE,
+        &codes::FOREIGN_POLICY,
+    ]
+    .contains(&code)
+}
+
+/// Whatever is left out is an error.
 fn make_strict(diagnostic: &mut Diagnostic) {
-    if *diagnostic.code == codes::UNKNOWN_KIND {
+    if is_incomplete(diagnostic.code) || *diagnostic.code == codes::UNKNOWN_KIND {
         diagnostic.severity = Severity::Error;
     }
 }

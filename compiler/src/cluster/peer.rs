@@ -12,7 +12,7 @@ mod suggest;
 
 pub use port::{PORT_GRAMMAR, PortSpec};
 pub use resolve::{Backend, assumption, backends, no_backend, note, resolve};
-pub(crate) use suggest::nearest;
+pub(crate) use suggest::{did_you_mean, nearest};
 
 use super::{Labels, NamespaceId, NodeId, PodId, ServiceId};
 use std::fmt;

@@ -93,6 +93,11 @@ codes! {
     UNKNOWN_PORT_NAME = "V0402", Warning, "a port name that no pod has";
     EQUAL_PRIORITY = "V0403", Warning, "policies of equal priority that may contradict each other";
     HOST_NETWORK_ONLY = "V0404", Warning, "a policy selects pods that it may not govern";
+    IGNORED_RULES = "V0405", Warning, "rules of a direction that the policy does not govern";
+    ISOLATES_NOTHING = "V0406", Warning, "an empty list of rules that isolates nothing";
+    PEER_SELECTS_NOTHING = "V0407", Note, "a peer selects nothing of the snapshot";
+    CONTRADICTION = "V0408", Warning, "a selector that nothing can match";
+    DOMAIN_NOT_ALLOWED = "V0409", Warning, "domain names in a rule that does not allow";
     // V05: questions
     MALFORMED_PEER = "V0501", Error, "a peer that cannot be read";
     UNKNOWN_PEER = "V0502", Error, "a peer that does not exist";

@@ -1,146 +1,45 @@
 //! Policies that are valid and yet mean something else than they seem to.
 //!
 //! Input: the cluster, the policy set and the objects that were refused. Output: warnings and notes. A lint never
-//! changes a verdict. Guarantee: nothing is said to be missing where it may be an object that was refused.
+//! changes a verdict. Guarantee: nothing is said to be missing where it may be an object that was refused. What a
+//! policy says of itself alone is for [`super::validate`] to doubt.
 
-use super::kinds::Kind;
-use crate::cluster::{Cluster, HostNetwork, LabelsId, PortsId};
+mod selected;
+
+use crate::cluster::peer::{did_you_mean, nearest};
+use crate::cluster::{Cluster, PortsId};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
-use crate::hir::{
-    Action, Direction, NamespaceSelector, PodSelector, Policy, PolicySet, PortMatch, Rule,
-    RuleOrigin, Tier,
-};
+use crate::hir::{Action, Direction, Policy, PolicySet, PortMatch, Rule, RuleOrigin, Tier};
+use crate::source::Span;
+use selected::Selected;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Where policies name their subjects, by where they stand.
+pub(super) type Subjects = BTreeMap<Span, Span>;
 
 /// All lints.
 #[must_use]
 pub(super) fn lint(
     cluster: &Cluster,
     policies: &PolicySet,
+    subjects: &Subjects,
     refused: &[ObjectRef],
 ) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     if !cluster.pods().is_empty() {
-        let groups = Groups::of(cluster);
-        let unseen = Unseen::of(refused);
+        let mut selected = Selected::of(cluster, refused);
         for policy in &policies.policies {
-            let written = policy.subject.pods();
-            if let Some(written) = written.filter(|subject| !unseen.may_hold(subject)) {
-                diagnostics.extend(subject(&groups, policy, written));
-            }
+            diagnostics.extend(selected.subject(policy, subjects));
         }
-        if unseen.namespaces.is_empty() {
+        for (policy, rule, origin) in rules(policies) {
+            diagnostics.extend(selected.peers(policy, rule, origin));
+        }
+        if selected.knows_all_pods() {
             diagnostics.extend(port_names(cluster, policies));
         }
     }
     diagnostics.extend(equal_priorities(policies));
     diagnostics
-}
-
-/// What is not known of the pods, since objects were refused.
-struct Unseen<'a> {
-    /// The namespaces in which pods are missing.
-    namespaces: BTreeSet<&'a str>,
-    /// Whether labels of namespaces are.
-    labels: bool,
-}
-
-impl<'a> Unseen<'a> {
-    fn of(refused: &'a [ObjectRef]) -> Self {
-        let has_pods = |object: &&ObjectRef| Kind::named(&object.kind).is_some_and(Kind::has_pods);
-        let pods = refused.iter().filter(has_pods);
-        Self {
-            namespaces: pods
-                .filter_map(|object| object.namespace.as_deref())
-                .collect(),
-            labels: refused
-                .iter()
-                .any(|object| &*object.kind == Kind::Namespace.name()),
-        }
-    }
-
-    /// Whether a subject may select more than is known.
-    fn may_hold(&self, subject: &PodSelector) -> bool {
-        match &subject.namespaces {
-            NamespaceSelector::Named(name) => self.namespaces.contains(&**name),
-            NamespaceSelector::Labels(_) => self.labels || !self.namespaces.is_empty(),
-        }
-    }
-}
-
-/// The pods of each namespace by their labels: how many there are, and how many use their node's network.
-struct Groups<'a> {
-    cluster: &'a Cluster,
-    namespaces: Vec<BTreeMap<LabelsId, (usize, usize)>>,
-}
-
-impl<'a> Groups<'a> {
-    fn of(cluster: &'a Cluster) -> Self {
-        let mut namespaces = vec![BTreeMap::new(); cluster.namespaces().len()];
-        for pod in cluster.pods() {
-            if let Some(groups) = namespaces.get_mut(pod.namespace.index()) {
-                let (pods, hosts): &mut (usize, usize) = groups.entry(pod.labels).or_default();
-                *pods += 1;
-                *hosts += usize::from(pod.host_network);
-            }
-        }
-        Self {
-            cluster,
-            namespaces,
-        }
-    }
-
-    /// How many pods a subject selects, and how many of them use their node's network.
-    fn selected(&self, subject: &PodSelector) -> (usize, usize) {
-        let namespaces = self.cluster.namespaces().iter().zip(&self.namespaces);
-        let governed = namespaces.filter(|(namespace, _)| match &subject.namespaces {
-            NamespaceSelector::Named(name) => *name == namespace.name,
-            NamespaceSelector::Labels(selector) => {
-                selector.matches(self.cluster.labels(namespace.labels))
-            }
-        });
-        governed
-            .flat_map(|(_, groups)| groups)
-            .filter(|(labels, _)| subject.pods.matches(self.cluster.labels(**labels)))
-            .fold((0, 0), |(pods, hosts), (_, (more, more_hosts))| {
-                (pods + more, hosts + more_hosts)
-            })
-    }
-}
-
-/// A policy whose subject is empty, or host-networked pods only.
-fn subject(groups: &Groups<'_>, policy: &Policy, subject: &PodSelector) -> Option<Diagnostic> {
-    let object = &policy.object;
-    let (code, message, label, help) = match groups.selected(subject) {
-        (0, _) => (
-            &codes::SELECTS_NOTHING,
-            format!("`{object}` selects no pod of the snapshot"),
-            "no pod has the labels that its subject asks for",
-            "compare the labels and the namespace of the subject with those of the pods",
-        ),
-        (pods, hosts) if pods == hosts => {
-            let nobody = policy.tier != Tier::Namespace
-                || groups.cluster.host_network() == HostNetwork::Node;
-            let who = if nobody {
-                "no policy governs those"
-            } else {
-                "many implementations do not govern those"
-            };
-            (
-                &codes::HOST_NETWORK_ONLY,
-                format!("`{object}` selects host-networked pods only, and {who}"),
-                "the traffic of these pods is their node's",
-                "move the pods off the host network, or protect the node itself",
-            )
-        }
-        _ => return None,
-    };
-    Some(
-        Diagnostic::new(code, message)
-            .at(policy.span, label)
-            .object(object.clone())
-            .help(help),
-    )
 }
 
 /// Port names in rules that no pod of the snapshot gives to a port of that protocol: such an item matches
@@ -169,6 +68,11 @@ fn port_names(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic> {
                 let over = protocol
                     .map(|protocol| format!(" over {protocol}"))
                     .unwrap_or_default();
+                let same = |other: u8| protocol.is_none_or(|protocol| protocol.0 == other);
+                let names = known.iter().filter(|(_, other)| same(*other));
+                let help = meant(name, names.map(|(name, _)| *name)).unwrap_or_else(|| {
+                    "name the container port so, or write the number".to_owned()
+                });
                 diagnostics.push(
                     Diagnostic::new(
                         &codes::UNKNOWN_PORT_NAME,
@@ -177,12 +81,21 @@ fn port_names(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic> {
                     .at(item.span, "this item matches nothing")
                     .field(format!("{}.{}", origin.path, item.path))
                     .object(policy.object.clone())
-                    .help("name the container port so, or write the number"),
+                    .help(help),
                 );
             }
         }
     }
     diagnostics
+}
+
+/// `did you mean `web`?`, if any name is near.
+fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let near: Vec<String> = nearest(name, known)
+        .into_iter()
+        .map(ToOwned::to_owned)
+        .collect();
+    did_you_mean(&near)
 }
 
 fn rules(policies: &PolicySet) -> impl Iterator<Item = (&Policy, &Rule, &RuleOrigin)> {

@@ -7,17 +7,18 @@
 use super::kinds::{Kind, Recognised};
 use super::lower::{self, Draft};
 use super::manifest::{self, NodeRef, Value};
-use super::report::object_ref;
+use super::report::{key_span, object_ref, subject_span};
 use super::settings::{Dialect, Settings};
 use super::standing::{self, Standing};
 use super::validate::Acceptance;
-use super::{cilium_config, enforcement, identify, lint, objects, validate};
+use super::{cilium_config, enforcement, identify, lint, objects, secret, validate};
 use crate::cluster::object::{Interner, Object};
 use crate::cluster::{Cluster, build};
 use crate::diagnostic::{Diagnostic, ObjectRef, Severity, codes};
 use crate::hir::PolicySet;
-use crate::source::{SourceFile, Sources};
+use crate::source::{SourceFile, Sources, Span};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 
 /// What the texts say.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub struct Loaded {
     pub foreign: Vec<ObjectRef>,
     /// The settings with those that stand among the texts.
     pub settings: Settings,
+    /// The places of Secrets, whose text is not to be shown.
+    pub secrets: Vec<Span>,
 }
 
 impl Loaded {
@@ -97,20 +100,33 @@ fn finish(all: Read, settings: Settings) -> Loaded {
         unsupported,
         unusable,
         foreign,
+        secrets,
     } = all;
     refused.sort();
     misnamed.sort();
+    let place = |place: fn(&Lowered) -> Span| {
+        let drafts = drafts.iter();
+        drafts
+            .map(|lowered| (lowered.draft.span(), place(lowered)))
+            .collect()
+    };
+    let subjects: lint::Subjects = place(|lowered| lowered.subject);
+    let namespaces: BTreeMap<Span, Span> = place(|lowered| lowered.namespace);
     let drafts = without_duplicates(drafts, &mut diagnostics);
-    let referred = drafts
-        .iter()
-        .filter_map(|draft| Some((draft.object().namespace.as_deref()?, draft.span())));
+    let referred = drafts.iter().filter_map(|draft| {
+        let place = namespaces.get(&draft.span());
+        Some((
+            draft.object().namespace.as_deref()?,
+            *place.unwrap_or(&draft.span()),
+        ))
+    });
     let (mut cluster, more) = build::build(objects, referred, &refused);
     diagnostics.extend(more);
     let semantics = settings.semantics();
     cluster.host_network = semantics.host_network;
     let mut policies = lower::assemble(drafts, semantics);
     policies.resolution = enforcement::resolution(&settings, &cluster, &policies);
-    diagnostics.extend(lint::lint(&cluster, &policies, &refused));
+    diagnostics.extend(lint::lint(&cluster, &policies, &subjects, &refused));
     diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
     Loaded {
         cluster,
@@ -124,6 +140,7 @@ fn finish(all: Read, settings: Settings) -> Loaded {
         unusable,
         foreign,
         settings,
+        secrets,
     }
 }
 
@@ -132,6 +149,10 @@ fn finish(all: Read, settings: Settings) -> Loaded {
 struct Lowered {
     draft: Draft,
     is_named: bool,
+    /// Where its subject is named.
+    subject: Span,
+    /// Where its namespace is.
+    namespace: Span,
 }
 
 /// What a part of the texts says.
@@ -147,6 +168,7 @@ struct Read {
     unsupported: Vec<ObjectRef>,
     unusable: Vec<ObjectRef>,
     foreign: Vec<ObjectRef>,
+    secrets: Vec<Span>,
 }
 
 impl Read {
@@ -161,6 +183,7 @@ impl Read {
         self.unsupported.append(&mut other.unsupported);
         self.unusable.append(&mut other.unusable);
         self.foreign.append(&mut other.foreign);
+        self.secrets.append(&mut other.secrets);
     }
 }
 
@@ -178,10 +201,16 @@ impl Reader<'_> {
             diagnostics,
             ..Read::default()
         };
-        if let Some(document) = &document {
+        let root = document.as_ref().map(manifest::Document::root);
+        if let Some(root) = root {
             read.documents = 1;
-            self.object(document.root(), None, &mut read);
+            self.object(root, None, &mut read);
             validate::settle(&mut read.diagnostics);
+        }
+        // Where a Secret is, there is something to say: that it is not read, or cannot be.
+        if !read.diagnostics.is_empty() {
+            read.secrets = secret::places(source, chunk.span, root);
+            secret::redact(&mut read.diagnostics, &read.secrets);
         }
         read
     }
@@ -264,7 +293,14 @@ impl Reader<'_> {
             }
             Ok(Some(drafts)) => {
                 let is_named = has_name(root);
-                let lowered = drafts.into_iter().map(|draft| Lowered { draft, is_named });
+                let subject = subject_span(root);
+                let namespace = key_span(root, &["metadata", "namespace"]);
+                let lowered = drafts.into_iter().map(|draft| Lowered {
+                    draft,
+                    is_named,
+                    subject,
+                    namespace,
+                });
                 read.drafts.extend(lowered);
             }
             Ok(None) => {

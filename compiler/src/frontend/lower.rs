@@ -9,7 +9,7 @@ mod admin_network_policy;
 pub mod cilium;
 mod cluster_network_policy;
 mod network_policy;
-mod selector;
+pub(in crate::frontend) mod selector;
 
 use super::kinds::Kind;
 use super::manifest::NodeRef;

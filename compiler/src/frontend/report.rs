@@ -251,6 +251,27 @@ pub(super) fn item_head(node: NodeRef<'_>) -> Span {
         .map_or(node.span(), |entry| entry.key_node.span())
 }
 
+/// Where a policy of any kind names its subject.
+pub(super) fn subject_span(root: NodeRef<'_>) -> Span {
+    const SUBJECTS: [&str; 4] = ["podSelector", "subject", "endpointSelector", "nodeSelector"];
+    let entries = root.get("spec").into_iter().flat_map(NodeRef::entries);
+    let mut subjects = entries.filter(|entry| SUBJECTS.contains(&entry.key));
+    let subject = subjects.next().map(|entry| entry.key_node.span());
+    subject.unwrap_or_else(|| key_span(root, &["spec"]))
+}
+
+/// Where a field is shown: at its key, or at that of the nearest one above it that is there.
+pub(super) fn key_span(root: NodeRef<'_>, path: &[&str]) -> Span {
+    let start = (root, item_head(root));
+    let end = path.iter().try_fold(start, |(node, span), key| {
+        let entry = node.entries().find(|entry| entry.key == *key);
+        entry
+            .map(|entry| (entry.value, entry.key_node.span()))
+            .ok_or(span)
+    });
+    end.map_or_else(|span| span, |(_, span)| span)
+}
+
 /// Appends a field to a path.
 pub(super) fn push_key(path: &mut String, key: &str) {
     if !path.is_empty() {

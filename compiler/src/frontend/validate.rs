@@ -18,6 +18,7 @@ mod network_policy;
 mod peers;
 mod ports;
 mod selector;
+mod template;
 pub(in crate::frontend) mod text;
 
 use super::kinds::Kind;
@@ -77,6 +78,7 @@ pub fn check_object(
         | Kind::CronJob => {
             metadata::check(&place, &mut report);
             metadata::check_template(&place, &mut report);
+            template::check(&place, &mut report);
             cluster_ports::check_containers(&place, &mut report);
         }
     }

@@ -1,7 +1,7 @@
 //! Diagnostics as annotations of GitHub Actions: commands on standard output that the runner reads.
 //! <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
 
-use super::{Place, Report};
+use super::{Place, Report, clean};
 use crate::diagnostic::{Diagnostic, Severity};
 use std::io::{self, Write};
 
@@ -44,11 +44,9 @@ fn properties(one: &Diagnostic, place: Option<Place<'_>>) -> Vec<(&'static str, 
     properties
 }
 
+/// The text as the runner takes it. What controls a terminal is made visible: the runner passes it on to its log.
 fn escape(text: &str, property: bool) -> String {
-    let text = text
-        .replace('%', "%25")
-        .replace('\r', "%0D")
-        .replace('\n', "%0A");
+    let text = clean(text).replace('%', "%25").replace('\n', "%0A");
     if property {
         text.replace(':', "%3A").replace(',', "%2C")
     } else {

@@ -7,6 +7,7 @@ use super::snippet::{self, Snippet};
 use super::{Report, clean, prefix};
 use crate::cli::args::Global;
 use crate::cli::output::Style;
+use crate::cli::session::is_incomplete;
 use crate::diagnostic::{Diagnostic, Label, Severity, codes, counted};
 use crate::source::SourceFile;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, ThemeCharacters, ThemeStyles};
@@ -18,21 +19,9 @@ const SHOWN: usize = 20;
 /// How many notes of one code are shown.
 const SHOWN_NOTES: usize = 3;
 
-/// All that `check` found, and a summary. What has the severity of `denied` or a higher one is shown even to
-/// those who want it quiet.
-pub(in crate::cli) fn check(
-    report: &Report<'_>,
-    denied: Severity,
-    style: Style,
-    global: &Global,
-) -> String {
-    let wanted = |one: &&Diagnostic| !global.quiet || one.severity >= denied;
-    let mut text = list(
-        report,
-        report.diagnostics.iter().filter(wanted),
-        style,
-        global,
-    );
+/// All that `check` found, and a summary.
+pub(in crate::cli) fn check(report: &Report<'_>, style: Style, global: &Global) -> String {
+    let mut text = list(report, report.diagnostics.iter(), style, global);
     if !global.quiet {
         text.push_str(&summary(report));
     }
@@ -42,13 +31,7 @@ pub(in crate::cli) fn check(
 /// What must be said before an answer: errors and what makes the answer incomplete; the rest is counted.
 pub(in crate::cli) fn before_answer(report: &Report<'_>, style: Style, global: &Global) -> String {
     let needed = |one: &&Diagnostic| {
-        let incomplete = [
-            &codes::UNSUPPORTED_POLICY,
-            &codes::UNUSABLE_VALUE,
-            &codes::FOREIGN_POLICY,
-        ]
-        .contains(&one.code);
-        one.severity == Severity::Error || incomplete || global.verbose
+        one.severity == Severity::Error || is_incomplete(one.code) || global.verbose
     };
     let mut text = list(
         report,
@@ -125,9 +108,12 @@ pub(in crate::cli) fn summary(report: &Report<'_>) -> String {
     } else {
         found.join(", ")
     };
+    // What is no text was looked at, and has no text among the sources.
+    let is_text = |one: &&Diagnostic| *one.code != codes::NOT_TEXT;
+    let others = report.diagnostics.len() - report.diagnostics.iter().filter(is_text).count();
     format!(
         "{found} in {}, {}\n",
-        counted(report.files, "file"),
+        counted(report.files + others, "file"),
         counted(report.objects, "object")
     )
 }
@@ -138,6 +124,10 @@ fn one(text: &mut String, report: &Report<'_>, diagnostic: &Diagnostic, style: S
     if handler(style).render_report(text, &shown).is_err() {
         let place = prefix(report, diagnostic).unwrap_or_default();
         let _ = writeln!(text, "{place}: {shown}");
+    }
+    if report.is_secret(diagnostic.label.as_ref()) {
+        let place = prefix(report, diagnostic).unwrap_or_default();
+        let _ = writeln!(text, "  at:   {}", clean(&place));
     }
     let _ = write_origin(text, diagnostic);
     text.push('\n');
@@ -198,10 +188,19 @@ impl<'a> Shown<'a> {
             diagnostic.code.id,
             clean(&diagnostic.message)
         );
+        // Nothing that is labelled may hang on a text that is not shown.
+        if report.is_secret(diagnostic.label.as_ref()) {
+            let help = diagnostic.help.as_deref();
+            return Self {
+                help: help.map(|help| clean(help).into_owned()),
+                ..Self::labelled(header, diagnostic.severity, None, &[])
+            };
+        }
         let home = diagnostic.label.as_ref().map(|label| label.span.file);
         let (near, far): (Vec<&Label>, Vec<&Label>) = diagnostic
             .related
             .iter()
+            .filter(|label| !report.is_secret(Some(label)))
             .partition(|label| Some(label.span.file) == home);
         let labels: Vec<&Label> = diagnostic.label.iter().chain(near).collect();
         let file = home.and_then(|file| report.sources.get(file));

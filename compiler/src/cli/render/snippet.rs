@@ -50,7 +50,7 @@ impl<'a> Snippet<'a> {
         let windows = merged
             .into_iter()
             .map(|range| Window {
-                text: visible(slice(file, &range)),
+                text: visible(file, &range),
                 range,
             })
             .collect();
@@ -99,11 +99,12 @@ fn line(file: &SourceFile, number: u32) -> Option<Range<u32>> {
     let starts = file.line_starts();
     let index = number as usize;
     let start = *starts.get(index)?;
-    let end = match starts.get(index + 1) {
-        Some(next) => next - 1,
-        None => to_u32(file.text().len()),
-    };
-    Some(start..end)
+    let next = starts.get(index + 1).copied();
+    let whole = start..next.unwrap_or(to_u32(file.text().len()));
+    let text = slice(file, &whole);
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    Some(start..start + to_u32(text.len()))
 }
 
 /// What is shown around an offset: its line with neighbours, or a piece of a long line.
@@ -115,7 +116,9 @@ fn window(file: &SourceFile, offset: u32) -> Range<u32> {
     if own.len() > LONG_LINE as usize {
         return piece(file.text(), own, offset);
     }
-    let short = |number: &u32| line(file, *number).is_some_and(|it| it.len() <= LONG_LINE as usize);
+    let short = |number: &u32| {
+        line(file, *number).is_some_and(|it| it.len() <= LONG_LINE as usize && !file.is_secret(it))
+    };
     let first = (number.saturating_sub(CONTEXT)..number)
         .rev()
         .take_while(short)
@@ -136,19 +139,27 @@ fn piece(text: &str, line: Range<u32>, offset: u32) -> Range<u32> {
     on_character(start)..on_character(end)
 }
 
-/// The text with each control character replaced by one of the same length, so that offsets stay.
-fn visible(text: &str) -> Cow<'_, str> {
-    let harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-    if !text.contains(harmful) {
+/// A part of the text with each control character replaced by one of the same length, so that offsets stay, and so
+/// with each character of a secret. A line ends with a line feed.
+fn visible<'a>(file: &'a SourceFile, range: &Range<u32>) -> Cow<'a, str> {
+    let text = slice(file, range);
+    let harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let has_secret = file.is_secret(range.clone());
+    if !text.contains(harmful) && !has_secret {
         return text.into();
     }
-    let replaced = text.chars().flat_map(|c| {
-        let (with, times) = if harmful(c) {
-            ('?', c.len_utf8())
-        } else {
-            (c, 1)
+    let bytes = text.as_bytes();
+    let replaced = text.char_indices().flat_map(|(at, c)| {
+        let start = range.start + to_u32(at);
+        let with = match c {
+            '\r' if bytes.get(at + 1) == Some(&b'\n') => '\r',
+            '\r' => '\n',
+            c if harmful(c) => '?',
+            '\n' => '\n',
+            _ if has_secret && file.is_secret(start..start + 1) => '*',
+            c => return std::iter::repeat_n(c, 1),
         };
-        std::iter::repeat_n(with, times)
+        std::iter::repeat_n(with, c.len_utf8())
     });
     replaced.collect::<String>().into()
 }
@@ -229,7 +240,28 @@ mod tests {
 
     #[test]
     fn control_characters_are_replaced_in_place() {
-        assert_eq!(visible("a\u{1b}b\u{85}c"), "a?b??c");
+        let text = file("a\u{1b}b\u{85}c");
+        assert_eq!(visible(&text, &(0..6)), "a?b??c");
+    }
+
+    #[test]
+    fn lines_end_as_in_yaml() {
+        let file = file("a\r\nb\rc\nd\r\n");
+        assert_eq!(file.line_starts(), [0, 3, 5, 7, 10]);
+        let snippet = Snippet::new(&file, [span(5..6)]);
+        assert_eq!(snippet.windows[0].text, "b\nc\nd");
+    }
+
+    #[test]
+    fn a_secret_beside_a_label_is_not_shown() {
+        let text = "- kind: A\n- kind: Secret\n  data: x\n- kind: B, data: y";
+        let mut sources = crate::source::Sources::default();
+        let id = sources.add(file(text));
+        sources.hide(&[span(12..34), span(46..53)]);
+        let file = sources.get(id).unwrap();
+        let snippet = Snippet::new(file, [span(2..6), span(37..41)]);
+        let shown: Vec<&str> = snippet.windows.iter().map(|it| &*it.text).collect();
+        assert_eq!(shown, ["- kind: A", "- kind: B, *******"]);
     }
 
     #[test]

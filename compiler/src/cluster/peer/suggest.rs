@@ -35,7 +35,7 @@ fn distance(name: &str, other: &str, limit: usize) -> Option<usize> {
 }
 
 /// `did you mean `a` or `b`?`; `None` without suggestions.
-pub(super) fn did_you_mean(names: &[String]) -> Option<String> {
+pub(crate) fn did_you_mean(names: &[String]) -> Option<String> {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     let (last, front) = quoted.split_last()?;
     Some(if front.is_empty() {

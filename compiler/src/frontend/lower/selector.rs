@@ -12,7 +12,7 @@ use crate::hir::{
 
 /// A label selector; absent, null and `{}` select everything.
 /// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/label-selector/>
-pub(super) fn selector(node: Option<NodeRef<'_>>) -> Result<Selector, Unread> {
+pub(in crate::frontend) fn selector(node: Option<NodeRef<'_>>) -> Result<Selector, Unread> {
     let Some(node) = node else {
         return Ok(Selector::everything());
     };

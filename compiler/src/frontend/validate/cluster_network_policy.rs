@@ -89,6 +89,7 @@ fn check_rule(rule: &Place<'_>, key: &str, report: &mut Report<'_, '_>) {
         }
     }
     if key == "to" {
+        peers::no_domains_unless("Accept", rule, report);
         peers::no_named_ports_outside(rule, "protocols", "destinationNamedPort", report);
     }
 }

@@ -7,8 +7,10 @@
 use super::ports::{PROTOCOLS, breaches, check_number, port_name};
 use super::text;
 use crate::diagnostic::codes;
+use crate::frontend::manifest::NodeRef;
 use crate::frontend::report::{Place, Report};
 use crate::frontend::schema::walk::whole;
+use std::collections::HashSet;
 
 const SERVICE_TYPES: &[&str] = &["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
 
@@ -31,12 +33,43 @@ fn containers(spec: &Place<'_>, report: &mut Report<'_, '_>) {
             let Some(ports) = container.get("ports") else {
                 continue;
             };
+            let mut names = HashSet::new();
             for port in ports.items() {
                 number(&port, "containerPort", report);
                 protocol(&port, report);
                 name(&port, "name", report);
+                only_once(&port, &mut names, report);
             }
         }
+        if key == "containers" && list.node.items().next().is_none() && list.node.raw() == "[]" {
+            let message = format!("`{}` needs at least one container", list.spot().field);
+            report.add(
+                list.spot()
+                    .at_head(&codes::REQUIRED_VALUE, message, "no container")
+                    .help("list the containers of the pod"),
+            );
+        }
+    }
+}
+
+/// A name leads to one port of a container.
+fn only_once<'a>(port: &Place<'a>, names: &mut HashSet<&'a str>, report: &mut Report<'_, '_>) {
+    let Some(place) = port.get("name") else {
+        return;
+    };
+    let name = port.node.get("name").and_then(NodeRef::as_str);
+    let name = name.filter(|name| !name.is_empty());
+    if let Some(name) = name.filter(|name| !names.insert(*name)) {
+        report.add(
+            place
+                .spot()
+                .at_value(
+                    &codes::DUPLICATE_ITEM,
+                    format!("two ports of the container are called `{name}`"),
+                    "the second one",
+                )
+                .help("give each port of a container a name of its own"),
+        );
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn check(root: &Place<'_>, report: &mut Report<'_, '_>) {
         }
     }
     policy_types(&spec, report);
+    without_effect(&spec, report);
 }
 
 fn check_rule(rule: &Place<'_>, peers: &str, report: &mut Report<'_, '_>) {
@@ -211,6 +212,46 @@ fn legacy(spot: &Spot<'_>, text: &str, cidr: Cidr, objection: Objection) -> Diag
         "write `{}`, which means the same",
         cidr.canonical()
     ))
+}
+
+/// Rules that say nothing, since the policy does not govern their direction: `policyTypes` is without it, or is not
+/// there and there are no egress rules.
+fn without_effect(spec: &Place<'_>, report: &mut Report<'_, '_>) {
+    let types = spec.get("policyTypes");
+    let mut items = types.iter().flat_map(Place::items).peekable();
+    if items.peek().is_none() {
+        let egress = spec.get("egress");
+        if let Some(egress) = egress.filter(|egress| egress.node.items().next().is_none()) {
+            let message = "an empty `egress` without `policyTypes` isolates nothing on egress";
+            report.add(
+                egress
+                    .spot()
+                    .at_head(&codes::ISOLATES_NOTHING, message, "has no effect")
+                    .help("add `policyTypes: [Ingress, Egress]` to deny all egress, or remove it"),
+            );
+        }
+        return;
+    }
+    let types: Vec<&str> = items.filter_map(|item| item.node.as_str()).collect();
+    // Of what is refused it is open what was meant.
+    if types.iter().any(|name| !POLICY_TYPES.contains(name)) {
+        return;
+    }
+    for (section, direction) in [("ingress", "Ingress"), ("egress", "Egress")] {
+        let Some(rules) = spec.get(section).filter(|_| !types.contains(&direction)) else {
+            continue;
+        };
+        let message =
+            format!("`spec.{section}` is ignored: `policyTypes` is without `{direction}`");
+        report.add(
+            rules
+                .spot()
+                .at_head(&codes::IGNORED_RULES, message, "has no effect")
+                .help(format!(
+                    "add `{direction}` to `policyTypes`, or remove `{section}`"
+                )),
+        );
+    }
 }
 
 fn policy_types(spec: &Place<'_>, report: &mut Report<'_, '_>) {

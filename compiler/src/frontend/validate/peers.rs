@@ -99,6 +99,29 @@ fn is_domain_label(label: &str) -> bool {
     }
 }
 
+/// Field `domainNames`: "only supported for" rules that allow, says its documentation; the definition lets others pass.
+pub(super) fn no_domains_unless(allowing: &str, rule: &Place<'_>, report: &mut Report<'_, '_>) {
+    let action = rule.get("action");
+    let action = action.and_then(|action| action.node.as_str());
+    let Some(action) = action.filter(|action| *action != allowing) else {
+        return;
+    };
+    let peers = rule.get("to");
+    for peer in peers.iter().flat_map(Place::items) {
+        if let Some(names) = peer.get("domainNames") {
+            let message = format!(
+                "`domainNames` in a rule with action `{action}`: the API defines them for `{allowing}` alone"
+            );
+            report.add(
+                names
+                    .spot()
+                    .at_head(&codes::DOMAIN_NOT_ALLOWED, message, "implementations may ignore it")
+                    .help("allow the names that are wanted, and deny the rest by a rule behind it with `networks`"),
+            );
+        }
+    }
+}
+
 /// CEL: `!(self.to.exists(peer, has(peer.networks) || has(peer.nodes) || has(peer.domainNames)) &&
 /// has(self.PORTS) && self.PORTS.exists(port, has(port.NAMED)))`.
 pub(super) fn no_named_ports_outside(

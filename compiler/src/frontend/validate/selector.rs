@@ -6,6 +6,7 @@
 
 use super::text;
 use crate::diagnostic::{Diagnostic, codes};
+use crate::frontend::lower;
 use crate::frontend::manifest::Value;
 use crate::frontend::report::{Place, Report, Spot};
 
@@ -66,6 +67,25 @@ pub(super) fn check(place: &Place<'_>, refuser: Refuser, report: &mut Report<'_,
         for expression in expressions.items() {
             check_expression(&expression, refuser, report);
         }
+        check_together(place, report);
+    }
+}
+
+/// What is asked of one label in several places may exclude each other. Labels alone cannot: each stands once.
+fn check_together(place: &Place<'_>, report: &mut Report<'_, '_>) {
+    let Ok(selector) = lower::selector::selector(Some(place.node)) else {
+        return;
+    };
+    if let Some(key) = selector.contradiction() {
+        let spot = place.spot();
+        let message = format!(
+            "`{}` asks what excludes itself of the label `{key}`: nothing matches",
+            spot.field
+        );
+        report.add(
+            spot.at_head(&codes::CONTRADICTION, message, "selects nothing, ever")
+                .help("a label must meet all that is asked of it; what may be one or the other is one list of `values`"),
+        );
     }
 }
 

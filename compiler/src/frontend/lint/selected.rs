@@ -1,0 +1,255 @@
+//! Whom subjects and peers select in the snapshot.
+//!
+//! Guarantee: a selector that several rules share is looked at once, and pods with the same labels in one namespace
+//! are one.
+
+use super::{Subjects, meant};
+use crate::cluster::{Cluster, HostNetwork, LabelsId, Namespace};
+use crate::diagnostic::{Diagnostic, ObjectRef, codes};
+use crate::frontend::kinds::Kind;
+use crate::hir::{NamespaceSelector, Peer, PodSelector, Policy, Rule, RuleOrigin, Selector, Tier};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The pods of a snapshot, and what was found of them so far.
+pub(super) struct Selected<'a> {
+    groups: Groups<'a>,
+    unseen: Unseen<'a>,
+    peers: FxHashMap<&'a PodSelector, bool>,
+}
+
+impl<'a> Selected<'a> {
+    pub(super) fn of(cluster: &'a Cluster, refused: &'a [ObjectRef]) -> Self {
+        Self {
+            groups: Groups::of(cluster),
+            unseen: Unseen::of(refused),
+            peers: FxHashMap::default(),
+        }
+    }
+
+    /// Whether no object was refused that has pods.
+    pub(super) fn knows_all_pods(&self) -> bool {
+        self.unseen.namespaces.is_empty()
+    }
+
+    /// A policy whose subject is empty, or host-networked pods only.
+    pub(super) fn subject(&self, policy: &Policy, subjects: &Subjects) -> Option<Diagnostic> {
+        let written = policy.subject.pods()?;
+        if self.unseen.may_hold(written) || is_never(written) {
+            return None;
+        }
+        let place = *subjects.get(&policy.span).unwrap_or(&policy.span);
+        let diagnostic = match self.groups.selected(written) {
+            (0, _) => self.nothing(policy, written),
+            (pods, hosts) if pods == hosts => self.hosts_only(policy),
+            _ => return None,
+        };
+        let label = if *diagnostic.code == codes::SELECTS_NOTHING {
+            "no pod of the snapshot"
+        } else {
+            "the traffic of these pods is their node's"
+        };
+        Some(diagnostic.at(place, label).object(policy.object.clone()))
+    }
+
+    fn nothing(&self, policy: &Policy, written: &PodSelector) -> Diagnostic {
+        let object = &policy.object;
+        let (why, help) = match &written.namespaces {
+            NamespaceSelector::Named(name) => self.empty_namespace(name),
+            NamespaceSelector::Labels(_) => None,
+        }
+        .unwrap_or((
+            String::new(),
+            "compare the labels and the namespace of the subject with those of the pods".into(),
+        ));
+        let message = format!("`{object}` selects no pod of the snapshot{why}");
+        Diagnostic::new(&codes::SELECTS_NOTHING, message).help(help)
+    }
+
+    /// Why a namespace has no pods at all, and what to do.
+    fn empty_namespace(&self, name: &str) -> Option<(String, String)> {
+        let cluster = self.groups.cluster;
+        let mut all = cluster.namespaces().iter().zip(&self.groups.namespaces);
+        let (own, _) = all.find(|(own, groups)| *own.name == *name && groups.is_empty())?;
+        let filled = cluster.namespaces().iter().zip(&self.groups.namespaces);
+        let filled = filled.filter(|(_, groups)| !groups.is_empty());
+        let near = meant(name, filled.map(|(namespace, _)| &*namespace.name));
+        let why = if own.span.is_some() {
+            format!(": the namespace `{name}` has none")
+        } else {
+            format!(", which has no namespace `{name}`")
+        };
+        let help =
+            near.unwrap_or_else(|| "compare the policy's namespace with those of the pods".into());
+        Some((why, help))
+    }
+
+    fn hosts_only(&self, policy: &Policy) -> Diagnostic {
+        let object = &policy.object;
+        let nobody = policy.tier != Tier::Namespace
+            || self.groups.cluster.host_network() == HostNetwork::Node;
+        let who = if nobody {
+            "no policy governs those"
+        } else {
+            "many implementations do not govern those"
+        };
+        let message = format!("`{object}` selects host-networked pods only, and {who}");
+        Diagnostic::new(&codes::HOST_NETWORK_ONLY, message)
+            .help("move the pods off the host network, or protect the node itself")
+    }
+
+    /// Peers of a rule that are nobody.
+    pub(super) fn peers(
+        &mut self,
+        policy: &'a Policy,
+        rule: &'a Rule,
+        origin: &RuleOrigin,
+    ) -> Vec<Diagnostic> {
+        let peers = rule.peers.iter().flatten().zip(&origin.peers);
+        let empty = peers.filter_map(|(peer, item)| {
+            let (label, help) = self.nobody(peer)?;
+            let path = format!("{}.{}", origin.path, item.path);
+            Some(
+                Diagnostic::new(
+                    &codes::PEER_SELECTS_NOTHING,
+                    format!("`{path}` selects nothing of the snapshot"),
+                )
+                .at(item.span, label)
+                .field(path)
+                .object(policy.object.clone())
+                .help(help),
+            )
+        });
+        empty.collect()
+    }
+
+    /// What a peer lacks, and what to do.
+    fn nobody(&mut self, peer: &'a Peer) -> Option<(&'static str, &'static str)> {
+        match peer {
+            Peer::Pods(pods) if self.unseen.may_hold(pods) || is_never(pods) => None,
+            Peer::Pods(pods) => {
+                let groups = &self.groups;
+                let any = *self.peers.entry(pods).or_insert_with(|| groups.any(pods));
+                if any {
+                    return None;
+                }
+                Some(if groups.governed(pods).next().is_none() {
+                    (
+                        "no namespace has these labels",
+                        "compare them with the labels of the namespaces: what manifests do not define has no labels but its name",
+                    )
+                } else {
+                    (
+                        "no pod has these labels there",
+                        "compare them, and the namespace, with those of the pods",
+                    )
+                })
+            }
+            Peer::Nodes(nodes) => {
+                let cluster = self.groups.cluster;
+                let mut all = cluster.nodes().iter();
+                let is_known = cluster.nodes().is_empty()
+                    || nodes.contradiction().is_some()
+                    || all.any(|node| nodes.matches(cluster.labels(node.labels)));
+                (!is_known).then_some((
+                    "no node has these labels",
+                    "compare them with the labels of the nodes",
+                ))
+            }
+            Peer::Addresses(_) | Peer::Domain(_) | Peer::Identities(_) => None,
+        }
+    }
+}
+
+/// Whether nothing can match: another lint says so.
+fn is_never(pods: &PodSelector) -> bool {
+    let namespaces = match &pods.namespaces {
+        NamespaceSelector::Named(_) => None,
+        NamespaceSelector::Labels(selector) => selector.contradiction(),
+    };
+    namespaces.or(Selector::contradiction(&pods.pods)).is_some()
+}
+
+/// What is not known of the pods, since objects were refused.
+struct Unseen<'a> {
+    /// The namespaces in which pods are missing.
+    namespaces: BTreeSet<&'a str>,
+    /// Whether labels of namespaces are.
+    labels: bool,
+}
+
+impl<'a> Unseen<'a> {
+    fn of(refused: &'a [ObjectRef]) -> Self {
+        let has_pods = |object: &&ObjectRef| Kind::named(&object.kind).is_some_and(Kind::has_pods);
+        let pods = refused.iter().filter(has_pods);
+        Self {
+            namespaces: pods
+                .filter_map(|object| object.namespace.as_deref())
+                .collect(),
+            labels: refused
+                .iter()
+                .any(|object| &*object.kind == Kind::Namespace.name()),
+        }
+    }
+
+    /// Whether a subject may select more than is known.
+    fn may_hold(&self, subject: &PodSelector) -> bool {
+        match &subject.namespaces {
+            NamespaceSelector::Named(name) => self.namespaces.contains(&**name),
+            NamespaceSelector::Labels(_) => self.labels || !self.namespaces.is_empty(),
+        }
+    }
+}
+
+/// The pods of each namespace by their labels: how many there are, and how many use their node's network.
+struct Groups<'a> {
+    cluster: &'a Cluster,
+    namespaces: Vec<BTreeMap<LabelsId, (usize, usize)>>,
+}
+
+impl<'a> Groups<'a> {
+    fn of(cluster: &'a Cluster) -> Self {
+        let mut namespaces = vec![BTreeMap::new(); cluster.namespaces().len()];
+        for pod in cluster.pods() {
+            if let Some(groups) = namespaces.get_mut(pod.namespace.index()) {
+                let (pods, hosts): &mut (usize, usize) = groups.entry(pod.labels).or_default();
+                *pods += 1;
+                *hosts += usize::from(pod.host_network);
+            }
+        }
+        Self {
+            cluster,
+            namespaces,
+        }
+    }
+
+    /// The namespaces that a selector means.
+    fn governed(
+        &self,
+        pods: &PodSelector,
+    ) -> impl Iterator<Item = (&Namespace, &BTreeMap<LabelsId, (usize, usize)>)> {
+        let namespaces = self.cluster.namespaces().iter().zip(&self.namespaces);
+        namespaces.filter(|(namespace, _)| match &pods.namespaces {
+            NamespaceSelector::Named(name) => *name == namespace.name,
+            NamespaceSelector::Labels(selector) => {
+                selector.matches(self.cluster.labels(namespace.labels))
+            }
+        })
+    }
+
+    /// Whether a peer selects any pod.
+    fn any(&self, peer: &PodSelector) -> bool {
+        let mut groups = self.governed(peer).flat_map(|(_, groups)| groups.keys());
+        groups.any(|labels| peer.pods.matches(self.cluster.labels(*labels)))
+    }
+
+    /// How many pods a subject selects, and how many of them use their node's network.
+    fn selected(&self, subject: &PodSelector) -> (usize, usize) {
+        self.governed(subject)
+            .flat_map(|(_, groups)| groups)
+            .filter(|(labels, _)| subject.pods.matches(self.cluster.labels(**labels)))
+            .fold((0, 0), |(pods, hosts), (_, (more, more_hosts))| {
+                (pods + more, hosts + more_hosts)
+            })
+    }
+}
