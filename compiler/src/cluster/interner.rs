@@ -1,17 +1,16 @@
 //! Equal strings, label sets and port lists of many objects, each held once.
 //!
 //! Input: what an object says, as parts of its text. Output: a shared value, so that a hundred thousand pods with five
-//! hundred label sets hold five hundred for each thread that reads. Guarantee: nothing is copied that is held
-//! already.
+//! hundred label sets hold five hundred. Guarantee: nothing is copied that is held already; any number of threads
+//! may ask.
 
 use super::{Labels, NamedPort, Protocol};
 use rustc_hash::{FxBuildHasher, FxHashMap};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// What is shared, by one thread.
+/// What is shared.
 #[derive(Debug, Default)]
 pub struct Interner {
     strings: Shared<str>,
@@ -83,11 +82,11 @@ impl Interner {
 
 /// Shared values by the hash of what they are asked by.
 #[derive(Debug)]
-struct Shared<T: ?Sized>(RefCell<FxHashMap<u64, Vec<Arc<T>>>>);
+struct Shared<T: ?Sized>(Mutex<FxHashMap<u64, Vec<Arc<T>>>>);
 
 impl<T: ?Sized> Default for Shared<T> {
     fn default() -> Self {
-        Self(RefCell::default())
+        Self(Mutex::default())
     }
 }
 
@@ -99,7 +98,7 @@ impl<T: ?Sized> Shared<T> {
         make: impl FnOnce() -> Arc<T>,
     ) -> Arc<T> {
         let hash = FxBuildHasher.hash_one(key);
-        let mut known = self.0.borrow_mut();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let alike = known.entry(hash).or_default();
         if let Some(shared) = alike.iter().find(|shared| is(shared)) {
             return Arc::clone(shared);

@@ -61,7 +61,8 @@ impl Loaded {
 #[must_use]
 pub fn load(sources: &Sources, settings: &Settings) -> Loaded {
     let (settings, diagnostics) = cilium_config::with_config_map(sources, settings);
-    let part = || Reader::new(&settings);
+    let interner = &Interner::default();
+    let part = || Reader::new(&settings, interner);
     let parts: Vec<Reader<'_>> = sources
         .iter()
         .collect::<Vec<_>>()
@@ -169,15 +170,15 @@ impl Read {
 /// Reads a part of the texts: one thread's share.
 struct Reader<'r> {
     settings: &'r Settings,
-    interner: Interner,
+    interner: &'r Interner,
     read: Read,
 }
 
 impl<'r> Reader<'r> {
-    fn new(settings: &'r Settings) -> Self {
+    fn new(settings: &'r Settings, interner: &'r Interner) -> Self {
         Self {
             settings,
-            interner: Interner::default(),
+            interner,
             read: Read::default(),
         }
     }
@@ -204,12 +205,12 @@ impl<'r> Reader<'r> {
             return self.recognised(recognised, root);
         };
         check_list(root, &mut self.read);
-        let settings = self.settings;
+        let (settings, interner) = (self.settings, self.interner);
         let items: Vec<NodeRef<'_>> = items(root).collect();
         let parts: Vec<Reader<'_>> = items
             .into_par_iter()
             .fold(
-                || Reader::new(settings),
+                || Reader::new(settings, interner),
                 |mut reader, item| {
                     reader.object(item, kind);
                     reader
@@ -290,7 +291,7 @@ impl<'r> Reader<'r> {
 
     fn lower(&mut self, kind: Kind, root: NodeRef<'_>) {
         let read = &mut self.read;
-        if let Some(decoded) = objects::decode(kind, root, &self.interner, &mut read.diagnostics) {
+        if let Some(decoded) = objects::decode(kind, root, self.interner, &mut read.diagnostics) {
             return read.objects.push(decoded);
         }
         let object = object_ref(kind, root);
