@@ -11,6 +11,7 @@ mod dump;
 mod lookup;
 mod same;
 pub mod object;
+pub mod interner;
 pub mod peer;
 
 pub use lookup::replica_name;

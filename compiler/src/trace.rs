@@ -12,6 +12,7 @@ mod ends;
 mod batch;
 mod memory;
 mod answer;
+mod shown;
 mod replay;
 pub mod summary;
 

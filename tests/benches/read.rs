@@ -1,7 +1,9 @@
-//! How fast manifests are read: 20,000 Pods as YAML documents, as one list and as JSON, in MB/s.
+//! How fast manifests are read: 20,000 Pods as YAML documents, as one list and as JSON, in MB/s; and what a second
+//! thread is worth.
 //!
 //! `cargo bench -p verdict-tests --bench read`. The baseline, in the same run, is libyaml itself: its events,
-//! thrown away. The best of several rounds counts, since other work on the machine only slows down.
+//! thrown away. The best of several rounds counts, since other work on the machine only slows down; time on the
+//! processor does not count other work at all.
 
 #![expect(
     clippy::expect_used,
@@ -9,8 +11,13 @@
     reason = "a benchmark prints its table"
 )]
 
+#[path = "common/clock.rs"]
+mod clock;
+#[path = "common/libyaml.rs"]
+mod libyaml;
+
+use rayon::prelude::*;
 use std::fmt::Write as _;
-use std::time::Instant;
 use verdict_compiler::frontend::manifest;
 use verdict_compiler::source::{FileId, SourceFile};
 
@@ -22,7 +29,10 @@ fn main() {
     let documents = source(&pods.join("---\n"));
     let list = source(&list(&pods));
     let json = source(&json(&documents));
-    println!("{:<34}{:>8}{:>10}{:>12}", "", "MB", "MB/s", "documents");
+    println!(
+        "{:<34}{:>8}{:>10}{:>10}{:>12}",
+        "one thread", "MB", "MB/s", "MB/s cpu", "documents"
+    );
     let baseline = |source: &SourceFile| {
         let chunks = manifest::split(FileId(0), source);
         let text = source.text();
@@ -40,21 +50,56 @@ fn main() {
     report("split, JSON", &json, |source| {
         manifest::split(FileId(0), source).len()
     });
+    scaling(&documents);
 }
 
 fn report(name: &str, source: &SourceFile, run: impl Fn(&SourceFile) -> usize) {
     let megabytes = source.text().len() as f64 / 1e6;
     let mut documents = 0;
-    let mut best = f64::INFINITY;
-    for _ in 0..ROUNDS {
-        let start = Instant::now();
-        documents = run(source);
-        best = best.min(start.elapsed().as_secs_f64());
-    }
+    let best = clock::best(ROUNDS, || documents = run(source));
     println!(
-        "{name:<34}{megabytes:>8.1}{:>10.1}{documents:>12}",
-        megabytes / best
+        "{name:<34}{megabytes:>8.1}{:>10.1}{:>10.1}{documents:>12}",
+        megabytes / best.wall,
+        megabytes / best.cpu
     );
+}
+
+/// Reads documents on one thread and on more: by how much they are faster together.
+fn scaling(source: &SourceFile) {
+    let megabytes = source.text().len() as f64 / 1e6;
+    println!(
+        "{:<34}{:>8}{:>10}{:>10}",
+        "documents", "MB", "MB/s", "ratio"
+    );
+    let mut alone = f64::INFINITY;
+    for threads in [1, 2, 4] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.expect("threads");
+        let wall = clock::best(ROUNDS, || {
+            std::hint::black_box(pool.install(|| read_by_all(source)));
+        })
+        .wall;
+        if threads == 1 {
+            alone = wall;
+        }
+        println!(
+            "{:<34}{megabytes:>8.1}{:>10.1}{:>10.2}",
+            format!("{threads} threads"),
+            megabytes / wall,
+            alone / wall
+        );
+    }
+}
+
+/// Reads everything, each chunk by any thread.
+fn read_by_all(source: &SourceFile) -> usize {
+    let chunks = manifest::split(FileId(0), source);
+    let documents = chunks
+        .par_iter()
+        .filter_map(|chunk| manifest::parse(source, chunk).0);
+    documents
+        .filter(|document| document.root().get("kind").is_some())
+        .count()
 }
 
 /// Reads everything, one chunk after the other.
@@ -197,39 +242,4 @@ status:
         host = number % 250,
     );
     text
-}
-
-/// libyaml's events, without anything made of them.
-mod libyaml {
-    #![expect(unsafe_code, reason = "libyaml-rs keeps the C library's interface")]
-
-    use libyaml_rs::{
-        YAML_STREAM_END_EVENT, yaml_event_delete, yaml_event_t, yaml_parser_delete,
-        yaml_parser_initialize, yaml_parser_parse, yaml_parser_set_input_string, yaml_parser_t,
-    };
-    use std::mem::MaybeUninit;
-
-    /// How many events a text has, up to its end or the first error.
-    pub(super) fn events(text: &str) -> usize {
-        let mut parser = Box::new(MaybeUninit::<yaml_parser_t>::uninit());
-        let mut event = MaybeUninit::<yaml_event_t>::uninit();
-        let mut count = 0;
-        // SAFETY: the parser is initialised before use and deleted once; the text outlives it; each event
-        // is filled before it is looked at and deleted before it is filled again.
-        unsafe {
-            let _ok = yaml_parser_initialize(parser.as_mut_ptr());
-            let size = text.len() as u64;
-            yaml_parser_set_input_string(parser.as_mut_ptr(), text.as_ptr(), size);
-            while yaml_parser_parse(parser.as_mut_ptr(), event.as_mut_ptr()).ok {
-                count += 1;
-                let end = event.assume_init_ref().type_ == YAML_STREAM_END_EVENT;
-                yaml_event_delete(event.as_mut_ptr());
-                if end {
-                    break;
-                }
-            }
-            yaml_parser_delete(parser.as_mut_ptr());
-        }
-        count
-    }
 }

@@ -2,10 +2,14 @@
 //! records read from JSON and the replies written.
 //!
 //! `cargo bench -p verdict-tests --bench replay`. The baseline is the definition, in the same run. The best of
-//! several rounds counts, since other work on the machine only slows down. One thread.
+//! several rounds counts, since other work on the machine only slows down; time on the processor does not count
+//! other work at all. One thread.
 
+#[path = "common/clock.rs"]
+mod clock;
+
+use clock::{Spent, best};
 use std::io::Write as _;
-use std::time::Instant;
 use verdict_compiler::cluster::{PodId, Protocol};
 use verdict_compiler::engine::{Engine, EngineKind};
 use verdict_compiler::frontend::settings::Settings;
@@ -30,57 +34,51 @@ fn main() {
     );
     let flows = flows(&asked);
     println!("{size:?}");
-    println!("{:<42}{:>12}{:>10}", "one thread", "flows/s", "ratio");
-    let spec = Engine::new(
-        EngineKind::Spec,
-        &asked.loaded.cluster,
-        &asked.loaded.policies,
+    println!(
+        "{:<42}{:>12}{:>14}{:>10}",
+        "one thread", "flows/s", "flows/s cpu", "ratio"
     );
-    let ir = Engine::new(
-        EngineKind::Ir,
-        &asked.loaded.cluster,
-        &asked.loaded.policies,
-    );
+    let cluster = &asked.loaded.cluster;
+    let engine = |kind| Engine::new(kind, cluster, &asked.loaded.policies);
+    let (spec, ir) = (engine(EngineKind::Spec), engine(EngineKind::Ir));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let pool = pool.expect("a thread");
+    let timed = |run: &(dyn Fn() + Sync)| pool.install(|| best(ROUNDS, run));
     let few = flows.get(..5_000).expect("there are more");
-    let baseline = rate(few.len(), || judge(&spec, few));
-    report("the definition", baseline, baseline);
-    report(
-        "the program, every flow judged",
-        rate(flows.len(), || judge(&ir, &flows)),
-        baseline,
-    );
+    let baseline = Rate::of(few.len(), timed(&|| judge(&spec, few)));
+    baseline.report("the definition", &baseline);
+    let program = Rate::of(flows.len(), timed(&|| judge(&ir, &flows)));
+    program.report("the program, every flow judged", &baseline);
     let trace = large::trace(size, 1, RECORDS);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .build()
-        .expect("a thread");
-    let whole = |trace: &str| pool.install(|| end_to_end(&asked, &ir, trace));
-    report(
-        "replay of a trace, from JSON to JSON",
-        rate(RECORDS, || whole(&trace)),
-        baseline,
-    );
+    let whole = Rate::of(RECORDS, timed(&|| end_to_end(&asked, &ir, &trace)));
+    whole.report("replay of a trace, from JSON to JSON", &baseline);
     let random = random_trace(&asked, RECORDS);
-    report(
-        "the same between random pods",
-        rate(RECORDS, || whole(&random)),
-        baseline,
-    );
+    let whole = Rate::of(RECORDS, timed(&|| end_to_end(&asked, &ir, &random)));
+    whole.report("the same between random pods", &baseline);
 }
 
-fn report(name: &str, rate: f64, baseline: f64) {
-    println!("{name:<42}{rate:>12.0}{:>10.1}", rate / baseline);
+/// How many things are done a second.
+struct Rate {
+    wall: f64,
+    cpu: f64,
 }
 
-/// How many of `count` things are done a second, at best.
-fn rate(count: usize, mut run: impl FnMut()) -> f64 {
-    let mut best = f64::INFINITY;
-    for _ in 0..ROUNDS {
-        let start = Instant::now();
-        run();
-        best = best.min(start.elapsed().as_secs_f64());
+impl Rate {
+    fn of(count: usize, spent: Spent) -> Self {
+        Self {
+            wall: count as f64 / spent.wall,
+            cpu: count as f64 / spent.cpu,
+        }
     }
-    count as f64 / best
+
+    fn report(&self, name: &str, baseline: &Self) {
+        println!(
+            "{name:<42}{:>12.0}{:>14.0}{:>10.1}",
+            self.wall,
+            self.cpu,
+            self.cpu / baseline.cpu
+        );
+    }
 }
 
 fn pod(random: &mut Random, asked: &Asked) -> PodId {

@@ -276,19 +276,22 @@ fn file_bytes(path: &Path) -> io::Result<Vec<u8>> {
     if !metadata.is_file() {
         return stream_bytes(file);
     }
-    if metadata.len() > MAX_FILE_BYTES as u64 {
-        return Err(too_large(metadata.len(), MAX_FILE_BYTES));
+    match usize::try_from(metadata.len()) {
+        Ok(size @ ..=MAX_FILE_BYTES) => bytes(file, size, MAX_FILE_BYTES),
+        Ok(_) | Err(_) => Err(too_large(metadata.len(), MAX_FILE_BYTES)),
     }
-    bytes(file, MAX_FILE_BYTES)
 }
 
 fn stream_bytes(from: impl Read) -> io::Result<Vec<u8>> {
-    bytes(from, MAX_STREAM_BYTES)
+    bytes(from, 0, MAX_STREAM_BYTES)
 }
 
-fn bytes(from: impl Read, most: usize) -> io::Result<Vec<u8>> {
+/// Reads `expected` bytes, and what there is beyond them. That there is no memory for them is an error as any other.
+fn bytes(from: impl Read, expected: usize, most: usize) -> io::Result<Vec<u8>> {
+    let mut from = from.take(most as u64 + 1);
     let mut bytes = Vec::new();
-    from.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    bytes.try_reserve_exact(expected + 1)?;
+    from.read_to_end(&mut bytes)?;
     if bytes.len() > most {
         return Err(too_large(bytes.len() as u64, most));
     }

@@ -1,16 +1,14 @@
 //! What one manifest says of the cluster: plain owned values, each with the place where it stands.
 //!
 //! The frontend decodes them, [`super::build::build`] puts them together. Nothing here has been compared with
-//! another object yet: names may be dangling, addresses may be claimed twice. [`Interner`] shares what many
-//! objects have in common, so that a hundred thousand pods with five hundred label sets hold five hundred.
+//! another object yet: names may be dangling, addresses may be claimed twice. What many objects have in common is
+//! shared among them ([`super::interner`]).
 
 use super::{Labels, NamedPort, Protocol};
 use crate::source::Span;
 use ipnet::IpNet;
-use rustc_hash::FxHashSet;
-use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// One object.
 #[derive(Clone, Debug)]
@@ -292,43 +290,4 @@ declared! {
     ServiceAccount: |account| "ServiceAccount", &account.namespace;
     BlockGroup: |_object| "CiliumCIDRGroup", "";
     DnsSnapshot: |_object| "DnsSnapshot", "";
-}
-
-/// Shares equal strings, label sets and port lists among objects, on any number of threads.
-#[derive(Debug, Default)]
-pub struct Interner {
-    strings: Mutex<FxHashSet<Arc<str>>>,
-    labels: Mutex<FxHashSet<Arc<Labels>>>,
-    ports: Mutex<FxHashSet<Arc<[NamedPort]>>>,
-}
-
-impl Interner {
-    /// The shared string.
-    pub fn string(&self, text: &str) -> Arc<str> {
-        share(&self.strings, text, |text| text.into())
-    }
-
-    /// The shared label set.
-    pub fn labels(&self, labels: &Labels) -> Arc<Labels> {
-        share(&self.labels, labels, |labels| Arc::new(labels.clone()))
-    }
-
-    /// The shared port list.
-    pub fn ports(&self, ports: &[NamedPort]) -> Arc<[NamedPort]> {
-        share(&self.ports, ports, |ports| ports.into())
-    }
-}
-
-fn share<T: ?Sized + Eq + Hash>(
-    known: &Mutex<FxHashSet<Arc<T>>>,
-    value: &T,
-    make: impl FnOnce(&T) -> Arc<T>,
-) -> Arc<T> {
-    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(shared) = known.get(value) {
-        return Arc::clone(shared);
-    }
-    let shared = make(value);
-    known.insert(Arc::clone(&shared));
-    shared
 }

@@ -12,7 +12,8 @@ use super::settings::{Dialect, Settings};
 use super::standing::{self, Standing};
 use super::validate::Acceptance;
 use super::{cilium_config, enforcement, identify, lint, objects, secret, validate};
-use crate::cluster::object::{Interner, Object};
+use crate::cluster::interner::Interner;
+use crate::cluster::object::Object;
 use crate::cluster::{Cluster, build};
 use crate::diagnostic::{Diagnostic, ObjectRef, Severity, codes};
 use crate::hir::PolicySet;
@@ -64,27 +65,23 @@ impl Loaded {
 pub fn load(sources: &Sources, settings: &Settings) -> Loaded {
     let (settings, diagnostics) = cilium_config::with_config_map(sources, settings);
     let interner = &Interner::default();
-    let reader = Reader {
-        interner,
-        settings: &settings,
-    };
-    let documents: Vec<Read> = sources
+    let part = || Reader::new(&settings, interner);
+    let parts: Vec<Reader<'_>> = sources
         .iter()
         .collect::<Vec<_>>()
         .into_par_iter()
         .flat_map(|(id, file)| {
-            manifest::split(id, file)
-                .into_par_iter()
-                .map(move |chunk| reader.read(file, &chunk))
+            let chunks = manifest::split(id, file).into_par_iter();
+            chunks.fold(part, move |reader, chunk| {
+                reader.with_document(file, &chunk)
+            })
         })
         .collect();
     let mut all = Read {
         diagnostics,
         ..Read::default()
     };
-    for document in documents {
-        all.append(document);
-    }
+    all.append_all(parts);
     finish(all, settings)
 }
 
@@ -185,63 +182,105 @@ impl Read {
         self.foreign.append(&mut other.foreign);
         self.secrets.append(&mut other.secrets);
     }
+
+    fn append_all(&mut self, parts: Vec<Reader<'_>>) {
+        let objects = parts.iter().map(|part| part.read.objects.len()).sum();
+        self.objects.reserve(objects);
+        parts.into_iter().for_each(|part| self.append(part.read));
+    }
 }
 
-/// What reading an object needs besides its text.
-#[derive(Clone, Copy)]
+/// Reads a part of the texts: one thread's share.
 struct Reader<'r> {
-    interner: &'r Interner,
     settings: &'r Settings,
+    interner: &'r Interner,
+    read: Read,
 }
 
-impl Reader<'_> {
-    fn read(self, source: &SourceFile, chunk: &manifest::Chunk) -> Read {
+impl<'r> Reader<'r> {
+    fn new(settings: &'r Settings, interner: &'r Interner) -> Self {
+        Self {
+            settings,
+            interner,
+            read: Read::default(),
+        }
+    }
+
+    /// With what another document says.
+    fn with_document(mut self, source: &SourceFile, chunk: &manifest::Chunk) -> Self {
         let (document, diagnostics) = manifest::parse(source, chunk);
-        let mut read = Read {
-            diagnostics,
-            ..Read::default()
-        };
+        let mut before = std::mem::replace(&mut self.read.diagnostics, diagnostics);
         let root = document.as_ref().map(manifest::Document::root);
         if let Some(root) = root {
-            read.documents = 1;
-            self.object(root, None, &mut read);
-            validate::settle(&mut read.diagnostics);
+            self.read.documents += 1;
+            self.document(root);
+            validate::settle(&mut self.read.diagnostics);
         }
         // Where a Secret is, there is something to say: that it is not read, or cannot be.
-        if !read.diagnostics.is_empty() {
-            read.secrets = secret::places(source, chunk.span, root);
-            secret::redact(&mut read.diagnostics, &read.secrets);
+        if !self.read.diagnostics.is_empty() {
+            let mut secrets = secret::places(source, chunk.span, root);
+            secret::redact(&mut self.read.diagnostics, &secrets);
+            self.read.secrets.append(&mut secrets);
         }
-        read
+        before.append(&mut self.read.diagnostics);
+        self.read.diagnostics = before;
+        self
+    }
+
+    /// Reads an object, or a list with any threads: the whole dump of a cluster may be one. Lists in lists are read by
+    /// the thread that meets them, so that their depth costs no more of the stack.
+    fn document(&mut self, root: NodeRef<'_>) {
+        let recognised = identify::identify(root, None, &mut self.read.diagnostics);
+        let Recognised::List(kind) = recognised else {
+            return self.recognised(recognised, root);
+        };
+        check_list(root, &mut self.read);
+        let (settings, interner) = (self.settings, self.interner);
+        let items: Vec<NodeRef<'_>> = items(root).collect();
+        let parts: Vec<Reader<'_>> = items
+            .into_par_iter()
+            .fold(
+                || Reader::new(settings, interner),
+                |mut reader, item| {
+                    reader.object(item, kind);
+                    reader
+                },
+            )
+            .collect();
+        self.read.append_all(parts);
     }
 
     /// Reads an object; the items of a list of a known kind may leave out what the list says.
-    fn object(self, root: NodeRef<'_>, listed: Option<Kind>, read: &mut Read) {
-        match identify::identify(root, listed, &mut read.diagnostics) {
+    fn object(&mut self, root: NodeRef<'_>, listed: Option<Kind>) {
+        let recognised = identify::identify(root, listed, &mut self.read.diagnostics);
+        self.recognised(recognised, root);
+    }
+
+    fn recognised(&mut self, recognised: Recognised, root: NodeRef<'_>) {
+        match recognised {
             Recognised::List(kind) => {
-                check_list(root, read);
-                for item in root.get("items").into_iter().flat_map(NodeRef::items) {
-                    self.object(item, kind, read);
-                }
+                check_list(root, &mut self.read);
+                items(root).for_each(|item| self.object(item, kind));
             }
-            Recognised::Known(kind) => self.known(kind, root, read),
+            Recognised::Known(kind) => self.known(kind, root),
             Recognised::OtherVersion(kind, _) | Recognised::Misspelt(kind) => {
-                read.count += 1;
-                read.refused.push(object_ref(kind, root));
+                self.read.count += 1;
+                self.read.refused.push(object_ref(kind, root));
             }
             Recognised::CiliumConfig => {
-                read.count += 1;
-                read.diagnostics.extend(self.unused_config(root));
+                self.read.count += 1;
+                let unused = self.unused_config(root);
+                self.read.diagnostics.extend(unused);
             }
             Recognised::UnsupportedPolicy(_) => {
-                read.count += 1;
-                read.unsupported.push(foreign_ref(root));
+                self.read.count += 1;
+                self.read.unsupported.push(foreign_ref(root));
             }
-            Recognised::Unknown => read.count += 1,
+            Recognised::Unknown => self.read.count += 1,
         }
     }
 
-    fn unused_config(self, root: NodeRef<'_>) -> Option<Diagnostic> {
+    fn unused_config(&self, root: NodeRef<'_>) -> Option<Diagnostic> {
         match self.settings.dialect {
             Dialect::Kubernetes => Some(
                 Diagnostic::new(
@@ -260,42 +299,42 @@ impl Reader<'_> {
     }
 
     /// Checks an object and lowers or decodes it.
-    fn known(self, kind: Kind, root: NodeRef<'_>, read: &mut Read) {
+    fn known(&mut self, kind: Kind, root: NodeRef<'_>) {
+        let object = || object_ref(kind, root);
+        let read = &mut self.read;
         read.count += 1;
-        let object = object_ref(kind, root);
         let standing = standing::of(kind, self.settings);
         let remark = standing::remark(standing, kind, root, self.settings);
         read.diagnostics.extend(remark);
         match validate::check_object(kind, root, self.settings, &mut read.diagnostics) {
             Acceptance::Whole => {}
-            Acceptance::Misnamed => read.misnamed.push(object.clone()),
-            Acceptance::Unusable => {
-                read.unusable.push(object);
-                return;
-            }
-            Acceptance::Refused => {
-                read.refused.push(object);
-                return;
-            }
+            Acceptance::Misnamed => read.misnamed.push(object()),
+            Acceptance::Unusable => return read.unusable.push(object()),
+            Acceptance::Refused => return read.refused.push(object()),
         }
         match standing {
-            Standing::Enforced => self.lower(kind, object, root, read),
-            Standing::Foreign(_) => read.foreign.push(object),
+            Standing::Enforced => self.lower(kind, root),
+            Standing::Foreign(_) => read.foreign.push(object()),
             Standing::Ignored(_) => {}
         }
     }
 
-    fn lower(self, kind: Kind, object: ObjectRef, root: NodeRef<'_>, read: &mut Read) {
+    fn lower(&mut self, kind: Kind, root: NodeRef<'_>) {
+        let read = &mut self.read;
+        if let Some(decoded) = objects::decode(kind, root, self.interner, &mut read.diagnostics) {
+            return read.objects.push(decoded);
+        }
+        let object = object_ref(kind, root);
         match lower::lower(kind, object.clone(), root, self.settings) {
             Err(unread) => {
                 read.diagnostics.push(unread.diagnostic(object.clone()));
                 read.refused.push(object);
             }
-            Ok(Some(drafts)) => {
+            Ok(drafts) => {
                 let is_named = has_name(root);
                 let subject = subject_span(root);
                 let namespace = key_span(root, &["metadata", "namespace"]);
-                let lowered = drafts.into_iter().map(|draft| Lowered {
+                let lowered = drafts.into_iter().flatten().map(|draft| Lowered {
                     draft,
                     is_named,
                     subject,
@@ -303,12 +342,12 @@ impl Reader<'_> {
                 });
                 read.drafts.extend(lowered);
             }
-            Ok(None) => {
-                let decoded = objects::decode(kind, root, self.interner, &mut read.diagnostics);
-                read.objects.extend(decoded);
-            }
         }
     }
+}
+
+fn items(list: NodeRef<'_>) -> impl Iterator<Item = NodeRef<'_>> {
+    list.get("items").into_iter().flat_map(NodeRef::items)
 }
 
 fn has_name(root: NodeRef<'_>) -> bool {

@@ -152,6 +152,7 @@ impl<'s> Document<'s> {
     }
 
     /// The string that a node holds, if it holds one.
+    #[inline]
     fn string(&self, kind: Kind) -> Option<&str> {
         if let Kind::Slice { start, end } = kind {
             self.text.get(start as usize..end as usize)
@@ -164,11 +165,13 @@ impl<'s> Document<'s> {
 }
 
 impl<'a> NodeRef<'a> {
+    #[inline]
     fn node(self) -> Option<&'a Node> {
         self.document.nodes.get(self.index as usize)
     }
 
     /// The node itself, or the one that an alias stands for.
+    #[inline]
     fn target(self) -> Self {
         match self.node().map(|node| node.kind) {
             Some(Kind::Alias(index)) => Self { index, ..self },
@@ -190,6 +193,7 @@ impl<'a> NodeRef<'a> {
 
     /// The value.
     #[must_use]
+    #[inline]
     pub fn value(self) -> Value<'a> {
         let target = self.target();
         let Some(node) = target.node() else {
@@ -224,17 +228,16 @@ impl<'a> NodeRef<'a> {
     /// Whether the value is null: absent and null mean the same almost everywhere in Kubernetes.
     #[must_use]
     pub fn is_null(self) -> bool {
-        matches!(self.value(), Value::Null)
+        let node = self.target().node();
+        node.is_none_or(|node| matches!(node.kind, Kind::Null | Kind::Alias(_)))
     }
 
     /// The string, if it is one.
     #[must_use]
+    #[inline]
     pub fn as_str(self) -> Option<&'a str> {
-        if let Value::String(text) = self.value() {
-            Some(text)
-        } else {
-            None
-        }
+        let Self { document, .. } = self;
+        document.string(self.target().node()?.kind)
     }
 
     /// The whole number, if it is one.
@@ -320,6 +323,7 @@ pub struct Items<'a> {
 impl<'a> Iterator for Items<'a> {
     type Item = NodeRef<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<NodeRef<'a>> {
         if self.next >= self.end {
             return None;
@@ -353,6 +357,7 @@ pub struct Entries<'a> {
 impl<'a> Iterator for Entries<'a> {
     type Item = Entry<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Entry<'a>> {
         let key_node = self.items.next()?;
         let value = self.items.next()?;

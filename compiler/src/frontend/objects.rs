@@ -14,8 +14,9 @@ mod workload;
 use super::address;
 use super::kinds::Kind;
 use super::manifest::NodeRef;
-use crate::cluster::object::{self, Interner, Object};
-use crate::cluster::{Labels, Protocol};
+use crate::cluster::Protocol;
+use crate::cluster::interner::Interner;
+use crate::cluster::object::{self, Object};
 use crate::diagnostic::{Diagnostic, codes};
 use metadata::Metadata;
 use rustc_hash::FxHashSet;
@@ -71,7 +72,7 @@ impl Decoder<'_> {
         let metadata = Metadata::of(root);
         object::Namespace {
             name: metadata.name.into(),
-            labels: self.interner.labels(&metadata.labels()),
+            labels: self.interner.labels(metadata.labels()),
             span: metadata.span,
         }
     }
@@ -81,7 +82,7 @@ impl Decoder<'_> {
         object::ServiceAccount {
             namespace: self.interner.string(metadata.namespace),
             name: metadata.name.into(),
-            labels: self.interner.labels(&metadata.labels()),
+            labels: self.interner.labels(metadata.labels()),
             span: metadata.span,
         }
     }
@@ -92,7 +93,7 @@ impl Decoder<'_> {
         let blocks = blocks.into_iter().flat_map(NodeRef::items);
         object::BlockGroup {
             name: metadata.name.into(),
-            labels: metadata.labels(),
+            labels: metadata.labels().collect(),
             // What is no block was refused before.
             blocks: blocks
                 .filter_map(|block| block.as_str().and_then(address::parse_block))
@@ -142,13 +143,27 @@ impl Decoder<'_> {
     }
 }
 
+/// How many items are compared with each other rather than looked up.
+const FEW: usize = 8;
+
 /// Each item once, where it comes first.
 fn once<T: Copy + Eq + Hash>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut kept: Vec<T> = Vec::new();
     let mut seen = FxHashSet::default();
-    items
-        .into_iter()
-        .filter(|item| seen.insert(*item))
-        .collect()
+    for item in items {
+        if kept.len() == FEW && seen.is_empty() {
+            seen.extend(kept.iter().copied());
+        }
+        let is_known = if kept.len() < FEW {
+            kept.contains(&item)
+        } else {
+            !seen.insert(item)
+        };
+        if !is_known {
+            kept.push(item);
+        }
+    }
+    kept
 }
 
 /// A domain name in lower case without the final dot.
@@ -158,10 +173,9 @@ fn canonical_name(name: &str) -> Box<str> {
 }
 
 /// A mapping of strings to strings.
-fn labels(node: NodeRef<'_>) -> Labels {
+fn labels(node: NodeRef<'_>) -> impl Iterator<Item = (&str, &str)> {
     node.entries()
         .filter_map(|entry| Some((entry.key, entry.value.as_str()?)))
-        .collect()
 }
 
 /// A protocol as objects of the cluster name it; TCP where they name none.

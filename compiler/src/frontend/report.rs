@@ -5,7 +5,7 @@
 //! meaning is told apart from it.
 
 use super::kinds::Kind;
-use super::manifest::{NodeRef, Value};
+use super::manifest::{Entry, NodeRef, Value};
 use super::template;
 use crate::diagnostic::{Code, Diagnostic, ObjectRef, Severity, codes};
 use crate::source::Span;
@@ -184,22 +184,22 @@ impl<'a> Place<'a> {
 
     /// The value of a field, unless it is absent or null.
     pub(super) fn get(&'a self, key: &str) -> Option<Self> {
-        self.entries()
-            .find(|(own, place)| *own == key && !place.node.is_null())
-            .map(|(_, place)| place)
+        let entry = self.node.entries().find(|entry| entry.key == key)?;
+        (!entry.value.is_null()).then(|| self.below(&entry))
+    }
+
+    fn below(&'a self, entry: &Entry<'a>) -> Self {
+        Self {
+            parent: Some(self),
+            step: Step::Key(entry.key, entry.key_node.span()),
+            node: entry.value,
+        }
     }
 
     /// Each key with its value.
     pub(super) fn entries(&'a self) -> impl Iterator<Item = (&'a str, Self)> {
-        self.node.entries().map(move |entry| {
-            let step = Step::Key(entry.key, entry.key_node.span());
-            let place = Self {
-                parent: Some(self),
-                step,
-                node: entry.value,
-            };
-            (entry.key, place)
-        })
+        let entries = self.node.entries();
+        entries.map(move |entry| (entry.key, self.below(&entry)))
     }
 
     /// The items of a list, nulls included.

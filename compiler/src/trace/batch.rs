@@ -1,7 +1,7 @@
 //! A stream cut into batches of whole lines.
 //!
-//! Guarantee: a batch has at most [`BATCH_BYTES`] and one read buffer of text, however long the stream and its
-//! lines are: a line longer than that comes out cut, and is too long to be read anyway.
+//! Guarantee: a batch has at most [`BATCH_BYTES`] of text, however long the stream and its lines are and whatever
+//! the reader holds at once: a line longer than that comes out cut, and is too long to be read anyway.
 
 use std::io::{self, BufRead};
 use std::ops::Range;
@@ -79,7 +79,8 @@ impl<R: BufRead> Batches<R> {
             if read.is_empty() {
                 return Ok(false);
             }
-            let length = read.len();
+            let length = read.len().min(BATCH_BYTES - text.len());
+            let read = read.get(..length).unwrap_or(read);
             let kept = if self.skipping {
                 let end = memchr::memchr(b'\n', read);
                 self.skipping = end.is_none();

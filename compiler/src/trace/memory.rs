@@ -17,7 +17,6 @@ use crate::ir::{FlowClass, Program};
 use crate::query::{Family, combine, endpoint};
 use crate::source::to_u32;
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde_json::value::RawValue;
 
 /// How many classes and questions are remembered: beyond, everything is forgotten and found again. About
 /// 50 bytes each.
@@ -38,8 +37,8 @@ pub(super) struct Answer<'m> {
 #[derive(Debug)]
 pub(super) struct SideAnswer {
     pub(super) verdict: Word,
-    /// Its rules as JSON.
-    pub(super) rules: Vec<Box<RawValue>>,
+    /// Its rules as JSON, one behind the other.
+    pub(super) rules: Box<str>,
     /// The policies that decide.
     pub(super) policies: Vec<PolicyId>,
     judged: spec::Side,
@@ -219,14 +218,36 @@ impl SideAnswer {
         let rules = side.rules.iter();
         Self {
             verdict: side.verdict.into(),
-            rules: rules.filter_map(|id| rule(context, *id)).collect(),
+            rules: rules
+                .filter_map(|id| rule(context, *id))
+                .collect::<Vec<_>>()
+                .join(",")
+                .into(),
             policies: deciding(context, side),
             judged: side.clone(),
         }
     }
 }
 
-fn rule(context: Context<'_>, id: RuleId) -> Option<Box<RawValue>> {
+#[cfg(test)]
+impl SideAnswer {
+    pub(super) fn of_rules(verdict: Word, rules: &str, auth: Option<Auth>) -> Self {
+        Self {
+            verdict,
+            rules: rules.into(),
+            policies: Vec::new(),
+            judged: spec::Side {
+                verdict: Verdict::Allow,
+                exempt: None,
+                rules: Vec::new(),
+                isolated_by: Vec::new(),
+                auth,
+            },
+        }
+    }
+}
+
+fn rule(context: Context<'_>, id: RuleId) -> Option<String> {
     let (policy, rule) = context.policies.rule(id)?;
     let origin = context.policies.origin(id)?;
     let (file, location) = context.sources.location(origin.span);
@@ -237,7 +258,7 @@ fn rule(context: Context<'_>, id: RuleId) -> Option<Box<RawValue>> {
         file: file.to_owned(),
         line: location.line,
     };
-    serde_json::value::to_raw_value(&reply).ok()
+    serde_json::to_string(&reply).ok()
 }
 
 /// The policies of the rules that decide, or those that isolate where no rule allows.

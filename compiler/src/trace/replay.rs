@@ -2,17 +2,16 @@
 
 use super::answer::{Answers, Judge};
 use super::batch::{Batch, Batches, Line};
-use super::memory::{Answer, SideAnswer};
-use super::record::{Record, Side, Word};
+use super::record::{Record, Word};
+use super::shown::{self, Shown};
 use super::{MAX_LINE_BYTES, Problem, fault};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::engine::Engine;
 use crate::explain::Context;
-use crate::hir::{Auth, PolicyId};
+use crate::hir::PolicyId;
 use crate::query::Families;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
-use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufRead, Write};
@@ -208,7 +207,7 @@ impl<'a> Worker<'a> {
                     }
                 }
                 if self.options.replies {
-                    write_line(&reply, &mut self.replies);
+                    reply.write(&mut self.replies);
                 }
             }
             Err(diagnostic) => self.problem(line, text, None, diagnostic),
@@ -218,8 +217,7 @@ impl<'a> Worker<'a> {
     fn problem(&mut self, line: &Line, text: &[u8], column: Option<usize>, diagnostic: Diagnostic) {
         if self.options.replies {
             let error = format!("line {}: {}", line.number, diagnostic.message);
-            let record = line.record;
-            write_line(&Unanswered { record, error }, &mut self.replies);
+            shown::write_unanswered(line.record, &error, &mut self.replies);
         }
         self.problems.push(Problem {
             line: line.number,
@@ -228,13 +226,6 @@ impl<'a> Worker<'a> {
             diagnostic,
         });
     }
-}
-
-/// What is printed for a record without an answer.
-#[derive(Serialize)]
-struct Unanswered {
-    record: u64,
-    error: String,
 }
 
 /// How much of a line is shown.
@@ -266,119 +257,6 @@ fn read(text: &[u8]) -> Result<Record<'_>, (Diagnostic, Option<usize>)> {
     }
     let (diagnostic, at) = fault::of(text);
     Err((diagnostic, Some(at + 1)))
-}
-
-/// An answer with what of it the record asks for. Printed, it is a [`Reply`](super::Reply).
-#[derive(Serialize)]
-struct Shown<'a> {
-    record: u64,
-    verdict: Word,
-    #[serde(serialize_with = "word", skip_serializing_if = "Option::is_none")]
-    egress: Option<&'a SideAnswer>,
-    #[serde(serialize_with = "word", skip_serializing_if = "Option::is_none")]
-    ingress: Option<&'a SideAnswer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recorded: Option<Word>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expect: Option<Word>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    agrees: Option<bool>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    incomplete: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    auth: Vec<String>,
-    rules: Rules<'a>,
-}
-
-/// The side's verdict.
-fn word<S: Serializer>(side: &Option<&SideAnswer>, serializer: S) -> Result<S::Ok, S::Error> {
-    side.map(|side| side.verdict).serialize(serializer)
-}
-
-/// What the ends must prove to the sides that were asked, each once.
-fn auth(sides: [Option<&SideAnswer>; 2]) -> Vec<String> {
-    let mut asked: Vec<Auth> = sides
-        .into_iter()
-        .flatten()
-        .filter_map(SideAnswer::auth)
-        .collect();
-    asked.sort_unstable();
-    asked.dedup();
-    asked.iter().map(Auth::to_string).collect()
-}
-
-/// The rules of the sides that were asked.
-struct Rules<'a>([Option<&'a SideAnswer>; 2]);
-
-impl Serialize for Rules<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let sides = self.0.iter().flatten();
-        serializer.collect_seq(sides.flat_map(|side| &side.rules))
-    }
-}
-
-impl<'a> Shown<'a> {
-    fn new(
-        number: u64,
-        record: &Record<'_>,
-        (answer, incomplete): (Answer<'a>, Vec<&'a str>),
-    ) -> Self {
-        let Answer {
-            verdict,
-            egress,
-            ingress,
-        } = answer;
-        let (verdict, egress, ingress) = match record.direction {
-            None => (verdict, Some(egress), Some(ingress)),
-            Some(Side::Egress) => (egress.verdict, Some(egress), None),
-            Some(Side::Ingress) => (ingress.verdict, None, Some(ingress)),
-        };
-        let said = [record.recorded, record.expect];
-        let mut said = said.into_iter().flatten().peekable();
-        Self {
-            record: number,
-            verdict,
-            egress,
-            ingress,
-            recorded: record.recorded,
-            expect: record.expect,
-            agrees: said
-                .peek()
-                .is_some()
-                .then(|| said.all(|word| word == verdict)),
-            incomplete,
-            auth: auth([egress, ingress]),
-            rules: Rules([egress, ingress]),
-        }
-    }
-
-    fn change(&self, record: &Record<'_>) -> Option<Change> {
-        let expected = self.expect.filter(|word| *word != self.verdict);
-        let before = expected.or(self.recorded.filter(|word| *word != self.verdict))?;
-        let protocol = record.protocol().ok()?;
-        Some(Change {
-            src: record.src.to_string(),
-            dst: record.dst.to_string(),
-            port: match (&record.dport, record.icmp_type) {
-                (Some(port), _) => format!("{port}/{protocol}"),
-                (None, Some(kind)) => format!("{kind}/{protocol}"),
-                (None, None) => protocol.to_string(),
-            },
-            side: record.direction.map(|side| match side {
-                Side::Egress => "egress",
-                Side::Ingress => "ingress",
-            }),
-            before,
-            after: self.verdict,
-        })
-    }
-}
-
-/// Writes an object and ends its line.
-fn write_line(object: &impl Serialize, out: &mut Vec<u8>) {
-    // Writing to memory does not fail, and neither does making text of these objects.
-    let _ = serde_json::to_writer(&mut *out, object);
-    out.push(b'\n');
 }
 
 impl Counts {

@@ -77,10 +77,10 @@ fn shared_by_pod(
     first: Owner,
     (id, pod): (PodId, &Pod),
 ) -> Option<Diagnostic> {
-    let name = pods::name(cluster, pod);
     match first {
         Owner::Pod(first) if first == id => None,
         Owner::Pod(first) => {
+            let name = pods::name(cluster, pod);
             let (owner, span) = pods::place(cluster, first)?;
             let message = format!("pods `{owner}` and `{name}` both have the address `{address}`");
             Some(
@@ -91,7 +91,7 @@ fn shared_by_pod(
             )
         }
         Owner::Node(node) => {
-            let node = cluster.node(node)?;
+            let (name, node) = (pods::name(cluster, pod), cluster.node(node)?);
             let message = format!(
                 "pod `{name}` has the address `{address}` of node `{}` without `hostNetwork: true`",
                 node.name

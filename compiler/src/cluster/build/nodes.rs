@@ -7,7 +7,7 @@ use crate::cluster::object::{self, Pod};
 use crate::cluster::{Node, NodeId};
 use crate::diagnostic::codes;
 use crate::source::{Span, to_u32};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -76,9 +76,19 @@ fn name_for(pod: &Pod) -> Option<&str> {
     name.or(owner.map(|owner| &owner.name)).map(|name| &**name)
 }
 
-/// The node on which a pod runs, in the sorted list.
-pub(super) fn of_pod(nodes: &[Node], pod: &Pod) -> Option<NodeId> {
-    find(nodes, name_for(pod)?).map(|index| NodeId(to_u32(index)))
+/// Nodes by name.
+pub(super) struct ByName<'c>(FxHashMap<&'c str, usize>);
+
+impl<'c> ByName<'c> {
+    pub(super) fn new(nodes: &'c [Node]) -> Self {
+        let named = nodes.iter().enumerate();
+        Self(named.map(|(index, node)| (&*node.name, index)).collect())
+    }
+
+    /// The node on which a pod runs.
+    pub(super) fn of_pod(&self, pod: &Pod) -> Option<NodeId> {
+        Some(NodeId(to_u32(*self.0.get(name_for(pod)?)?)))
+    }
 }
 
 fn find(nodes: &[Node], name: &str) -> Option<usize> {
@@ -91,7 +101,10 @@ fn add_shown_addresses(nodes: &mut [Node], pods: &[Pod]) {
     for (index, node) in nodes.iter().enumerate() {
         known.extend(node.addresses.iter().map(|address| (index, *address)));
     }
-    for pod in pods {
+    let shows_any = |pod: &&Pod| {
+        !pod.host_addresses.is_empty() || pod.template.host_network && !pod.addresses.is_empty()
+    };
+    for pod in pods.iter().filter(shows_any) {
         let Some(index) = name_for(pod).and_then(|name| find(nodes, name)) else {
             continue;
         };

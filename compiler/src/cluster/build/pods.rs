@@ -5,7 +5,7 @@ use super::report::{Report, Tally};
 use super::sets::Sets;
 use super::workloads::StandIn;
 use crate::cluster::object::{self, Template};
-use crate::cluster::{Cluster, NamedPort, Node, NodeId, Pod, PodId, WorkloadId};
+use crate::cluster::{Cluster, NamedPort, NamespaceId, Node, NodeId, Pod, PodId, WorkloadId};
 use crate::diagnostic::codes;
 use crate::source::{Span, to_u32};
 use std::net::IpAddr;
@@ -33,8 +33,18 @@ pub(super) fn build(
         .into_iter()
         .filter_map(|stand_in| from_stand_in(stand_in, cluster, sets));
     pods.extend(stood_in);
+    let nodes = nodes::ByName::new(&cluster.nodes);
+    // They are sorted by namespace.
+    let mut namespace = (Arc::default(), None);
     for (pod, maker) in declared.into_iter().zip(makers) {
-        pods.extend(from_declared(pod, maker, cluster, sets));
+        if namespace.0 != pod.namespace || namespace.1.is_none() {
+            namespace = (
+                Arc::clone(&pod.namespace),
+                cluster.find_namespace(&pod.namespace),
+            );
+        }
+        let place = (namespace.1, nodes.of_pod(&pod));
+        pods.extend(from_declared(pod, place, maker, cluster, sets));
     }
     pods.sort_by(|(one, _), (other, _)| order(one).cmp(&order(other)));
     let (pods, ports): (Vec<Pod>, _) = pods.into_iter().unzip();
@@ -51,11 +61,11 @@ fn order(pod: &Pod) -> impl Ord {
 
 fn from_declared(
     pod: object::Pod,
+    (namespace, node): (Option<NamespaceId>, Option<NodeId>),
     workload: Option<WorkloadId>,
     cluster: &Cluster,
     sets: &mut Sets,
 ) -> Option<(Pod, Arc<[NamedPort]>)> {
-    let node = nodes::of_pod(&cluster.nodes, &pod);
     let template = pod.template;
     let addresses = match (
         pod.finished,
@@ -66,7 +76,7 @@ fn from_declared(
         (false, false) => one_of_each_family_first(pod.addresses),
     };
     let made = Pod {
-        namespace: cluster.find_namespace(&pod.namespace)?,
+        namespace: namespace?,
         name: pod.name,
         labels: sets.labels(&template.labels),
         addresses,

@@ -40,6 +40,8 @@ impl Sets {
 }
 
 struct Numbered<T: ?Sized> {
+    /// By the address of what is shared: most values are, and need not be looked at.
+    shared: FxHashMap<usize, (Arc<T>, u32)>,
     numbers: FxHashMap<Arc<T>, u32>,
     list: Vec<Arc<T>>,
 }
@@ -47,6 +49,7 @@ struct Numbered<T: ?Sized> {
 impl<T: ?Sized> Default for Numbered<T> {
     fn default() -> Self {
         Self {
+            shared: FxHashMap::default(),
             numbers: FxHashMap::default(),
             list: Vec::new(),
         }
@@ -55,6 +58,17 @@ impl<T: ?Sized> Default for Numbered<T> {
 
 impl<T: ?Sized + Eq + Hash> Numbered<T> {
     fn number(&mut self, value: &Arc<T>) -> u32 {
+        // The address is nobody else's while the value is held here.
+        let address = Arc::as_ptr(value).addr();
+        if let Some((_, number)) = self.shared.get(&address) {
+            return *number;
+        }
+        let number = self.number_by_value(value);
+        self.shared.insert(address, (Arc::clone(value), number));
+        number
+    }
+
+    fn number_by_value(&mut self, value: &Arc<T>) -> u32 {
         if let Some(number) = self.numbers.get(value) {
             return *number;
         }

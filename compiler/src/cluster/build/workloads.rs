@@ -58,9 +58,16 @@ pub(super) fn build(declared: &Declared, cluster: &Cluster, report: &mut Report)
         .iter()
         .map(|pod| chains.key_of_pod(pod, cluster))
         .collect();
-    for (key, pod) in keys.iter().zip(&declared.pods) {
-        if let Some(key) = key {
-            tops.entry(*key).or_default().add_pod(pod);
+    // Sorted by name, the pods of a workload stand together.
+    let pods: Vec<(Option<Key<'_>>, Span)> = keys
+        .iter()
+        .copied()
+        .zip(declared.pods.iter().map(|pod| pod.span))
+        .collect();
+    for run in pods.chunk_by(|(one, _), (other, _)| one == other) {
+        if let Some((Some(key), _)) = run.first() {
+            let spans = run.iter().map(|(_, span)| *span);
+            tops.entry(*key).or_default().add_pods(spans);
         }
     }
     report_undefined(declared, &tops, cluster, report);
@@ -113,8 +120,8 @@ impl<'a> Top<'a> {
         }
     }
 
-    fn add_pod(&mut self, pod: &Pod) {
-        self.pod = Some(self.pod.map_or(pod.span, |first| first.min(pod.span)));
+    fn add_pods(&mut self, spans: impl Iterator<Item = Span>) {
+        self.pod = self.pod.into_iter().chain(spans).min();
     }
 
     fn stand_in(&self, workload: WorkloadId) -> Option<StandIn> {

@@ -2,8 +2,8 @@
 //!
 //! Input: the text of one document. Output: its nodes, or nothing where the text holds more than this reader
 //! knows: lists and mappings in block style, scalars on one line, plain or quoted, and literal blocks.
-//! Guarantee: what it reads, libyaml's events give alike, spans included (both are compared in tests). Refused: nesting beyond the limit;
-//! everything else that is wrong is left to the reader by events, which says what. [`read`] is the entry.
+//! Guarantee: what it reads, libyaml's events give alike, spans included (both are compared in tests). Refused: nesting and
+//! texts beyond the limits; everything else that is wrong is left to the reader by events, which says what. [`read`] is the entry.
 
 use super::Kind;
 use super::build::{Builder, Refused};
@@ -31,7 +31,7 @@ pub(super) fn read<'s>(
         at: base,
         end: base + body.len(),
         builder: Builder::new(file, text, body.len()),
-        open: Vec::new(),
+        open: Vec::with_capacity(8),
         last_end: base,
     };
     match reader.lines() {
@@ -378,6 +378,7 @@ impl<'s> Reader<'s> {
             let value = value.get_or_insert_default();
             value.push_str(before);
             value.push(escaped);
+            self.builder.check_length(value.len(), rest.start)?;
             from = at + 2;
         }
     }
@@ -444,6 +445,7 @@ impl<'s> Reader<'s> {
             if !content.text.is_empty() {
                 value.extend(std::iter::repeat_n('\n', breaks));
                 value.push_str(content.text);
+                self.builder.check_length(value.len(), rest.start)?;
                 breaks = 0;
                 let trimmed = content.text.trim_end();
                 if !trimmed.is_empty() {

@@ -3,7 +3,7 @@
 //! Input: the leaves and the opening and closing of collections, in document order. Output: a [`Raw`]
 //! document: the arena, and what has to be done to it before it means what kubectl reads. Guarantee: a
 //! collection knows its size; keys that stand twice in one mapping are reported. Refused: nesting beyond
-//! [`MAX_DEPTH`] and more nodes than 32 bits count.
+//! [`MAX_DEPTH`], texts beyond [`MAX_TEXT_BYTES`] and more nodes than 32 bits count.
 
 use super::{Document, Kind, Node, RepeatedKey};
 use crate::diagnostic::{Diagnostic, codes};
@@ -11,6 +11,11 @@ use crate::source::{FileId, Span, to_u32};
 
 /// The deepest nesting of lists and mappings: the limit of encoding/json and of go-yaml.
 pub(super) const MAX_DEPTH: usize = 10_000;
+
+/// The longest key or text that is read, in bytes. The API server takes no request of more
+/// (`MaxRequestBodyBytes` of `k8s.io/apiserver/pkg/server`), so that no object which it takes holds a longer one;
+/// kubectl itself reads any length.
+pub(super) const MAX_TEXT_BYTES: usize = 3 << 20;
 
 /// Warnings of one document beyond this many are left out: a file of a million odd scalars says enough.
 const MAX_WARNINGS: usize = 1_000;
@@ -57,8 +62,8 @@ struct Open {
 impl<'s> Builder<'s> {
     /// An empty document in `text`, `length` bytes of which belong to it.
     pub(super) fn new(file: FileId, text: &'s str, length: usize) -> Self {
-        // Pods have a node for every 12 bytes; long documents grow as needed.
-        let nodes = Vec::with_capacity((length / 12 + 4).min(1 << 16));
+        // Pods have a node for every 6 to 12 bytes; long documents grow as needed.
+        let nodes = Vec::with_capacity((length / 6 + 4).min(1 << 16));
         Self {
             raw: Raw {
                 document: Document {
@@ -76,8 +81,8 @@ impl<'s> Builder<'s> {
             },
             diagnostics: Vec::new(),
             duplicate_warnings: 0,
-            open: Vec::new(),
-            keys: Vec::new(),
+            open: Vec::with_capacity(8),
+            keys: Vec::with_capacity(32),
         }
     }
 
@@ -111,9 +116,24 @@ impl<'s> Builder<'s> {
 
     /// Adds a key, a scalar or an alias.
     pub(super) fn leaf(&mut self, start: usize, end: usize, kind: Kind) -> Result<(), Refused> {
+        let length = if let Kind::Slice { start, end } = kind {
+            (end - start) as usize
+        } else {
+            self.raw.document.string(kind).map_or(0, str::len)
+        };
+        self.check_length(length, start)?;
         let index = self.push(start, end, kind)?;
         self.step(index);
         Ok(())
+    }
+
+    /// Refuses a text of that many bytes, which starts at `start`, where that is too long.
+    pub(super) fn check_length(&self, length: usize, start: usize) -> Result<(), Refused> {
+        if length > MAX_TEXT_BYTES {
+            Err(too_long(self.span(start, start)))
+        } else {
+            Ok(())
+        }
     }
 
     /// Opens a list.
@@ -260,4 +280,65 @@ pub(super) fn too_deep(at: Span) -> Refused {
             .at(at, "too deep here")
             .help("kubectl refuses the document too: write it with less nesting"),
     )
+}
+
+/// Longer than [`MAX_TEXT_BYTES`].
+pub(super) fn too_long(at: Span) -> Refused {
+    let message = format!("a text of more than {MAX_TEXT_BYTES} bytes is not read");
+    Box::new(
+        Diagnostic::new(&codes::TOO_LARGE, message)
+            .at(at, "it starts here")
+            .help("the API server takes no request of that size: leave the text out, or the file if it is no manifest"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MAX_TEXT_BYTES;
+    use crate::frontend::manifest::{parse, split};
+    use crate::source::{FileId, SourceFile};
+
+    /// Whether a text is read, or refused for its length.
+    fn check(text: &str) -> bool {
+        let source = SourceFile::new("", text.as_bytes().to_vec()).unwrap();
+        let chunk = &split(FileId(0), &source)[0];
+        let (document, diagnostics) = parse(&source, chunk);
+        let codes: Vec<&str> = diagnostics.iter().map(|one| one.code.id).collect();
+        let expected: &[&str] = if document.is_some() { &[] } else { &["V0003"] };
+        assert_eq!(codes, expected);
+        document.is_some()
+    }
+
+    #[test]
+    fn texts_are_read_up_to_the_limit_however_they_are_written() {
+        type Written = fn(&str) -> String;
+        let ways: [Written; 8] = [
+            |text| format!("a: {text}\n"),
+            |text| format!("a: '{text}'\n"),
+            |text| format!("a: \"{text}\"\n"),
+            |text| format!("a: |-\n  {text}\n"),
+            |text| format!("a: >-\n  {text}\n"),
+            |text| format!("a: {{b: {text}}}\n"),
+            |text| format!("{{\"a\": \"{text}\"}}\n"),
+            |text| format!("? {text}\n: b\n"),
+        ];
+        for way in ways {
+            let text = "x".repeat(MAX_TEXT_BYTES);
+            assert!(check(&way(&text)), "{}", way("x"));
+            assert!(!check(&way(&(text + "x"))), "{}", way("x"));
+        }
+    }
+
+    #[test]
+    fn what_an_escape_takes_does_not_count() {
+        let escapes = "\\U00000078".repeat(MAX_TEXT_BYTES);
+        assert!(check(&format!("a: \"{escapes}\"\n")));
+        assert!(!check(&format!("a: \"x{escapes}\"\n")));
+    }
+
+    #[test]
+    fn comments_and_blank_lines_may_have_any_length() {
+        let comments = "# comment\n\n  # another\n".repeat(MAX_TEXT_BYTES / 2);
+        assert!(check(&format!("a:\t\n{comments}  b: [1]\n")));
+    }
 }

@@ -2,11 +2,13 @@
 //!
 //! Input: one text. Output: its events, one at a time, with byte offsets into the text. Guarantee: an event
 //! borrows from its [`Events`] and cannot outlive it; the text may hold any characters. Refused: nothing
-//! here; what libyaml refuses comes out as a [`Problem`]. Behind a text that does not end with a line break
-//! one is added, as kubectl's line reader does.
+//! here but a text between two events of more than [`MAX_UNBROKEN_BYTES`], of which libyaml would make copies first;
+//! what libyaml refuses comes out as a [`Problem`]. Behind a text that does not end with a line break one is added,
+//! as kubectl's line reader does.
 
 #![expect(unsafe_code, reason = "libyaml-rs keeps the C library's interface")]
 
+use super::build::MAX_TEXT_BYTES;
 use libyaml_rs::{
     YAML_ALIAS_EVENT, YAML_BLOCK_MAPPING_STYLE, YAML_BLOCK_SEQUENCE_STYLE, YAML_DOCUMENT_END_EVENT,
     YAML_DOCUMENT_START_EVENT, YAML_MAPPING_END_EVENT, YAML_MAPPING_START_EVENT,
@@ -19,6 +21,10 @@ use std::ffi::{CStr, c_char, c_void};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
+
+/// How much text there may be between two events, comment lines and blank ones not counted: a scalar of the longest
+/// that is read, in the longest way to write it, ten bytes for one (`\U00000041`).
+const MAX_UNBROKEN_BYTES: usize = 10 * MAX_TEXT_BYTES;
 
 /// What libyaml sees next, and where: byte offsets into the text.
 pub(super) struct Event<'e> {
@@ -61,6 +67,14 @@ pub(super) struct ScalarEvent<'e> {
     pub(super) implicit: bool,
 }
 
+/// Why there is no next event.
+pub(super) enum Failure {
+    /// libyaml refuses the text.
+    Refused(Problem),
+    /// There is more text than may be without an event.
+    TooLong,
+}
+
 /// Why libyaml refuses a text.
 pub(super) struct Problem {
     /// libyaml's words.
@@ -79,6 +93,44 @@ struct Input {
     length: usize,
     next: usize,
     line_break_due: bool,
+    unbroken: Unbroken,
+}
+
+/// What was handed out since the last event.
+struct Unbroken {
+    bytes: usize,
+    line: Line,
+}
+
+/// What is known of the line up to here.
+#[derive(Clone, Copy)]
+enum Line {
+    Blank,
+    Comment,
+    Content,
+}
+
+impl Unbroken {
+    /// Counts the bytes of lines that are neither blank nor comments.
+    fn add(&mut self, mut text: &[u8]) {
+        while let Some(first) = text.first() {
+            let (line, length) = match (self.line, first) {
+                (_, b'\n') => (Line::Blank, 1),
+                (Line::Blank, b' ') => (Line::Blank, 1),
+                (Line::Blank, b'#') | (Line::Comment, _) => (Line::Comment, rest_of_line(text)),
+                (Line::Blank | Line::Content, _) => (Line::Content, rest_of_line(text)),
+            };
+            self.line = line;
+            if let Line::Content = line {
+                self.bytes += length;
+            }
+            text = text.get(length..).unwrap_or(&[]);
+        }
+    }
+}
+
+fn rest_of_line(text: &[u8]) -> usize {
+    memchr::memchr(b'\n', text).unwrap_or(text.len())
 }
 
 /// The events of one text.
@@ -100,6 +152,10 @@ impl<'t> Events<'t> {
             length: text.len(),
             next: 0,
             line_break_due: !text.ends_with('\n'),
+            unbroken: Unbroken {
+                bytes: 0,
+                line: Line::Blank,
+            },
         }));
         let mut parser = Box::new(MaybeUninit::<yaml_parser_t>::uninit());
         // SAFETY: `parser` points to memory for one parser, which initialising fills without reading; it
@@ -120,14 +176,20 @@ impl<'t> Events<'t> {
     }
 
     /// The next event. Behind the end and behind a problem there is no more.
-    pub(super) fn next(&mut self) -> Result<Event<'_>, Problem> {
+    pub(super) fn next(&mut self) -> Result<Event<'_>, Failure> {
         // SAFETY: the parser was initialised in `new`. The event is all zeroes or was filled by the parser,
         // and is cleared before it is filled again; what is borrowed from it cannot be used beyond that,
-        // because it borrows `self`. The parser fills the event even where it fails (with zeroes).
+        // because it borrows `self`. The parser fills the event even where it fails (with zeroes). `input` is valid
+        // until drop, and used by the parser only while that parses.
         let event = unsafe {
             yaml_event_delete(self.event.as_mut_ptr());
+            (*self.input).unbroken.bytes = 0;
             if yaml_parser_parse(self.parser.as_mut_ptr(), self.event.as_mut_ptr()).fail {
-                return Err(self.problem());
+                return Err(if (*self.input).unbroken.bytes > MAX_UNBROKEN_BYTES {
+                    Failure::TooLong
+                } else {
+                    Failure::Refused(self.problem())
+                });
             }
             self.event.assume_init_ref()
         };
@@ -175,7 +237,8 @@ impl Drop for Events<'_> {
     }
 }
 
-/// Hands out the next bytes of the text, then the line break that is due.
+/// Hands out the next bytes of the text, then the line break that is due; fails where there was too much without an
+/// event.
 ///
 /// # Safety
 /// `data` is the [`Input`] of [`Events::new`], `buffer` has room for `size` bytes, `read` may be written.
@@ -186,7 +249,14 @@ unsafe fn read(data: *mut c_void, buffer: *mut u8, size: u64, read: *mut u64) ->
     unsafe {
         let input = &mut *data.cast::<Input>();
         let mut count = room.min(input.length - input.next);
-        std::ptr::copy_nonoverlapping(input.text.add(input.next), buffer, count);
+        let source = input.text.add(input.next);
+        input
+            .unbroken
+            .add(std::slice::from_raw_parts(source, count));
+        if input.unbroken.bytes > MAX_UNBROKEN_BYTES {
+            return 0;
+        }
+        std::ptr::copy_nonoverlapping(source, buffer, count);
         input.next += count;
         if input.next == input.length && input.line_break_due && count < room {
             buffer.add(count).write(b'\n');

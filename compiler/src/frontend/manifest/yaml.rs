@@ -7,9 +7,9 @@
 
 mod dialect;
 
-use super::build::{Builder, Refused};
+use super::build::{Builder, Refused, too_long};
 use super::disguise::{BYTE_ORDER_MARK, Fed};
-use super::libyaml::{Events, Problem, ScalarEvent, What};
+use super::libyaml::{Events, Failure, Problem, ScalarEvent, What};
 use super::problem::explain;
 use super::scalar::{self, Scalar, Tag};
 use super::{Document, Kind, block, expand};
@@ -124,7 +124,11 @@ impl Reader<'_, '_> {
         loop {
             let event = match events.next() {
                 Ok(event) => event,
-                Err(problem) => return Err(self.refuse(&problem)),
+                Err(Failure::Refused(problem)) => return Err(self.refuse(&problem)),
+                Err(Failure::TooLong) => {
+                    let at = self.builder.span(self.last_end, self.last_end);
+                    return Err(Stop::Refused(too_long(at)));
+                }
             };
             let start = self.base + event.range.start;
             let end = self.base + event.range.end;

@@ -1,8 +1,8 @@
 //! `metadata`: who an object is, and who made it.
 
 use super::labels;
-use crate::cluster::Labels;
-use crate::cluster::object::{Interner, Owner};
+use crate::cluster::interner::Interner;
+use crate::cluster::object::Owner;
 use crate::frontend::kinds::Kind;
 use crate::frontend::manifest::NodeRef;
 use crate::frontend::validate::text::dns_subdomain;
@@ -56,8 +56,8 @@ impl<'a> Metadata<'a> {
         }
     }
 
-    pub(super) fn labels(&self) -> Labels {
-        self.labels.map(labels).unwrap_or_default()
+    pub(super) fn labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        self.labels.into_iter().flat_map(labels)
     }
 
     /// The value of one label.

@@ -13,7 +13,7 @@ pub(super) fn decode(root: NodeRef<'_>, decoder: &mut Decoder<'_>) -> object::No
     let metadata = Metadata::of(root);
     object::Node {
         name: metadata.name.into(),
-        labels: decoder.interner.labels(&metadata.labels()),
+        labels: decoder.interner.labels(metadata.labels()),
         addresses: addresses(root, decoder),
         pod_cidrs: pod_cidrs(root, decoder),
         span: metadata.span,

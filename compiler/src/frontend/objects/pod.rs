@@ -2,8 +2,9 @@
 
 use super::metadata::Metadata;
 use super::{Decoder, once, port, protocol};
+use crate::cluster::NamedPort;
+use crate::cluster::interner::WrittenPort;
 use crate::cluster::object::{self, Template};
-use crate::cluster::{Labels, NamedPort};
 use crate::frontend::manifest::NodeRef;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ pub(super) fn decode(root: NodeRef<'_>, decoder: &mut Decoder<'_>) -> object::Po
     object::Pod {
         namespace: decoder.interner.string(metadata.namespace),
         name: metadata.name.into(),
-        template: template(&metadata.labels(), root.get("spec"), decoder),
+        template: template(metadata.labels(), root.get("spec"), decoder),
         owner: metadata.owner(decoder.interner),
         finished: status.finished,
         addresses: status.addresses.into(),
@@ -68,8 +69,8 @@ fn wrapped(list: NodeRef<'_>, key: &str, decoder: &mut Decoder<'_>) -> Vec<IpAdd
 }
 
 /// A pod's labels with what its `spec` says.
-pub(super) fn template(
-    labels: &Labels,
+pub(super) fn template<'a>(
+    labels: impl IntoIterator<Item = (&'a str, &'a str)>,
     spec: Option<NodeRef<'_>>,
     decoder: &mut Decoder<'_>,
 ) -> Template {
@@ -130,13 +131,13 @@ impl<'a> Spec<'a> {
     }
 }
 
-fn add_ports(container: NodeRef<'_>, ports: &mut Vec<NamedPort>) {
+fn add_ports<'a>(container: NodeRef<'a>, ports: &mut Vec<WrittenPort<'a>>) {
     for item in container.get("ports").into_iter().flat_map(NodeRef::items) {
         ports.extend(named_port(item));
     }
 }
 
-fn named_port(node: NodeRef<'_>) -> Option<NamedPort> {
+fn named_port(node: NodeRef<'_>) -> Option<WrittenPort<'_>> {
     let (mut name, mut number, mut protocol_node) = (None, None, None);
     for entry in node.entries() {
         match entry.key {
@@ -146,8 +147,8 @@ fn named_port(node: NodeRef<'_>) -> Option<NamedPort> {
             _ => {}
         }
     }
-    Some(NamedPort {
-        name: name?.into(),
+    Some(WrittenPort {
+        name: name?,
         protocol: protocol(protocol_node)?,
         number: number?,
     })

@@ -2,6 +2,7 @@
 
 use super::metadata::Metadata;
 use super::{Decoder, labels, once, port, protocol};
+use crate::cluster::Labels;
 use crate::cluster::ServiceKind;
 use crate::cluster::object::{self, EndpointPort, ServicePort, Subset, Target};
 use crate::frontend::manifest::{NodeRef, Value};
@@ -34,7 +35,8 @@ pub(super) fn decode(root: NodeRef<'_>, decoder: &mut Decoder<'_>) -> object::Se
                 service.external_addresses = decoder.addresses(value, "spec.externalIPs")
             }
             "selector" => {
-                service.selector = Some(labels(value)).filter(|selector| !selector.is_empty());
+                let selector: Labels = labels(value).collect();
+                service.selector = Some(selector).filter(|selector| !selector.is_empty());
             }
             "ports" => service.ports = value.items().filter_map(service_port).collect(),
             _ => {}

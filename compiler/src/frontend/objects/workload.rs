@@ -3,7 +3,6 @@
 use super::Decoder;
 use super::metadata::Metadata;
 use super::pod;
-use crate::cluster::Labels;
 use crate::cluster::object;
 use crate::frontend::manifest::{NodeRef, Value};
 
@@ -19,27 +18,21 @@ pub(super) fn decode(
     let metadata = Metadata::of(root);
     let spec = Spec::of(root.get("spec"));
     let template = spec.template;
-    let mut labels = template
-        .map(|node| Metadata::of(node).labels())
-        .unwrap_or_default();
-    if kind == "Job" && !metadata.name.is_empty() {
-        labels = with_job_name(&labels, metadata.name);
-    }
+    let labels = template.map(|node| Metadata::of(node).labels());
+    let is_named_job = kind == "Job" && !metadata.name.is_empty();
+    let own = JOB_NAME_LABELS.map(|key| (key, metadata.name));
+    let own = own.into_iter().filter(|_| is_named_job);
+    let labels = labels.into_iter().flatten().chain(own);
     object::Workload {
         namespace: decoder.interner.string(metadata.namespace),
         kind,
         name: metadata.name.into(),
-        template: pod::template(&labels, template.and_then(|node| node.get("spec")), decoder),
+        template: pod::template(labels, template.and_then(|node| node.get("spec")), decoder),
         active: spec.active,
         several: spec.several,
         owner: metadata.owner(decoder.interner),
         span: metadata.span,
     }
-}
-
-fn with_job_name(labels: &Labels, name: &str) -> Labels {
-    let own = JOB_NAME_LABELS.map(|key| (key, name));
-    labels.iter().chain(own).collect()
 }
 
 struct Spec<'a> {

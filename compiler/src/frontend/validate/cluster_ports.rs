@@ -94,7 +94,7 @@ pub(super) fn check_service(root: &Place<'_>, report: &mut Report<'_, '_>) {
             && let Some(number) = whole(target.node.value())
             && number != 0
         {
-            check_number(&target.spot(), number, report);
+            check_number(&target, number, report);
         }
     }
 }
@@ -103,7 +103,7 @@ fn number(item: &Place<'_>, key: &str, report: &mut Report<'_, '_>) {
     let port = item.get(key);
     let number = port.as_ref().and_then(|port| whole(port.node.value()));
     match (port, number) {
-        (Some(port), Some(number)) if number != 0 => check_number(&port.spot(), number, report),
+        (Some(port), Some(number)) if number != 0 => check_number(&port, number, report),
         // The schema reports what is no number.
         (Some(_), None) => {}
         (_, Some(_)) | (None, None) => {

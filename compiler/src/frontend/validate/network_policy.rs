@@ -91,22 +91,23 @@ fn check_block(block: &Place<'_>, report: &mut Report<'_, '_>) {
         None if block.node.entries().next().is_some() || block.node.raw().starts_with('{') => "",
         None => return,
     };
-    let spot = match &place {
+    let spot = || match &place {
         Some(place) => place.spot(),
         None => block.spot().below("cidr"),
     };
     if text.is_empty() {
         report.add(
-            spot.at_head(
-                &codes::REQUIRED_VALUE,
-                "the `ipBlock` names no addresses",
-                "no `cidr`",
-            )
-            .help("set `cidr`, for example `10.0.0.0/8`"),
+            spot()
+                .at_head(
+                    &codes::REQUIRED_VALUE,
+                    "the `ipBlock` names no addresses",
+                    "no `cidr`",
+                )
+                .help("set `cidr`, for example `10.0.0.0/8`"),
         );
         return;
     }
-    let Some(cidr) = check_cidr(&spot, text, report) else {
+    let Some(cidr) = check_cidr(spot, text, report) else {
         return;
     };
     let Some(except) = block.get("except") else {
@@ -123,8 +124,7 @@ fn check_exception(item: &Place<'_>, outer: &str, cidr: Cidr, report: &mut Repor
         None if item.node.is_null() => "",
         None => return,
     };
-    let spot = item.spot();
-    let Some(inner) = check_cidr(&spot, text, report) else {
+    let Some(inner) = check_cidr(|| item.spot(), text, report) else {
         return;
     };
     if !cidr.strictly_contains(inner) {
@@ -135,20 +135,25 @@ fn check_exception(item: &Place<'_>, outer: &str, cidr: Cidr, report: &mut Repor
             "remove the exception: it may only take addresses out of its own `cidr`"
         };
         report.add(
-            spot.at_value(&codes::USELESS_EXCEPTION, message, "not part of `cidr`")
+            item.spot()
+                .at_value(&codes::USELESS_EXCEPTION, message, "not part of `cidr`")
                 .help(help),
         );
     }
 }
 
 /// The block, unless no API server can read it.
-fn check_cidr(spot: &Spot<'_>, text: &str, report: &mut Report<'_, '_>) -> Option<Cidr> {
+fn check_cidr<'a>(
+    spot: impl FnOnce() -> Spot<'a>,
+    text: &str,
+    report: &mut Report<'_, '_>,
+) -> Option<Cidr> {
     let Some(cidr) = Cidr::parse(text) else {
-        report.add(no_cidr(spot, text));
+        report.add(no_cidr(&spot(), text));
         return None;
     };
     if let Some(objection) = cidr.objection(text) {
-        report.add(legacy(spot, text, cidr, objection));
+        report.add(legacy(&spot(), text, cidr, objection));
     }
     Some(cidr)
 }

@@ -6,7 +6,7 @@
 use super::text;
 use crate::diagnostic::codes;
 use crate::frontend::manifest::Value;
-use crate::frontend::report::{Place, Report, Spot};
+use crate::frontend::report::{Place, Report};
 use crate::frontend::schema::walk::whole;
 
 pub(super) const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];
@@ -38,12 +38,12 @@ pub(super) fn check(item: &Place<'_>, report: &mut Report<'_, '_>) {
     match port.node.value() {
         Value::Int(_) | Value::Uint(_) | Value::Float(_) => {
             if let Some(first) = whole(port.node.value()) {
-                check_number(&port.spot(), first, report);
+                check_number(&port, first, report);
                 check_end(first, end, report);
             }
         }
         Value::String(name) => {
-            check_name(&port.spot(), name, report);
+            check_name(&port, name, report);
             if let Some(end) = end {
                 report.add(
                     end.spot()
@@ -76,10 +76,10 @@ fn check_end(first: i128, end: Option<Place<'_>>, report: &mut Report<'_, '_>) {
             diagnostic.help("write the last port of the range")
         });
     }
-    check_number(&end.spot(), last, report);
+    check_number(&end, last, report);
 }
 
-pub(super) fn check_number(spot: &Spot<'_>, port: i128, report: &mut Report<'_, '_>) {
+pub(super) fn check_number(place: &Place<'_>, port: i128, report: &mut Report<'_, '_>) {
     if !PORT_NUMBERS.contains(&port) && i32::try_from(port).is_ok() {
         let help = if port == 0 {
             "remove the field to mean every port"
@@ -87,18 +87,20 @@ pub(super) fn check_number(spot: &Spot<'_>, port: i128, report: &mut Report<'_, 
             "write a number from 1 to 65535"
         };
         report.add(
-            spot.at_value(
-                &codes::INVALID_PORT,
-                format!("a port must be between 1 and 65535, not {port}"),
-                "no such port",
-            )
-            .help(help),
+            place
+                .spot()
+                .at_value(
+                    &codes::INVALID_PORT,
+                    format!("a port must be between 1 and 65535, not {port}"),
+                    "no such port",
+                )
+                .help(help),
         );
     }
 }
 
 /// The names that a container may give a port: an IANA service name.
-fn check_name(spot: &Spot<'_>, name: &str, report: &mut Report<'_, '_>) {
+fn check_name(place: &Place<'_>, name: &str, report: &mut Report<'_, '_>) {
     for breach in breaches(name) {
         let help = match name.trim().trim_start_matches('+').parse::<u16>() {
             Ok(number) if number > 0 => format!("write `{number}` without quotes"),
@@ -108,12 +110,14 @@ fn check_name(spot: &Spot<'_>, name: &str, report: &mut Report<'_, '_>) {
             },
         };
         report.add(
-            spot.at_value(
-                &codes::INVALID_PORT,
-                format!("the port's name `{name}` {breach}"),
-                "not a valid port name",
-            )
-            .help(help),
+            place
+                .spot()
+                .at_value(
+                    &codes::INVALID_PORT,
+                    format!("the port's name `{name}` {breach}"),
+                    "not a valid port name",
+                )
+                .help(help),
         );
     }
 }

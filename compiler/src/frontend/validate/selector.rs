@@ -8,7 +8,7 @@ use super::text;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::frontend::lower;
 use crate::frontend::manifest::Value;
-use crate::frontend::report::{Place, Report, Spot};
+use crate::frontend::report::{Place, Report};
 
 const OPERATORS: &[&str] = &["In", "NotIn", "Exists", "DoesNotExist"];
 
@@ -108,30 +108,27 @@ pub(super) fn check_labels(labels: &Place<'_>, refuser: Refuser, report: &mut Re
         if let Some(text) = value.node.as_str()
             && refuser != Refuser::Agent
         {
-            let spot = Spot {
-                field: String::new(),
-                ..value.spot()
-            };
-            check_value(&spot, text, refuser, report, || labels.spot().field);
+            check_value(&value, labels, text, refuser, report);
         }
     }
 }
 
+/// Checks a value of a label, which is reported at the field of `told_at`.
 fn check_value(
-    spot: &Spot<'_>,
+    place: &Place<'_>,
+    told_at: &Place<'_>,
     value: &str,
     refuser: Refuser,
     report: &mut Report<'_, '_>,
-    field: impl FnOnce() -> String,
 ) {
     if let Err(breach) = text::label_value(value) {
         refuser.add(
-            spot.at_value(
+            place.spot().at_value(
                 &codes::INVALID_LABEL,
                 format!("the label's value `{value}` {breach}"),
                 "no label can have this value",
             )
-            .field(field())
+            .field(told_at.spot().field)
             .help("write the value that the objects' labels have; see `kubectl get --show-labels`"),
             report,
         );
@@ -170,8 +167,7 @@ fn check_expression(expression: &Place<'_>, refuser: Refuser, report: &mut Repor
     };
     for place in values.items() {
         if let Some(text) = place.node.as_str() {
-            let spot = place.spot();
-            check_value(&spot, text, refuser, report, || spot.field.clone());
+            check_value(&place, &place, text, refuser, report);
         }
     }
 }
