@@ -296,9 +296,12 @@ fn human(report: &CompileReport, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// A column of the table of passes: its title and what it shows.
+type Column = (&'static str, fn(&PassReport) -> usize);
+
 /// A line for each pass. What a pass leaves as it was is left out, so that what it does stands out.
 fn passes(passes: &[PassReport], out: &mut dyn Write) -> io::Result<()> {
-    let columns: [(&str, fn(&PassReport) -> usize); 7] = [
+    let columns: [Column; 7] = [
         ("classes", |pass| pass.classes),
         ("port classes", |pass| pass.port_classes),
         ("sets", |pass| pass.sets),

@@ -19,13 +19,18 @@ pub(super) struct Cells(Vec<u64>);
 
 impl<'p> Space<'p> {
     pub(super) fn of(program: &'p Program, chain: &RuleChain) -> Self {
-        let both = |rule: &Rule| [rule.remotes.yes, rule.remotes.maybe];
-        let remotes = chain.rules().flat_map(both);
-        let remotes = remotes.map(|id| program.remote_set(id));
-        let ports = chain
-            .rules()
-            .flat_map(|rule| [rule.ports.yes, rule.ports.maybe])
-            .map(|id| program.port_set(id));
+        let mut remotes: Vec<RemotesId> = Vec::new();
+        let mut ports: Vec<PortsId> = Vec::new();
+        for rule in chain.rules() {
+            remotes.extend([rule.remotes.yes, rule.remotes.maybe]);
+            ports.extend([rule.ports.yes, rule.ports.maybe]);
+        }
+        remotes.sort_unstable();
+        remotes.dedup();
+        ports.sort_unstable();
+        ports.dedup();
+        let remotes = remotes.iter().map(|id| program.remote_set(*id));
+        let ports = ports.iter().map(|id| program.port_set(*id));
         Self {
             program,
             remotes: Merged::by_sets(program.classes, remotes.chain([&program.own_node])),

@@ -184,10 +184,7 @@ struct Sides {
 
 /// The leaves by how the peers of each rule match and, where rules for what goes out go by name, by their named ports. With
 /// them an end for each set of named ports that the destination may have.
-fn grouped<'p>(
-    prover: &'p Prover<'_>,
-    case: &Case<'_>,
-) -> (Runs<u32>, Vec<Group>, Vec<Option<LeafId>>) {
+fn grouped(prover: &Prover<'_>, case: &Case<'_>) -> (Runs<u32>, Vec<Group>, Vec<Option<LeafId>>) {
     let lists = case.rules.iter();
     let lists: Vec<&[(u32, Truth)]> = lists
         .map(|(peers, _)| prover.lists.peers(prover.world(), &prover.ends, *peers))

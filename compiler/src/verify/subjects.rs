@@ -39,6 +39,9 @@ pub(super) struct Case<'a> {
     pub(super) expected: OnceLock<Expected>,
 }
 
+/// What makes a case: the direction, the policies, and the named ports where they are asked for.
+type CaseKey<'l> = (Direction, &'l [u32], Option<(PortsId, bool)>);
+
 /// What policies may ask of a pod, but for its named ports.
 type Governed = (NamespaceId, LabelsId, bool);
 
@@ -60,8 +63,7 @@ impl<'a> Subjects<'a> {
             .collect();
         lists.complete();
         let governing = governing(cluster, policies);
-        let mut known: FxHashMap<(Direction, &[u32], Option<(PortsId, bool)>), u32> =
-            FxHashMap::default();
+        let mut known: FxHashMap<CaseKey<'_>, u32> = FxHashMap::default();
         let mut cases = Vec::new();
         let nobody: &[u32] = &[];
         let of_pod = cluster.pods().iter().zip(0..).map(|(pod, index)| {
