@@ -4,14 +4,18 @@
 //! not depend on the node is made once ([`Compiler::new`]). Guarantee: bytes come out only if
 //! [`crate::verify`] found no flow that they decide otherwise than the policies; equal input gives equal bytes.
 
+mod blame;
+
+pub use blame::Contribution;
+
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::hir::PolicySet;
-use crate::image::{self, DecodeError, Image, Input, LimitError, SourceTable};
+use crate::image::{self, DecodeError, Image, Input, LimitError, Limits, SourceTable};
 use crate::ir;
 use crate::lir::{self, Lowering, Program, Size};
 use crate::opt::{self, Pass};
 use crate::source::{Sources, Span};
-use crate::verify::{Mismatch, Subject, verify};
+use crate::verify::{Mismatch, Prover, Subject};
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -24,6 +28,8 @@ pub struct Compiler<'a> {
     sources: &'a Sources,
     lowering: Lowering<'a>,
     incomplete: Vec<Box<str>>,
+    prover: Prover<'a>,
+    limits: Limits,
 }
 
 /// The image of a node.
@@ -44,8 +50,8 @@ pub struct Artifact {
 /// Why there is no image.
 #[derive(Clone, Debug)]
 pub enum CompileError {
-    /// It has no room for something.
-    Limit(LimitError),
+    /// It has no room for something. With it come the policies that contribute most.
+    Limit(LimitError, Vec<Contribution>),
     /// It decides a flow otherwise than the policies: a bug in verdict.
     Mismatch(Box<Mismatch>),
     /// What was written cannot be read back: a bug in verdict.
@@ -55,7 +61,7 @@ pub enum CompileError {
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Limit(error) => error.fmt(f),
+            Self::Limit(error, _) => error.fmt(f),
             Self::Mismatch(mismatch) => {
                 write!(f, "the image and the policies disagree: {mismatch}")
             }
@@ -73,11 +79,25 @@ impl<'a> Compiler<'a> {
         sources: &'a Sources,
         program: &'a ir::Program,
     ) -> Self {
+        Self::with(cluster, policies, sources, Lowering::new(cluster, program))
+    }
+
+    /// Prepares the images of a cluster that is lowered.
+    #[must_use]
+    pub fn with(
+        cluster: &'a Cluster,
+        policies: &'a PolicySet,
+        sources: &'a Sources,
+        lowering: Lowering<'a>,
+    ) -> Self {
+        let prover = Prover::new(cluster, policies, &lowering);
         Self {
             cluster,
             policies,
             sources,
-            lowering: Lowering::new(cluster, program),
+            lowering,
+            prover,
+            limits: Limits::default(),
             incomplete: Vec::new(),
         }
     }
@@ -86,6 +106,13 @@ impl<'a> Compiler<'a> {
     #[must_use]
     pub fn incomplete(mut self, left_out: Vec<Box<str>>) -> Self {
         self.incomplete = left_out;
+        self
+    }
+
+    /// With less room in an image.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -103,9 +130,11 @@ impl<'a> Compiler<'a> {
         let lowered = self.lowering.node(node, pods);
         let mut sizes = vec![(None, lowered.size())];
         let program = opt::optimize(lowered, |pass, size| sizes.push((Some(pass), size)));
-        let bytes = self
-            .encode(node, pods, &program)
-            .map_err(CompileError::Limit)?;
+        let bytes = self.encode(node, pods, &program).map_err(|error| {
+            let program = self.lowering.resolved();
+            let most = blame::most(error.of, self.policies, program, pods);
+            CompileError::Limit(error, most)
+        })?;
         let compared = self.prove(node, pods, &program, &bytes)?;
         Ok(Artifact {
             node,
@@ -131,13 +160,14 @@ impl<'a> Compiler<'a> {
         let subject = Subject {
             cluster: self.cluster,
             policies: self.policies,
+            sources: self.sources,
             lowering: &self.lowering,
             node,
             pods,
             program,
             image: &image,
         };
-        verify(&subject).map_err(CompileError::Mismatch)
+        self.prover.prove(&subject).map_err(CompileError::Mismatch)
     }
 
     /// Writes a program as an image.
@@ -196,6 +226,7 @@ impl<'a> Compiler<'a> {
             addresses: &addresses,
             source: &source,
             origins: &origins,
+            limits: self.limits,
         })
     }
 

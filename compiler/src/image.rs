@@ -10,13 +10,14 @@ mod decode;
 mod encode;
 mod error;
 mod layout;
+mod limits;
 
 pub use ask::{Asked, End, NotAsked, Said};
 pub use decode::Image;
 pub use encode::encode;
-pub use error::{DecodeError, LimitError};
-pub use layout::{MAX_CLASSES, MAX_LEAVES, MAX_ROWS, MAX_SECTION_BYTES};
-pub use layout::{digest_text, hex};
+pub use error::DecodeError;
+pub use layout::{digest_text, hex, section_name};
+pub use limits::{LimitError, Limits, Resource};
 
 use crate::lir::{LeafId, Program};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub struct Input<'a> {
     pub source: &'a SourceTable,
     /// By code of the program: one more than the index of its origin in the source table, or 0.
     pub origins: &'a [u32],
+    /// How large it may be.
+    pub limits: Limits,
 }
 
 /// What the numbers of an image stand for.

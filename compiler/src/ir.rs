@@ -24,6 +24,7 @@ mod judge;
 mod partition;
 mod resolve;
 mod set;
+pub(crate) mod tiers;
 pub mod verify;
 
 pub use classify::{EndClass, FlowClass, PodClass};
@@ -272,6 +273,12 @@ impl Program {
     pub fn isolating(&self, pod: PodId, direction: hir::Direction) -> &[PolicyId] {
         let table = self.identity_of(pod).and_then(|id| self.table(id));
         table.map_or(&[], |table| &table.chains.get(direction).isolated_by)
+    }
+
+    /// The policies that govern a pod, as indices into the policy set.
+    pub(crate) fn governing_of(&self, pod: PodId) -> &[u32] {
+        let table = self.identity_of(pod).and_then(|id| self.table(id));
+        table.map_or(&[], |table| &table.governing)
     }
 
     fn table(&self, identity: IdentityId) -> Option<&Table> {

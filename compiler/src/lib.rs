@@ -6,6 +6,7 @@
 //! Modules stand in reading order; each uses only those above it.
 
 mod ids;
+pub mod invariant;
 pub mod source;
 pub mod diagnostic;
 pub mod ranges;

@@ -11,6 +11,7 @@ mod dead;
 mod merge;
 mod rows;
 mod sets;
+mod space;
 
 use crate::lir::{Program, Size};
 

@@ -124,6 +124,73 @@ fn an_answer_does_not_replace_an_image() {
 }
 
 #[test]
+fn the_order_of_arguments_does_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(CLUSTER).unwrap();
+    let (pods, policies) = text.split_at(text.rfind("---\n").unwrap());
+    let paths = [("pods.yaml", pods), ("policies.yaml", policies)].map(|(name, text)| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    let [one, other] = [[0, 1], [1, 0]].map(|order| {
+        let out = folder.path().join(format!("{order:?}"));
+        let [first, second] = order.map(|index: usize| paths[index].as_str());
+        let ran = compile(first, &out, &[second]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+        fs::read(out.join("worker-1.image")).unwrap()
+    });
+    assert_eq!(one, other);
+}
+
+/// Whenever it is killed, every image in the folder is whole: that of before, or the new one.
+#[test]
+fn what_is_interrupted_leaves_whole_images() {
+    use std::fmt::Write as _;
+    use std::time::{Duration, Instant};
+    let folder = tempfile::tempdir().unwrap();
+    let manifests = folder.path().join("many.yaml");
+    let mut text = fs::read_to_string(CLUSTER).unwrap();
+    for node in 10..40 {
+        write!(
+            text,
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: web-{node}, namespace: shop, labels: {{app: web}}}}\n\
+             spec: {{nodeName: worker-{node}, containers: [{{name: main}}]}}\nstatus: {{podIPs: [{{ip: 10.0.2.{node}}}]}}\n"
+        )
+        .unwrap();
+    }
+    fs::write(&manifests, text).unwrap();
+    let manifests = manifests.to_str().unwrap();
+    let whole = folder.path().join("whole");
+    let start = Instant::now();
+    assert_eq!(compile(manifests, &whole, &[]).code, Some(0));
+    let took = start.elapsed();
+    let out = folder.path().join("out");
+    let mut interrupted = 0;
+    for eighth in 1..=8_u32 {
+        let mut child = super::verdict()
+            .args(["compile", manifests, "--out", out.to_str().unwrap()])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep((took / 8 * eighth).min(Duration::from_secs(20)));
+        child.kill().unwrap();
+        interrupted += usize::from(!child.wait().unwrap().success());
+        let found = if out.exists() {
+            names(&out)
+        } else {
+            Vec::new()
+        };
+        for name in found.iter().filter(|name| name.ends_with(".image")) {
+            let [found, expected] =
+                [&out, &whole].map(|folder| fs::read(folder.join(name)).unwrap());
+            assert!(found == expected, "{name} is not whole");
+        }
+    }
+    assert!(interrupted > 0, "it was never interrupted");
+}
+
+#[test]
 fn passes_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let ran = compile(
@@ -143,6 +210,17 @@ fn passes_are_told() {
         "{names:?}"
     );
     assert!(report["images"][0]["compared"].as_u64() > Some(0));
+    let ran = compile(CLUSTER, folder.path(), &["--explain-passes"]);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let of = |pass: &str| {
+        lines
+            .iter()
+            .find(|line| line.trim_start().starts_with(pass))
+    };
+    assert!(of("pass ").is_some_and(|line| line.ends_with("codes")));
+    // The tables come of rules, and sets are gone with them.
+    let words: Vec<&str> = of("tabulate").unwrap().split_whitespace().collect();
+    assert!(words.len() > 3 && words.contains(&"0"), "{words:?}");
 }
 
 #[test]
@@ -184,6 +262,8 @@ fn what_is_no_image_is_refused_and_hides_nothing() {
     assert_eq!(ran.code, Some(2));
     let ran = run(["image", "inspect", good.to_str().unwrap()]);
     assert!(ran.stdout.contains("shop/api"), "{}", ran.stdout);
+    let dominates = "largest is v4, which grows with the addresses of the cluster";
+    assert!(ran.stdout.contains(dominates), "{}", ran.stdout);
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! `verdict compile`: the images of nodes.
 //!
-//! All images are made and proved before the first is written.
+//! Each image is made, proved and written beside its place; once all are there, all are put in place.
 
 use super::args::{Compile, Global, ImageFormat};
 use super::dump::asked_nodes;
-use super::output::{self, Answer};
+use super::output::{self, Answer, Staged};
 use super::progress::Progress;
 use super::session::Session;
 use super::{Answered, Failure};
 use crate::cluster::NodeId;
-use crate::compile::{Artifact, CompileError, Compiler};
+use crate::compile::{Artifact, CompileError, Compiler, Contribution};
 use crate::diagnostic::{Diagnostic, codes, counted};
 use crate::image::digest_text;
 use crate::ir::Program;
@@ -88,42 +88,17 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
     session.remark_incomplete();
     let loaded = &session.loaded;
     let asked = asked_nodes(&loaded.cluster, &compile.node)?;
-    let progress = Progress::start(global, "compiling");
-    let program = Program::resolve(&loaded.cluster, &loaded.policies);
-    let compiler = Compiler::new(
-        &loaded.cluster,
-        &loaded.policies,
-        &session.sources,
-        &program,
-    )
-    .incomplete(incomplete.iter().map(|text| text.as_str().into()).collect());
-    let nodes = compiler.lowering().nodes().par_iter();
-    let wanted = nodes.filter(|(node, _)| asked.is_empty() || asked.contains(node));
-    let made: Vec<Result<Artifact, (Option<NodeId>, CompileError)>> = wanted
-        .map(|(node, pods)| {
-            progress.count();
-            compiler.node(*node, pods).map_err(|error| (*node, error))
-        })
-        .collect();
-    drop(progress);
-    let name = |node: Option<NodeId>| {
-        let node = node.and_then(|node| loaded.cluster.nodes().get(node.index()));
-        node.map(|node| node.name.to_string())
-    };
-    let mut images = Vec::new();
-    let mut problems = Vec::new();
-    for result in made {
-        match result {
-            Ok(artifact) => images.push((name(artifact.node), artifact)),
-            Err((node, error)) => problems.push(problem(name(node), &error)),
+    let images = {
+        let images = made(global, &session, compile, &asked)?;
+        let mut kept = Vec::with_capacity(images.len());
+        for (report, staged) in images {
+            let path = compile.out.join(&report.file);
+            staged.keep().map_err(|error| Failure::Write(path, error))?;
+            kept.push(report);
         }
-    }
-    if !problems.is_empty() {
-        super::explain::say(global, &session, &problems);
-        return Err(Failure::Input);
-    }
-    write(&compile.out, &images)?;
-    let report = report(&images, compile.explain_passes);
+        kept
+    };
+    let report = CompileReport { version: 1, images };
     match compile.format {
         ImageFormat::Json => {
             Answer::new(global).write(|out| super::render::json::line(&report, out))?
@@ -133,60 +108,159 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
     Ok(incomplete.is_empty().into())
 }
 
-fn problem(node: Option<String>, error: &CompileError) -> Diagnostic {
+fn problem(session: &Session, node: Option<String>, error: &CompileError) -> Diagnostic {
     let node = node.map_or("pods whose node is not known".to_owned(), |node| {
         format!("node `{node}`")
     });
-    let (code, help) = match error {
-        CompileError::Limit(_) => (
-            &codes::IMAGE_LIMIT,
-            "`--explain-passes` on fewer nodes (`--node`) shows what grows",
-        ),
-        CompileError::Mismatch(_) | CompileError::Decode(_) => (
-            &codes::IMAGE_DISAGREES,
-            "this is a bug in verdict; please report it with this message",
-        ),
-    };
-    Diagnostic::new(code, format!("the image of {node}: {error}")).help(help)
+    let message = format!("the image of {node}: {error}");
+    match error {
+        CompileError::Limit(_, most) => {
+            let mut diagnostic = Diagnostic::new(&codes::IMAGE_LIMIT, message)
+                .help("`--explain-passes` on other nodes (`--node`) shows what grows");
+            for Contribution { policy, count, of } in most {
+                let Some(policy) = session.loaded.policies.policy(*policy) else {
+                    continue;
+                };
+                let text = format!("`{}` has {}", policy.object, counted(*count, of));
+                diagnostic = if diagnostic.label.is_none() {
+                    diagnostic.at(policy.span, format!("{text}, more than any other policy"))
+                } else {
+                    diagnostic.related(policy.span, text)
+                };
+            }
+            diagnostic
+        }
+        CompileError::Mismatch(_) | CompileError::Decode(_) => {
+            Diagnostic::new(&codes::IMAGE_DISAGREES, message)
+                .help("this is a bug in verdict; please report it with this message")
+        }
+    }
 }
 
 fn file_name(node: Option<&str>) -> String {
     format!("{}.image", node.unwrap_or(UNASSIGNED))
 }
 
-fn write(folder: &Path, images: &[(Option<String>, Artifact)]) -> Result<(), Failure> {
-    let failed = |error| Failure::Write(folder.to_owned(), error);
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    for (node, artifact) in images {
-        let path = folder.join(file_name(node.as_deref()));
-        output::replace(&path, |out| out.write_all(&artifact.bytes))
-            .map_err(|error| Failure::Write(path.clone(), error))?;
+/// The images, each proved and written beside its place. Where one cannot be made, none stays.
+fn made(
+    global: &Global,
+    session: &Session,
+    compile: &Compile,
+    asked: &[Option<NodeId>],
+) -> Result<Vec<(ImageReport, Staged)>, Failure> {
+    let loaded = &session.loaded;
+    let preparing = Progress::start(global, "preparing");
+    let program = Program::resolve(&loaded.cluster, &loaded.policies);
+    let compiler = Compiler::new(
+        &loaded.cluster,
+        &loaded.policies,
+        &session.sources,
+        &program,
+    );
+    let left_out = session.incomplete();
+    let left_out = left_out.iter().map(|text| text.as_str().into());
+    let compiler = compiler.incomplete(left_out.collect());
+    drop(preparing);
+    let nodes = compiler.lowering().nodes().iter();
+    let wanted: Vec<_> = nodes
+        .filter(|(node, _)| asked.is_empty() || asked.contains(node))
+        .collect();
+    let progress = Progress::of(global, "compiling", wanted.len());
+    let folder = Folder::make(&compile.out)?;
+    let name = |node: Option<NodeId>| {
+        let node = node.and_then(|node| loaded.cluster.node(node));
+        node.map(|node| node.name.to_string())
+    };
+    let results: Vec<Result<(ImageReport, Staged), NotMade>> = wanted
+        .par_iter()
+        .map(|(node, pods)| {
+            let made = compiler.node(*node, pods).map_err(NotMade::Compile);
+            let made = made.and_then(|artifact| {
+                stage(&compile.out, name(*node), &artifact, compile.explain_passes)
+            });
+            progress.count();
+            made
+        })
+        .collect();
+    drop(progress);
+    let mut images = Vec::new();
+    let mut problems = Vec::new();
+    for (result, (node, _)) in results.into_iter().zip(wanted) {
+        match result {
+            Ok(image) => images.push(image),
+            Err(NotMade::Compile(error)) => problems.push(problem(session, name(*node), &error)),
+            Err(NotMade::Write(failure)) => return Err(failure),
+        }
     }
-    Ok(())
+    if problems.is_empty() {
+        folder.keep();
+        return Ok(images);
+    }
+    super::explain::say(global, session, &problems);
+    Err(Failure::Input)
 }
 
-fn report(images: &[(Option<String>, Artifact)], passes: bool) -> CompileReport {
-    let images = images.iter().map(|(node, artifact)| ImageReport {
-        node: node.clone(),
+/// Why there is no image in the folder.
+enum NotMade {
+    Compile(CompileError),
+    Write(Failure),
+}
+
+/// The folder of the images. If it was not there, it is gone again where it is not kept and empty.
+struct Folder<'p> {
+    new: Option<&'p Path>,
+}
+
+impl<'p> Folder<'p> {
+    fn make(path: &'p Path) -> Result<Self, Failure> {
+        let new = !path.exists();
+        let failed = |error| Failure::Write(path.to_owned(), error);
+        std::fs::create_dir_all(path).map_err(failed)?;
+        Ok(Self {
+            new: new.then_some(path),
+        })
+    }
+
+    fn keep(mut self) {
+        self.new = None;
+    }
+}
+
+impl Drop for Folder<'_> {
+    fn drop(&mut self) {
+        if let Some(path) = self.new {
+            // What another has put there meanwhile stays, and so does the folder.
+            let _ = std::fs::remove_dir(path);
+        }
+    }
+}
+
+fn stage(
+    folder: &Path,
+    node: Option<String>,
+    artifact: &Artifact,
+    passes: bool,
+) -> Result<(ImageReport, Staged), NotMade> {
+    let report = report(node, artifact, passes);
+    let path = folder.join(&report.file);
+    let staged = output::stage(&path, |out| out.write_all(&artifact.bytes));
+    let staged = staged.map_err(|error| NotMade::Write(Failure::Write(path, error)))?;
+    Ok((report, staged))
+}
+
+fn report(node: Option<String>, artifact: &Artifact, passes: bool) -> ImageReport {
+    let name = |pass: Option<crate::opt::Pass>| pass.map_or("lowered", |pass| pass.name);
+    let sizes = artifact.sizes.iter().filter(|_| passes);
+    ImageReport {
         file: file_name(node.as_deref()),
+        node,
         bytes: artifact.bytes.len(),
         sha256: digest_text(&artifact.bytes),
         endpoints: artifact.endpoints,
         compared: artifact.compared,
-        passes: if passes {
-            let name = |pass: Option<crate::opt::Pass>| pass.map_or("lowered", |pass| pass.name);
-            artifact
-                .sizes
-                .iter()
-                .map(|(pass, size)| pass_report(name(*pass), *size))
-                .collect()
-        } else {
-            Vec::new()
-        },
-    });
-    CompileReport {
-        version: 1,
-        images: images.collect(),
+        passes: sizes
+            .map(|(pass, size)| pass_report(name(*pass), *size))
+            .collect(),
     }
 }
 
@@ -217,25 +291,44 @@ fn human(report: &CompileReport, out: &mut dyn Write) -> io::Result<()> {
         if image.passes.is_empty() {
             continue;
         }
-        writeln!(
-            out,
-            "  {:<18}{:>9}{:>14}{:>7}{:>8}{:>7}{:>7}{:>7}",
-            "pass", "classes", "port classes", "sets", "chains", "rules", "rows", "codes"
-        )?;
-        for pass in &image.passes {
-            writeln!(
-                out,
-                "  {:<18}{:>9}{:>14}{:>7}{:>8}{:>7}{:>7}{:>7}",
-                pass.pass,
-                pass.classes,
-                pass.port_classes,
-                pass.sets,
-                pass.chains,
-                pass.rules,
-                pass.rows,
-                pass.codes
-            )?;
+        passes(&image.passes, out)?;
+    }
+    Ok(())
+}
+
+/// A column of the table of passes: its title and what it shows.
+type Column = (&'static str, fn(&PassReport) -> usize);
+
+/// A line for each pass. What a pass leaves as it was is left out, so that what it does stands out.
+fn passes(passes: &[PassReport], out: &mut dyn Write) -> io::Result<()> {
+    let columns: [Column; 7] = [
+        ("classes", |pass| pass.classes),
+        ("port classes", |pass| pass.port_classes),
+        ("sets", |pass| pass.sets),
+        ("chains", |pass| pass.chains),
+        ("rules", |pass| pass.rules),
+        ("rows", |pass| pass.rows),
+        ("codes", |pass| pass.codes),
+    ];
+    let mut line = format!("  {:<18}", "pass");
+    for (name, _) in columns {
+        line.push_str(&format!("{name:>14}"));
+    }
+    writeln!(out, "{line}")?;
+    let mut before: Option<&PassReport> = None;
+    for pass in passes {
+        let mut line = format!("  {:<18}", pass.pass);
+        for (_, of) in columns {
+            let count = of(pass);
+            let told = if before.map(of) == Some(count) {
+                String::new()
+            } else {
+                count.to_string()
+            };
+            line.push_str(&format!("{told:>14}"));
         }
+        writeln!(out, "{}", line.trim_end())?;
+        before = Some(pass);
     }
     Ok(())
 }

@@ -7,13 +7,13 @@ use super::output::{self, Answer, Style};
 use super::render::{Report, clean, human};
 use super::{Answered, Failure};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::image::{DecodeError, Image, digest_text, hex};
+use crate::image::{DecodeError, Image, digest_text, hex, section_name};
 use crate::source::Sources;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use verdict_abi::Config;
+use verdict_abi::{Config, Section};
 
 /// What is in some images.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -156,6 +156,27 @@ fn incomplete(image: &Image<'_>) -> Vec<String> {
     left_out.iter().map(ToString::to_string).collect()
 }
 
+/// The largest section, and with what it grows.
+fn dominating(sections: &[SectionReport]) -> Option<(&SectionReport, &'static str)> {
+    let largest = sections.iter().rev().max_by_key(|section| section.bytes)?;
+    let section = Section::ALL
+        .into_iter()
+        .find(|section| section_name(*section) == largest.name)?;
+    let grows = match section {
+        Section::Config => "nothing",
+        Section::V4 | Section::V6Starts | Section::V6Leaves => {
+            "the addresses of the cluster and the blocks of its policies"
+        }
+        Section::Leaves => "the kinds of peers in the cluster",
+        Section::Protocols | Section::Directories | Section::Pages => "the ports that rules cut",
+        Section::Rows => "tables and classes",
+        Section::Cells => "rows and port classes",
+        Section::Codes => "the rules that decide",
+        Section::Endpoints | Section::Addresses => "the endpoints of the node",
+    };
+    Some((largest, grows))
+}
+
 /// How many endpoints are named to people.
 const NAMED: usize = 20;
 
@@ -178,23 +199,51 @@ fn print(report: &InspectReport, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "  incomplete    {}", clean(left_out))?;
         }
         let counts = [
-            ("classes", image.classes),
-            ("port classes", image.port_classes),
-            ("leaves", image.leaves),
-            ("tables", image.tables),
-            ("rows", image.rows),
-            ("codes", image.codes),
+            ("classes", image.classes, "of leaves".to_owned()),
+            ("port classes", image.port_classes, String::new()),
+            ("leaves", image.leaves, String::new()),
+            (
+                "tables",
+                image.tables,
+                format!("for {} uses of endpoints", image.endpoints.len() * 4),
+            ),
+            (
+                "rows",
+                image.rows,
+                format!(
+                    "for {} places in tables",
+                    u64::from(image.tables) * u64::from(image.classes)
+                ),
+            ),
+            (
+                "codes",
+                image.codes,
+                format!(
+                    "for {} places in rows",
+                    u64::from(image.rows) * u64::from(image.port_classes)
+                ),
+            ),
         ];
-        for (name, count) in counts {
-            writeln!(out, "  {name:<12}{count:>10}")?;
+        for (name, count, shared) in counts {
+            let line = format!("  {name:<12}{count:>10}  {shared}");
+            writeln!(out, "{}", line.trim_end())?;
         }
         writeln!(out, "  sections")?;
         for section in &image.sections {
             let digest = section.sha256.get(..16).unwrap_or_default();
             writeln!(
                 out,
-                "    {:<12}{:>10} bytes  sha256 {digest}",
-                section.name, section.bytes
+                "    {:<12}{:>10} bytes {:>3} %  sha256 {digest}",
+                section.name,
+                section.bytes,
+                section.bytes * 100 / image.bytes.max(1),
+            )?;
+        }
+        if let Some((section, grows)) = dominating(&image.sections) {
+            writeln!(
+                out,
+                "  largest is {}, which grows with {grows}",
+                section.name
             )?;
         }
         writeln!(out, "  endpoints")?;

@@ -122,12 +122,38 @@ pub(super) fn replace(
     path: &Path,
     print: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
+    stage(path, print)?.keep()
+}
+
+/// A file that is whole, beside its place. It is gone when dropped.
+#[derive(Debug)]
+pub(super) struct Staged {
+    /// Where it is to be; none where it was written already.
+    waiting: Option<(NamedTempFile, PathBuf)>,
+}
+
+impl Staged {
+    /// Puts it in its place.
+    pub(super) fn keep(self) -> io::Result<()> {
+        if let Some((temporary, target)) = self.waiting {
+            temporary.persist(&target).map_err(|error| error.error)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file beside the wanted one. What is no regular file is written to directly.
+pub(super) fn stage(
+    path: &Path,
+    print: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<Staged> {
     let known = std::fs::metadata(path);
     if let Ok(known) = &known
         && !known.is_file()
     {
         let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
-        return print(&mut file);
+        print(&mut file)?;
+        return Ok(Staged { waiting: None });
     }
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = match target.parent() {
@@ -139,8 +165,9 @@ pub(super) fn replace(
     print(&mut out)?;
     let temporary = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     temporary.as_file().sync_all()?;
-    temporary.persist(&target).map_err(|error| error.error)?;
-    Ok(())
+    Ok(Staged {
+        waiting: Some((temporary, target)),
+    })
 }
 
 /// Whether two paths lead to one file.

@@ -18,8 +18,24 @@ impl Progress {
     /// Shows what is being done, where that is wanted.
     #[must_use]
     pub(super) fn start(global: &Global, what: &'static str) -> Self {
-        let bar = ProgressBar::with_draw_target(None, target(global));
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {human_pos} [{elapsed}]") {
+        Self::shown(
+            global,
+            what,
+            None,
+            "{spinner} {msg} {human_pos} [{elapsed}]",
+        )
+    }
+
+    /// Shows what is being done so many times.
+    #[must_use]
+    pub(super) fn of(global: &Global, what: &'static str, total: usize) -> Self {
+        let picture = "{spinner} {msg} {human_pos} of {human_len} [{elapsed}]";
+        Self::shown(global, what, Some(total as u64), picture)
+    }
+
+    fn shown(global: &Global, what: &'static str, total: Option<u64>, picture: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(total, target(global));
+        if let Ok(style) = ProgressStyle::with_template(picture) {
             bar.set_style(style);
         }
         bar.set_message(what);

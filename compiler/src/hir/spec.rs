@@ -98,6 +98,29 @@ pub fn judge_side(world: World<'_>, flow: &Flow<'_>, direction: Direction) -> Si
     if let Resolution::Precedence(enforcement) = &world.policies.resolution {
         return precedence::judge_side(world.policies, enforcement, flow, direction);
     }
+    let subject = match direction {
+        Direction::Ingress => &flow.dst,
+        Direction::Egress => &flow.src,
+    };
+    let governing = match &subject.kind {
+        EndpointKind::Pod(pod) => {
+            let policies = world.policies.policies.iter();
+            policies.filter(|policy| governs(policy, pod)).collect()
+        }
+        EndpointKind::Node(_) | EndpointKind::Outside => Vec::new(),
+    };
+    judge_by(world, &governing, flow, direction)
+}
+
+/// Judges one side of a flow by the policies that [govern](governs) its subject, in the order of their set, as
+/// [`Resolution::Isolation`] has it.
+#[must_use]
+pub fn judge_by(
+    world: World<'_>,
+    governing: &[&Policy],
+    flow: &Flow<'_>,
+    direction: Direction,
+) -> Side {
     let mut side = Side {
         verdict: Verdict::Allow,
         exempt: None,
@@ -124,14 +147,8 @@ pub fn judge_side(world: World<'_>, flow: &Flow<'_>, direction: Direction) -> Si
         other,
         direction,
     };
-    let governing: Vec<&Policy> = world
-        .policies
-        .policies
-        .iter()
-        .filter(|policy| governs(policy, pod))
-        .collect();
     let never_kept_apart = itself || is_own_node(pod, other);
-    let outcomes = question.tiers(&governing, never_kept_apart, &mut side);
+    let outcomes = question.tiers(governing, never_kept_apart, &mut side);
     side.verdict = match (outcomes.allow, outcomes.deny) {
         (true, true) => Verdict::Depends,
         (_, false) => Verdict::Allow,

@@ -110,6 +110,12 @@ impl<'a> Image<'a> {
         sections.map(|((section, bytes), digest)| (name(section as u32), bytes.len(), *digest))
     }
 
+    /// The bytes of a table.
+    pub(crate) fn section(&self, section: Section) -> &'a [u8] {
+        let bytes = self.sections.get(section as usize - 1);
+        bytes.copied().unwrap_or_default()
+    }
+
     /// How many there are of something.
     #[must_use]
     pub fn count(&self, field: Config) -> u32 {

@@ -1,10 +1,7 @@
 //! From a program to bytes.
 
-use super::layout::{
-    ENTRIES, ENTRY, HEADER_DIGEST, MAX_CLASSES, MAX_LEAVES, MAX_ROWS, MAX_SECTION_BYTES, SOURCE,
-    digest,
-};
-use super::{Input, LimitError};
+use super::layout::{ENTRIES, ENTRY, HEADER_DIGEST, SOURCE, digest};
+use super::{Input, LimitError, Resource};
 use crate::cluster::Protocol;
 use crate::lir::transport::{NOT_KNOWN, key, whole};
 use crate::lir::{Action, Chain, Decision, LeafId, Program, number};
@@ -12,8 +9,8 @@ use rustc_hash::FxHashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use verdict_abi::{
-    ABI_VERSION, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION, MAGIC, PAGE,
-    Section, TO_BLOCK, TO_DIRECTORY, V6_STEPS,
+    ABI_VERSION, BLOCK_ENTRIES, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION,
+    MAGIC, PAGE, Section, TO_BLOCK, TO_DIRECTORY,
 };
 
 /// Writes an image.
@@ -26,17 +23,18 @@ pub fn encode(input: &Input<'_>) -> Result<Vec<u8>, LimitError> {
     let trie = trie(input.v4);
     let ports = Ports::of(program);
     let addresses = endpoint_addresses(input.addresses);
-    limit("leaves", program.leaves.len(), MAX_LEAVES)?;
-    limit("classes of peers", program.classes as usize, MAX_CLASSES)?;
-    limit(
-        "classes of ports",
-        program.port_classes as usize,
-        MAX_CLASSES,
-    )?;
-    limit("rows", program.rows.len(), MAX_ROWS)?;
-    limit("verdict codes", program.codes.len(), MAX_CLASSES)?;
-    limit("runs of IPv6 addresses", input.v6.len(), 1 << V6_STEPS)?;
-    limit("pages of ports", ports.pages.len(), MAX_CLASSES)?;
+    for (resource, given) in [
+        (Resource::Leaves, program.leaves.len()),
+        (Resource::Classes, program.classes as usize),
+        (Resource::PortClasses, program.port_classes as usize),
+        (Resource::Rows, program.rows.len()),
+        (Resource::Codes, program.codes.len()),
+        (Resource::V4Blocks, trie.len() / BLOCK_ENTRIES as usize),
+        (Resource::V6Runs, input.v6.len()),
+        (Resource::Pages, ports.pages.len()),
+    ] {
+        input.limits.hold(resource, given)?;
+    }
     let codes: Vec<u64> = program
         .codes
         .iter()
@@ -52,7 +50,7 @@ pub fn encode(input: &Input<'_>) -> Result<Vec<u8>, LimitError> {
         codes.len(),
         program.endpoints.len(),
         addresses.len() / 3,
-        trie.len() / 256,
+        trie.len() / BLOCK_ENTRIES as usize,
         input.v6.len(),
         ports.directories.len(),
         ports.pages.len(),
@@ -81,17 +79,10 @@ pub fn encode(input: &Input<'_>) -> Result<Vec<u8>, LimitError> {
         .collect();
     // A struct of strings and numbers is JSON.
     sections.push((SOURCE, serde_json::to_vec(input.source).unwrap_or_default()));
-    for (_, bytes) in &sections {
-        limit("bytes of a section", bytes.len(), MAX_SECTION_BYTES)?;
-    }
+    let lengths = sections.iter().map(|(_, bytes)| bytes.len());
+    let longest = lengths.max().unwrap_or_default();
+    input.limits.hold(Resource::SectionBytes, longest)?;
     Ok(file(&sections))
-}
-
-fn limit(of: &'static str, given: usize, most: usize) -> Result<(), LimitError> {
-    if given <= most {
-        return Ok(());
-    }
-    Err(LimitError { of, given, most })
 }
 
 fn file(sections: &[(u32, Vec<u8>)]) -> Vec<u8> {

@@ -1,24 +1,6 @@
-//! What can be wrong with an image, or with what one is to be made of.
+//! What can be wrong with an image.
 
 use std::fmt;
-
-/// What an image has no room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LimitError {
-    /// Of what there is too much.
-    pub of: &'static str,
-    /// How much there is.
-    pub given: usize,
-    /// How much there may be.
-    pub most: usize,
-}
-
-impl fmt::Display for LimitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { of, given, most } = self;
-        write!(f, "{given} {of}, and an image has room for {most}")
-    }
-}
 
 /// Why bytes are no image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,4 +72,3 @@ impl fmt::Display for DecodeError {
 }
 
 impl std::error::Error for DecodeError {}
-impl std::error::Error for LimitError {}

@@ -1,16 +1,7 @@
-//! Where things stand in a file, and how large they may be.
+//! Where things stand in a file.
 
 use sha2::{Digest as _, Sha256};
 use verdict_abi::{PAGE, Section};
-
-/// The most leaves.
-pub const MAX_LEAVES: usize = 1 << 24;
-/// The most classes of leaves, classes of transport keys, codes, directories and pages: their numbers have 16 bits.
-pub const MAX_CLASSES: usize = 1 << 16;
-/// The most rows: their numbers have 16 bits.
-pub const MAX_ROWS: usize = 1 << 16;
-/// The most bytes of a section: what a map of 64-bit words is given.
-pub const MAX_SECTION_BYTES: usize = 1 << 30;
 
 /// The section that is no map: the source table, as JSON.
 pub(super) const SOURCE: u32 = 64;
@@ -48,24 +39,30 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// The name of a section, for messages.
 pub(super) fn name(kind: u32) -> &'static str {
-    let section = Section::ALL
-        .into_iter()
-        .find(|section| *section as u32 == kind);
-    match section {
-        Some(Section::Config) => "config",
-        Some(Section::V4) => "v4",
-        Some(Section::V6Starts) => "v6-starts",
-        Some(Section::V6Leaves) => "v6-leaves",
-        Some(Section::Leaves) => "leaves",
-        Some(Section::Protocols) => "protocols",
-        Some(Section::Directories) => "directories",
-        Some(Section::Pages) => "pages",
-        Some(Section::Rows) => "rows",
-        Some(Section::Cells) => "cells",
-        Some(Section::Codes) => "codes",
-        Some(Section::Endpoints) => "endpoints",
-        Some(Section::Addresses) => "addresses",
+    let mut sections = Section::ALL.into_iter();
+    match sections.find(|section| *section as u32 == kind) {
+        Some(section) => section_name(section),
         None if kind == SOURCE => "source",
         None => "unknown",
+    }
+}
+
+/// The name of a table.
+#[must_use]
+pub fn section_name(section: Section) -> &'static str {
+    match section {
+        Section::Config => "config",
+        Section::V4 => "v4",
+        Section::V6Starts => "v6-starts",
+        Section::V6Leaves => "v6-leaves",
+        Section::Leaves => "leaves",
+        Section::Protocols => "protocols",
+        Section::Directories => "directories",
+        Section::Pages => "pages",
+        Section::Rows => "rows",
+        Section::Cells => "cells",
+        Section::Codes => "codes",
+        Section::Endpoints => "endpoints",
+        Section::Addresses => "addresses",
     }
 }

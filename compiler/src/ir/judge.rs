@@ -2,7 +2,7 @@
 
 use super::{
     AddressClasses, BlockFamilies, ClassId, IdentityId, Peers, Ports, Program, Rule, RuleRange,
-    Step, Table, id,
+    Step, Table, id, tiers,
 };
 use crate::cluster::{NodeId, Protocol};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, NodeView, PodView, Transport};
@@ -23,32 +23,6 @@ enum OtherKind<'a> {
     Fresh(&'a PodView<'a>),
     Node(&'a NodeView<'a>),
     Outside,
-}
-
-/// What the rules that were asked may lead to.
-#[derive(Clone, Copy, Default)]
-struct Outcomes {
-    allow: bool,
-    deny: bool,
-    pass: bool,
-}
-
-impl Outcomes {
-    fn add(&mut self, action: Action) {
-        match action {
-            Action::Allow => self.allow = true,
-            Action::Deny => self.deny = true,
-            Action::Pass => self.pass = true,
-        }
-    }
-
-    fn verdict(self) -> Verdict {
-        match (self.allow, self.deny) {
-            (true, true) => Verdict::Depends,
-            (_, false) => Verdict::Allow,
-            (false, true) => Verdict::Deny,
-        }
-    }
 }
 
 impl Program {
@@ -104,9 +78,8 @@ impl Program {
             named: NamedPorts::of(&flow.dst),
         };
         side.isolated_by = question.chain.isolated_by.to_vec();
-        side.verdict = question
-            .tiers(itself || spec::is_own_node(pod, other), &mut side.rules)
-            .verdict();
+        let never_kept_apart = itself || spec::is_own_node(pod, other);
+        side.verdict = tiers::ask(&question, never_kept_apart, &mut side.rules).verdict();
         side
     }
 
@@ -270,82 +243,54 @@ struct Question<'a> {
     named: NamedPorts<'a>,
 }
 
-impl Question<'_> {
-    fn tiers(&self, never_kept_apart: bool, rules: &mut Vec<RuleId>) -> Outcomes {
-        let (admin, open) = self.ordered(&self.chain.admin, rules);
-        let mut outcomes = Outcomes {
-            pass: false,
-            ..admin
+impl<'a> tiers::Question for Question<'a> {
+    type Rule = &'a Rule;
+    type Name = RuleId;
+
+    fn admin(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, bool)> {
+        self.steps(&self.chain.admin)
+    }
+
+    fn is_isolated(&self) -> bool {
+        !self.chain.isolated_by.is_empty()
+    }
+
+    fn namespace(&self) -> impl Iterator<Item = &'a Rule> {
+        let program = self.program;
+        let ranges = self.chain.namespace.iter();
+        ranges.flat_map(|range| program.rules_in(*range))
+    }
+
+    fn baseline(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, bool)> {
+        self.steps(&self.chain.baseline)
+    }
+
+    fn truth(&self, rule: &'a Rule, in_order: bool) -> Truth {
+        let named = if in_order {
+            self.named.in_order()
+        } else {
+            self.named
         };
-        if !admin.pass && !open {
-            return outcomes;
-        }
-        if !self.chain.isolated_by.is_empty() {
-            if never_kept_apart {
-                outcomes.allow = true;
-                return outcomes;
-            }
-            let best = self.union(rules);
-            outcomes.allow |= best != Truth::No;
-            outcomes.deny |= best != Truth::Yes;
-            return outcomes;
-        }
-        let (baseline, open) = self.ordered(&self.chain.baseline, rules);
-        outcomes.allow |= baseline.allow || baseline.pass || open;
-        outcomes.deny |= baseline.deny;
-        outcomes
+        self.rule(rule, named)
     }
 
-    /// The greatest truth among all rules; those that have it decide.
-    fn union(&self, rules: &mut Vec<RuleId>) -> Truth {
-        let first = rules.len();
-        let mut best = Truth::No;
-        for range in &self.chain.namespace {
-            for rule in self.program.rules_in(*range) {
-                let truth = self.rule(rule, self.named);
-                if truth > best {
-                    rules.truncate(first);
-                    best = truth;
-                }
-                if truth == best && truth != Truth::No {
-                    rules.push(rule.id);
-                }
-            }
-        }
-        best
+    fn action(rule: &'a Rule) -> Action {
+        rule.action
     }
 
-    /// What a tier may decide, and whether it may decide nothing.
-    fn ordered(&self, steps: &[Step], rules: &mut Vec<RuleId>) -> (Outcomes, bool) {
-        let mut outcomes = Outcomes::default();
-        let mut level_may_miss = true;
-        for step in steps {
-            level_may_miss &= self.first_match(step.rules, &mut outcomes, rules);
-            if step.ends_level && !level_may_miss {
-                return (outcomes, false);
-            }
-        }
-        (outcomes, true)
+    fn name(rule: &'a Rule) -> RuleId {
+        rule.id
     }
+}
 
-    /// Asks the rules of one policy; returns whether none of them surely matches.
-    fn first_match(
+impl<'a> Question<'a> {
+    fn steps(
         &self,
-        range: RuleRange,
-        outcomes: &mut Outcomes,
-        rules: &mut Vec<RuleId>,
-    ) -> bool {
-        for rule in self.program.rules_in(range) {
-            let truth = self.rule(rule, self.named.in_order());
-            if truth != Truth::No {
-                outcomes.add(rule.action);
-                rules.push(rule.id);
-            }
-            if truth == Truth::Yes {
-                return false;
-            }
-        }
-        true
+        steps: &'a [Step],
+    ) -> impl Iterator<Item = (std::slice::Iter<'a, Rule>, bool)> + use<'a> {
+        let program = self.program;
+        let steps = steps.iter();
+        steps.map(|step| (program.rules_in(step.rules).iter(), step.ends_level))
     }
 
     fn rule(&self, rule: &Rule, named: NamedPorts<'_>) -> Truth {

@@ -20,39 +20,8 @@ use super::{Identity, IdentityId, Peers, Program, RuleRange, Step, Table};
 use crate::cluster::{Cluster, HostNetwork, PodId};
 use crate::hir::flow::PodView;
 use crate::hir::{Direction, PolicySet, Tier, spec};
+use crate::invariant::{Violation, ensure};
 use crate::query::pod_view;
-use std::fmt;
-
-/// An invariant that does not hold: a bug in verdict.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The number of the invariant, as listed in this module.
-    pub invariant: u8,
-    /// What it does not hold of.
-    pub of: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "invariant {} does not hold of {}",
-            self.invariant, self.of
-        )
-    }
-}
-
-impl std::error::Error for Violation {}
-
-fn ensure(holds: bool, invariant: u8, of: impl fmt::Display) -> Result<(), Violation> {
-    if holds {
-        return Ok(());
-    }
-    Err(Violation {
-        invariant,
-        of: of.to_string(),
-    })
-}
 
 /// Checks every invariant of a program that was resolved from these. Slow: for tests.
 ///

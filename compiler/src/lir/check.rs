@@ -14,37 +14,8 @@
 //! 8. Either every chain is rules, or every chain is a table.
 
 use super::{Action, Chain, Program, Rule, RuleChain};
+use crate::invariant::{Violation, ensure};
 use crate::ranges::Ranges;
-use std::fmt;
-
-/// An invariant that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Its number above.
-    pub invariant: u8,
-    /// Of what.
-    pub of: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "invariant {} does not hold of {}",
-            self.invariant, self.of
-        )
-    }
-}
-
-fn ensure(holds: bool, invariant: u8, of: impl fmt::Display) -> Result<(), Violation> {
-    if holds {
-        return Ok(());
-    }
-    Err(Violation {
-        invariant,
-        of: of.to_string(),
-    })
-}
 
 /// Checks every invariant.
 ///

@@ -1,34 +1,20 @@
-//! What a program says of a flow. The order is that of [`crate::hir::spec`], which has the citations.
+//! What a program says of a flow. The order of tiers is that of [`crate::ir::tiers`].
 
 use super::{
     Action, Chain, ClassId, Decision, Level, Match, Origin, PortClassId, PortsId, Program,
     RemotesId, Rule, RuleChain,
 };
-use crate::hir::spec::Truth;
+use crate::hir::{self, spec::Truth};
+use crate::ir::tiers::{self, Outcomes};
 use crate::ranges::Ranges;
 
 /// A question about one class of leaves and one of transport keys.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Question<'a> {
-    pub(crate) program: &'a Program,
-    pub(crate) class: ClassId,
-    pub(crate) port_class: PortClassId,
-    /// The endpoint sends to itself by way of a service.
-    pub(crate) hairpin: bool,
-}
-
-/// What asking some rules may lead to.
-#[derive(Clone, Copy, Default)]
-struct Outcomes {
-    allow: bool,
-    deny: bool,
-    pass: bool,
-}
-
-/// The rules that matched, of which one will name the decision.
-#[derive(Default)]
-struct Named<'a> {
-    rules: Vec<&'a Rule>,
+struct Question<'a> {
+    program: &'a Program,
+    chain: &'a RuleChain,
+    class: ClassId,
+    port_class: PortClassId,
 }
 
 impl Program {
@@ -42,13 +28,18 @@ impl Program {
         hairpin: bool,
     ) -> Decision {
         match chain {
-            Chain::Rules(chain) => Question {
-                program: self,
-                class,
-                port_class,
-                hairpin,
+            Chain::Rules(chain) => {
+                let question = Question {
+                    program: self,
+                    chain,
+                    class,
+                    port_class,
+                };
+                let never_kept_apart = hairpin || self.own_node.contains(class.0);
+                let mut rules = Vec::new();
+                let outcomes = tiers::ask(&question, never_kept_apart, &mut rules);
+                decision(outcomes, &rules, &chain.isolated_by)
             }
-            .decide(chain),
             Chain::Table(table) => {
                 let rows = if hairpin { &table.hairpin } else { &table.rows };
                 let row = rows.get(class.index());
@@ -80,90 +71,54 @@ impl Decision {
     };
 }
 
-impl<'a> Question<'a> {
-    pub(crate) fn decide(self, chain: &'a RuleChain) -> Decision {
-        let mut named = Named::default();
-        let (admin, open) = self.ordered(&chain.admin, &mut named);
-        let mut outcomes = Outcomes {
-            pass: false,
-            ..admin
-        };
-        if !admin.pass && !open {
-            return named.decision(outcomes, &[]);
-        }
-        if chain.isolated_by.is_empty() {
-            let (baseline, open) = self.ordered(&chain.baseline, &mut named);
-            outcomes.allow |= baseline.allow || baseline.pass || open;
-            outcomes.deny |= baseline.deny;
-        } else if self.hairpin || self.program.own_node.contains(self.class.0) {
-            outcomes.allow = true;
-        } else {
-            let best = self.union(&chain.namespace, &mut named);
-            outcomes.allow |= best != Truth::No;
-            outcomes.deny |= best != Truth::Yes;
-        }
-        named.decision(outcomes, &chain.isolated_by)
+impl<'a> tiers::Question for Question<'a> {
+    type Rule = &'a Rule;
+    type Name = &'a Rule;
+
+    fn admin(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, bool)> {
+        policies(&self.chain.admin)
     }
 
-    /// The greatest truth among all rules; those that have it decide.
-    fn union(self, rules: &'a [Rule], named: &mut Named<'a>) -> Truth {
-        let first = named.rules.len();
-        let mut best = Truth::No;
-        for rule in rules {
-            let truth = self.rule(rule);
-            if truth > best {
-                named.rules.truncate(first);
-                best = truth;
-            }
-            if truth == best && truth != Truth::No {
-                named.rules.push(rule);
-            }
-        }
-        best
+    fn is_isolated(&self) -> bool {
+        !self.chain.isolated_by.is_empty()
     }
 
-    /// What a tier may decide, and whether it may decide nothing.
-    fn ordered(self, levels: &'a [Level], named: &mut Named<'a>) -> (Outcomes, bool) {
-        let mut outcomes = Outcomes::default();
-        for level in levels {
-            let mut may_miss = true;
-            for rules in &level.lists {
-                may_miss &= self.first_match(rules, &mut outcomes, named);
-            }
-            if !may_miss {
-                return (outcomes, false);
-            }
-        }
-        (outcomes, true)
+    fn namespace(&self) -> impl Iterator<Item = &'a Rule> {
+        self.chain.namespace.iter()
     }
 
-    /// Asks the rules of one policy; returns whether none of them surely matches.
-    fn first_match(
-        self,
-        rules: &'a [Rule],
-        outcomes: &mut Outcomes,
-        named: &mut Named<'a>,
-    ) -> bool {
-        for rule in rules {
-            let truth = self.rule(rule);
-            if truth != Truth::No {
-                outcomes.add(rule.action);
-                named.rules.push(rule);
-            }
-            if truth == Truth::Yes {
-                return false;
-            }
-        }
-        true
+    fn baseline(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, bool)> {
+        policies(&self.chain.baseline)
     }
 
-    pub(crate) fn rule(self, rule: &Rule) -> Truth {
+    fn truth(&self, rule: &'a Rule, _in_order: bool) -> Truth {
         let remotes = rule.remotes.truth(self.program, self.class.0);
         if remotes == Truth::No {
             return remotes;
         }
         remotes.min(rule.ports.truth(self.program, self.port_class.0))
     }
+
+    fn action(rule: &'a Rule) -> hir::Action {
+        match rule.action {
+            Action::Allow | Action::Audit | Action::Redirect(_) => hir::Action::Allow,
+            Action::Deny => hir::Action::Deny,
+            Action::Pass => hir::Action::Pass,
+        }
+    }
+
+    fn name(rule: &'a Rule) -> &'a Rule {
+        rule
+    }
+}
+
+/// The policies of some levels, each with whether it is the last of its level.
+fn policies(levels: &[Level]) -> impl Iterator<Item = (std::slice::Iter<'_, Rule>, bool)> {
+    levels.iter().flat_map(|level| {
+        let left = (0..level.lists.len()).rev();
+        let lists = level.lists.iter().zip(left);
+        lists.map(|(rules, left)| (rules.iter(), left == 0))
+    })
 }
 
 impl Match<RemotesId> {
@@ -196,51 +151,38 @@ fn truth(yes: &Ranges<u32>, maybe: &Ranges<u32>, member: u32) -> Truth {
     }
 }
 
-impl Outcomes {
-    fn add(&mut self, action: Action) {
-        match action {
-            Action::Allow | Action::Audit | Action::Redirect(_) => self.allow = true,
-            Action::Deny => self.deny = true,
-            Action::Pass => self.pass = true,
-        }
-    }
-}
-
-impl Named<'_> {
-    /// The decision of these outcomes. It is named after the rule that decides; of several, after the one with
-    /// the greatest action that comes first.
-    fn decision(&self, outcomes: Outcomes, isolated_by: &[crate::hir::PolicyId]) -> Decision {
-        let depends = outcomes.allow && outcomes.deny;
-        let denied = outcomes.deny;
-        let decides = |rule: &&&Rule| {
-            depends
-                || if denied {
-                    rule.action == Action::Deny
-                } else {
-                    rule.action.passes()
-                }
-        };
-        // `max_by_key` gives the last of equals.
-        let rule = self
-            .rules
-            .iter()
-            .rev()
-            .filter(decides)
-            .max_by_key(|rule| rule.action);
-        let origin = rule.and_then(|rule| rule.origins.first());
-        let isolation = isolated_by.first().filter(|_| denied);
-        let origin = origin
-            .map(|id| Origin::Rule(*id))
-            .or_else(|| isolation.map(|id| Origin::Isolation(*id)));
-        let action = match rule {
-            Some(rule) if !denied => rule.action,
-            Some(_) | None if denied => Action::Deny,
-            Some(_) | None => Action::Allow,
-        };
-        Decision {
-            action,
-            depends,
-            origin: origin.unwrap_or(Origin::Nobody),
-        }
+/// The decision of these outcomes. It is named after the rule that decides; of several, after the one with
+/// the greatest action that comes first.
+fn decision(outcomes: Outcomes, rules: &[&Rule], isolated_by: &[hir::PolicyId]) -> Decision {
+    let depends = outcomes.allow && outcomes.deny;
+    let denied = outcomes.deny;
+    let decides = |rule: &&&Rule| {
+        depends
+            || if denied {
+                rule.action == Action::Deny
+            } else {
+                rule.action.passes()
+            }
+    };
+    // `max_by_key` gives the last of equals.
+    let rule = rules
+        .iter()
+        .rev()
+        .filter(decides)
+        .max_by_key(|rule| rule.action);
+    let origin = rule.and_then(|rule| rule.origins.first());
+    let isolation = isolated_by.first().filter(|_| denied);
+    let origin = origin
+        .map(|id| Origin::Rule(*id))
+        .or_else(|| isolation.map(|id| Origin::Isolation(*id)));
+    let action = match rule {
+        Some(rule) if !denied => rule.action,
+        Some(_) | None if denied => Action::Deny,
+        Some(_) | None => Action::Allow,
+    };
+    Decision {
+        action,
+        depends,
+        origin: origin.unwrap_or(Origin::Nobody),
     }
 }

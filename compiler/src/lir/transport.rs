@@ -52,6 +52,17 @@ pub fn example(key: u32) -> Transport {
     }
 }
 
+/// The least key from this one on that a packet may have; `None` where there is none.
+#[must_use]
+pub fn packet_from(key: u32) -> Option<u32> {
+    if of(example(key)) == key {
+        return Some(key);
+    }
+    let (protocol, _) = parts(key);
+    let next = protocol.0.checked_add(1)?;
+    Some(self::key(Protocol(next), 0))
+}
+
 /// The protocol and the value of a key.
 #[must_use]
 pub fn parts(key: u32) -> (Protocol, u32) {

@@ -10,13 +10,16 @@ use rustc_hash::FxHashMap;
 pub(super) fn run(program: &mut Program) {
     let given = std::mem::take(&mut program.chains);
     let mut known = FxHashMap::default();
-    let mut new_id = |old: ChainId, kept: &mut Vec<_>| {
-        let chain = given.get(old.index()).cloned();
-        chain.map_or(old, |chain| ChainId(intern(&mut known, kept, chain)))
-    };
+    let mut new: Vec<Option<ChainId>> = vec![None; given.len()];
     for endpoint in &mut program.endpoints {
         let chains = &mut endpoint.chains;
-        chains.ingress = new_id(chains.ingress, &mut program.chains);
-        chains.egress = new_id(chains.egress, &mut program.chains);
+        for chain in [&mut chains.ingress, &mut chains.egress] {
+            let slot = new.get_mut(chain.index()).zip(given.get(chain.index()));
+            if let Some((slot, own)) = slot {
+                let kept = &mut program.chains;
+                *chain =
+                    *slot.get_or_insert_with(|| ChainId(intern(&mut known, kept, own.clone())));
+            }
+        }
     }
 }

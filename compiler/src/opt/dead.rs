@@ -10,91 +10,20 @@
 //!
 //! Proof: the first rule of a list that surely matches ends the list, and a list that surely matches ends the tier;
 //! of the rules of a namespace the greatest action among those that surely match decides, whichever rule has it.
-//! Cells are kept as sets of classes for each class of keys that the chain tells apart.
+//! Cells are pairs of the classes that the chain itself tells apart ([`super::space`]).
 
-use super::classes::Merged;
-use crate::lir::leaves::without;
+use super::space::{Cells, Space};
 use crate::lir::{Action, Chain, Level, Program, Rule, RuleChain};
-use crate::ranges::Ranges;
+use rayon::prelude::*;
 
 pub(super) fn run(program: &mut Program) {
     let mut chains = std::mem::take(&mut program.chains);
-    for chain in &mut chains {
+    chains.par_iter_mut().for_each(|chain| {
         if let Chain::Rules(chain) = chain {
             clean(program, chain);
         }
-    }
+    });
     program.chains = chains;
-}
-
-/// Sets of classes of leaves, by class of keys of the chain.
-#[derive(Clone)]
-struct Cells(Vec<Ranges<u32>>);
-
-impl Cells {
-    fn none(count: u32) -> Self {
-        Self(vec![Ranges::default(); count as usize])
-    }
-
-    fn add(&mut self, other: &Self) {
-        for (own, more) in self.0.iter_mut().zip(&other.0) {
-            if !more.is_empty() {
-                *own = own.union(more);
-            }
-        }
-    }
-
-    fn has(&self, other: &Self) -> bool {
-        let pairs = self.0.iter().zip(&other.0);
-        pairs
-            .into_iter()
-            .all(|(own, other)| without(other, own).is_empty())
-    }
-
-    fn without(&self, other: &Self) -> Self {
-        let pairs = self.0.iter().zip(&other.0);
-        Self(pairs.map(|(own, other)| without(own, other)).collect())
-    }
-}
-
-/// What a chain tells apart.
-struct Space<'p> {
-    program: &'p Program,
-    ports: Merged,
-}
-
-impl<'p> Space<'p> {
-    fn of(program: &'p Program, chain: &RuleChain) -> Self {
-        let sets = chain
-            .rules()
-            .flat_map(|rule| [rule.ports.yes, rule.ports.maybe]);
-        let sets = sets.map(|id| program.port_set(id));
-        let ports = Merged::by_sets(program.port_classes, sets);
-        Self { program, ports }
-    }
-
-    /// The cells that a rule surely matches, and those that it may match at all.
-    fn cells(&self, rule: &Rule) -> (Cells, Cells) {
-        let program = self.program;
-        let remotes = program.remote_set(rule.remotes.yes);
-        let either = remotes.union(program.remote_set(rule.remotes.maybe));
-        let mut sure = Cells::none(self.ports.count);
-        let mut any = Cells::none(self.ports.count);
-        for (class, (sure, any)) in self
-            .ports
-            .example
-            .iter()
-            .zip(sure.0.iter_mut().zip(&mut any.0))
-        {
-            if program.port_set(rule.ports.yes).contains(*class) {
-                *sure = remotes.clone();
-                *any = either.clone();
-            } else if program.port_set(rule.ports.maybe).contains(*class) {
-                *any = either.clone();
-            }
-        }
-        (sure, any)
-    }
 }
 
 fn clean(program: &Program, chain: &mut RuleChain) {
@@ -113,7 +42,7 @@ fn clean(program: &Program, chain: &mut RuleChain) {
 
 /// Cleans the first tier, and returns where it surely decides.
 fn levels(space: &Space<'_>, levels: &mut Vec<Level>) -> Cells {
-    let mut ended = Cells::none(space.ports.count);
+    let mut ended = space.no_cells();
     let passed = levels_after(space, levels, &mut ended);
     ended.without(&passed)
 }
@@ -121,7 +50,7 @@ fn levels(space: &Space<'_>, levels: &mut Vec<Level>) -> Cells {
 /// Cleans a tier of which some cells were decided before; adds where the tier surely ends, and returns where it may
 /// pass.
 fn levels_after(space: &Space<'_>, levels: &mut Vec<Level>, ended: &mut Cells) -> Cells {
-    let mut passed = Cells::none(space.ports.count);
+    let mut passed = space.no_cells();
     for level in levels.iter_mut() {
         let mut ends = ended.clone();
         for rules in &mut level.lists {

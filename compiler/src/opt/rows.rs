@@ -5,91 +5,115 @@
 //!
 //! `share-rows`. Equation: a row stands for every row that is equal. Proof: a table asks of a row only its codes.
 
-use super::classes::Merged;
+use super::space::Space;
 use super::{chains, sets::intern};
 use crate::lir::{
     Chain, ClassId, CodeId, Decision, PortClassId, Program, RowId, RuleChain, Table, number,
 };
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 pub(super) fn tabulate(program: &mut Program) {
     let chains = std::mem::take(&mut program.chains);
-    let mut codes = Codes::default();
-    let mut rows = Vec::new();
-    let made = chains.iter().map(|chain| match chain {
-        Chain::Rules(rules) => Chain::Table(table(program, rules, chain, &mut codes, &mut rows)),
-        Chain::Table(table) => Chain::Table(table.clone()),
-    });
-    let made = made.collect();
-    if chains.iter().any(|chain| matches!(chain, Chain::Rules(_))) {
-        program.rows = rows;
-        program.codes = codes.kept;
+    let decided: Vec<Option<Decided>> = chains
+        .par_iter()
+        .map(|chain| match chain {
+            Chain::Rules(rules) => Some(Decided::of(program, rules, chain)),
+            Chain::Table(_) => None,
+        })
+        .collect();
+    if decided.iter().any(Option::is_some) {
+        program.rows = Vec::new();
+        program.codes = Vec::new();
         program.remotes = Vec::new();
         program.ports = Vec::new();
     }
-    program.chains = made;
+    let mut known = FxHashMap::default();
+    let made = chains.into_iter().zip(decided);
+    program.chains = made
+        .map(|(chain, decided)| match decided {
+            Some(decided) => Chain::Table(decided.table(program, &mut known)),
+            None => chain,
+        })
+        .collect();
 }
 
-#[derive(Default)]
-struct Codes {
-    known: FxHashMap<Decision, u32>,
-    kept: Vec<Decision>,
+/// What a chain decides, by its own classes.
+struct Decided {
+    /// By class of leaves of the program: that of the chain.
+    remotes: Vec<u32>,
+    /// By class of keys of the program: that of the chain.
+    ports: Vec<u32>,
+    /// By both classes of the chain.
+    rows: Vec<Vec<Decision>>,
+    /// For what an endpoint sends to itself by way of a service; none where that makes no difference.
+    hairpin: Option<Vec<Vec<Decision>>>,
 }
 
-fn table(
-    program: &Program,
-    rules: &RuleChain,
-    chain: &Chain,
-    codes: &mut Codes,
-    rows: &mut Vec<Vec<CodeId>>,
-) -> Table {
-    let remotes = rules
-        .rules()
-        .flat_map(|rule| [rule.remotes.yes, rule.remotes.maybe]);
-    let remotes = remotes.map(|id| program.remote_set(id));
-    let classes = Merged::by_sets(program.classes, remotes.chain([&program.own_node]));
-    let ports = rules
-        .rules()
-        .flat_map(|rule| [rule.ports.yes, rule.ports.maybe]);
-    let ports = Merged::by_sets(program.port_classes, ports.map(|id| program.port_set(id)));
-    let mut all = |hairpin| -> Vec<RowId> {
-        let mut own = Vec::with_capacity(classes.example.len());
-        for class in &classes.example {
-            let decided: Vec<CodeId> = ports
-                .example
+impl Decided {
+    fn of(program: &Program, rules: &RuleChain, chain: &Chain) -> Self {
+        let space = Space::of(program, rules);
+        let all = |hairpin| -> Vec<Vec<Decision>> {
+            let classes = space.remotes.example.iter();
+            classes
+                .map(|class| {
+                    let ports = space.ports.example.iter();
+                    let decide = |port: &u32| {
+                        program.decide(chain, ClassId(*class), PortClassId(*port), hairpin)
+                    };
+                    ports.map(decide).collect()
+                })
+                .collect()
+        };
+        Self {
+            rows: all(false),
+            // Only the policies of a namespace do not keep an endpoint from itself.
+            hairpin: (!rules.isolated_by.is_empty()).then(|| all(true)),
+            remotes: space.remotes.new,
+            ports: space.ports.new,
+        }
+    }
+
+    fn table(self, program: &mut Program, known: &mut FxHashMap<Decision, u32>) -> Table {
+        let mut add = |decided: &[Vec<Decision>]| -> Vec<RowId> {
+            let own: Vec<RowId> = decided
                 .iter()
-                .map(|port| {
-                    let decision =
-                        program.decide(chain, ClassId(*class), PortClassId(*port), hairpin);
-                    CodeId(intern(&mut codes.known, &mut codes.kept, decision))
+                .map(|decisions| {
+                    let codes: Vec<CodeId> = decisions
+                        .iter()
+                        .map(|decision| CodeId(intern(known, &mut program.codes, *decision)))
+                        .collect();
+                    let row = self.ports.iter();
+                    let row = row.filter_map(|port| codes.get(*port as usize).copied());
+                    program.rows.push(row.collect());
+                    RowId(number(program.rows.len() - 1))
                 })
                 .collect();
-            let row = ports
-                .new
-                .iter()
-                .filter_map(|port| decided.get(*port as usize).copied());
-            own.push(RowId(number(rows.len())));
-            rows.push(row.collect());
+            let by_class = self.remotes.iter();
+            by_class
+                .filter_map(|class| own.get(*class as usize).copied())
+                .collect()
+        };
+        let rows = add(&self.rows);
+        let hairpin = self.hairpin.as_deref().map(add);
+        Table {
+            hairpin: hairpin.unwrap_or_else(|| rows.clone()),
+            rows,
         }
-        let by_class = classes.new.iter();
-        by_class
-            .filter_map(|class| own.get(*class as usize).copied())
-            .collect()
-    };
-    Table {
-        rows: all(false),
-        hairpin: all(true),
     }
 }
 
 pub(super) fn share(program: &mut Program) {
     let given = std::mem::take(&mut program.rows);
     let mut known = FxHashMap::default();
+    let mut new: Vec<Option<RowId>> = vec![None; given.len()];
     for chain in &mut program.chains {
         let Chain::Table(table) = chain else { continue };
         for row in table.rows.iter_mut().chain(&mut table.hairpin) {
-            if let Some(codes) = given.get(row.index()) {
-                *row = RowId(intern(&mut known, &mut program.rows, codes.clone()));
+            let slot = new.get_mut(row.index()).zip(given.get(row.index()));
+            if let Some((slot, codes)) = slot {
+                let rows = &mut program.rows;
+                *row = *slot.get_or_insert_with(|| RowId(intern(&mut known, rows, codes.clone())));
             }
         }
     }

@@ -26,25 +26,32 @@ pub(super) fn run(program: &mut Program) {
     program.ports = ports.kept;
 }
 
-/// Gives equal things one number, in the order in which they are first asked for.
-struct Interner<T> {
-    given: Vec<T>,
-    new_ids: FxHashMap<T, u32>,
-    kept: Vec<T>,
+/// Gives equal sets one number, in the order in which they are first asked for.
+struct Interner {
+    given: Vec<Ranges<u32>>,
+    /// By number in `given`: the new one.
+    new: Vec<Option<u32>>,
+    known: FxHashMap<Ranges<u32>, u32>,
+    kept: Vec<Ranges<u32>>,
 }
 
-impl Interner<Ranges<u32>> {
+impl Interner {
     fn new(given: Vec<Ranges<u32>>) -> Self {
         Self {
+            new: vec![None; given.len()],
             given,
-            new_ids: FxHashMap::default(),
+            known: FxHashMap::default(),
             kept: Vec::new(),
         }
     }
 
     fn new_id(&mut self, old: u32) -> u32 {
-        let set = self.given.get(old as usize).cloned().unwrap_or_default();
-        intern(&mut self.new_ids, &mut self.kept, set)
+        let slot = self.new.get_mut(old as usize);
+        let Some((slot, set)) = slot.zip(self.given.get(old as usize)) else {
+            return intern(&mut self.known, &mut self.kept, Ranges::default());
+        };
+        let (known, kept) = (&mut self.known, &mut self.kept);
+        *slot.get_or_insert_with(|| intern(known, kept, set.clone()))
     }
 }
 

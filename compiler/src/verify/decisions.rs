@@ -1,0 +1,330 @@
+//! What a node's program and its image decide, against what is expected.
+//!
+//! Endpoints of one case whose chains and tables are the same ones share one proof. In it, every leaf is looked at; leaves of
+//! which the same is expected and that lead to the same row in the program and in the image share one comparison, made over
+//! every key at which a rule of the cluster or the program changes its mind.
+
+use super::expected::{Expected, Relation, Row};
+use super::keys::Part;
+use super::mismatch::{Check, Mismatch};
+use super::named::is_said;
+use super::runs::{Runs, extend, pairs};
+use super::subjects::Case;
+use super::{Prover, Subject};
+use crate::cluster::{Owner, PodId};
+use crate::hir::Direction;
+use crate::hir::spec::Side;
+use crate::lir::transport::{LAST, packet_from, parts};
+use crate::lir::{Chain, ChainId, ClassId, CodeId, LeafId, RowId, Table};
+use crate::query::{Families, Family, Who, endpoint};
+use rayon::prelude::*;
+use rustc_hash::FxHashSet;
+use verdict_abi::{Config, Query, Section, Use, decide, half, quarter};
+
+/// Where a leaf of a node leads: its class in the program, that in the image, and whether it is the node itself.
+type Classes = (ClassId, u32, bool);
+
+/// One proof: a case with its number, the chain of the program, the table of the image, and an endpoint that has them.
+struct Proof<'c, 'a> {
+    case: &'c Case<'a>,
+    chain: ChainId,
+    table: u32,
+    endpoint: u32,
+    of: Use,
+    /// The leaf of the endpoint itself, where it is asked what it sends to itself.
+    own: Option<LeafId>,
+}
+
+/// What does not change in the proofs of a node.
+struct Node<'n, 'a> {
+    prover: &'n Prover<'a>,
+    subject: &'n Subject<'n>,
+    classes: Runs<Classes>,
+    parts: Vec<Part>,
+}
+
+/// What is compared once: the row that is expected, by its number, and the rows in the program and in the image.
+type Rows = (u32, RowId, u32);
+
+impl<'a> Prover<'a> {
+    /// Compares every decision. Returns how many were compared, equal ones once.
+    pub(super) fn decisions(&self, subject: &Subject<'_>) -> Result<u64, Box<Mismatch>> {
+        let node = Node {
+            prover: self,
+            subject,
+            classes: self.classes(subject)?,
+            parts: self.keys.with(subject.program),
+        };
+        let proofs = self.proofs(subject)?;
+        let results: Vec<Result<u64, Box<Mismatch>>> =
+            proofs.par_iter().map(|proof| node.prove(proof)).collect();
+        results.into_iter().sum()
+    }
+
+    /// The classes of the leaves, read from the program and from the image.
+    fn classes(&self, subject: &Subject<'_>) -> Result<Runs<Classes>, Box<Mismatch>> {
+        let own = self.ends.of_node(subject.node);
+        let mut classes = Runs::new();
+        for (end, leaf) in self.ends.examples.iter().zip((0..).map(LeafId)) {
+            let class = subject.program.leaves.get(leaf.index()).copied();
+            let read = quarter(subject.image, Section::Leaves, leaf.0);
+            let (Some(class), Some(read)) = (class, read) else {
+                return Err(super::mismatch::general(
+                    Check::Leaves,
+                    format!("the class of {:?}", end.kind),
+                    "one",
+                    "none",
+                ));
+            };
+            extend(&mut classes, leaf.0, (class, read, own.contains(&leaf)));
+        }
+        Ok(classes)
+    }
+
+    /// What there is to prove of the endpoints, equal proofs once, in the order of the endpoints.
+    fn proofs(&self, subject: &Subject<'_>) -> Result<Vec<Proof<'_, 'a>>, Box<Mismatch>> {
+        let mut known = FxHashSet::default();
+        let mut proofs = Vec::new();
+        for ((pod, endpoint), index) in subject.pods.iter().zip(&subject.program.endpoints).zip(0..)
+        {
+            let own = self.own_leaves(subject, *pod);
+            for (direction, of, hairpin) in [
+                (Direction::Ingress, Use::Ingress, Use::HairpinIngress),
+                (Direction::Egress, Use::Egress, Use::HairpinEgress),
+            ] {
+                let Some((number, case)) = self.subjects.case(*pod, direction) else {
+                    continue;
+                };
+                let asked = own.iter().map(|leaf| (hairpin, Some(*leaf)));
+                for (of, own) in std::iter::once((of, None)).chain(asked) {
+                    let table = half(subject.image, Section::Endpoints, index * 4 + of as u32);
+                    let table = table.unwrap_or(u32::MAX);
+                    let chain = *endpoint.chains.get(direction);
+                    if known.insert((number, chain, table, own)) {
+                        proofs.push(Proof {
+                            case,
+                            chain,
+                            table,
+                            endpoint: index,
+                            of,
+                            own,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(proofs)
+    }
+
+    /// The leaves that an endpoint is to itself.
+    fn own_leaves(&self, subject: &Subject<'_>, pod: PodId) -> Vec<LeafId> {
+        let addresses = self.cluster.pod(pod).map_or(&[][..], |pod| &pod.addresses);
+        let known = addresses.iter().map(|address| {
+            let owned = Who::Owned(*address, Owner::Pod(pod));
+            (owned, Family::of(*address))
+        });
+        let unknown = Families::ALL.iter().map(|family| (Who::Pod(pod), family));
+        let leaves = known.chain(unknown).filter_map(|(who, family)| {
+            let own = endpoint(self.cluster, who, family);
+            let lowering = subject.lowering;
+            lowering.leaves().of(lowering.resolved(), &own)
+        });
+        let mut leaves: Vec<LeafId> = leaves.collect();
+        leaves.sort_unstable();
+        leaves.dedup();
+        leaves
+    }
+
+    /// Holds the class of every packet in the image to that in the program.
+    pub(super) fn ports(&self, subject: &Subject<'_>) -> Result<(), Box<Mismatch>> {
+        let mut runs = subject.program.transports.iter().peekable();
+        let mut class = None;
+        let mut next = packet_from(0);
+        while let Some(packet) = next {
+            while let Some((_, own)) = runs.next_if(|(start, _)| *start <= packet) {
+                class = Some(own.0);
+            }
+            let (protocol, value) = parts(packet);
+            let found = verdict_abi::port_class(subject.image, protocol.0, value);
+            if found != class || class.is_none() {
+                let say =
+                    |class: Option<u32>| class.map_or("none".to_owned(), |id| format!("k{id}"));
+                return Err(super::mismatch::general(
+                    Check::Ports,
+                    format!("the class of protocol {} value {value}", protocol.0),
+                    say(class),
+                    say(found),
+                ));
+            }
+            next = (packet < LAST).then(|| packet_from(packet + 1)).flatten();
+        }
+        Ok(())
+    }
+}
+
+impl Node<'_, '_> {
+    fn prove(&self, proof: &Proof<'_, '_>) -> Result<u64, Box<Mismatch>> {
+        let expected = proof
+            .case
+            .expected
+            .get_or_init(|| Expected::of(self.prover, proof.case));
+        let chain = self.subject.program.chains.get(proof.chain.index());
+        let Some(Chain::Table(table)) = chain else {
+            return Err(self.mismatch(proof, LeafId(0), 0, "a table", "rules".to_owned()));
+        };
+        match proof.own {
+            None => self.all(proof, expected, table),
+            Some(own) => {
+                let row = expected.of_leaf(own.0).and_then(|group| {
+                    expected.row(self.prover, proof.case, group, own, Relation::Itself)
+                });
+                let row = row.ok_or_else(|| self.nothing(proof, own))?;
+                self.compare(proof, expected, &row, own)
+            }
+        }
+    }
+
+    /// Every leaf.
+    fn all(
+        &self,
+        proof: &Proof<'_, '_>,
+        expected: &Expected,
+        table: &Table,
+    ) -> Result<u64, Box<Mismatch>> {
+        let classes = self.subject.image.count(Config::Classes);
+        let mut done: FxHashSet<Rows> = FxHashSet::default();
+        let mut compared = 0;
+        for (leaf, group, (class, read, is_own)) in pairs(&expected.leaves, &self.classes) {
+            let leaf = LeafId(leaf);
+            let group = expected.groups.get(group as usize);
+            let group = group.ok_or_else(|| self.nothing(proof, leaf))?;
+            if is_own {
+                let row = expected.row(self.prover, proof.case, group, leaf, Relation::OwnNode);
+                let row = row.ok_or_else(|| self.nothing(proof, leaf))?;
+                compared += self.compare(proof, expected, &row, leaf)?;
+                continue;
+            }
+            let in_program = table.rows.get(class.index()).copied();
+            let at = proof
+                .table
+                .checked_mul(classes)
+                .and_then(|at| at.checked_add(read));
+            let in_image = at.and_then(|at| quarter(self.subject.image, Section::Rows, at));
+            let (Some(in_program), Some(in_image)) = (in_program, in_image) else {
+                return Err(self.nothing(proof, leaf));
+            };
+            if done.insert((group.row, in_program, in_image)) {
+                let row = expected.rows.get(group.row as usize);
+                let row = row.ok_or_else(|| self.nothing(proof, leaf))?;
+                compared += self.compare(proof, expected, row, leaf)?;
+            }
+        }
+        Ok(compared)
+    }
+
+    /// Every packet to or from a leaf.
+    fn compare(
+        &self,
+        proof: &Proof<'_, '_>,
+        expected: &Expected,
+        row: &Row,
+        leaf: LeafId,
+    ) -> Result<u64, Box<Mismatch>> {
+        let program = self.subject.program;
+        let chain = program.chains.get(proof.chain.index());
+        let class = program.leaves.get(leaf.index());
+        let (Some(chain), Some(class)) = (chain, class) else {
+            return Err(self.nothing(proof, leaf));
+        };
+        let hairpin = proof.own.is_some();
+        let mut right: FxHashSet<(u32, CodeId)> = FxHashSet::default();
+        for part in &self.parts {
+            let Some((said, side)) = expected.said(row, part.cell) else {
+                return Err(self.nothing(proof, leaf));
+            };
+            let decision = program.decide(chain, *class, part.class, hairpin);
+            let (protocol, value) = parts(part.packet);
+            let query = Query {
+                endpoint: proof.endpoint,
+                of: proof.of,
+                leaf: leaf.0,
+                protocol: protocol.0,
+                value,
+            };
+            let found = decide(self.subject.image, query);
+            let code = found.map(|(code, _)| CodeId(code));
+            // The codes of both were compared.
+            let same = code.and_then(|code| program.codes.get(code.index())) == Some(&decision);
+            if !same {
+                let found = found.map_or("nothing".to_owned(), |(_, code)| format!("{code:?}"));
+                return Err(self.mismatch(
+                    proof,
+                    leaf,
+                    part.packet,
+                    &decision.to_string(),
+                    format!("{found} in the image"),
+                ));
+            }
+            if code.is_some_and(|code| right.contains(&(said, code))) {
+                continue;
+            }
+            if !is_said(self.subject.policies, decision, side) {
+                return Err(self.mismatch(
+                    proof,
+                    leaf,
+                    part.packet,
+                    &describe(side),
+                    format!("{decision} in the program"),
+                ));
+            }
+            right.extend(code.map(|code| (said, code)));
+        }
+        Ok(self.parts.len() as u64)
+    }
+
+    fn nothing(&self, proof: &Proof<'_, '_>, leaf: LeafId) -> Box<Mismatch> {
+        self.mismatch(proof, leaf, 0, "a decision", "none".to_owned())
+    }
+
+    fn mismatch(
+        &self,
+        proof: &Proof<'_, '_>,
+        leaf: LeafId,
+        packet: u32,
+        expected: &str,
+        found: String,
+    ) -> Box<Mismatch> {
+        let endpoint = self.subject.program.endpoints.get(proof.endpoint as usize);
+        let (protocol, value) = parts(packet);
+        let direction = proof.case.direction;
+        let way = match direction {
+            Direction::Ingress => "from",
+            Direction::Egress => "to",
+        };
+        let hairpin = proof.own.is_some();
+        let by_service = if hairpin { " by way of a service" } else { "" };
+        let who = self.subject.describe(leaf);
+        let question = format!(
+            "{direction} {way} {who}{by_service}, protocol {} value {value}",
+            protocol.0
+        );
+        Box::new(Mismatch {
+            by: if hairpin {
+                Check::Hairpins
+            } else {
+                Check::Decisions
+            },
+            endpoint: endpoint.map_or("".into(), |endpoint| endpoint.name.clone()),
+            question: question.into(),
+            expected: expected.into(),
+            found: found.into(),
+        })
+    }
+}
+
+fn describe(side: &Side) -> String {
+    let rules = side.rules.iter().map(ToString::to_string);
+    let policies = side.isolated_by.iter().map(ToString::to_string);
+    let names: Vec<String> = rules.chain(policies).collect();
+    format!("{:?} by {}", side.verdict, names.join(" "))
+}

@@ -1,0 +1,319 @@
+//! What the definition says of a case, about every leaf and every packet.
+//!
+//! The definition judges by which policies govern the subject, by whether the two ends are never kept apart, and by how each
+//! rule matches; a rule matches as its peers and its ports do, whichever is less ([`spec::judge_by`]). So leaves that match
+//! the lists of peers of all rules alike are one group, keys that match the lists of ports alike are one class, and the
+//! definition itself is asked once for all pairs of a group and a class in which every rule matches alike.
+
+use super::Prover;
+use super::runs::{self, Runs, extend, together};
+use super::subjects::Case;
+use crate::cluster::PodId;
+use crate::hir::Direction;
+use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView};
+use crate::hir::spec::{self, Side, Truth};
+use crate::lir::{LeafId, number, transport};
+use crate::query::Family;
+use rustc_hash::FxHashMap;
+use std::sync::{Arc, OnceLock};
+
+/// What is expected in one case.
+#[derive(Debug)]
+pub(super) struct Expected {
+    /// The group of each leaf.
+    pub(super) leaves: Runs<u32>,
+    pub(super) groups: Vec<Group>,
+    /// What is said of the groups, equal ones once.
+    pub(super) rows: Vec<Row>,
+    /// The classes of keys, by what named ports the destination has.
+    keys: Vec<Keys>,
+}
+
+/// Leaves that the rules of a case cannot tell apart.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// How each rule's peers match.
+    peers: Box<[Truth]>,
+    /// A leaf of it.
+    example: LeafId,
+    /// Its classes of keys.
+    keys: u32,
+    /// What is said where the ends are two.
+    pub(super) row: u32,
+    /// What is said where the other end is the node on which the subject runs.
+    own_node: OnceLock<Row>,
+    /// What is said where the subject sends to itself by way of a service.
+    itself: OnceLock<Row>,
+}
+
+/// What is said by class of keys.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Row {
+    keys: u32,
+    sides: Box<[Arc<Side>]>,
+}
+
+/// The keys as the rules of a case tell them apart.
+#[derive(Debug)]
+struct Keys {
+    /// By cell.
+    class: Box<[u32]>,
+    classes: Vec<KeyClass>,
+}
+
+#[derive(Debug)]
+struct KeyClass {
+    /// How each rule's ports match.
+    ports: Box<[Truth]>,
+    /// A key of it that packets have.
+    packet: u32,
+}
+
+/// How the subject stands to the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// The ends are two.
+    Apart,
+    /// The other is the node on which the subject runs.
+    OwnNode,
+    /// Both are one, and the flow goes by way of a service.
+    Itself,
+}
+
+impl Expected {
+    /// Asks the definition.
+    pub(super) fn of(prover: &Prover<'_>, case: &Case<'_>) -> Self {
+        let (leaves, mut groups, with_ports) = grouped(prover, case);
+        let keys: Vec<Keys> = with_ports
+            .iter()
+            .map(|example| Keys::of(prover, case, *example))
+            .collect();
+        let mut expected = Self {
+            leaves,
+            groups: Vec::new(),
+            rows: Vec::new(),
+            keys,
+        };
+        let mut known: FxHashMap<Row, u32> = FxHashMap::default();
+        let mut sides = Sides::default();
+        for group in &mut groups {
+            let row = expected.ask(
+                prover,
+                case,
+                group,
+                group.example,
+                Relation::Apart,
+                &mut sides,
+            );
+            let rows = &mut expected.rows;
+            group.row = *known.entry(row).or_insert_with_key(|row| {
+                rows.push(row.clone());
+                number(rows.len() - 1)
+            });
+        }
+        expected.groups = groups;
+        expected
+    }
+
+    /// The group of a leaf.
+    pub(super) fn of_leaf(&self, leaf: u32) -> Option<&Group> {
+        self.groups.get(runs::at(&self.leaves, leaf)? as usize)
+    }
+
+    /// What is said of a leaf of a group.
+    pub(super) fn row(
+        &self,
+        prover: &Prover<'_>,
+        case: &Case<'_>,
+        group: &'_ Group,
+        leaf: LeafId,
+        relation: Relation,
+    ) -> Option<Row> {
+        let slot = match relation {
+            Relation::Apart => return self.rows.get(group.row as usize).cloned(),
+            Relation::OwnNode => &group.own_node,
+            Relation::Itself => &group.itself,
+        };
+        let ask = || self.ask(prover, case, group, leaf, relation, &mut Sides::default());
+        Some(slot.get_or_init(ask).clone())
+    }
+
+    /// What a row says of a cell of keys.
+    pub(super) fn said<'r>(&self, row: &'r Row, cell: u32) -> Option<(u32, &'r Side)> {
+        let keys = self.keys.get(row.keys as usize)?;
+        let class = *keys.class.get(cell as usize)?;
+        Some((class, row.sides.get(class as usize)?))
+    }
+
+    fn ask(
+        &self,
+        prover: &Prover<'_>,
+        case: &Case<'_>,
+        group: &Group,
+        leaf: LeafId,
+        relation: Relation,
+        sides: &mut Sides,
+    ) -> Row {
+        let classes = self.keys.get(group.keys as usize);
+        let classes = classes.into_iter().flat_map(|keys| &keys.classes);
+        let said = classes.map(|class| {
+            let rules = group.peers.iter().zip(&class.ports);
+            let rules: Vec<Truth> = rules.map(|(peers, ports)| *peers.min(ports)).collect();
+            let known = sides.by_rules.entry(rules);
+            let side = known.or_insert_with(|| {
+                let side = judge(prover, case, leaf, class.packet, relation);
+                let side = sides.equal.entry(side);
+                let side = side.or_insert_with_key(|side| Arc::new(side.clone()));
+                Arc::clone(side)
+            });
+            Arc::clone(side)
+        });
+        Row {
+            keys: group.keys,
+            sides: said.collect(),
+        }
+    }
+}
+
+/// What was said so far of one case and relation.
+#[derive(Default)]
+struct Sides {
+    by_rules: FxHashMap<Vec<Truth>, Arc<Side>>,
+    equal: FxHashMap<Side, Arc<Side>>,
+}
+
+/// The leaves by how the peers of each rule match and, where rules for what goes out go by name, by their named ports. With
+/// them an end for each set of named ports that the destination may have.
+fn grouped(prover: &Prover<'_>, case: &Case<'_>) -> (Runs<u32>, Vec<Group>, Vec<Option<LeafId>>) {
+    let lists = case.rules.iter();
+    let lists: Vec<&[(u32, Truth)]> = lists
+        .map(|(peers, _)| prover.lists.peers(prover.world(), &prover.ends, *peers))
+        .collect();
+    let mut told: Vec<Box<[Truth]>> = Vec::new();
+    let mut known: FxHashMap<Box<[Truth]>, u32> = FxHashMap::default();
+    let mut by_peers: Runs<u32> = Vec::new();
+    together(&lists, |first, truths| {
+        let id = known.get(truths).copied().unwrap_or_else(|| {
+            told.push(truths.into());
+            let id = number(told.len() - 1);
+            known.insert(truths.into(), id);
+            id
+        });
+        extend(&mut by_peers, first, id);
+    });
+    let of_leaf = case.by_name && case.direction == Direction::Egress;
+    let same = vec![(0, 0)];
+    let ports = if of_leaf { &prover.ends.ports } else { &same };
+    let mut groups: Vec<Group> = Vec::new();
+    let mut ids: FxHashMap<(u32, u32), u32> = FxHashMap::default();
+    let mut leaves: Runs<u32> = Vec::new();
+    together(&[&by_peers, ports], |first, parts| {
+        let [peers, keys] = parts else { return };
+        let id = *ids.entry((*peers, *keys)).or_insert_with(|| {
+            groups.push(Group {
+                peers: told.get(*peers as usize).cloned().unwrap_or_default(),
+                example: LeafId(first),
+                keys: *keys,
+                row: 0,
+                own_node: OnceLock::new(),
+                itself: OnceLock::new(),
+            });
+            number(groups.len() - 1)
+        });
+        extend(&mut leaves, first, id);
+    });
+    let with_ports = if of_leaf {
+        let leaves = prover.ends.with_ports.iter();
+        leaves.map(|leaf| Some(*leaf)).collect()
+    } else {
+        vec![None]
+    };
+    (leaves, groups, with_ports)
+}
+
+impl Keys {
+    /// The keys as the rules of a case match them where the destination is a leaf, or the subject itself.
+    fn of(prover: &Prover<'_>, case: &Case<'_>, dst: Option<LeafId>) -> Self {
+        let dst = dst.and_then(|leaf| prover.ends.examples.get(leaf.index()));
+        let dst = dst.copied().unwrap_or(subject(case.pod, Family::V4));
+        let mut answers: FxHashMap<u32, Box<[Truth]>> = FxHashMap::default();
+        for (_, ports) in &case.rules {
+            let ask = || prover.lists.ports(&prover.keys, *ports, &dst);
+            answers.entry(*ports).or_insert_with(ask);
+        }
+        let columns: Vec<&[Truth]> = case
+            .rules
+            .iter()
+            .filter_map(|(_, ports)| answers.get(ports).map(|answers| &**answers))
+            .collect();
+        let mut known: FxHashMap<Box<[Truth]>, u32> = FxHashMap::default();
+        let mut classes: Vec<KeyClass> = Vec::new();
+        let class = prover
+            .keys
+            .packets
+            .iter()
+            .enumerate()
+            .map(|(cell, packet)| {
+                // No packet is in such a cell, and nothing is asked of it.
+                let Some(packet) = *packet else { return 0 };
+                let truths = columns
+                    .iter()
+                    .filter_map(|column| column.get(cell).copied());
+                *known.entry(truths.collect()).or_insert_with_key(|ports| {
+                    classes.push(KeyClass {
+                        ports: ports.clone(),
+                        packet,
+                    });
+                    number(classes.len() - 1)
+                })
+            });
+        let class = class.collect();
+        Self { class, classes }
+    }
+}
+
+fn subject(pod: PodView<'_>, family: Family) -> Endpoint<'_> {
+    Endpoint {
+        kind: EndpointKind::Pod(pod),
+        address: family.unknown(),
+        by_service: false,
+    }
+}
+
+/// Asks the definition about one leaf and one packet.
+fn judge(
+    prover: &Prover<'_>,
+    case: &Case<'_>,
+    leaf: LeafId,
+    packet: u32,
+    relation: Relation,
+) -> Side {
+    let mut pod = case.pod;
+    let example = prover.ends.examples.get(leaf.index()).copied();
+    let mut other = example.unwrap_or(subject(pod, Family::V4));
+    let family = match other.address {
+        Address::Known(address) => Family::of(address),
+        Address::Unknown { v4: true, .. } => Family::V4,
+        Address::Unknown { v4: false, .. } => Family::V6,
+    };
+    match (relation, &mut other.kind) {
+        (Relation::OwnNode, EndpointKind::Node(node)) => pod.node = node.id,
+        (Relation::Itself, EndpointKind::Pod(own)) => {
+            pod.id = pod.id.or(Some(PodId(0)));
+            own.id = pod.id;
+        }
+        (Relation::Apart | Relation::OwnNode | Relation::Itself, _) => {}
+    }
+    let own = subject(pod, family);
+    let (src, mut dst) = match case.direction {
+        Direction::Ingress => (other, own),
+        Direction::Egress => (own, other),
+    };
+    dst.by_service = relation == Relation::Itself;
+    let flow = Flow {
+        src,
+        dst,
+        transport: transport::example(packet),
+    };
+    spec::judge_by(prover.world(), &case.governing, &flow, case.direction)
+}

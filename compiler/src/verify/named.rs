@@ -1,0 +1,198 @@
+//! What an image says by name: its node, its endpoints with their addresses, and for each code who decides and where that is
+//! written.
+
+use super::Subject;
+use super::mismatch::{Check, Mismatch, general};
+use crate::hir::spec::{Side, Verdict};
+use crate::hir::{Action as Written, Policy, PolicySet};
+use crate::lir::{Action, CodeId, Decision, Origin};
+use crate::source::Span;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+use verdict_abi::{Code, Config, Section, Tables as _};
+
+impl Subject<'_> {
+    /// The endpoints are the pods of the node, in their order, each with its addresses.
+    pub(super) fn endpoints(&self) -> Result<(), Box<Mismatch>> {
+        let wrong = |question: &str, expected: String, found: String| {
+            Err(general(Check::Endpoints, question, expected, found))
+        };
+        let source = self.image.source();
+        let node = self.node.and_then(|node| self.cluster.node(node));
+        let node = node.map(|node| node.name.clone());
+        if source.node != node {
+            return wrong(
+                "the node",
+                format!("{node:?}"),
+                format!("{:?}", source.node),
+            );
+        }
+        let pods = self.pods.iter().filter_map(|pod| self.cluster.pod(*pod));
+        let names: Vec<String> = pods
+            .clone()
+            .map(|pod| {
+                format!(
+                    "{}/{}",
+                    self.cluster.namespace_name(pod.namespace),
+                    pod.name
+                )
+            })
+            .collect();
+        let own = self
+            .program
+            .endpoints
+            .iter()
+            .map(|endpoint| &*endpoint.name);
+        let written = source.endpoints.iter().map(|name| &**name);
+        let expected = names.iter().map(|name| &**name);
+        if !own.eq(expected.clone()) || !written.clone().eq(expected) {
+            let found = written.collect::<Vec<_>>().join(" ");
+            return wrong("the endpoints", names.join(" "), found);
+        }
+        let mut expected: BTreeMap<u128, u32> = BTreeMap::new();
+        for (pod, index) in pods.zip(0..).filter(|(pod, _)| !pod.host_network) {
+            for address in &pod.addresses {
+                // Where several have an address, the first has it.
+                expected.entry(bits(*address)).or_insert(index);
+            }
+        }
+        let found = (0..self.image.count(Config::Addresses)).map(|index| {
+            let word = |part| self.image.word(Section::Addresses, index * 3 + part);
+            let bits = u128::from(word(0)?) << 64 | u128::from(word(1)?);
+            Some((bits, word(2)?))
+        });
+        let found: Vec<Option<(u128, u64)>> = found.collect();
+        let right = expected
+            .iter()
+            .map(|(bits, endpoint)| Some((*bits, u64::from(*endpoint))));
+        if right.clone().eq(found.iter().copied()) {
+            return Ok(());
+        }
+        let say = |entry: Option<(u128, u64)>| match entry {
+            Some((bits, endpoint)) => {
+                format!("{} of endpoint {endpoint}", Ipv6Addr::from_bits(bits))
+            }
+            None => "nothing".to_owned(),
+        };
+        let mut pairs = right
+            .clone()
+            .map(Some)
+            .chain([None])
+            .zip(found.into_iter().map(Some).chain([None]));
+        let first = pairs.find(|(right, found)| right != found);
+        let (right, found) = first.unwrap_or_default();
+        wrong(
+            "the addresses of endpoints",
+            say(right.flatten()),
+            say(found.flatten()),
+        )
+    }
+
+    /// Each code of the image does what that of the program does, and names the place that decides.
+    pub(super) fn codes(&self) -> Result<(), Box<Mismatch>> {
+        let count = self.image.count(Config::Codes) as usize;
+        if count != self.program.codes.len() {
+            return Err(general(
+                Check::Codes,
+                "the codes",
+                format!("{} of them", self.program.codes.len()),
+                count.to_string(),
+            ));
+        }
+        for (decision, index) in self.program.codes.iter().zip(0..) {
+            let code = self.image.word(Section::Codes, index).and_then(Code::of);
+            if code.is_some_and(|code| self.is_same(*decision, code)) {
+                continue;
+            }
+            let found = code.map(|code| {
+                let origin = code.origin.checked_sub(1);
+                let origin = origin.and_then(|at| self.image.source().origins.get(at as usize));
+                format!("{code:?} by {origin:?}")
+            });
+            return Err(general(
+                Check::Codes,
+                CodeId(index).to_string(),
+                decision.to_string(),
+                found.unwrap_or_else(|| "nothing".to_owned()),
+            ));
+        }
+        Ok(())
+    }
+
+    fn is_same(&self, decision: Decision, code: Code) -> bool {
+        let action = match (decision.action, code.action) {
+            (Action::Deny | Action::Pass, verdict_abi::Action::Deny)
+            | (Action::Audit, verdict_abi::Action::Audit)
+            | (Action::Allow, verdict_abi::Action::Allow) => code.listener == 0,
+            (Action::Redirect(listener), verdict_abi::Action::Redirect) => {
+                listener == code.listener
+            }
+            (
+                Action::Deny | Action::Pass | Action::Audit | Action::Allow | Action::Redirect(_),
+                _,
+            ) => false,
+        };
+        action && decision.depends == code.depends && self.is_written(decision.origin, code.origin)
+    }
+
+    /// Whether the source table says of an origin what the texts do.
+    fn is_written(&self, origin: Origin, number: u32) -> bool {
+        let found = number.checked_sub(1);
+        let found = found.and_then(|at| self.image.source().origins.get(at as usize));
+        let (policy, rule, span): (Option<&Policy>, Option<&str>, Option<Span>) = match origin {
+            Origin::Nobody => return number == 0,
+            Origin::Isolation(policy) => {
+                let policy = self.policies.policy(policy);
+                (policy, None, policy.map(|policy| policy.span))
+            }
+            Origin::Rule(rule) => {
+                let origin = self.policies.origin(rule);
+                let policy = self.policies.rule(rule).map(|(policy, _)| policy);
+                let path = origin.map(|origin| &*origin.path);
+                (policy, path, origin.map(|origin| origin.span))
+            }
+        };
+        let (Some(policy), Some(span), Some(found)) = (policy, span, found) else {
+            return false;
+        };
+        let (file, location) = self.sources.location(span);
+        *found.policy == *policy.object.to_string()
+            && found.rule.as_deref() == rule
+            && *found.file == *file
+            && found.line == location.line
+    }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// Whether a decision is what the definition says, named after a rule or a policy that the definition names.
+pub(super) fn is_said(policies: &PolicySet, decision: Decision, side: &Side) -> bool {
+    let verdict = match decision {
+        Decision { depends: true, .. } => Verdict::Depends,
+        Decision {
+            action: Action::Redirect(_),
+            ..
+        } => Verdict::Redirect,
+        Decision { action, .. } if action.passes() => Verdict::Allow,
+        Decision { .. } => Verdict::Deny,
+    };
+    let denies = |rule: &crate::hir::RuleId| {
+        let rule = policies.rule(*rule);
+        rule.is_some_and(|(_, rule)| rule.action == Written::Deny)
+    };
+    let named = match decision.origin {
+        Origin::Rule(rule) => side.rules.contains(&rule),
+        Origin::Isolation(policy) => {
+            side.verdict == Verdict::Deny
+                && side.isolated_by.contains(&policy)
+                && !side.rules.iter().any(denies)
+        }
+        Origin::Nobody => side.verdict == Verdict::Allow,
+    };
+    verdict == side.verdict && named
+}

@@ -1,0 +1,152 @@
+//! The pods by what the definition asks of them as subjects: which policies govern them and, where rules for what comes in
+//! go by name, their named ports. Pods that it cannot tell apart share a [`Case`] for each direction, and so one proof.
+//!
+//! Which policies govern a pod is asked of the definition for each namespace, label set and kind of network that occurs;
+//! a policy whose subject names a namespace is asked about the pods in it alone.
+
+use super::expected::Expected;
+use super::matches::Lists;
+use crate::cluster::{Cluster, LabelsId, NamespaceId, PodId, PortsId};
+use crate::hir::flow::PodView;
+use crate::hir::{Direction, NamespaceSelector, PerDirection, Policy, PolicySet, spec};
+use crate::lir::number;
+use crate::query::pod_view;
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+use std::sync::OnceLock;
+
+/// The subjects. See the module.
+#[derive(Debug)]
+pub(super) struct Subjects<'a> {
+    pub(super) cases: Vec<Case<'a>>,
+    /// By pod.
+    of_pod: Vec<PerDirection<u32>>,
+}
+
+/// Pods of which one direction is judged alike.
+#[derive(Debug)]
+pub(super) struct Case<'a> {
+    pub(super) direction: Direction,
+    /// The policies that govern them, in the order of their set.
+    pub(super) governing: Vec<&'a Policy>,
+    /// The rules of these in the direction, each with its list of peers and its list of ports.
+    pub(super) rules: Vec<(u32, u32)>,
+    /// Whether a rule goes by the names of the destination's ports.
+    pub(super) by_name: bool,
+    /// One of the pods; its node is not told.
+    pub(super) pod: PodView<'a>,
+    /// What the definition says, once it is asked for.
+    pub(super) expected: OnceLock<Expected>,
+}
+
+/// What makes a case: the direction, the policies, and the named ports where they are asked for.
+type CaseKey<'l> = (Direction, &'l [u32], Option<(PortsId, bool)>);
+
+/// What policies may ask of a pod, but for its named ports.
+type Governed = (NamespaceId, LabelsId, bool);
+
+impl<'a> Subjects<'a> {
+    pub(super) fn of(cluster: &'a Cluster, policies: &'a PolicySet, lists: &mut Lists<'a>) -> Self {
+        let rules: Vec<PerDirection<Vec<(u32, u32)>>> = policies
+            .policies
+            .iter()
+            .map(|policy| {
+                let mut of = |direction| {
+                    let rules = policy.rules.get(direction).iter();
+                    rules.map(|rule| lists.add(policy.tier, rule)).collect()
+                };
+                PerDirection {
+                    ingress: of(Direction::Ingress),
+                    egress: of(Direction::Egress),
+                }
+            })
+            .collect();
+        lists.complete();
+        let governing = governing(cluster, policies);
+        let mut known: FxHashMap<CaseKey<'_>, u32> = FxHashMap::default();
+        let mut cases = Vec::new();
+        let nobody: &[u32] = &[];
+        let of_pod = cluster.pods().iter().zip(0..).map(|(pod, index)| {
+            let governed = (pod.namespace, pod.labels, pod.host_network);
+            let list = governing.get(&governed).map_or(nobody, |list| list);
+            let mut case = |direction| {
+                let rules = list
+                    .iter()
+                    .filter_map(|policy| rules.get(*policy as usize))
+                    .flat_map(|rules| rules.get(direction))
+                    .copied();
+                let by_name = rules.clone().any(|(_, ports)| lists.has_names(ports));
+                let own = direction == Direction::Ingress && by_name;
+                let key = (
+                    direction,
+                    list,
+                    own.then_some((pod.ports, pod.host_network)),
+                );
+                *known.entry(key).or_insert_with(|| {
+                    let policies = list
+                        .iter()
+                        .filter_map(|policy| policies.policies.get(*policy as usize));
+                    cases.push(Case {
+                        direction,
+                        governing: policies.collect(),
+                        rules: rules.collect(),
+                        by_name,
+                        pod: PodView {
+                            node: None,
+                            ..pod_view(cluster, PodId(index), pod)
+                        },
+                        expected: OnceLock::new(),
+                    });
+                    number(cases.len() - 1)
+                })
+            };
+            PerDirection {
+                ingress: case(Direction::Ingress),
+                egress: case(Direction::Egress),
+            }
+        });
+        let of_pod = of_pod.collect();
+        Self { cases, of_pod }
+    }
+
+    /// The case of a pod, with its number.
+    pub(super) fn case(&self, pod: PodId, direction: Direction) -> Option<(u32, &Case<'a>)> {
+        let case = *self.of_pod.get(pod.index())?.get(direction);
+        Some((case, self.cases.get(case as usize)?))
+    }
+}
+
+/// The policies that govern the pods of each kind, as indices into the set.
+fn governing(cluster: &Cluster, policies: &PolicySet) -> FxHashMap<Governed, Vec<u32>> {
+    let mut of_namespace: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
+    let mut of_any = Vec::new();
+    for (policy, index) in policies.policies.iter().zip(0..) {
+        match policy.subject.pods().map(|subject| &subject.namespaces) {
+            Some(NamespaceSelector::Named(name)) => {
+                of_namespace.entry(name).or_default().push(index);
+            }
+            Some(NamespaceSelector::Labels(_)) | None => of_any.push(index),
+        }
+    }
+    let mut kinds: FxHashMap<Governed, PodId> = FxHashMap::default();
+    for (pod, index) in cluster.pods().iter().zip(0..) {
+        let kind = (pod.namespace, pod.labels, pod.host_network);
+        kinds.entry(kind).or_insert(PodId(index));
+    }
+    let kinds: Vec<(Governed, PodId)> = kinds.into_iter().collect();
+    let found = kinds.into_par_iter().filter_map(|(kind, id)| {
+        let pod = pod_view(cluster, id, cluster.pod(id)?);
+        let own = of_namespace.get(pod.namespace).into_iter().flatten();
+        let mut governing: Vec<u32> = own
+            .chain(&of_any)
+            .copied()
+            .filter(|index| {
+                let policy = policies.policies.get(*index as usize);
+                policy.is_some_and(|policy| spec::governs(policy, &pod))
+            })
+            .collect();
+        governing.sort_unstable();
+        Some((kind, governing))
+    });
+    found.collect()
+}
