@@ -8,6 +8,7 @@ use crate::cluster::{Cluster, NodeId, PodId};
 use crate::hir::PolicySet;
 use crate::image::{self, DecodeError, Image, Input, LimitError, SourceTable};
 use crate::ir;
+use crate::lir::leaves::Leaves;
 use crate::lir::{self, Lowering, Program, Size};
 use crate::opt::{self, Pass};
 use crate::source::{Sources, Span};
@@ -15,6 +16,7 @@ use crate::verify::{Mismatch, Subject, verify};
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::net::IpAddr;
+use verdict_abi::open::{Subjects, World};
 
 /// What is the same for all nodes.
 #[derive(Debug)]
@@ -24,6 +26,10 @@ pub struct Compiler<'a> {
     sources: &'a Sources,
     lowering: Lowering<'a>,
     incomplete: Vec<Box<str>>,
+    /// The section `world`.
+    world: Vec<u8>,
+    /// By identity of the program: the identity in that section.
+    identities: Vec<u32>,
 }
 
 /// The image of a node.
@@ -52,6 +58,15 @@ pub enum CompileError {
     Decode(DecodeError),
 }
 
+/// Why there is no image of a node.
+#[derive(Clone, Debug)]
+pub struct NodeError {
+    /// The node; `None` for the pods whose node is not known.
+    pub node: Option<NodeId>,
+    /// Why.
+    pub error: CompileError,
+}
+
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -73,11 +88,16 @@ impl<'a> Compiler<'a> {
         sources: &'a Sources,
         program: &'a ir::Program,
     ) -> Self {
+        let lowering = Lowering::new(cluster, program);
+        let (world, identities) =
+            image::world(cluster, policies, sources, program, lowering.leaves());
         Self {
             cluster,
             policies,
             sources,
-            lowering: Lowering::new(cluster, program),
+            lowering,
+            world: world.write(),
+            identities,
             incomplete: Vec::new(),
         }
     }
@@ -93,6 +113,30 @@ impl<'a> Compiler<'a> {
     #[must_use]
     pub fn lowering(&self) -> &Lowering<'a> {
         &self.lowering
+    }
+
+    /// What the nodes have in common, without what it was made of.
+    #[must_use]
+    pub fn into_leaves(self) -> Leaves {
+        self.lowering.into_leaves()
+    }
+
+    /// The section `world` of every image, read back.
+    ///
+    /// # Errors
+    /// Where it cannot be read: a bug in verdict.
+    pub fn world(&self) -> Result<World, NodeError> {
+        World::read(&self.world).map_err(|why| NodeError {
+            node: None,
+            error: CompileError::Decode(DecodeError::Wire { of: "world", why }),
+        })
+    }
+
+    /// The identity of a pod in the section `world`; none of a pod that is taken for its node.
+    #[must_use]
+    pub fn identity(&self, pod: PodId) -> Option<u32> {
+        let identity = self.lowering.resolved().identity_of(pod)?;
+        self.identities.get(identity.index()).copied()
     }
 
     /// Makes the image of a node.
@@ -150,6 +194,7 @@ impl<'a> Compiler<'a> {
         pods: &[PodId],
         program: &Program,
     ) -> Result<Vec<u8>, LimitError> {
+        let subjects = self.subjects(node, pods);
         let node = node.and_then(|node| self.cluster.nodes().get(node.index()));
         let mut source = SourceTable {
             version: 1,
@@ -196,7 +241,17 @@ impl<'a> Compiler<'a> {
             addresses: &addresses,
             source: &source,
             origins: &origins,
+            world: &self.world,
+            subjects: &subjects,
         })
+    }
+
+    fn subjects(&self, node: Option<NodeId>, pods: &[PodId]) -> Subjects {
+        let identities = pods.iter().filter_map(|pod| self.identity(*pod));
+        Subjects {
+            node: node.map(|node| node.0),
+            identities: identities.collect(),
+        }
     }
 
     fn origin(&self, origin: lir::Origin) -> Option<image::Origin> {

@@ -10,6 +10,8 @@ mod decode;
 mod encode;
 mod error;
 mod layout;
+mod memory;
+mod open;
 
 pub use ask::{Asked, End, NotAsked, Said};
 pub use decode::Image;
@@ -17,10 +19,13 @@ pub use encode::encode;
 pub use error::{DecodeError, LimitError};
 pub use layout::{MAX_CLASSES, MAX_LEAVES, MAX_ROWS, MAX_SECTION_BYTES};
 pub use layout::{digest_text, hex};
+pub use memory::Memory;
+pub use open::{seen, seen_pod, world};
 
 use crate::lir::{LeafId, Program};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use verdict_abi::open::Subjects;
 
 /// What an image is made of.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +42,10 @@ pub struct Input<'a> {
     pub source: &'a SourceTable,
     /// By code of the program: one more than the index of its origin in the source table, or 0.
     pub origins: &'a [u32],
+    /// The bytes of [`world()`].
+    pub world: &'a [u8],
+    /// Who the endpoints are.
+    pub subjects: &'a Subjects,
 }
 
 /// What the numbers of an image stand for.

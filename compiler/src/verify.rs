@@ -7,11 +7,14 @@
 //!   what the definition ([`crate::hir::spec`]) says, what the program says, what the image says; and what an endpoint
 //!   sends to itself by way of a service;
 //! - every address at which the owner or a class of addresses changes, and those beside it: the leaf that the image
-//!   finds, against the owner that the cluster knows.
+//!   finds, against the owner that the cluster knows;
+//! - the policies, leaves and endpoints that the image carries for the open world, lifted back to what was written.
 //!
 //! The definition is asked once for all leaves about which it cannot tell a difference: those that match the same peers
 //! of the rules that govern the endpoint, each rule asked of each leaf. Nothing that the passes computed is used to find
 //! out which these are.
+
+mod open;
 
 use crate::cluster::{Cluster, NodeId, Owner, PodId, Protocol};
 use crate::hir::flow::{Endpoint, EndpointKind, Flow, NodeView};
@@ -80,6 +83,7 @@ pub struct Subject<'a> {
 /// The first mismatch.
 pub fn verify(subject: &Subject<'_>) -> Result<u64, Box<Mismatch>> {
     subject.addresses()?;
+    open::verify(*subject)?;
     let mut peers = FxHashMap::default();
     let mut compared = 0;
     for (pod, index) in subject.pods.iter().zip(0..) {

@@ -1,4 +1,4 @@
-//! How many flows a second are judged: by the definition, by the resolved program, and end to end, with the
+//! How many flows a second are judged: by the definition, by the resolved program, by the images, and end to end, with the
 //! records read from JSON and the replies written.
 //!
 //! `cargo bench -p verdict-tests --bench replay`. The baseline is the definition, in the same run. The best of
@@ -7,9 +7,10 @@
 use std::io::Write as _;
 use std::time::Instant;
 use verdict_compiler::cluster::{PodId, Protocol};
-use verdict_compiler::engine::{Engine, EngineKind};
+use verdict_compiler::engine::{Engine, EngineKind, Found};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::hir::flow::{Flow, Transport};
+use verdict_compiler::lir::transport;
 use verdict_compiler::query::{Families, Who, flows_between};
 use verdict_compiler::trace::{Options, replay};
 use verdict_tests::asking::Asked;
@@ -31,16 +32,11 @@ fn main() {
     let flows = flows(&asked);
     println!("{size:?}");
     println!("{:<42}{:>12}{:>10}", "one thread", "flows/s", "ratio");
-    let spec = Engine::new(
-        EngineKind::Spec,
-        &asked.loaded.cluster,
-        &asked.loaded.policies,
-    );
-    let ir = Engine::new(
-        EngineKind::Ir,
-        &asked.loaded.cluster,
-        &asked.loaded.policies,
-    );
+    let [spec, ir, image] = EngineKind::ALL.map(|kind| {
+        let loaded = &asked.loaded;
+        let made = Engine::new(kind, &asked.sources, &loaded.cluster, &loaded.policies);
+        made.expect("an engine")
+    });
     let few = flows.get(..5_000).expect("there are more");
     let baseline = rate(few.len(), || judge(&spec, few));
     report("the definition", baseline, baseline);
@@ -49,6 +45,29 @@ fn main() {
         rate(flows.len(), || judge(&ir, &flows)),
         baseline,
     );
+    report(
+        "the images, with all rules that decide",
+        rate(few.len(), || judge(&image, few)),
+        baseline,
+    );
+    if let Engine::Image(images) = &image {
+        let ends: Vec<(Found, Found, u32)> = flows
+            .iter()
+            .map(|flow| {
+                let key = transport::of(flow.transport);
+                (images.find(&flow.src), images.find(&flow.dst), key)
+            })
+            .collect();
+        report(
+            "the images, ends known",
+            rate(ends.len(), || {
+                for (src, dst, key) in &ends {
+                    std::hint::black_box(images.codes(*src, *dst, false, *key));
+                }
+            }),
+            baseline,
+        );
+    }
     let trace = large::trace(size, 1, RECORDS);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
@@ -60,10 +79,24 @@ fn main() {
         rate(RECORDS, || whole(&trace)),
         baseline,
     );
+    report(
+        "the same by images",
+        rate(RECORDS, || {
+            pool.install(|| end_to_end(&asked, &image, &trace));
+        }),
+        baseline,
+    );
     let random = random_trace(&asked, RECORDS);
     report(
         "the same between random pods",
         rate(RECORDS, || whole(&random)),
+        baseline,
+    );
+    report(
+        "the same by images",
+        rate(RECORDS, || {
+            pool.install(|| end_to_end(&asked, &image, &random));
+        }),
         baseline,
     );
 }

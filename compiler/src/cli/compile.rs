@@ -8,8 +8,8 @@ use super::output::{self, Answer};
 use super::progress::Progress;
 use super::session::Session;
 use super::{Answered, Failure};
-use crate::cluster::NodeId;
-use crate::compile::{Artifact, CompileError, Compiler};
+use crate::cluster::{Cluster, NodeId};
+use crate::compile::{Artifact, CompileError, Compiler, NodeError};
 use crate::diagnostic::{Diagnostic, codes, counted};
 use crate::image::digest_text;
 use crate::ir::Program;
@@ -131,6 +131,12 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         ImageFormat::Human => Answer::new(global).write(|out| human(&report, out))?,
     }
     Ok(incomplete.is_empty().into())
+}
+
+/// What there is to say where an engine has no image to ask.
+pub(super) fn no_image(cluster: &Cluster, error: &NodeError) -> Diagnostic {
+    let node = error.node.and_then(|node| cluster.node(node));
+    problem(node.map(|node| node.name.to_string()), &error.error)
 }
 
 fn problem(node: Option<String>, error: &CompileError) -> Diagnostic {

@@ -2,7 +2,7 @@
 
 use super::layout::{
     ENTRIES, ENTRY, HEADER_DIGEST, MAX_CLASSES, MAX_LEAVES, MAX_ROWS, MAX_SECTION_BYTES, SOURCE,
-    digest,
+    SUBJECTS, WORLD, digest,
 };
 use super::{Input, LimitError};
 use crate::cluster::Protocol;
@@ -81,6 +81,8 @@ pub fn encode(input: &Input<'_>) -> Result<Vec<u8>, LimitError> {
         .collect();
     // A struct of strings and numbers is JSON.
     sections.push((SOURCE, serde_json::to_vec(input.source).unwrap_or_default()));
+    sections.push((WORLD, input.world.to_vec()));
+    sections.push((SUBJECTS, input.subjects.write()));
     for (_, bytes) in &sections {
         limit("bytes of a section", bytes.len(), MAX_SECTION_BYTES)?;
     }

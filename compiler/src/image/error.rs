@@ -1,6 +1,7 @@
 //! What can be wrong with an image, or with what one is to be made of.
 
 use std::fmt;
+use verdict_abi::open::WireError;
 
 /// What an image has no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,13 @@ pub enum DecodeError {
         /// What is wrong.
         why: &'static str,
     },
+    /// A section that is no map cannot be read.
+    Wire {
+        /// The section.
+        of: &'static str,
+        /// What is wrong.
+        why: WireError,
+    },
 }
 
 impl fmt::Display for DecodeError {
@@ -84,6 +92,7 @@ impl fmt::Display for DecodeError {
             }
             Self::Digest { of } => write!(f, "the digest of its {of} does not fit: it is damaged"),
             Self::Section { of, why } => write!(f, "section {of} {why}"),
+            Self::Wire { of, why } => write!(f, "section {of} {why}"),
             Self::Value { of, index, why } => write!(f, "value {index} of section {of} {why}"),
         }
     }
