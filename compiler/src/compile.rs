@@ -12,6 +12,7 @@ use crate::cluster::{Cluster, NodeId, PodId};
 use crate::hir::PolicySet;
 use crate::image::{self, DecodeError, Image, Input, LimitError, Limits, SourceTable};
 use crate::ir;
+use crate::lir::leaves::Leaves;
 use crate::lir::{self, Lowering, Program, Size};
 use crate::opt::{self, Pass};
 use crate::source::{Sources, Span};
@@ -19,6 +20,7 @@ use crate::verify::{Mismatch, Prover, Subject};
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::net::IpAddr;
+use verdict_abi::open::{Subjects, World};
 
 /// What is the same for all nodes.
 #[derive(Debug)]
@@ -30,6 +32,10 @@ pub struct Compiler<'a> {
     incomplete: Vec<Box<str>>,
     prover: Prover<'a>,
     limits: Limits,
+    /// The section `world`.
+    world: Vec<u8>,
+    /// By identity of the program: the identity in that section.
+    identities: Vec<u32>,
 }
 
 /// The image of a node.
@@ -56,6 +62,15 @@ pub enum CompileError {
     Mismatch(Box<Mismatch>),
     /// What was written cannot be read back: a bug in verdict.
     Decode(DecodeError),
+}
+
+/// Why there is no image of a node.
+#[derive(Clone, Debug)]
+pub struct NodeError {
+    /// The node; `None` for the pods whose node is not known.
+    pub node: Option<NodeId>,
+    /// Why.
+    pub error: CompileError,
 }
 
 impl fmt::Display for CompileError {
@@ -91,6 +106,8 @@ impl<'a> Compiler<'a> {
         lowering: Lowering<'a>,
     ) -> Self {
         let prover = Prover::new(cluster, policies, &lowering);
+        let (program, leaves) = (lowering.resolved(), lowering.leaves());
+        let (world, identities) = image::world(cluster, policies, sources, program, leaves);
         Self {
             cluster,
             policies,
@@ -98,6 +115,8 @@ impl<'a> Compiler<'a> {
             lowering,
             prover,
             limits: Limits::default(),
+            world: world.write(),
+            identities,
             incomplete: Vec::new(),
         }
     }
@@ -122,6 +141,30 @@ impl<'a> Compiler<'a> {
         &self.lowering
     }
 
+    /// What the nodes have in common, without what it was made of.
+    #[must_use]
+    pub fn into_leaves(self) -> Leaves {
+        self.lowering.into_leaves()
+    }
+
+    /// The section `world` of every image, read back.
+    ///
+    /// # Errors
+    /// Where it cannot be read: a bug in verdict.
+    pub fn world(&self) -> Result<World, NodeError> {
+        World::read(&self.world).map_err(|why| NodeError {
+            node: None,
+            error: CompileError::Decode(DecodeError::Wire { of: "world", why }),
+        })
+    }
+
+    /// The identity of a pod in the section `world`; none of a pod that is taken for its node.
+    #[must_use]
+    pub fn identity(&self, pod: PodId) -> Option<u32> {
+        let identity = self.lowering.resolved().identity_of(pod)?;
+        self.identities.get(identity.index()).copied()
+    }
+
     /// Makes the image of a node.
     ///
     /// # Errors
@@ -130,11 +173,9 @@ impl<'a> Compiler<'a> {
         let lowered = self.lowering.node(node, pods);
         let mut sizes = vec![(None, lowered.size())];
         let program = opt::optimize(lowered, |pass, size| sizes.push((Some(pass), size)));
-        let bytes = self.encode(node, pods, &program).map_err(|error| {
-            let program = self.lowering.resolved();
-            let most = blame::most(error.of, self.policies, program, pods);
-            CompileError::Limit(error, most)
-        })?;
+        let bytes = self
+            .encode(node, pods, &program)
+            .map_err(|error| self.blame(error, pods))?;
         let compared = self.prove(node, pods, &program, &bytes)?;
         Ok(Artifact {
             node,
@@ -170,6 +211,13 @@ impl<'a> Compiler<'a> {
         self.prover.prove(&subject).map_err(CompileError::Mismatch)
     }
 
+    /// What has no room in the image of a node, with the policies that contribute most to it.
+    #[must_use]
+    pub fn blame(&self, error: LimitError, pods: &[PodId]) -> CompileError {
+        let most = blame::most(error.of, self.policies, self.lowering.resolved(), pods);
+        CompileError::Limit(error, most)
+    }
+
     /// Writes a program as an image.
     ///
     /// # Errors
@@ -180,6 +228,7 @@ impl<'a> Compiler<'a> {
         pods: &[PodId],
         program: &Program,
     ) -> Result<Vec<u8>, LimitError> {
+        let subjects = self.subjects(node, pods);
         let node = node.and_then(|node| self.cluster.nodes().get(node.index()));
         let mut source = SourceTable {
             version: 1,
@@ -227,7 +276,17 @@ impl<'a> Compiler<'a> {
             source: &source,
             origins: &origins,
             limits: self.limits,
+            world: &self.world,
+            subjects: &subjects,
         })
+    }
+
+    fn subjects(&self, node: Option<NodeId>, pods: &[PodId]) -> Subjects {
+        let identities = pods.iter().filter_map(|pod| self.identity(*pod));
+        Subjects {
+            node: node.map(|node| node.0),
+            identities: identities.collect(),
+        }
     }
 
     fn origin(&self, origin: lir::Origin) -> Option<image::Origin> {

@@ -1,10 +1,16 @@
 //! The engines: each gives every flow the same judgement as the definition does.
 
-use crate::cluster::Cluster;
+mod image;
+
+pub use image::{Found, Images};
+
+use crate::cluster::{Cluster, PodId};
+use crate::compile::NodeError;
 use crate::hir::flow::Flow;
 use crate::hir::spec::{self, Judgement, World};
 use crate::hir::{PolicySet, Resolution};
 use crate::ir::Program;
+use crate::source::Sources;
 use std::fmt;
 
 /// Which engine.
@@ -15,11 +21,13 @@ pub enum EngineKind {
     /// The resolved program: fast.
     #[default]
     Ir,
+    /// The images of nodes: what nodes do.
+    Image,
 }
 
 impl EngineKind {
     /// Every engine.
-    pub const ALL: [Self; 2] = [Self::Spec, Self::Ir];
+    pub const ALL: [Self; 3] = [Self::Spec, Self::Ir, Self::Image];
 }
 
 impl fmt::Display for EngineKind {
@@ -27,6 +35,7 @@ impl fmt::Display for EngineKind {
         f.write_str(match self {
             Self::Spec => "spec",
             Self::Ir => "ir",
+            Self::Image => "image",
         })
     }
 }
@@ -38,14 +47,38 @@ pub enum Engine<'a> {
     Spec(World<'a>),
     /// The resolved program.
     Ir(Box<Program>),
+    /// The images of nodes.
+    Image(Box<Images>),
 }
 
 impl<'a> Engine<'a> {
-    /// Makes an engine ready. Policies that are resolved by precedence have the definition alone.
-    #[must_use]
-    pub fn new(kind: EngineKind, cluster: &'a Cluster, policies: &'a PolicySet) -> Self {
-        match (kind, &policies.resolution) {
-            (EngineKind::Spec, _) | (EngineKind::Ir, Resolution::Precedence(_)) => {
+    /// Makes an engine ready for any flow. Policies that are resolved by precedence have the definition alone.
+    ///
+    /// # Errors
+    /// Where an image has no room for something.
+    pub fn new(
+        kind: EngineKind,
+        sources: &Sources,
+        cluster: &'a Cluster,
+        policies: &'a PolicySet,
+    ) -> Result<Self, NodeError> {
+        Self::about(kind, sources, cluster, policies, None)
+    }
+
+    /// Makes an engine ready for flows from and to some pods; for any where none are given.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn about(
+        kind: EngineKind,
+        sources: &Sources,
+        cluster: &'a Cluster,
+        policies: &'a PolicySet,
+        pods: Option<&[PodId]>,
+    ) -> Result<Self, NodeError> {
+        Ok(match (kind, &policies.resolution) {
+            (EngineKind::Spec, _)
+            | (EngineKind::Ir | EngineKind::Image, Resolution::Precedence(_)) => {
                 Self::Spec(World {
                     policies,
                     names: cluster.names(),
@@ -54,7 +87,10 @@ impl<'a> Engine<'a> {
             (EngineKind::Ir, Resolution::Isolation) => {
                 Self::Ir(Box::new(Program::resolve(cluster, policies)))
             }
-        }
+            (EngineKind::Image, Resolution::Isolation) => {
+                Self::Image(Box::new(Images::new(sources, cluster, policies, pods)?))
+            }
+        })
     }
 
     /// Judges a flow.
@@ -63,15 +99,17 @@ impl<'a> Engine<'a> {
         match self {
             Self::Spec(world) => spec::judge(*world, flow),
             Self::Ir(program) => program.judge(flow),
+            Self::Image(images) => images.judge(flow),
         }
     }
 
-    /// The program, where the engine works on one.
+    /// The program, where the engine works on one: flows of one of its classes get one judgement.
     #[must_use]
     pub fn program(&self) -> Option<&Program> {
         match self {
             Self::Spec(_) => None,
             Self::Ir(program) => Some(program),
+            Self::Image(images) => Some(images.program()),
         }
     }
 }

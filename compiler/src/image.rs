@@ -11,6 +11,8 @@ mod encode;
 mod error;
 mod layout;
 mod limits;
+mod memory;
+mod open;
 
 pub use ask::{Asked, End, NotAsked, Said};
 pub use decode::Image;
@@ -18,10 +20,13 @@ pub use encode::encode;
 pub use error::DecodeError;
 pub use layout::{digest_text, hex, section_name};
 pub use limits::{LimitError, Limits, Resource};
+pub use memory::Memory;
+pub use open::{seen, seen_pod, world};
 
 use crate::lir::{LeafId, Program};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use verdict_abi::open::Subjects;
 
 /// What an image is made of.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +45,10 @@ pub struct Input<'a> {
     pub origins: &'a [u32],
     /// How large it may be.
     pub limits: Limits,
+    /// The bytes of [`world()`].
+    pub world: &'a [u8],
+    /// Who the endpoints are.
+    pub subjects: &'a Subjects,
 }
 
 /// What the numbers of an image stand for.

@@ -11,7 +11,9 @@
 //! - *codes*: what each does, and the policy, rule, file and line that it names;
 //! - *decisions* and *hairpins*: what the definition ([`crate::hir::spec`]), the program and the image say, for every
 //!   endpoint of the node, both directions, every leaf, and every packet at which a rule or the program changes; and about
-//!   what an endpoint sends to itself by way of a service.
+//!   what an endpoint sends to itself by way of a service;
+//! - the *open world*: the policies, leaves and endpoints that the image carries for what comes later, lifted back to what
+//!   was written.
 //!
 //! The definition is asked once for all questions that it cannot tell apart, which is found out by asking it how each rule's
 //! peers match each leaf and how each rule's ports match each packet (`expected`). That does not depend on the node, so it is
@@ -30,6 +32,7 @@ mod expected;
 mod named;
 mod addresses;
 mod decisions;
+mod open;
 
 pub use mismatch::{Check, Mismatch};
 
@@ -122,6 +125,7 @@ impl<'a> Prover<'a> {
         self.addresses(subject)?;
         self.ports(subject)?;
         subject.codes()?;
+        open::verify(*subject)?;
         self.decisions(subject)
     }
 

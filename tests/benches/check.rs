@@ -108,7 +108,7 @@ fn read(sources: &Sources) {
 
 fn judge_one(sources: &Sources, kind: EngineKind) {
     let loaded = load(sources, &Settings::default());
-    let engine = Engine::new(kind, &loaded.cluster, &loaded.policies);
+    let engine = Engine::new(kind, sources, &loaded.cluster, &loaded.policies).expect("an engine");
     let families = Families::of(&loaded.cluster);
     let transport = Transport::to_port(Protocol::TCP, 8080);
     let (src, dst) = (Who::Pod(PodId(1)), Who::Pod(PodId(2)));

@@ -1,4 +1,4 @@
-//! How many flows a second are judged: by the definition, by the resolved program, and end to end, with the
+//! How many flows a second are judged: by the definition, by the resolved program, by the images, and end to end, with the
 //! records read from JSON and the replies written.
 //!
 //! `cargo bench -p verdict-tests --bench replay`. The baseline is the definition, in the same run. The best of
@@ -11,9 +11,10 @@ mod clock;
 use clock::{Spent, best};
 use std::io::Write as _;
 use verdict_compiler::cluster::{PodId, Protocol};
-use verdict_compiler::engine::{Engine, EngineKind};
+use verdict_compiler::engine::{Engine, EngineKind, Found};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::hir::flow::{Flow, Transport};
+use verdict_compiler::lir::transport;
 use verdict_compiler::query::{Families, Who, flows_between};
 use verdict_compiler::trace::{Options, replay};
 use verdict_tests::asking::Asked;
@@ -38,9 +39,11 @@ fn main() {
         "{:<42}{:>12}{:>14}{:>10}",
         "one thread", "flows/s", "flows/s cpu", "ratio"
     );
-    let cluster = &asked.loaded.cluster;
-    let engine = |kind| Engine::new(kind, cluster, &asked.loaded.policies);
-    let (spec, ir) = (engine(EngineKind::Spec), engine(EngineKind::Ir));
+    let [spec, ir, image] = EngineKind::ALL.map(|kind| {
+        let loaded = &asked.loaded;
+        let made = Engine::new(kind, &asked.sources, &loaded.cluster, &loaded.policies);
+        made.expect("an engine")
+    });
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let pool = pool.expect("a thread");
     let timed = |run: &(dyn Fn() + Sync)| pool.install(|| best(ROUNDS, run));
@@ -49,12 +52,39 @@ fn main() {
     baseline.report("the definition", &baseline);
     let program = Rate::of(flows.len(), timed(&|| judge(&ir, &flows)));
     program.report("the program, every flow judged", &baseline);
-    let trace = large::trace(size, 1, RECORDS);
-    let whole = Rate::of(RECORDS, timed(&|| end_to_end(&asked, &ir, &trace)));
-    whole.report("replay of a trace, from JSON to JSON", &baseline);
-    let random = random_trace(&asked, RECORDS);
-    let whole = Rate::of(RECORDS, timed(&|| end_to_end(&asked, &ir, &random)));
-    whole.report("the same between random pods", &baseline);
+    let images = Rate::of(few.len(), timed(&|| judge(&image, few)));
+    images.report("the images, with all rules that decide", &baseline);
+    if let Engine::Image(images) = &image {
+        let ends: Vec<(Found, Found, u32)> = flows
+            .iter()
+            .map(|flow| {
+                let key = transport::of(flow.transport);
+                (images.find(&flow.src), images.find(&flow.dst), key)
+            })
+            .collect();
+        let known = timed(&|| {
+            for (src, dst, key) in &ends {
+                std::hint::black_box(images.codes(*src, *dst, false, *key));
+            }
+        });
+        Rate::of(ends.len(), known).report("the images, ends known", &baseline);
+    }
+    let traces = [
+        (
+            "replay of a trace, from JSON to JSON",
+            large::trace(size, 1, RECORDS),
+        ),
+        (
+            "the same between random pods",
+            random_trace(&asked, RECORDS),
+        ),
+    ];
+    for (name, trace) in &traces {
+        let whole =
+            |engine: &Engine<'_>| Rate::of(RECORDS, timed(&|| end_to_end(&asked, engine, trace)));
+        whole(&ir).report(name, &baseline);
+        whole(&image).report("the same by images", &baseline);
+    }
 }
 
 /// How many things are done a second.

@@ -322,6 +322,12 @@ fn an_image_says_what_the_manifests_say() {
             "80/TCP",
             "knows other pods by their addresses only",
         ),
+        (
+            "nowhere[app=web]",
+            "shop/api",
+            "80/TCP",
+            "in a namespace that this image does not know",
+        ),
         ("1.2.3.4", "1.2.3.5", "80/TCP", "neither end is an endpoint"),
         ("::1", "shop/api", "80/TCP", "no address of one family"),
         ("1.2.3.4", "shop/api", "ANY", "more than one packet"),
@@ -331,5 +337,155 @@ fn an_image_says_what_the_manifests_say() {
         let ran = ask(from, to, port);
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
         assert!(ran.stderr.contains(why), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_image_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    compile(CLUSTER, folder.path(), &[]);
+    let good = fs::read(folder.path().join("worker-1.image")).unwrap();
+    let with = |at: usize, bytes: &[u8]| {
+        let mut changed = good.clone();
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        changed
+    };
+    for (name, bytes, why) in [
+        (
+            "truncated",
+            good[..good.len() - 4096].to_vec(),
+            "bytes, and its header says",
+        ),
+        ("short", good[..100].to_vec(), "it has 100 bytes"),
+        (
+            "corrupted",
+            with(good.len() - 5000, b"\xff\xfe\xfd"),
+            "it is damaged",
+        ),
+        (
+            "header",
+            with(40, b"\xff"),
+            "the digest of its header does not fit: it is damaged",
+        ),
+        (
+            "foreign",
+            with(16, &[1, 2, 3, 4]),
+            "it was made for a machine of the other byte order",
+        ),
+        (
+            "newer-format",
+            with(8, &[200, 0, 0, 0]),
+            "its format version is 200, newer than",
+        ),
+        (
+            "newer-tables",
+            with(12, &[200, 0, 0, 0]),
+            "its ABI version is 200, newer than",
+        ),
+        (
+            "older",
+            with(8, &[0, 0, 0, 0]),
+            "its format version is 0, older than",
+        ),
+        (
+            "other",
+            b"apiVersion: v1".to_vec(),
+            "it does not begin as an image does",
+        ),
+        ("empty", Vec::new(), "it does not begin as an image does"),
+    ] {
+        let file = folder.path().join(name);
+        fs::write(&file, bytes).unwrap();
+        let file = file.to_str().unwrap();
+        let asked = ["--from", "10.0.1.7", "--to", "shop/api", "--port", "80"];
+        for arguments in [
+            vec!["inspect", file],
+            [&["explain", file][..], &asked].concat(),
+        ] {
+            let ran = run([&["image"][..], &arguments].concat());
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{name}");
+            let words = ran.stderr.split_whitespace().filter(|word| *word != "│");
+            let said: Vec<&str> = words.collect();
+            assert!(
+                said.join(" ").contains(why) && ran.stderr.contains("V0702"),
+                "{name}: {}",
+                ran.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn an_image_knows_what_becomes_of_pods_that_do_not_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    compile(CLUSTER, folder.path(), &[]);
+    let image = folder.path().join("worker-1.image");
+    let image = image.to_str().unwrap();
+    for (from, to, port, code, by) in [
+        (
+            "shop[app=web]",
+            "shop/api",
+            "8080/TCP",
+            0,
+            "spec.ingress[0]",
+        ),
+        ("shop[app=other]", "shop/api", "8080/TCP", 1, ""),
+        ("[team=blue]/[app=web]", "shop/api", "8080/TCP", 1, ""),
+        (
+            "shop[app=web]",
+            "shop/api",
+            "8081/TCP",
+            1,
+            "isolates, and no rule allows it",
+        ),
+        ("shop/api", "[team=blue]/[app=web]", "80/TCP", 0, ""),
+        // A pod that is selected by the policy, wherever it will run.
+        (
+            "10.0.1.7",
+            "shop[app=api]",
+            "9/UDP",
+            1,
+            "isolates, and no rule allows it",
+        ),
+        ("8.8.8.8", "shop[app=web]", "9/UDP", 0, ""),
+    ] {
+        let asked = ["--from", from, "--to", to, "--port", port];
+        let ran = run([&["image", "explain", image][..], &asked].concat());
+        assert_eq!(
+            (ran.code, ran.stderr.as_str()),
+            (Some(code), ""),
+            "{from}: {}",
+            ran.stdout
+        );
+        assert!(ran.stdout.contains(by), "{from}: {}", ran.stdout);
+        let by_manifests = run([&["explain", CLUSTER][..], &asked].concat());
+        assert_eq!(
+            by_manifests.code,
+            Some(code),
+            "{from}: {}",
+            by_manifests.stdout
+        );
+    }
+}
+
+#[test]
+fn every_engine_explains_alike() {
+    for (from, to, port) in [
+        ("shop/web", "shop/api", "8080/TCP"),
+        ("shop/web", "shop/api", "80-9000/TCP"),
+        ("shop[app=web]", "shop/api", "http/TCP"),
+        ("192.0.2.9", "shop/api", "ANY"),
+        ("node/worker-1", "shop/api", "8/ICMP"),
+        ("entity:world", "shop/api", "8080/TCP"),
+    ] {
+        let said = ["spec", "ir", "image"].map(|engine| {
+            let asked = [
+                "--from", from, "--to", to, "--port", port, "--format", "json",
+            ];
+            let ran = run([&["explain", CLUSTER, "--engine", engine][..], &asked].concat());
+            (ran.code, ran.stdout)
+        });
+        assert_eq!(said[0], said[1], "{from}");
+        assert_eq!(said[0], said[2], "{from}");
     }
 }

@@ -62,10 +62,11 @@ impl Asked {
     /// Replays a trace: the replies as text, and the outcome.
     ///
     /// # Errors
-    /// None, as nothing but memory is read and written.
+    /// Where an image has no room for something.
     pub fn replay(&self, kind: EngineKind, trace: &str) -> io::Result<(String, Outcome)> {
         let context = self.context();
-        let engine = Engine::new(kind, context.cluster, context.policies);
+        let engine = Engine::new(kind, context.sources, context.cluster, context.policies);
+        let engine = engine.map_err(|error| io::Error::other(error.error.to_string()))?;
         let mut replies = Vec::new();
         let outcome = replay(
             context,

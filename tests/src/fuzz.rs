@@ -2,6 +2,9 @@
 //!
 //! Input: bytes. Guarantee: a body returns, or it panics where something is wrong with verdict.
 
+use crate::generate::small;
+use crate::images;
+use std::sync::LazyLock;
 use verdict_compiler::cli::args::{CheckFormat, Color, Global};
 use verdict_compiler::cli::render::{self, Report};
 use verdict_compiler::diagnostic::{Diagnostic, Severity};
@@ -71,6 +74,33 @@ pub fn check(bytes: &[u8]) {
         render::write(format, &report, Severity::Error, &verbose(), &mut text).expect("memory");
         String::from_utf8(text).expect("every format is text");
     }
+}
+
+/// An image that the edits of [`image`] are made to.
+static IMAGE: LazyLock<Vec<u8>> = LazyLock::new(|| images::of(&small::world(4), 4));
+
+/// Any bytes to an image, as they are and with the digests put right; and a good image with each four bytes as an edit,
+/// a place and a value. What is read answers every question.
+///
+/// # Panics
+/// Where reading or asking does, or breaks its word.
+pub fn image(bytes: &[u8]) {
+    images::take(bytes);
+    images::take(&images::sealed(bytes.to_vec()));
+    let mut edited = IMAGE.clone();
+    for edit in bytes.chunks_exact(4).take(64) {
+        let &[low, middle, high, value] = edit else {
+            continue;
+        };
+        let at = u32::from_le_bytes([low, middle, high, 0]) as usize % edited.len();
+        if let Some(byte) = edited.get_mut(at) {
+            *byte = value;
+        }
+    }
+    if let Some(last) = bytes.get(256) {
+        edited.truncate(edited.len() - usize::from(*last) * 16);
+    }
+    images::take(&images::sealed(edited));
 }
 
 fn assert_within(source: &SourceFile, diagnostic: &Diagnostic) {

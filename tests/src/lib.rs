@@ -3,4 +3,5 @@
 pub mod generate;
 pub mod judging;
 pub mod asking;
+pub mod images;
 pub mod fuzz;

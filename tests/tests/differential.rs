@@ -1,9 +1,10 @@
-//! The ir engine against the definition, and what must be true of the definition itself, on random worlds.
+//! The ir and the image engine against the definition, and what must be true of the definition itself, on random worlds.
 //!
 //! `VERDICT_WORLDS` sets how many worlds are tried.
 
 use std::collections::HashMap;
 use verdict_compiler::cluster::{PodId, Protocol};
+use verdict_compiler::engine::{Engine, EngineKind};
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::hir::flow::{Flow, Transport};
 use verdict_compiler::hir::spec::{self, Judgement, Verdict, World as Judged};
@@ -68,6 +69,31 @@ fn the_ir_engine_is_the_definition() {
             seen[expected.verdict as usize] += 1;
             assert_eq!(
                 program.judge(&flow),
+                expected,
+                "seed {seed}: {flow:#?}\n{}",
+                world.text()
+            );
+        }
+    }
+    assert!(
+        seen.iter().all(|count| *count > 0),
+        "every verdict occurs: {seen:?}"
+    );
+}
+
+#[test]
+fn the_image_engine_is_the_definition() {
+    let strangers = Strangers::default();
+    let mut seen = [0_usize; 3];
+    for seed in 0..worlds() / 4 {
+        let world = small::world(seed);
+        let loaded = load(&world, seed);
+        let (cluster, policies) = (&loaded.cluster, &loaded.policies);
+        let engine = Engine::new(EngineKind::Image, &world.sources(), cluster, policies).unwrap();
+        for (flow, expected) in answers(&loaded, &strangers, seed) {
+            seen[expected.verdict as usize] += 1;
+            assert_eq!(
+                engine.judge(&flow),
                 expected,
                 "seed {seed}: {flow:#?}\n{}",
                 world.text()

@@ -71,7 +71,7 @@ fn answer(folder: &Path, question: &Question, engine: EngineKind) -> String {
         cluster: &loaded.cluster,
         policies: &loaded.policies,
     };
-    let engine = Engine::new(engine, context.cluster, context.policies);
+    let engine = Engine::new(engine, context.sources, context.cluster, context.policies).unwrap();
     let asking = Asking {
         context,
         engine: &engine,
@@ -119,8 +119,9 @@ fn questions_are_answered() {
                 shown.push_str(&format!(" --set {setting}"));
             }
             shown.push_str("\n====\n");
-            let [spec, ir] = EngineKind::ALL.map(|engine| answer(&folder, question, engine));
+            let [spec, ir, image] = EngineKind::ALL.map(|engine| answer(&folder, question, engine));
             assert_eq!(spec, ir, "{world}: {}", question.name);
+            assert_eq!(spec, image, "{world}: {}", question.name);
             shown.push_str(&spec);
             let name = question.name.replace(' ', "-");
             settings.bind(|| insta::assert_snapshot!(name, shown));

@@ -1,13 +1,16 @@
-//! The bodies of the fuzz targets over mutated files of `testdata`, the same ones in every run, without a fuzzer.
+//! The bodies of the fuzz targets over mutated files of `testdata` and over mutated images, the same ones in every run,
+//! without a fuzzer.
 //!
-//! `VERDICT_INPUTS` sets how many mutated files are tried. No input may make the reader or `check` panic, hang or take memory out of proportion.
+//! `VERDICT_INPUTS` sets how many mutated files are tried. No input may make the reader, `check` or the decoder of
+//! images panic, hang or take memory out of proportion.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestCaseError, TestRng, TestRunner};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use verdict_tests::fuzz;
+use verdict_tests::generate::small;
+use verdict_tests::{fuzz, images};
 
 /// How many mutated files each body is run on, unless it is set.
 const INPUTS: u32 = 400;
@@ -15,6 +18,8 @@ const INPUTS: u32 = 400;
 const TIME_OF_ONE: Duration = Duration::from_secs(20);
 /// Inputs are cut here.
 const MAX_BYTES: usize = 1 << 16;
+/// Images are cut here.
+const MAX_IMAGE_BYTES: usize = 1 << 20;
 /// What the process may have taken at its peak, in kilobytes.
 const MAX_MEMORY: u64 = 1 << 20;
 
@@ -41,7 +46,7 @@ const MARKS: &[u8] = b"\n\t -:{}[]\"'#&*!|>%@`,?~<=\\\r\0\xef\xbb\xbf\xe2\x80\xa
 const OPENERS: [&[u8]; 7] = [b"[", b"{", b"- ", b"? ", b"{\"a\":", b"[{a: ", b"a:\n "];
 
 impl Mutation {
-    fn apply(&self, bytes: &mut Vec<u8>, files: &[Vec<u8>]) {
+    fn apply(&self, bytes: &mut Vec<u8>, files: &[Vec<u8>], most: usize) {
         match self {
             Self::Flip(at, byte) => {
                 let at = place(at, bytes);
@@ -60,7 +65,7 @@ impl Mutation {
             Self::Repeat(from, to, times) => {
                 let range = range(from, to, bytes);
                 let part = &bytes[range.clone()];
-                let times = usize::from(*times).min(MAX_BYTES / part.len().max(1));
+                let times = usize::from(*times).min(most / part.len().max(1));
                 let many = part.repeat(times);
                 bytes.splice(range.end..range.end, many);
             }
@@ -69,7 +74,7 @@ impl Mutation {
                 insert(bytes, at, &opener.repeat(usize::from(*times)));
             }
         }
-        bytes.truncate(MAX_BYTES);
+        bytes.truncate(most);
     }
 }
 
@@ -119,8 +124,7 @@ fn files() -> Vec<Vec<u8>> {
     paths.iter().map(read).collect()
 }
 
-fn run(body: fn(&[u8])) {
-    let files = files();
+fn run(body: fn(&[u8]), files: &[Vec<u8>], most: usize) {
     files.iter().for_each(|file| body(file));
     let inputs = (any::<Index>(), prop::collection::vec(mutation(), 1..6));
     let wanted = std::env::var("VERDICT_INPUTS")
@@ -133,9 +137,9 @@ fn run(body: fn(&[u8])) {
     };
     let random = TestRng::deterministic_rng(config.rng_algorithm);
     let tried = TestRunner::new_with_rng(config, random).run(&inputs, |(file, mutations)| {
-        let mut bytes = file.get(&files).clone();
+        let mut bytes = file.get(files).clone();
         for mutation in mutations {
-            mutation.apply(&mut bytes, &files);
+            mutation.apply(&mut bytes, files, most);
         }
         one(body, &bytes)
     });
@@ -165,10 +169,19 @@ fn peak() -> u64 {
 
 #[test]
 fn the_reader_takes_any_bytes() {
-    run(fuzz::read);
+    run(fuzz::read, &files(), MAX_BYTES);
 }
 
 #[test]
 fn check_takes_any_bytes() {
-    run(fuzz::check);
+    run(fuzz::check, &files(), MAX_BYTES);
+}
+
+#[test]
+fn the_decoder_takes_any_bytes() {
+    let images: Vec<Vec<u8>> = [4, 7, 11]
+        .into_iter()
+        .map(|seed| images::of(&small::world(seed), seed))
+        .collect();
+    run(fuzz::image, &images, MAX_IMAGE_BYTES);
 }

@@ -42,12 +42,14 @@ fn shop() -> Asked {
 
 fn replay(asked: &Asked, trace: &str) -> (String, Outcome) {
     let (replies, outcome) = asked.replay(EngineKind::Ir, trace).unwrap_or_default();
-    let spec = asked.replay(EngineKind::Spec, trace).unwrap_or_default();
-    assert_eq!(
-        (&replies, &outcome),
-        (&spec.0, &spec.1),
-        "both engines answer the same"
-    );
+    for other in [EngineKind::Spec, EngineKind::Image] {
+        let other = asked.replay(other, trace).unwrap_or_default();
+        assert_eq!(
+            (&replies, &outcome),
+            (&other.0, &other.1),
+            "all engines answer the same"
+        );
+    }
     (replies, outcome)
 }
 

@@ -194,7 +194,7 @@ pub struct Explain {
     /// The destination port: `443`, `80-90/UDP`, `http/TCP`, `8/ICMP`, `ANY`.
     #[arg(long, value_name = "PORT")]
     pub port: String,
-    /// Which engine answers; both give the same answers. `spec` where it is not given.
+    /// Which engine answers; all give the same answers. `spec` where it is not given.
     #[arg(long, value_enum)]
     pub engine: Option<EngineName>,
     /// How to show the answer.
@@ -338,7 +338,7 @@ pub struct Replay {
     /// With `--format jsonl`: one object of counts and of flows that disagree, not one for each record.
     #[arg(long)]
     pub summary: bool,
-    /// Which engine answers; both give the same answers. Where it is not given `ir`, and `spec` in the dialect
+    /// Which engine answers; all give the same answers. Where it is not given `ir`, and `spec` in the dialect
     /// `cilium`.
     #[arg(long, value_enum)]
     pub engine: Option<EngineName>,
@@ -354,6 +354,8 @@ pub enum EngineName {
     Spec,
     /// The resolved program: fast.
     Ir,
+    /// The images of nodes, made in memory: what nodes do.
+    Image,
 }
 
 impl From<EngineName> for EngineKind {
@@ -361,6 +363,7 @@ impl From<EngineName> for EngineKind {
         match name {
             EngineName::Spec => Self::Spec,
             EngineName::Ir => Self::Ir,
+            EngineName::Image => Self::Image,
         }
     }
 }
@@ -437,7 +440,8 @@ pub struct ImageExplain {
     /// The image.
     #[arg(value_name = "IMAGE")]
     pub image: PathBuf,
-    /// Where the packet comes from: an endpoint of the image, `NAMESPACE/POD`, or an address.
+    /// Where the packet comes from: an endpoint of the image, `NAMESPACE/POD`; an address; or a pod that does not exist,
+    /// `NAMESPACE[KEY=VALUE,...]` or `[KEY=VALUE,...]/[KEY=VALUE,...]`.
     #[arg(long, value_name = "PEER")]
     pub from: String,
     /// Where it goes.

@@ -8,9 +8,10 @@ use super::output::{self, Answer, Staged};
 use super::progress::Progress;
 use super::session::Session;
 use super::{Answered, Failure};
-use crate::cluster::NodeId;
-use crate::compile::{Artifact, CompileError, Compiler, Contribution};
+use crate::cluster::{Cluster, NodeId};
+use crate::compile::{Artifact, CompileError, Compiler, Contribution, NodeError};
 use crate::diagnostic::{Diagnostic, codes, counted};
+use crate::hir::PolicySet;
 use crate::image::digest_text;
 use crate::ir::Program;
 use crate::lir::Size;
@@ -108,7 +109,14 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
     Ok(incomplete.is_empty().into())
 }
 
-fn problem(session: &Session, node: Option<String>, error: &CompileError) -> Diagnostic {
+/// What there is to say where an engine has no image to ask.
+pub(super) fn no_image(cluster: &Cluster, policies: &PolicySet, error: &NodeError) -> Diagnostic {
+    let node = error.node.and_then(|node| cluster.node(node));
+    let name = node.map(|node| node.name.to_string());
+    problem(policies, name, &error.error)
+}
+
+fn problem(policies: &PolicySet, node: Option<String>, error: &CompileError) -> Diagnostic {
     let node = node.map_or("pods whose node is not known".to_owned(), |node| {
         format!("node `{node}`")
     });
@@ -118,7 +126,7 @@ fn problem(session: &Session, node: Option<String>, error: &CompileError) -> Dia
             let mut diagnostic = Diagnostic::new(&codes::IMAGE_LIMIT, message)
                 .help("`--explain-passes` on other nodes (`--node`) shows what grows");
             for Contribution { policy, count, of } in most {
-                let Some(policy) = session.loaded.policies.policy(*policy) else {
+                let Some(policy) = policies.policy(*policy) else {
                     continue;
                 };
                 let text = format!("`{}` has {}", policy.object, counted(*count, of));
@@ -188,7 +196,9 @@ fn made(
     for (result, (node, _)) in results.into_iter().zip(wanted) {
         match result {
             Ok(image) => images.push(image),
-            Err(NotMade::Compile(error)) => problems.push(problem(session, name(*node), &error)),
+            Err(NotMade::Compile(error)) => {
+                problems.push(problem(&loaded.policies, name(*node), &error))
+            }
             Err(NotMade::Write(failure)) => return Err(failure),
         }
     }

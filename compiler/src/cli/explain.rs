@@ -1,16 +1,18 @@
 //! `verdict explain`: one question, one answer.
 
 use super::args::{Explain, ExplainFormat, Global};
+use super::compile::no_image;
 use super::output::{self, Answer, Style};
 use super::render::{Report, explain as render, human, json};
 use super::session::{Session, is_error};
 use super::{Answered, Failure};
-use crate::cluster::Cluster;
 use crate::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
+use crate::cluster::{Cluster, PodId};
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Engine, EngineKind};
 use crate::explain::report::{Explanation, QuestionReport, Word};
 use crate::explain::{Asking, Context};
+use crate::query::meant;
 
 pub(super) fn run(global: &Global, explain: &Explain) -> Result<Answered, Failure> {
     let session = Session::open(global, &explain.inputs);
@@ -50,7 +52,16 @@ fn answer(
         cluster,
         policies: &session.loaded.policies,
     };
-    let engine = Engine::new(engine, cluster, context.policies);
+    let ends = from.iter().chain(&to);
+    let pods: Vec<PodId> = ends.flat_map(|end| meant::pods(cluster, end)).collect();
+    let engine = Engine::about(
+        engine,
+        context.sources,
+        cluster,
+        context.policies,
+        Some(&pods),
+    )
+    .map_err(|error| vec![no_image(cluster, &session.loaded.policies, &error)])?;
     let asking = Asking {
         context,
         engine: &engine,

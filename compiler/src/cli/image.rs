@@ -55,6 +55,25 @@ struct Inspected {
     codes: u32,
     /// The sections that become maps.
     sections: Vec<SectionReport>,
+    /// What the image carries of the open world.
+    world: WorldReport,
+    /// The sections that are no maps.
+    other_sections: Vec<SectionReport>,
+}
+
+/// What an image carries to place what it has not seen.
+#[derive(Debug, Serialize, JsonSchema)]
+struct WorldReport {
+    /// Policies, those of other nodes among them.
+    policies: usize,
+    /// Their rules.
+    rules: usize,
+    /// Distinct selectors of pods.
+    pod_selectors: usize,
+    /// Pods as policies can tell them apart.
+    identities: usize,
+    /// Names with DNS answers that were seen.
+    names: usize,
 }
 
 /// A section.
@@ -125,7 +144,7 @@ fn refuse(global: &Global, problems: &[Diagnostic]) -> Failure {
 }
 
 fn inspected(path: &Path, bytes: &[u8], image: &Image<'_>) -> Inspected {
-    let source = image.source();
+    let (source, world) = (image.source(), image.world());
     Inspected {
         file: path.display().to_string(),
         bytes: bytes.len(),
@@ -139,14 +158,28 @@ fn inspected(path: &Path, bytes: &[u8], image: &Image<'_>) -> Inspected {
         tables: image.count(Config::Tables),
         rows: image.count(Config::Rows),
         codes: image.count(Config::Codes),
-        sections: image
-            .sections()
-            .map(|(name, bytes, digest)| SectionReport {
-                name: name.to_owned(),
-                bytes,
-                sha256: hex(&digest),
-            })
-            .collect(),
+        sections: image.sections().map(section).collect(),
+        world: WorldReport {
+            policies: world.policies.len(),
+            rules: world
+                .policies
+                .iter()
+                .flat_map(|policy| &policy.rules)
+                .map(Vec::len)
+                .sum(),
+            pod_selectors: world.pod_selectors.len(),
+            identities: world.identities.len(),
+            names: world.answers.len(),
+        },
+        other_sections: image.other_sections().map(section).collect(),
+    }
+}
+
+fn section((name, bytes, digest): (&str, usize, [u8; 32])) -> SectionReport {
+    SectionReport {
+        name: name.to_owned(),
+        bytes,
+        sha256: hex(&digest),
     }
 }
 
@@ -228,17 +261,24 @@ fn print(report: &InspectReport, out: &mut dyn Write) -> io::Result<()> {
             let line = format!("  {name:<12}{count:>10}  {shared}");
             writeln!(out, "{}", line.trim_end())?;
         }
-        writeln!(out, "  sections")?;
-        for section in &image.sections {
-            let digest = section.sha256.get(..16).unwrap_or_default();
-            writeln!(
-                out,
-                "    {:<12}{:>10} bytes {:>3} %  sha256 {digest}",
-                section.name,
-                section.bytes,
-                section.bytes * 100 / image.bytes.max(1),
-            )?;
+        let WorldReport {
+            policies,
+            rules,
+            pod_selectors,
+            identities,
+            names,
+        } = &image.world;
+        let counts = [
+            ("policies", policies),
+            ("rules", rules),
+            ("selectors", pod_selectors),
+            ("identities", identities),
+            ("DNS names", names),
+        ];
+        for (name, count) in counts {
+            writeln!(out, "  {name:<12}{count:>10}")?;
         }
+        print_sections("sections", image.bytes, &image.sections, out)?;
         if let Some((section, grows)) = dominating(&image.sections) {
             writeln!(
                 out,
@@ -246,6 +286,8 @@ fn print(report: &InspectReport, out: &mut dyn Write) -> io::Result<()> {
                 section.name
             )?;
         }
+        let others = &image.other_sections;
+        print_sections("sections that are no maps", image.bytes, others, out)?;
         writeln!(out, "  endpoints")?;
         for endpoint in image.endpoints.iter().take(NAMED) {
             writeln!(out, "    {endpoint}")?;
@@ -253,6 +295,26 @@ fn print(report: &InspectReport, out: &mut dyn Write) -> io::Result<()> {
         if let Some(more @ 1..) = image.endpoints.len().checked_sub(NAMED) {
             writeln!(out, "    and {more} more")?;
         }
+    }
+    Ok(())
+}
+
+fn print_sections(
+    title: &str,
+    whole: usize,
+    sections: &[SectionReport],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(out, "  {title}")?;
+    for section in sections {
+        let digest = section.sha256.get(..16).unwrap_or_default();
+        writeln!(
+            out,
+            "    {:<12}{:>10} bytes {:>3} %  sha256 {digest}",
+            section.name,
+            section.bytes,
+            section.bytes * 100 / whole.max(1),
+        )?;
     }
     Ok(())
 }

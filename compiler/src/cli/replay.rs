@@ -5,6 +5,7 @@
 //! standard error and make the exit code 2 unless `--keep-going` is given; all other lines are answered.
 
 use super::args::{Global, Replay, ReplayFormat};
+use super::compile::no_image;
 use super::output::{self, Answer};
 use super::progress::Progress;
 use super::render::{clean, json};
@@ -87,6 +88,13 @@ fn answer(global: &Global, asked: Asked<'_>, inner: Box<dyn Read>) -> Result<Out
         replay, session, ..
     } = asked;
     let mut outcome = Outcome::default();
+    let loaded = &session.loaded;
+    let (cluster, policies) = (&loaded.cluster, &loaded.policies);
+    let engine = Engine::new(asked.engine, &session.sources, cluster, policies);
+    let engine = engine.map_err(|error| {
+        super::explain::say(global, session, &[no_image(cluster, policies, &error)]);
+        Failure::Input
+    })?;
     let failed = Cell::new(false);
     let trace = Trace {
         inner,
@@ -95,7 +103,7 @@ fn answer(global: &Global, asked: Asked<'_>, inner: Box<dyn Read>) -> Result<Out
     let trace = BufReader::with_capacity(BUFFER_BYTES, trace);
     let written = Answer::new(global).write(|mut out| {
         let _progress = Progress::start(global, "replaying");
-        outcome = replayed(asked, trace, &mut out)?;
+        outcome = replayed(asked, &engine, trace, &mut out)?;
         let summary = || Summary::of(&outcome, session.incomplete());
         match replay.format {
             ReplayFormat::Human => out.write_all(clean(&summary().to_string()).as_bytes()),
@@ -116,10 +124,9 @@ fn answer(global: &Global, asked: Asked<'_>, inner: Box<dyn Read>) -> Result<Out
 
 fn replayed(
     Asked {
-        replay,
-        session,
-        engine,
+        replay, session, ..
     }: Asked<'_>,
+    engine: &Engine<'_>,
     trace: impl BufRead,
     out: &mut impl io::Write,
 ) -> io::Result<Outcome> {
@@ -128,12 +135,11 @@ fn replayed(
         cluster: &session.loaded.cluster,
         policies: &session.loaded.policies,
     };
-    let engine = Engine::new(engine, context.cluster, context.policies);
     let options = Options {
         replies: replay.format == ReplayFormat::Jsonl && !replay.summary,
         ..Options::default()
     };
-    trace::replay(context, &engine, options, trace, out)
+    trace::replay(context, engine, options, trace, out)
 }
 
 /// Names the lines that have no answer.

@@ -141,7 +141,9 @@ impl Session {
             asked.map(EngineKind::from),
             &self.loaded.policies.resolution,
         ) {
-            (Some(EngineKind::Ir), _) => self.programmable(global).map(|()| EngineKind::Ir),
+            (Some(kind @ (EngineKind::Ir | EngineKind::Image)), _) => {
+                self.programmable(global).map(|()| kind)
+            }
             (Some(EngineKind::Spec), _) | (None, Resolution::Precedence(_)) => {
                 self.answerable(global).map(|()| EngineKind::Spec)
             }

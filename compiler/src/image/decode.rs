@@ -1,8 +1,10 @@
 //! From bytes to an image that is looked up.
 
-use super::layout::{ENTRIES, ENTRY, HEADER_DIGEST, Place, SOURCE, digest, name};
+use super::layout::{ENTRIES, ENTRY, HEADER_DIGEST, Place, SOURCE, SUBJECTS, WORLD, digest, name};
 use super::{DecodeError, SourceTable};
+use rustc_hash::FxHashMap;
 use std::net::IpAddr;
+use verdict_abi::open::{Decider, Subjects, WireError, World};
 use verdict_abi::{
     ABI_VERSION, BLOCK_ENTRIES, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION,
     MAGIC, PAGE, PAGE_ENTRIES, Section, TO_BLOCK, TO_DIRECTORY, Tables, V6_STEPS, config, half,
@@ -15,7 +17,136 @@ pub struct Image<'a> {
     /// In the order of [`Section::ALL`].
     sections: [&'a [u8]; Section::ALL.len()],
     digests: [[u8; 32]; Section::ALL.len()],
+    /// Sizes and digests, in the order of [`OTHERS`].
+    others: [(usize, [u8; 32]); OTHERS.len()],
     source: SourceTable,
+    world: World,
+    subjects: Subjects,
+    /// Who stands behind each origin of a code, from 1.
+    deciders: Vec<Decider>,
+}
+
+/// The sections of a file, as they come.
+#[derive(Default)]
+struct Contents<'a> {
+    tables: [Option<&'a [u8]>; Section::ALL.len()],
+    digests: [[u8; 32]; Section::ALL.len()],
+    /// Source table, world and subjects.
+    others: [Option<&'a [u8]>; OTHERS.len()],
+    other_digests: [[u8; 32]; OTHERS.len()],
+}
+
+/// The sections that are no maps.
+const OTHERS: [u32; 3] = [SOURCE, WORLD, SUBJECTS];
+
+impl<'a> Contents<'a> {
+    fn add(&mut self, kind: u32, content: &'a [u8], digest: [u8; 32]) -> Decoded<()> {
+        let wrong = |why| DecodeError::Section {
+            of: name(kind),
+            why,
+        };
+        let other = OTHERS.iter().position(|own| *own == kind);
+        let index = (kind as usize).wrapping_sub(1);
+        let slot = match other {
+            Some(other) => self.others.get_mut(other),
+            None => self.tables.get_mut(index),
+        };
+        if slot
+            .ok_or(wrong("is not known"))?
+            .replace(content)
+            .is_some()
+        {
+            return Err(wrong("is there twice"));
+        }
+        if let Some(other) = other {
+            if let Some(slot) = self.other_digests.get_mut(other) {
+                *slot = digest;
+            }
+            return Ok(());
+        }
+        if !content.len().is_multiple_of(8) {
+            return Err(wrong("is not made of words"));
+        }
+        if let Some(slot) = self.digests.get_mut(index) {
+            *slot = digest;
+        }
+        Ok(())
+    }
+
+    /// The image of all sections, of which the tables are still to be checked.
+    fn image(self) -> Decoded<Image<'a>> {
+        let missing = |kind| DecodeError::Section {
+            of: name(kind),
+            why: "is missing",
+        };
+        let mut sections = [&[][..]; Section::ALL.len()];
+        for ((section, slot), found) in Section::ALL.into_iter().zip(self.tables).zip(&mut sections)
+        {
+            *found = slot.ok_or(missing(section as u32))?;
+        }
+        let mut others = self.other_digests.map(|digest| (0, digest));
+        for ((length, _), content) in others.iter_mut().zip(self.others) {
+            *length = content.map_or(0, <[u8]>::len);
+        }
+        let [source, world, subjects] = self.others;
+        let source = source.ok_or(missing(SOURCE))?;
+        let source = serde_json::from_slice(source).map_err(|_| DecodeError::Section {
+            of: name(SOURCE),
+            why: "is no source table",
+        })?;
+        let wire = |kind| {
+            move |why: WireError| DecodeError::Wire {
+                of: name(kind),
+                why,
+            }
+        };
+        let world = World::read(world.ok_or(missing(WORLD))?).map_err(wire(WORLD))?;
+        let subjects = subjects.ok_or(missing(SUBJECTS))?;
+        let subjects = Subjects::read(subjects, &world).map_err(wire(SUBJECTS))?;
+        Ok(Image {
+            sections,
+            digests: self.digests,
+            others,
+            deciders: deciders(&source, &world)?,
+            source,
+            world,
+            subjects,
+        })
+    }
+}
+
+/// Who the origins of the source table are in the world.
+fn deciders(source: &SourceTable, world: &World) -> Decoded<Vec<Decider>> {
+    let mut known: FxHashMap<(&str, &str, u32, Option<&str>), Decider> = FxHashMap::default();
+    for (policy, index) in world.policies.iter().zip(0..) {
+        let file = world.string(policy.file);
+        let key = (&*policy.name, file, policy.line, None);
+        known.insert(key, Decider::Policy(index));
+        for rule in policy.rules.iter().flatten() {
+            let key = (
+                &*policy.name,
+                file,
+                rule.line,
+                Some(world.string(rule.path)),
+            );
+            known.insert(key, Decider::Rule(rule.id));
+        }
+    }
+    let origins = source.origins.iter().enumerate();
+    let decider = |(index, origin): (usize, &super::Origin)| {
+        let key = (
+            &*origin.policy,
+            &*origin.file,
+            origin.line,
+            origin.rule.as_deref(),
+        );
+        known.get(&key).copied().ok_or(DecodeError::Value {
+            of: name(SOURCE),
+            index,
+            why: "is no policy or rule of section world",
+        })
+    };
+    origins.map(decider).collect()
 }
 
 impl Tables for Image<'_> {
@@ -37,9 +168,7 @@ impl<'a> Image<'a> {
     /// The first thing that is wrong.
     pub fn decode(bytes: &'a [u8]) -> Decoded<Self> {
         let header = header(bytes)?;
-        let mut sections = [None; Section::ALL.len()];
-        let mut digests = [[0; 32]; Section::ALL.len()];
-        let mut source = None;
+        let mut found = Contents::default();
         let mut next = PAGE;
         for (place, expected) in entries(header)? {
             let content = content(bytes, place, &mut next)?;
@@ -48,29 +177,7 @@ impl<'a> Image<'a> {
                     of: name(place.kind),
                 });
             }
-            let wrong = |why| DecodeError::Section {
-                of: name(place.kind),
-                why,
-            };
-            if place.kind == SOURCE {
-                let table =
-                    serde_json::from_slice(content).map_err(|_| wrong("is no source table"))?;
-                if source.replace(table).is_some() {
-                    return Err(wrong("is there twice"));
-                }
-                continue;
-            }
-            let index = (place.kind as usize).wrapping_sub(1);
-            let slot = sections.get_mut(index).ok_or(wrong("is not known"))?;
-            if slot.replace(content).is_some() {
-                return Err(wrong("is there twice"));
-            }
-            if !content.len().is_multiple_of(8) {
-                return Err(wrong("is not made of words"));
-            }
-            if let Some(slot) = digests.get_mut(index) {
-                *slot = expected;
-            }
+            found.add(place.kind, content, expected)?;
         }
         if next != bytes.len() {
             return Err(DecodeError::Length {
@@ -78,21 +185,27 @@ impl<'a> Image<'a> {
                 found: bytes.len(),
             });
         }
-        let missing = |kind| DecodeError::Section {
-            of: name(kind),
-            why: "is missing",
-        };
-        let mut found = [&[][..]; Section::ALL.len()];
-        for ((section, slot), found) in Section::ALL.into_iter().zip(sections).zip(&mut found) {
-            *found = slot.ok_or(missing(section as u32))?;
-        }
-        let image = Self {
-            sections: found,
-            digests,
-            source: source.ok_or(missing(SOURCE))?,
-        };
+        let image = found.image()?;
         image.check()?;
         Ok(image)
+    }
+
+    /// The policies with their selectors, and who the leaves are.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Who the endpoints are.
+    #[must_use]
+    pub fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
+    /// Who stands behind each origin of a code, from 1.
+    #[must_use]
+    pub fn deciders(&self) -> &[Decider] {
+        &self.deciders
     }
 
     /// What its numbers stand for.
@@ -114,6 +227,12 @@ impl<'a> Image<'a> {
     pub(crate) fn section(&self, section: Section) -> &'a [u8] {
         let bytes = self.sections.get(section as usize - 1);
         bytes.copied().unwrap_or_default()
+    }
+
+    /// The sections that are no maps, as [`Self::sections`] gives the others.
+    pub fn other_sections(&self) -> impl Iterator<Item = (&'static str, usize, [u8; 32])> {
+        let others = OTHERS.into_iter().zip(&self.others);
+        others.map(|(kind, (bytes, digest))| (name(kind), *bytes, *digest))
     }
 
     /// How many there are of something.
@@ -373,6 +492,18 @@ impl<'a> Image<'a> {
                 of: name(SOURCE),
                 why: "does not name each endpoint",
             });
+        }
+        let counts = [
+            (SUBJECTS, self.subjects.identities.len(), Config::Endpoints),
+            (WORLD, self.world.leaves.len(), Config::Leaves),
+        ];
+        for (kind, found, expected) in counts {
+            if found != self.count(expected) as usize {
+                return Err(DecodeError::Section {
+                    of: name(kind),
+                    why: "does not tell who each endpoint or leaf is",
+                });
+            }
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! From a program to bytes.
 
-use super::layout::{ENTRIES, ENTRY, HEADER_DIGEST, SOURCE, digest};
+use super::layout::{ENTRIES, ENTRY, HEADER_DIGEST, SOURCE, SUBJECTS, WORLD, digest};
 use super::{Input, LimitError, Resource};
 use crate::cluster::Protocol;
 use crate::lir::transport::{NOT_KNOWN, key, whole};
@@ -79,6 +79,8 @@ pub fn encode(input: &Input<'_>) -> Result<Vec<u8>, LimitError> {
         .collect();
     // A struct of strings and numbers is JSON.
     sections.push((SOURCE, serde_json::to_vec(input.source).unwrap_or_default()));
+    sections.push((WORLD, input.world.to_vec()));
+    sections.push((SUBJECTS, input.subjects.write()));
     let lengths = sections.iter().map(|(_, bytes)| bytes.len());
     let longest = lengths.max().unwrap_or_default();
     input.limits.hold(Resource::SectionBytes, longest)?;

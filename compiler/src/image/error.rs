@@ -1,6 +1,7 @@
 //! What can be wrong with an image.
 
 use std::fmt;
+use verdict_abi::open::WireError;
 
 /// Why bytes are no image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,13 @@ pub enum DecodeError {
         /// What is wrong.
         why: &'static str,
     },
+    /// A section that is no map cannot be read.
+    Wire {
+        /// The section.
+        of: &'static str,
+        /// What is wrong.
+        why: WireError,
+    },
 }
 
 impl fmt::Display for DecodeError {
@@ -66,6 +74,7 @@ impl fmt::Display for DecodeError {
             }
             Self::Digest { of } => write!(f, "the digest of its {of} does not fit: it is damaged"),
             Self::Section { of, why } => write!(f, "section {of} {why}"),
+            Self::Wire { of, why } => write!(f, "section {of} {why}"),
             Self::Value { of, index, why } => write!(f, "value {index} of section {of} {why}"),
         }
     }

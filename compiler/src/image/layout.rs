@@ -5,6 +5,10 @@ use verdict_abi::{PAGE, Section};
 
 /// The section that is no map: the source table, as JSON.
 pub(super) const SOURCE: u32 = 64;
+/// No map either: the policies with their selectors, and who leaves are ([`verdict_abi::open::World`]).
+pub(super) const WORLD: u32 = 65;
+/// No map either: who the endpoints are ([`verdict_abi::open::Subjects`]).
+pub(super) const SUBJECTS: u32 = 66;
 
 /// Where the first section entry stands in the header.
 pub(super) const ENTRIES: usize = 32;
@@ -43,6 +47,8 @@ pub(super) fn name(kind: u32) -> &'static str {
     match sections.find(|section| *section as u32 == kind) {
         Some(section) => section_name(section),
         None if kind == SOURCE => "source",
+        None if kind == WORLD => "world",
+        None if kind == SUBJECTS => "subjects",
         None => "unknown",
     }
 }

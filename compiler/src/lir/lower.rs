@@ -55,6 +55,12 @@ impl<'a> Lowering<'a> {
         &self.leaves
     }
 
+    /// The leaves alone.
+    #[must_use]
+    pub fn into_leaves(self) -> Leaves {
+        self.leaves
+    }
+
     /// The resolved program.
     #[must_use]
     pub fn resolved(&self) -> &'a ir::Program {

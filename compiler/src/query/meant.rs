@@ -117,6 +117,29 @@ pub fn pod_of(cluster: &Cluster, who: Who<'_>) -> Option<PodId> {
     }
 }
 
+/// The pods that a peer may stand for at either end of a flow.
+#[must_use]
+pub fn pods(cluster: &Cluster, peer: &Resolved) -> Vec<PodId> {
+    let at = |address: &IpAddr| {
+        let owners = cluster.owners(*address);
+        let pods = owners.filter_map(|owner| match owner {
+            Owner::Pod(id) => Some(id),
+            Owner::Node(_) => None,
+        });
+        pods.collect::<Vec<PodId>>()
+    };
+    match peer {
+        Resolved::Pod(id) => vec![*id],
+        Resolved::Address(address) => at(address),
+        Resolved::Fqdn { addresses, .. } => addresses.iter().flat_map(at).collect(),
+        Resolved::Service { service, .. } => peer::backends(cluster, *service, &PortSpec::Any)
+            .iter()
+            .flat_map(|backend| pods(cluster, &backend.to))
+            .collect(),
+        Resolved::Node(_) | Resolved::Hypothetical { .. } | Resolved::World => Vec::new(),
+    }
+}
+
 /// What an answer about this end takes for granted that the snapshot does not tell.
 #[must_use]
 pub fn assumption(cluster: &Cluster, who: Who<'_>) -> Option<String> {

@@ -13,7 +13,7 @@ use crate::explain::Context;
 use crate::hir::flow::{Flow, Transport};
 use crate::hir::spec::{self, Judgement, Verdict};
 use crate::hir::{Auth, PolicyId, RuleId};
-use crate::ir::{FlowClass, Program};
+use crate::ir::FlowClass;
 use crate::query::{Family, combine, endpoint};
 use crate::source::to_u32;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -100,7 +100,7 @@ impl Memory {
             let class = program.flow_class(src.class(family), dst.class(family), transport);
             let one = match self.by_class.get(&class) {
                 Some(known) => *known,
-                None => self.judge_one(judge, program, (from, to), transport, (family, class))?,
+                None => self.judge_one(judge, (from, to), transport, (family, class))?,
             };
             answer = Some(match answer {
                 Some(before) if before != one => self.together(judge.context, before, one)?,
@@ -113,7 +113,6 @@ impl Memory {
     fn judge_one(
         &mut self,
         judge: Judge<'_>,
-        program: &Program,
         (from, to): (&Peer, &Peer),
         transport: Transport,
         (family, class): (Family, FlowClass),
@@ -124,7 +123,7 @@ impl Memory {
             dst: endpoint(cluster, only(cluster, &to.ends)?, family),
             transport,
         };
-        let answer = self.give(judge.context, program.judge(&flow));
+        let answer = self.give(judge.context, judge.engine.judge(&flow));
         self.by_class.insert(class, answer);
         Some(answer)
     }

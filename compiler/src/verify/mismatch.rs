@@ -30,6 +30,8 @@ pub enum Check {
     Ports,
     /// What codes do, and after whom they are named.
     Codes,
+    /// What the image carries for pods, addresses and names that come later.
+    OpenWorld,
     /// What is decided.
     Decisions,
     /// What is decided about what an endpoint sends to itself by way of a service.
@@ -44,6 +46,7 @@ impl fmt::Display for Check {
             Self::Addresses => "addresses",
             Self::Ports => "ports",
             Self::Codes => "codes",
+            Self::OpenWorld => "open world",
             Self::Decisions => "decisions",
             Self::Hairpins => "hairpins",
         })

@@ -10,12 +10,18 @@
 
 #![no_std]
 
+#[cfg(feature = "host")]
+extern crate alloc;
+
+#[cfg(feature = "host")]
+pub mod open;
+
 /// The first bytes of an image.
 pub const MAGIC: [u8; 8] = *b"VERDICT\0";
 /// The version of the layout of the file.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// The version of the tables: any change of what stands in this package raises it.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 /// Read on a machine of the other byte order, this is another number.
 pub const ENDIAN_MARK: u32 = 0x0102_0304;
 /// Sections begin at multiples of this, so that each can be copied into a memory-mapped map.
@@ -299,11 +305,8 @@ pub struct Query {
 pub fn decide(tables: &impl Tables, query: Query) -> Option<(u32, Code)> {
     let class = quarter(tables, Section::Leaves, query.leaf)?;
     let port_class = port_class(tables, query.protocol, query.value)?;
-    let table = half(
-        tables,
-        Section::Endpoints,
-        query.endpoint * 4 + query.of as u32,
-    )?;
+    let endpoint = query.endpoint.checked_mul(4)?;
+    let table = half(tables, Section::Endpoints, endpoint | query.of as u32)?;
     let row = table * config(tables, Config::Classes)? + class;
     let row = quarter(tables, Section::Rows, row)?;
     let cell = row * config(tables, Config::PortClasses)? + port_class;

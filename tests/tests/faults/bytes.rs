@@ -1,15 +1,17 @@
 //! Changes of an image, as faults of encoding and damage would make them. But for the last ones, the digests are made to fit.
 
-use sha2::{Digest as _, Sha256};
 use verdict_abi::{Section, TO_BLOCK};
 use verdict_compiler::image::SourceTable;
 use verdict_tests::generate::random::Random;
+use verdict_tests::images::sealed;
 
 /// A change: its name, and what makes it; false where there is nothing to change.
 pub(super) type Change = (&'static str, fn(&mut File, &mut Random) -> bool);
 
-/// The kind of the section that is the source table.
+/// The kinds of the sections that are no tables: the source table, and those for the open world.
 const SOURCE: u32 = 64;
+const WORLD: u32 = 65;
+const SUBJECTS: u32 = 66;
 const PAGE: usize = 4096;
 
 /// The bytes of an image.
@@ -92,32 +94,34 @@ impl File {
         serde_json::from_slice(&self.0[offset..offset + length]).unwrap()
     }
 
-    /// The source table is the last section.
+    /// What stands behind the source table is moved.
     fn write_source(&mut self, table: &SourceTable) {
-        let (at, offset, _) = self.entry(SOURCE);
+        let (at, offset, length) = self.entry(SOURCE);
+        let behind = (offset + length).next_multiple_of(PAGE);
+        let rest = self.0.split_off(behind);
         self.0.truncate(offset);
         self.0.extend(serde_json::to_vec(table).unwrap());
         let length = (self.0.len() - offset) as u64;
         self.0[at + 16..at + 24].copy_from_slice(&length.to_le_bytes());
         self.0.resize(self.0.len().next_multiple_of(PAGE), 0);
+        let moved = self.0.len();
+        self.0.extend(rest);
+        for kind in [WORLD, SUBJECTS] {
+            let (at, own, _) = self.entry(kind);
+            let own = if own < behind {
+                own
+            } else {
+                own - behind + moved
+            } as u64;
+            self.0[at + 8..at + 16].copy_from_slice(&own.to_le_bytes());
+        }
         let whole = self.0.len() as u64;
         self.0[24..32].copy_from_slice(&whole.to_le_bytes());
     }
 
-    /// Writes the digests anew, as one does who changes an image on purpose.
-    pub(super) fn sealed(mut self) -> Vec<u8> {
-        for kind in Section::ALL
-            .map(|section| section as u32)
-            .into_iter()
-            .chain([SOURCE])
-        {
-            let (at, offset, length) = self.entry(kind);
-            let digest = Sha256::digest(&self.0[offset..offset + length]);
-            self.0[at + 32..at + 64].copy_from_slice(&digest);
-        }
-        let digest = Sha256::digest(&self.0[..PAGE - 32]);
-        self.0[PAGE - 32..PAGE].copy_from_slice(&digest);
-        self.0
+    /// With its digests written anew.
+    pub(super) fn sealed(self) -> Vec<u8> {
+        sealed(self.0)
     }
 }
 

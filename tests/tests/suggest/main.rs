@@ -366,7 +366,7 @@ proptest! {
     fn every_claim_holds(bytes in proptest::collection::vec(any::<u8>(), 0..400), seed in any::<[u8; 24]>()) {
         let world = World::new(worlds::world(&mut Dice::new(&bytes)));
         let context = world.context();
-        let engine = Engine::new(EngineKind::Spec, context.cluster, context.policies);
+        let engine = Engine::new(EngineKind::Spec, context.sources, context.cluster, context.policies).unwrap();
         let asking = Asking { context, engine: &engine };
         let mut dice = Dice::new(&seed);
         for _ in 0..8 {

@@ -6,12 +6,13 @@ use super::super::render::{clean, json};
 use super::super::{Answered, Failure};
 use super::{decoded, incomplete};
 use crate::cluster::Protocol;
-use crate::cluster::peer::PortSpec;
+use crate::cluster::peer::{NamespaceSpec, PeerSpec, PortSpec};
 use crate::image::{Asked, End, Image, NotAsked, Said};
 use crate::lir::transport::key;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use verdict_abi::Action;
 
 /// What an image says of a flow.
@@ -21,7 +22,7 @@ pub(in crate::cli) struct ImageExplanation {
     version: u32,
     /// `allow`, `deny`, `depends` or `redirect`.
     verdict: &'static str,
-    /// The address that the flow comes from.
+    /// The address that the flow comes from; of a pod that does not exist, the pod as it was asked.
     src: String,
     /// The address that it goes to.
     dst: String,
@@ -30,7 +31,10 @@ pub(in crate::cli) struct ImageExplanation {
     incomplete: Vec<String>,
     /// What it carries, as it was asked.
     port: String,
-    /// What the source's side says, if the source is an endpoint of the image.
+    /// Whether an end is a pod for which the tables of the image have no class: a node denies it until the image is
+    /// compiled again.
+    needs_recompile: bool,
+    /// What the source's side says, if the source is an endpoint of the image or a pod that does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     egress: Option<SideReport>,
     /// What the destination's side says, if the destination is one.
@@ -82,10 +86,11 @@ pub(super) fn run(global: &Global, explain: &ImageExplain) -> Result<Answered, F
     let report = ImageExplanation {
         version: 1,
         verdict: asked.verdict(),
-        src: asked.addresses.0.to_string(),
-        dst: asked.addresses.1.to_string(),
+        src: address(asked.addresses.0, &explain.from),
+        dst: address(asked.addresses.1, &explain.to),
         incomplete: incomplete(&image),
         port: explain.port.clone(),
+        needs_recompile: asked.needs_recompile,
         egress: asked.egress.as_ref().map(side),
         ingress: asked.ingress.as_ref().map(side),
     };
@@ -99,16 +104,40 @@ pub(super) fn run(global: &Global, explain: &ImageExplain) -> Result<Answered, F
     Ok((passes && report.incomplete.is_empty()).into())
 }
 
+fn address(address: Option<IpAddr>, asked: &str) -> String {
+    address.map_or_else(|| asked.to_owned(), |address| address.to_string())
+}
+
 fn end(image: &Image<'_>, option: &str, text: &str) -> Result<End, Failure> {
-    if let Ok(address) = text.parse() {
-        return Ok(image.end_of_address(address));
+    if let Some(endpoint) = image.end_of_endpoint(text) {
+        return Ok(endpoint);
     }
-    image.end_of_endpoint(text).ok_or_else(|| {
-        Failure::Usage(format!(
-            "`{option} {text}` is neither an address nor an endpoint of this image (`NAMESPACE/POD`); \
-             an image knows other pods by their addresses only"
-        ))
-    })
+    let unknown = |why: &str| Failure::Usage(format!("`{option} {text}` {why}"));
+    let spec = PeerSpec::parse(text).map_err(|problem| Failure::Usage(problem.message.clone()))?;
+    match &spec {
+        PeerSpec::Address(address) => Ok(image.end_of_address(*address)),
+        PeerSpec::Hypothetical {
+            namespace: NamespaceSpec::Named(namespace),
+            labels,
+        } => image.new_pod_in(namespace, labels).ok_or_else(|| {
+            unknown(
+                "is in a namespace that this image does not know; one that does not exist is written by its labels, \
+                 `[KEY=VALUE,...]/[KEY=VALUE,...]`",
+            )
+        }),
+        PeerSpec::Hypothetical {
+            namespace: NamespaceSpec::Labels(namespace),
+            labels,
+        } => Ok(image.new_pod(namespace, labels)),
+        PeerSpec::Named { .. }
+        | PeerSpec::Node(_)
+        | PeerSpec::Entity(_)
+        | PeerSpec::Fqdn(_)
+        | PeerSpec::Service { .. } => Err(unknown(
+            "is neither an endpoint of this image (`NAMESPACE/POD`) nor an address nor a pod that does not exist \
+             (`NAMESPACE[KEY=VALUE,...]`); an image knows other pods by their addresses only",
+        )),
+    }
 }
 
 /// The transport key of one packet.
@@ -135,7 +164,7 @@ fn packet(text: &str) -> Result<u32, Failure> {
     }
 }
 
-fn side(said: &Said<'_>) -> SideReport {
+fn side(said: &Said) -> SideReport {
     let code = said.code;
     let verdict = match code.action {
         Action::Deny if code.depends => "depends",
@@ -144,7 +173,7 @@ fn side(said: &Said<'_>) -> SideReport {
         Action::Allow => "allow",
         Action::Redirect => "redirect",
     };
-    let origin = said.origin;
+    let origin = said.origin.as_ref();
     SideReport {
         verdict,
         listener: (code.action == Action::Redirect).then_some(code.listener),
@@ -157,7 +186,7 @@ fn side(said: &Said<'_>) -> SideReport {
 
 fn print(
     explain: &ImageExplain,
-    asked: &Asked<'_>,
+    asked: &Asked,
     report: &ImageExplanation,
     out: &mut dyn Write,
 ) -> io::Result<()> {
@@ -198,6 +227,12 @@ fn print(
             }
             (_, _, _) => writeln!(out, ": no policy keeps it")?,
         }
+    }
+    if report.needs_recompile {
+        writeln!(
+            out,
+            "  the tables have no class for it: a node denies it until the image is compiled again"
+        )?;
     }
     Ok(())
 }

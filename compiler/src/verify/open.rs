@@ -1,0 +1,256 @@
+//! The sections of an image for the [open world](verdict_abi::open), held to the policies and the cluster.
+//!
+//! They are lifted back: what is read from the bytes is written as the definition has it, and compared. Nothing that
+//! wrote the sections is used.
+
+use super::{Check, Mismatch, Subject, mismatch};
+use crate::cluster::Protocol;
+use crate::hir::{
+    self, Direction, DomainPattern, IpBlock, NamespaceSelector, Operator, PodSelector, PortMatch,
+    PortRange, Requirement, RuleId, Selector, Tier,
+};
+use crate::image::{seen, seen_pod};
+use crate::lir::LeafId;
+use crate::query::pod_view;
+use ipnet::IpNet;
+use verdict_abi::open::{self, Net, Who, World};
+
+/// Compares the policies, the leaves and the endpoints.
+///
+/// # Errors
+/// The first that is another.
+pub(super) fn verify(subject: Subject<'_>) -> Result<(), Box<Mismatch>> {
+    let world = subject.image.world();
+    let written = &subject.policies.policies;
+    let answers = subject.cluster.names().iter();
+    let general = world.policies.len() == written.len()
+        && world.cidr_matches_pods == subject.policies.semantics.cidr_matches_pods
+        && answers.eq(world
+            .answers
+            .iter()
+            .map(|(name, addresses)| (name, addresses)));
+    ensure(
+        general,
+        "the policies, settings and answers",
+        "those of the inputs",
+    )?;
+    for (own, policy) in world.policies.iter().zip(written) {
+        let same = is_policy(world, own, policy) == Some(true) && paths(subject, own);
+        ensure(
+            same,
+            &format!("policy `{}`", policy.object),
+            "as it is written",
+        )?;
+    }
+    known(subject, world)?;
+    leaves(subject, world)?;
+    for (pod, endpoint) in subject.pods.iter().zip(0..) {
+        let Some(of) = subject.cluster.pod(*pod) else {
+            continue;
+        };
+        let expected = open::Pod {
+            id: None,
+            node: subject.node.map(|node| node.0),
+            ..seen_pod(world, &pod_view(subject.cluster, *pod, of))
+        };
+        let found = subject.image.subjects().pod(world, endpoint);
+        ensure(
+            found == Some(expected),
+            &format!("endpoint {endpoint}"),
+            "its pod",
+        )?;
+    }
+    Ok(())
+}
+
+fn ensure(holds: bool, of: &str, expected: &str) -> Result<(), Box<Mismatch>> {
+    if holds {
+        return Ok(());
+    }
+    Err(mismatch::general(
+        Check::OpenWorld,
+        of,
+        expected,
+        "something else",
+    ))
+}
+
+/// The namespaces and the nodes.
+fn known(subject: Subject<'_>, world: &World) -> Result<(), Box<Mismatch>> {
+    let cluster = subject.cluster;
+    let labels = |id| world.labels(cluster.labels(id).iter());
+    let written = cluster.namespaces().iter();
+    let written = written.map(|own| (&own.name, labels(own.labels)));
+    let found = world.namespaces.iter();
+    let found = found.map(|own| (&own.name, world.label_set(own.labels).clone()));
+    ensure(written.eq(found), "the namespaces", "those of the cluster")?;
+    let written = cluster.nodes().iter().map(|node| labels(node.labels));
+    let found = world.nodes.iter().map(|own| world.label_set(*own).clone());
+    ensure(written.eq(found), "the nodes", "those of the cluster")
+}
+
+/// Who each leaf is. Where a pod runs tells nothing of a leaf.
+fn leaves(subject: Subject<'_>, world: &World) -> Result<(), Box<Mismatch>> {
+    for leaf in 0..crate::lir::number(subject.lowering.leaves().list().len()) {
+        let example = subject
+            .lowering
+            .leaves()
+            .example(subject.cluster, LeafId(leaf));
+        let placeless = |who: Who| match who {
+            Who::Pod(pod) => Who::Pod(open::Pod { node: None, ..pod }),
+            Who::Node(node) => Who::Node(node),
+            Who::Outside => Who::Outside,
+        };
+        let expected = example.map(|end| placeless(seen(world, &end).who));
+        let found = world.leaf(leaf).map(placeless);
+        ensure(found == expected, &format!("leaf {leaf}"), "who it is")?;
+    }
+    Ok(())
+}
+
+/// Whether the rules of a policy have their paths.
+fn paths(subject: Subject<'_>, own: &open::Policy) -> bool {
+    own.rules.iter().flatten().all(|rule| {
+        let origin = subject.policies.origin(RuleId(rule.id));
+        origin.is_some_and(|origin| *origin.path == *subject.image.world().string(rule.path))
+    })
+}
+
+fn is_policy(world: &World, own: &open::Policy, policy: &hir::Policy) -> Option<bool> {
+    let tier = match own.tier {
+        open::Tier::Admin => Tier::Admin,
+        open::Tier::Namespace => Tier::Namespace,
+        open::Tier::Baseline => Tier::Baseline,
+    };
+    let head = *own.name == policy.object.to_string()
+        && (tier, own.priority) == (policy.tier, policy.priority)
+        && own.isolates == [policy.isolates.ingress, policy.isolates.egress]
+        && own
+            .subject
+            .is_none_or(|subject| pods(world, subject).as_ref() == policy.subject.pods())
+        && own.subject.is_some() == policy.subject.pods().is_some();
+    let [ingress, egress] = &own.rules;
+    for (direction, rules) in [(Direction::Ingress, ingress), (Direction::Egress, egress)] {
+        let written = policy.rules.get(direction);
+        if rules.len() != written.len() {
+            return Some(false);
+        }
+        for (own, rule) in rules.iter().zip(written) {
+            if !is_rule(world, own, rule)? {
+                return Some(false);
+            }
+        }
+    }
+    Some(head)
+}
+
+fn is_rule(world: &World, own: &open::Rule, rule: &hir::Rule) -> Option<bool> {
+    let action = match own.action {
+        open::RuleAction::Allow => hir::Action::Allow,
+        open::RuleAction::Deny => hir::Action::Deny,
+        open::RuleAction::Pass => hir::Action::Pass,
+    };
+    let peers: Option<Vec<hir::Peer>> = match own.peers {
+        None => None,
+        Some(list) => {
+            let peers = world.peers.get(list as usize)?.iter();
+            Some(peers.map(|own| peer(world, own)).collect::<Option<_>>()?)
+        }
+    };
+    let ports: Option<Vec<PortMatch>> = match own.ports {
+        None => None,
+        Some(list) => {
+            let ports = world.ports.get(list as usize)?.iter();
+            Some(ports.map(|own| port(world, own)).collect())
+        }
+    };
+    let same_peers = match (&peers, &rule.peers) {
+        (None, None) => true,
+        (Some(own), Some(written)) => *own == written.iter().map(whole).collect::<Vec<_>>(),
+        (None, Some(_)) | (Some(_), None) => false,
+    };
+    Some((own.id, action) == (rule.id.0, rule.action) && same_peers && ports == rule.ports)
+}
+
+/// A peer whose blocks begin at their first address.
+fn whole(peer: &hir::Peer) -> hir::Peer {
+    match peer {
+        hir::Peer::Addresses(block) => hir::Peer::Addresses(IpBlock {
+            cidr: block.cidr.trunc(),
+            except: block.except.iter().map(IpNet::trunc).collect(),
+        }),
+        hir::Peer::Pods(_)
+        | hir::Peer::Nodes(_)
+        | hir::Peer::Domain(_)
+        | hir::Peer::Identities(_) => peer.clone(),
+    }
+}
+
+fn pods(world: &World, number: u32) -> Option<PodSelector> {
+    let own = world.pod_selectors.get(number as usize)?;
+    Some(PodSelector {
+        namespaces: match own.namespaces {
+            open::NamespaceSelector::Named(name) => {
+                NamespaceSelector::Named(world.string(name).into())
+            }
+            open::NamespaceSelector::Labels(labels) => {
+                NamespaceSelector::Labels(selector(world, labels)?)
+            }
+        },
+        pods: selector(world, own.pods)?,
+    })
+}
+
+fn selector(world: &World, number: u32) -> Option<Selector> {
+    let values = |values: &[u32]| {
+        values
+            .iter()
+            .map(|value| world.string(*value).into())
+            .collect()
+    };
+    let requirement = |own: &open::Requirement| Requirement {
+        key: world.string(own.key).into(),
+        operator: match &own.operator {
+            open::Operator::In(own) => Operator::In(values(own)),
+            open::Operator::NotIn(own) => Operator::NotIn(values(own)),
+            open::Operator::Exists => Operator::Exists,
+            open::Operator::DoesNotExist => Operator::DoesNotExist,
+        },
+    };
+    let requirements = world.selectors.get(number as usize)?.iter();
+    Some(requirements.map(requirement).collect())
+}
+
+fn peer(world: &World, own: &open::Peer) -> Option<hir::Peer> {
+    let name = |name: u32| world.string(name).into();
+    Some(match own {
+        open::Peer::Pods(selector) => hir::Peer::Pods(pods(world, *selector)?),
+        open::Peer::Nodes(nodes) => hir::Peer::Nodes(selector(world, *nodes)?),
+        open::Peer::Block(block, except) => hir::Peer::Addresses(IpBlock {
+            cidr: net(*block)?,
+            except: except.iter().copied().map(net).collect::<Option<_>>()?,
+        }),
+        open::Peer::Name(own) => hir::Peer::Domain(DomainPattern::Name(name(*own))),
+        open::Peer::Subdomains(own) => hir::Peer::Domain(DomainPattern::Subdomains(name(*own))),
+    })
+}
+
+fn net(net: Net) -> Option<IpNet> {
+    IpNet::new(net.first, net.bits).ok()
+}
+
+fn port(world: &World, own: &open::PortMatch) -> PortMatch {
+    match own {
+        open::PortMatch::Range(protocol, first, last) => PortMatch::Range {
+            protocol: Protocol(*protocol),
+            ports: PortRange {
+                first: *first,
+                last: *last,
+            },
+        },
+        open::PortMatch::Named(protocol, name) => PortMatch::Named {
+            protocol: protocol.map(Protocol),
+            name: world.string(*name).into(),
+        },
+    }
+}
