@@ -11,7 +11,7 @@ use verdict_abi::{
     ABI_VERSION, Action, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION, MAGIC,
     NOT_KNOWN, PAGE, PAGE_ENTRIES, Section, TO_BLOCK, TO_DIRECTORY, Use, V6_STEPS,
 };
-use verdict_compiler::image::{Image, Input, Origin, SourceTable, encode, hex};
+use verdict_compiler::image::{Image, Input, Limits, Origin, SourceTable, encode, hex};
 use verdict_compiler::lir::{LeafId, text};
 
 const PROGRAM: &str = "leaves 4
@@ -163,6 +163,7 @@ fn image() -> Vec<u8> {
         identities: vec![0],
     };
     let input = Input {
+        limits: Limits::default(),
         program: &program,
         v4: &[
             (0, LeafId(3)),
