@@ -1,7 +1,11 @@
 //! Policies that are valid and yet mean something else than they seem to.
 //!
 //! Input: the cluster, the policy set and the objects that were refused. Output: warnings and notes. A lint never
-//! changes a verdict. Guarantee: nothing is said to be missing where it may be an object that was refused.
+//! changes a verdict. What one object of Cilium shows by itself is in [`lint_object`]. Guarantee: nothing is said to be missing where it may be an object that was refused.
+
+mod cilium;
+
+pub(super) use cilium::lint as lint_object;
 
 use super::kinds::Kind;
 use crate::cluster::{Cluster, HostNetwork, LabelsId, PortsId};

@@ -249,6 +249,7 @@ impl Reader<'_> {
                 return;
             }
         }
+        lint::lint_object(kind, root, &self.settings.cilium, &mut read.diagnostics);
         match standing {
             Standing::Enforced => self.lower(kind, object, root, read),
             Standing::Foreign(_) => read.foreign.push(object),
