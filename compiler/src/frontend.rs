@@ -13,6 +13,8 @@ pub mod identify;
 mod report;
 mod standing;
 mod cilium_config;
+mod cilium_port;
+mod icmp;
 mod schema;
 pub mod validate;
 pub mod objects;

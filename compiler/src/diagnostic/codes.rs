@@ -98,6 +98,18 @@ codes! {
     PEER_SELECTS_NOTHING = "V0407", Note, "a peer selects nothing of the snapshot";
     CONTRADICTION = "V0408", Warning, "a selector that nothing can match";
     DOMAIN_NOT_ALLOWED = "V0409", Warning, "domain names in a rule that does not allow";
+    EMPTY_PEERS = "V0411", Warning, "an empty list of peers that matches nothing";
+    FAIL_OPEN_PEERS = "V0412", Warning, "an empty list of peers that matches everything";
+    NO_PORTS = "V0413", Warning, "ports or ICMP types that match nothing";
+    PORT_SPELLING = "V0414", Warning, "a port that Cilium reads otherwise than it looks";
+    END_PORT_IGNORED = "V0415", Warning, "the end of a range that Cilium ignores";
+    ALL_ICMP = "V0416", Warning, "an ICMP type that stands for all";
+    NAMES_WITHOUT_DNS = "V0417", Note, "domain names without a rule on DNS";
+    STARS = "V0418", Warning, "stars that match less than they seem to";
+    SUBJECT_NAMESPACE = "V0419", Warning, "a subject in another namespace than its policy";
+    RESERVED_ENDPOINTS = "V0420", Note, "a policy that governs Cilium's own endpoints";
+    MATCHES_AGGREGATES = "V0421", Warning, "a selector that matches more than it names";
+    OTHER_FAMILY = "V0422", Warning, "addresses of a family that is off";
     // V05: questions
     MALFORMED_PEER = "V0501", Error, "a peer that cannot be read";
     UNKNOWN_PEER = "V0502", Error, "a peer that does not exist";

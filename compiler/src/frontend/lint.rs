@@ -2,9 +2,12 @@
 //!
 //! Input: the cluster, the policy set and the objects that were refused. Output: warnings and notes. A lint never
 //! changes a verdict. Guarantee: nothing is said to be missing where it may be an object that was refused. What a
-//! policy says of itself alone is for [`super::validate`] to doubt.
+//! policy says of itself alone is for [`super::validate`] to doubt, and for [`lint_object`] where it is one of Cilium's.
 
+mod cilium;
 mod selected;
+
+pub(super) use cilium::lint as lint_object;
 
 use crate::cluster::peer::{did_you_mean, nearest};
 use crate::cluster::{Cluster, PortsId};

@@ -312,6 +312,7 @@ impl<'r> Reader<'r> {
             Acceptance::Unusable => return read.unusable.push(object()),
             Acceptance::Refused => return read.refused.push(object()),
         }
+        lint::lint_object(kind, root, &self.settings.cilium, &mut read.diagnostics);
         match standing {
             Standing::Enforced => self.lower(kind, root),
             Standing::Foreign(_) => read.foreign.push(object()),

@@ -6,7 +6,6 @@
 //! mean to Kubernetes.
 
 mod cluster_network_policy;
-mod icmp;
 mod network_policy;
 mod peers;
 mod ports;

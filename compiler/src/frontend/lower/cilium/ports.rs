@@ -1,7 +1,8 @@
 //! The ports of a rule: `toPorts` and `icmps`.
 
-use super::icmp;
 use crate::cluster::Protocol;
+use crate::frontend::cilium_port::{is_name, number};
+use crate::frontend::icmp;
 use crate::frontend::lower::selector::text;
 use crate::frontend::lower::{Unread, filled_list, list, read};
 use crate::frontend::manifest::NodeRef;
@@ -170,32 +171,6 @@ fn port_matches(node: NodeRef<'_>) -> Result<Vec<PortMatch>, Unread> {
         .collect())
 }
 
-/// Whether a port is written as a name: letters, digits and single hyphens inside, a letter among them, and no more
-/// than 15 signs (`pkg/iana`).
-pub(super) fn is_name(port: &str) -> bool {
-    let signs = port.as_bytes();
-    let is_sign = |sign: &u8| sign.is_ascii_alphanumeric() || *sign == b'-';
-    signs.len() <= 15
-        && signs.iter().all(is_sign)
-        && signs.iter().any(u8::is_ascii_alphabetic)
-        && !port.starts_with('-')
-        && !port.ends_with('-')
-        && !port.contains("--")
-}
-
-/// A number as Go reads it where the base is left open: octal behind a leading zero, with `_` between digits.
-fn number(text: &str) -> Option<u16> {
-    let digits: String = text.split('_').collect();
-    let is_split_well = !text.starts_with('_') && !text.ends_with('_') && !text.contains("__");
-    if !is_split_well || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    match digits.strip_prefix('0') {
-        Some(octal) if !octal.is_empty() => u16::from_str_radix(octal, 8).ok(),
-        Some(_) | None => digits.parse().ok(),
-    }
-}
-
 /// An item of `icmps[].fields`. A type stands where other protocols have the port, so that type 0 stands for all.
 fn icmp_match(node: NodeRef<'_>) -> Result<PortMatch, Unread> {
     let protocol = match text(node, "family") {
@@ -221,31 +196,4 @@ fn icmp_match(node: NodeRef<'_>) -> Result<PortMatch, Unread> {
         },
     };
     Ok(PortMatch::Range { protocol, ports })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_and_names_are_told_apart_as_cilium_does() {
-        for (text, expected) in [
-            ("80", Some(80)),
-            ("010", Some(8)),
-            ("0", Some(0)),
-            ("1_000", Some(1000)),
-            ("08", None),
-            ("65536", None),
-            ("", None),
-            ("_1", None),
-        ] {
-            assert_eq!(number(text), expected, "{text}");
-        }
-        for name in ["http", "HTTP", "0x10", "a-b", "1a"] {
-            assert!(is_name(name), "{name}");
-        }
-        for no_name in ["80", "a--b", "-a", "a-", "", "abcdefghijklmnop", "a_b"] {
-            assert!(!is_name(no_name), "{no_name}");
-        }
-    }
 }

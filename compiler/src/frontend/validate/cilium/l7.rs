@@ -1,9 +1,9 @@
 //! Rules on HTTP and DNS, and what may stand beside them: R11 and R12. Names in DNS rules are held to their patterns
 //! by the schema.
 
-use super::ports::{is_name, number};
 use super::{Context, Way, filled, option_off};
 use crate::diagnostic::codes;
+use crate::frontend::cilium_port::{is_name, number};
 use crate::frontend::report::{Place, Report};
 use crate::frontend::schema::walk::whole;
 use crate::frontend::validate::go_regexp;

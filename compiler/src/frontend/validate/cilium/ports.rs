@@ -1,9 +1,13 @@
 //! Ports, protocols and ICMP types.
 
 use super::{Context, filled, not_yet, option_off};
+use crate::cluster::Protocol;
 use crate::diagnostic::codes;
+use crate::frontend::cilium_port::{is_name, number};
+use crate::frontend::icmp;
 use crate::frontend::manifest::Value;
 use crate::frontend::report::{Place, Report};
+use crate::frontend::schema::walk::whole;
 
 /// How many ports a list may hold; the definition limits those of rules that allow, the agent all.
 const MOST_PORTS: usize = 40;
@@ -99,38 +103,6 @@ fn check_port(item: &Place<'_>, context: Context<'_>, report: &mut Report<'_, '_
     }
 }
 
-/// Whether the agent takes a port for a name: an IANA service name, capitals included.
-pub(super) fn is_name(text: &str) -> bool {
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric();
-    let bytes = text.as_bytes();
-    text.len() <= 15
-        && bytes.iter().any(u8::is_ascii_alphabetic)
-        && bytes.iter().all(|byte| is_word(*byte) || *byte == b'-')
-        && !text.contains("--")
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
-/// A port as Go's `ParseUint(text, 0, 16)` reads what is no name: octal behind a zero. With the prefixes of other
-/// bases it is no name only where it is too long for one.
-pub(super) fn number(text: &str) -> Option<u16> {
-    if text == "0" {
-        return Some(0);
-    }
-    let lower = text.to_ascii_lowercase();
-    let (digits, radix) = [("0x", 16), ("0o", 8), ("0b", 2), ("0", 8)]
-        .into_iter()
-        .find_map(|(prefix, radix)| Some((lower.strip_prefix(prefix)?, radix)))
-        .unwrap_or((&lower, 10));
-    // Underscores may stand between digits, and behind a prefix.
-    let is_misplaced =
-        (radix == 10 && digits.starts_with('_')) || digits.ends_with('_') || digits.contains("__");
-    if is_misplaced || digits.starts_with('+') {
-        return None;
-    }
-    u16::from_str_radix(&digits.replace('_', ""), radix).ok()
-}
-
 /// Checks the items of `icmps`: R9.
 pub(super) fn check_icmps(
     rule: &Place<'_>,
@@ -160,123 +132,40 @@ pub(super) fn check_icmps(
     for item in icmps.items() {
         if let Some(fields) = item.get("fields") {
             for field in fields.items() {
-                icmp_name(&field, report);
+                check_icmp(&field, report);
             }
         }
     }
 }
 
-/// A name of a type that the family of the field does not have.
-fn icmp_name(field: &Place<'_>, report: &mut Report<'_, '_>) {
+/// A type that the family of the field does not have.
+fn check_icmp(field: &Place<'_>, report: &mut Report<'_, '_>) {
     let family = field.get("family").and_then(|place| place.node.as_str());
-    let (family, names) = match family {
-        Some("IPv6") => ("IPv6", V6_NAMES),
-        Some(_) | None => ("IPv4", V4_NAMES),
+    let (family, other, protocol) = match family {
+        Some("IPv6") => ("IPv6", "IPv4", Protocol::ICMPV6),
+        Some(_) | None => ("IPv4", "IPv6", Protocol::ICMP),
     };
     let Some(place) = field.get("type") else {
         return;
     };
-    let Some(name) = place.node.as_str() else {
-        return;
+    let is_known = match place.node.as_str() {
+        Some(name) => name.parse::<u8>().is_ok() || icmp::named(protocol, name).is_some(),
+        // A value of another type is for the schema to report.
+        None => whole(place.node.value()).is_none_or(|number| u8::try_from(number).is_ok()),
     };
-    let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number || names.contains(&name) {
-        return;
-    }
-    let other = if family == "IPv6" { "IPv4" } else { "IPv6" };
-    report.add(
-        place
-            .spot()
-            .at_value(
-                &codes::AGENT_VALUE,
-                format!(
-                    "ICMP over {family} has no type `{name}`, so that Cilium refuses the policy"
-                ),
-                format!("no type of {family}"),
-            )
-            .help(format!(
-                "write `family: {other}`, or the number of the type"
-            )),
-    );
-}
-
-const V4_NAMES: &[&str] = &[
-    "EchoReply",
-    "DestinationUnreachable",
-    "Redirect",
-    "Echo",
-    "EchoRequest",
-    "RouterAdvertisement",
-    "RouterSelection",
-    "TimeExceeded",
-    "ParameterProblem",
-    "Timestamp",
-    "TimestampReply",
-    "Photuris",
-    "ExtendedEchoRequest",
-    "ExtendedEchoReply",
-];
-
-const V6_NAMES: &[&str] = &[
-    "DestinationUnreachable",
-    "PacketTooBig",
-    "TimeExceeded",
-    "ParameterProblem",
-    "EchoRequest",
-    "EchoReply",
-    "MulticastListenerQuery",
-    "MulticastListenerReport",
-    "MulticastListenerDone",
-    "RouterSolicitation",
-    "RouterAdvertisement",
-    "NeighborSolicitation",
-    "NeighborAdvertisement",
-    "RedirectMessage",
-    "RouterRenumbering",
-    "ICMPNodeInformationQuery",
-    "ICMPNodeInformationResponse",
-    "InverseNeighborDiscoverySolicitation",
-    "InverseNeighborDiscoveryAdvertisement",
-    "HomeAgentAddressDiscoveryRequest",
-    "HomeAgentAddressDiscoveryReply",
-    "MobilePrefixSolicitation",
-    "MobilePrefixAdvertisement",
-    "DuplicateAddressRequestCodeSuffix",
-    "DuplicateAddressConfirmationCodeSuffix",
-    "ExtendedEchoRequest",
-    "ExtendedEchoReply",
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_names_or_numbers() {
-        for (text, expected) in [
-            ("0", Some(0)),
-            ("80", Some(80)),
-            ("010", Some(8)),
-            ("0_10", Some(8)),
-            ("1_0", Some(10)),
-            ("65535", Some(65535)),
-            ("65536", None),
-            ("09", None),
-            ("_1", None),
-            ("1_", None),
-            ("+1", None),
-            ("0+1", None),
-            ("0x0000000000000001b", Some(27)),
-            ("0xg", None),
-            ("80-90", None),
-        ] {
-            assert_eq!(number(text), expected, "{text}");
-        }
-        for name in ["web", "Web", "0x10", "a-1", "1a"] {
-            assert!(is_name(name), "{name}");
-        }
-        for text in ["", "80", "-a", "a-", "a--b", "a_b", "abcdefghijklmnop"] {
-            assert!(!is_name(text), "{text}");
-        }
+    if !is_known {
+        let name = place.node.raw();
+        report.add(
+            place
+                .spot()
+                .at_value(
+                    &codes::AGENT_VALUE,
+                    format!("ICMP over {family} has no type `{name}`"),
+                    format!("no type of {family}"),
+                )
+                .help(format!(
+                    "write `family: {other}`, or a number from 0 to 255"
+                )),
+        );
     }
 }

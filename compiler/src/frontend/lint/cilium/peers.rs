@@ -1,0 +1,181 @@
+//! Peers: lists that are empty, selectors that match more, addresses that cannot be.
+
+use super::{empty_list, is_filled, is_new};
+use crate::diagnostic::{Code, codes};
+use crate::frontend::address;
+use crate::frontend::report::{Place, Report};
+use crate::frontend::settings::cilium::Options;
+
+/// Fields whose empty list matches nothing.
+const MATCH_NOTHING: &[&str] = &[
+    "fromEndpoints",
+    "fromNodes",
+    "fromEntities",
+    "fromCIDR",
+    "fromCIDRSet",
+    "toEndpoints",
+    "toNodes",
+    "toEntities",
+    "toCIDR",
+    "toCIDRSet",
+];
+
+/// Fields whose empty list is taken for none, so that the rule is for every peer.
+const MATCH_ALL: &[&str] = &["toFQDNs", "toServices", "toGroups", "fromGroups"];
+
+/// Fields that hold selectors.
+const SELECTORS: &[&str] = &["fromEndpoints", "toEndpoints", "fromNodes", "toNodes"];
+
+/// All lints of the peers of a rule.
+pub(super) fn check(rule: &Place<'_>, options: &Options, report: &mut Report<'_, '_>) {
+    empty(rule, report);
+    for key in SELECTORS {
+        if let Some(list) = rule.get(key) {
+            for item in list.items() {
+                negative(&item, options, report);
+            }
+        }
+    }
+    for key in ["toFQDNs"] {
+        if let Some(list) = rule.get(key) {
+            for item in list.items() {
+                if let Some(pattern) = item.get("matchPattern") {
+                    stars(&pattern, report);
+                }
+            }
+        }
+    }
+    for key in ["fromCIDR", "toCIDR"] {
+        if let Some(list) = rule.get(key) {
+            for item in list.items() {
+                family(&item, options, report);
+            }
+        }
+    }
+    for key in ["fromCIDRSet", "toCIDRSet"] {
+        if let Some(list) = rule.get(key) {
+            for item in list.items() {
+                if let Some(cidr) = item.get("cidr") {
+                    family(&cidr, options, report);
+                }
+            }
+        }
+    }
+}
+
+fn warn(
+    place: &Place<'_>,
+    code: &'static Code,
+    (message, label, help): (String, &str, &str),
+    report: &mut Report<'_, '_>,
+) {
+    let diagnostic = place.spot().at_value(code, message, label);
+    report.add(diagnostic.help(help));
+}
+
+/// Lists without items, where no other peer stands beside them.
+fn empty(rule: &Place<'_>, report: &mut Report<'_, '_>) {
+    let has_peers = MATCH_NOTHING
+        .iter()
+        .chain(MATCH_ALL)
+        .any(|key| rule.node.get(key).is_some_and(is_filled));
+    if has_peers {
+        return;
+    }
+    for key in MATCH_NOTHING {
+        if let Some(list) = empty_list(rule, key) {
+            let message =
+                format!("an empty `{key}` matches no peer, so that the rule does nothing");
+            let help = "name the peers, or remove the field to mean every peer";
+            warn(
+                &list,
+                &codes::EMPTY_PEERS,
+                (message, "matches nothing", help),
+                report,
+            );
+            return;
+        }
+    }
+    let has_ports = ["toPorts", "icmps"]
+        .iter()
+        .any(|key| rule.node.get(key).is_some_and(is_filled));
+    for key in MATCH_ALL {
+        if let Some(list) = empty_list(rule, key).filter(|_| has_ports) {
+            let message =
+                format!("Cilium takes an empty `{key}` for none: the rule is for every peer");
+            let help = "name the peers, or remove the rule";
+            warn(
+                &list,
+                &codes::FAIL_OPEN_PEERS,
+                (message, "matches everything", help),
+                report,
+            );
+        }
+    }
+}
+
+/// Expressions on reserved labels that ask for their absence: the identities that stand for many others have one
+/// label only, and so match (`semantics` of 1.20).
+pub(super) fn negative(selector: &Place<'_>, options: &Options, report: &mut Report<'_, '_>) {
+    let Some(expressions) = selector.get("matchExpressions").filter(|_| is_new(options)) else {
+        return;
+    };
+    for expression in expressions.items() {
+        let text = |key| expression.node.get(key).and_then(|node| node.as_str());
+        let is_negative = matches!(text("operator"), Some("DoesNotExist" | "NotIn"));
+        let key = text("key").unwrap_or_default();
+        if is_negative && key.starts_with("reserved:") {
+            let message = format!(
+                "without `{key}` are also the identities that stand for whole groups of peers"
+            );
+            let help =
+                "name what is meant by `toEntities` or `fromEntities`, or by labels that it has";
+            let told = (message, "matches every pod, node and address outside", help);
+            warn(&expression, &codes::MATCHES_AGGREGATES, told, report);
+        }
+    }
+}
+
+/// Two stars that are no more than one: only at the start and in front of a dot do they cross dots.
+pub(super) fn stars(pattern: &Place<'_>, report: &mut Report<'_, '_>) {
+    let Some(text) = pattern.node.as_str() else {
+        return;
+    };
+    let is_all = text.trim_end_matches('.').bytes().all(|byte| byte == b'*');
+    let leading = text.len() - text.trim_start_matches('*').len();
+    let rest = text.get(leading..).unwrap_or_default();
+    let crosses = leading >= 2 && rest.starts_with('.');
+    let is_plain = rest.contains("**") || (leading >= 2 && !crosses);
+    if is_plain && !is_all {
+        let message = format!("in `{text}`, `**` is no more than `*`: it does not match a dot");
+        let help = "write `**.` at the start to match names of any number of labels";
+        warn(
+            pattern,
+            &codes::STARS,
+            (message, "within one label", help),
+            report,
+        );
+    }
+}
+
+/// A block of a family that endpoints do not have.
+fn family(block: &Place<'_>, options: &Options, report: &mut Report<'_, '_>) {
+    let Some((address, _)) = block.node.as_str().and_then(address::split_cidr) else {
+        return;
+    };
+    let (option, is_on) = if address.is_ipv4() {
+        ("enable-ipv4", options.enable_ipv4)
+    } else {
+        ("enable-ipv6", options.enable_ipv6)
+    };
+    if !is_on {
+        let message = format!("`{option}` is off, so that no address is in this block");
+        let help = "remove it, or turn the option on";
+        warn(
+            block,
+            &codes::OTHER_FAMILY,
+            (message, "matches nothing", help),
+            report,
+        );
+    }
+}
