@@ -19,5 +19,6 @@ pub mod objects;
 pub mod lower;
 pub mod spell;
 mod enforcement;
+mod conflicts;
 mod lint;
 pub mod load;

@@ -93,6 +93,7 @@ codes! {
     UNKNOWN_PORT_NAME = "V0402", Warning, "a port name that no pod has";
     EQUAL_PRIORITY = "V0403", Warning, "policies of equal priority that may contradict each other";
     HOST_NETWORK_ONLY = "V0404", Warning, "a policy selects pods that it may not govern";
+    CONFLICTING_RULES = "V0405", Error, "rules that cannot be enforced together";
     // V05: questions
     MALFORMED_PEER = "V0501", Error, "a peer that cannot be read";
     UNKNOWN_PEER = "V0502", Error, "a peer that does not exist";

@@ -11,7 +11,7 @@ use super::report::object_ref;
 use super::settings::{Dialect, Settings};
 use super::standing::{self, Standing};
 use super::validate::Acceptance;
-use super::{cilium_config, enforcement, identify, lint, objects, validate};
+use super::{cilium_config, conflicts, enforcement, identify, lint, objects, validate};
 use crate::cluster::object::{Interner, Object};
 use crate::cluster::{Cluster, build};
 use crate::diagnostic::{Diagnostic, ObjectRef, Severity, codes};
@@ -100,7 +100,7 @@ fn finish(all: Read, settings: Settings) -> Loaded {
     } = all;
     refused.sort();
     misnamed.sort();
-    let drafts = without_duplicates(drafts, &mut diagnostics);
+    let mut drafts = without_duplicates(drafts, &mut diagnostics);
     let referred = drafts
         .iter()
         .filter_map(|draft| Some((draft.object().namespace.as_deref()?, draft.span())));
@@ -108,8 +108,10 @@ fn finish(all: Read, settings: Settings) -> Loaded {
     diagnostics.extend(more);
     let semantics = settings.semantics();
     cluster.host_network = semantics.host_network;
+    lower::cilium::resolve_services(&cluster, &mut drafts);
     let mut policies = lower::assemble(drafts, semantics);
     policies.resolution = enforcement::resolution(&settings, &cluster, &policies);
+    diagnostics.extend(conflicts::conflicts(&cluster, &policies));
     diagnostics.extend(lint::lint(&cluster, &policies, &refused));
     diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
     Loaded {
