@@ -225,6 +225,10 @@ pub struct Service {
     pub addresses: Vec<IpAddr>,
     /// Its addresses for the outside: `externalIPs` and those of its load balancer.
     pub external_addresses: Vec<IpAddr>,
+    /// Its labels.
+    pub labels: Labels,
+    /// The labels of the pods behind it; `None` where its endpoints are kept by hand.
+    pub selector: Option<Labels>,
     /// Its ports.
     pub ports: Vec<ServicePort>,
     /// Where it is defined.

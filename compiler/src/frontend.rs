@@ -22,5 +22,6 @@ pub mod lower;
 pub mod spell;
 mod enforcement;
 mod secret;
+mod conflicts;
 mod lint;
 pub mod load;

@@ -1,12 +1,13 @@
 //! Recorded traffic: what the policies say of each record.
 //!
-//! Input: a stream of [`Record`]s, one JSON object a line, and an [`Engine`](crate::engine::Engine). Output: a
-//! [`Reply`] for each record, in order, and an [`Outcome`]. Guarantee: memory does not grow with the trace; the
+//! Input: a stream of [`Record`]s, one JSON object a line, or of flows as Hubble prints them, and an
+//! [`Engine`](crate::engine::Engine). Output: a [`Reply`] for each record, in order, and an [`Outcome`]. Guarantee: memory does not grow with the trace; the
 //! bytes written do not depend on the number of threads; a line that cannot be read is a [`Problem`] and is
 //! answered with an error, and those behind it are read all the same. The entry is [`replay`].
 
 pub mod record;
 mod fault;
+mod hubble;
 mod peers;
 mod ends;
 mod batch;

@@ -157,6 +157,8 @@ pub struct Service {
     pub addresses: Vec<IpAddr>,
     /// `spec.externalIPs` and the addresses of its load balancer.
     pub external_addresses: Vec<IpAddr>,
+    /// Its labels.
+    pub labels: Labels,
     /// The pods behind it; `None` where its endpoints are kept by hand.
     pub selector: Option<Labels>,
     /// Its ports.

@@ -98,6 +98,7 @@ codes! {
     PEER_SELECTS_NOTHING = "V0407", Note, "a peer selects nothing of the snapshot";
     CONTRADICTION = "V0408", Warning, "a selector that nothing can match";
     DOMAIN_NOT_ALLOWED = "V0409", Warning, "domain names in a rule that does not allow";
+    CONFLICTING_RULES = "V0410", Error, "rules that cannot be enforced together";
     EMPTY_PEERS = "V0411", Warning, "an empty list of peers that matches nothing";
     FAIL_OPEN_PEERS = "V0412", Warning, "an empty list of peers that matches everything";
     NO_PORTS = "V0413", Warning, "ports or ICMP types that match nothing";

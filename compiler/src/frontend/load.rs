@@ -11,7 +11,7 @@ use super::report::{key_span, object_ref, subject_span};
 use super::settings::{Dialect, Settings};
 use super::standing::{self, Standing};
 use super::validate::Acceptance;
-use super::{cilium_config, enforcement, identify, lint, objects, secret, validate};
+use super::{cilium_config, conflicts, enforcement, identify, lint, objects, secret, validate};
 use crate::cluster::interner::Interner;
 use crate::cluster::object::Object;
 use crate::cluster::{Cluster, build};
@@ -109,7 +109,7 @@ fn finish(all: Read, settings: Settings) -> Loaded {
     };
     let subjects: lint::Subjects = place(|lowered| lowered.subject);
     let namespaces: BTreeMap<Span, Span> = place(|lowered| lowered.namespace);
-    let drafts = without_duplicates(drafts, &mut diagnostics);
+    let mut drafts = without_duplicates(drafts, &mut diagnostics);
     let referred = drafts.iter().filter_map(|draft| {
         let place = namespaces.get(&draft.span());
         Some((
@@ -121,8 +121,10 @@ fn finish(all: Read, settings: Settings) -> Loaded {
     diagnostics.extend(more);
     let semantics = settings.semantics();
     cluster.host_network = semantics.host_network;
+    lower::cilium::resolve_services(&cluster, &mut drafts);
     let mut policies = lower::assemble(drafts, semantics);
     policies.resolution = enforcement::resolution(&settings, &cluster, &policies);
+    diagnostics.extend(conflicts::conflicts(&cluster, &policies));
     diagnostics.extend(lint::lint(&cluster, &policies, &subjects, &refused));
     diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
     Loaded {

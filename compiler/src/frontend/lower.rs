@@ -57,6 +57,8 @@ struct DraftRule {
     peers: Option<Vec<(Peer, ItemOrigin)>>,
     ports: Option<Vec<(PortMatch, ItemOrigin)>>,
     precedence: Precedence,
+    /// Services among the peers that are not looked up yet.
+    services: Vec<(cilium::services::ServicePeer, ItemOrigin)>,
 }
 
 /// A value that lowering cannot read, and validation should have refused.

@@ -4,6 +4,7 @@ use super::ends::Question;
 use super::memory::{Answer, AnswerId, Memory};
 use super::peers::{Peer, PeerId, Peers};
 use super::record::{Port, Record};
+use crate::cluster::Cluster;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::engine::Engine;
 use crate::explain::Context;
@@ -32,6 +33,11 @@ impl<'a> Answers<'a> {
             peers: Peers::new(judge.context.cluster, judge.engine, judge.families),
             memory: Memory::default(),
         }
+    }
+
+    /// The snapshot.
+    pub(super) fn cluster(&self) -> &'a Cluster {
+        self.judge.context.cluster
     }
 
     /// Answers a record; with what the answer takes for granted that the snapshot does not tell.

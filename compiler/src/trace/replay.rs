@@ -4,7 +4,8 @@ use super::answer::{Answers, Judge};
 use super::batch::{Batch, Batches, Line};
 use super::record::{Record, Word};
 use super::shown::{self, Shown};
-use super::{MAX_LINE_BYTES, Problem, fault};
+use super::{MAX_LINE_BYTES, Problem, fault, hubble};
+use crate::cluster::Cluster;
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::engine::Engine;
 use crate::explain::Context;
@@ -189,7 +190,7 @@ impl<'a> Worker<'a> {
             1 => text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text),
             _ => text,
         };
-        let record = match read(text) {
+        let record = match read(text, self.answers.cluster()) {
             Ok(record) => record,
             Err((diagnostic, column)) => return self.problem(line, text, column, diagnostic),
         };
@@ -240,7 +241,7 @@ fn excerpt(text: &[u8]) -> String {
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Reads a line, or says what is wrong with it, and at which byte counted from one.
-fn read(text: &[u8]) -> Result<Record<'_>, (Diagnostic, Option<usize>)> {
+fn read<'t>(text: &'t [u8], cluster: &Cluster) -> Result<Record<'t>, (Diagnostic, Option<usize>)> {
     if text.len() > MAX_LINE_BYTES {
         let message = format!("a line of more than {MAX_LINE_BYTES} bytes is not read");
         let help = "a record has a few hundred; is the trace one JSON object a line?";
@@ -250,10 +251,12 @@ fn read(text: &[u8]) -> Result<Record<'_>, (Diagnostic, Option<usize>)> {
         ));
     }
     // A struct could be read from an array too.
-    if text.trim_ascii_start().starts_with(b"{")
-        && let Ok(record) = serde_json::from_slice(text)
-    {
+    let is_native = text.trim_ascii_start().starts_with(b"{") && !hubble::is_wrapped(text);
+    if is_native && let Ok(record) = serde_json::from_slice(text) {
         return Ok(record);
+    }
+    if hubble::is_flow(text) {
+        return hubble::read(text, cluster).map_err(|diagnostic| (diagnostic, None));
     }
     let (diagnostic, at) = fault::of(text);
     Err((diagnostic, Some(at + 1)))

@@ -46,6 +46,8 @@ pub(super) fn build(
             kind: service.kind,
             addresses: service.addresses.clone(),
             external_addresses: service.external_addresses.clone(),
+            labels: service.labels.clone(),
+            selector: service.selector.clone(),
             ports: service
                 .ports
                 .iter()

@@ -11,6 +11,9 @@ mod peers;
 mod ports;
 mod rule;
 mod selector;
+pub(super) mod services;
+
+pub(in crate::frontend) use services::resolve as resolve_services;
 
 use super::{Draft, Unread, list};
 use crate::diagnostic::ObjectRef;

@@ -20,6 +20,7 @@ pub(super) fn decode(root: NodeRef<'_>, decoder: &mut Decoder<'_>) -> object::Se
         kind: ServiceKind::default(),
         addresses: Vec::new(),
         external_addresses: Vec::new(),
+        labels: metadata.labels().collect(),
         selector: None,
         ports: Vec::new(),
         span: metadata.span,

@@ -91,6 +91,7 @@ fn rules(
                 rank,
                 ..Precedence::default()
             },
+            services: Vec::new(),
         };
         let names = rule
             .peers
@@ -125,6 +126,7 @@ fn lookups(rule: &DraftRule, origin: &ItemOrigin) -> DraftRule {
             redirect: Some(DNS_PROXY),
             ..rule.precedence
         },
+        services: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use super::Translation;
 use super::peers::peers;
 use super::ports::ports;
 use super::selector::{Defaults, sourced, subject_in};
+use super::services::services;
 use crate::diagnostic::ObjectRef;
 use crate::frontend::lower::selector::text;
 use crate::frontend::lower::{Draft, DraftRule, Unread, list, read};
@@ -114,6 +115,7 @@ fn draft_rules(
 ) -> Result<Vec<DraftRule>, Unread> {
     let peers = peers(node, defaults)?;
     let auth = auth(node)?;
+    let services = services(node)?;
     let each = ports(node)?.into_iter().map(|ports| DraftRule {
         action,
         path: match &ports.item {
@@ -124,7 +126,7 @@ fn draft_rules(
         span: ports.item.as_ref().map_or(node.span(), |item| item.span),
         // Without peers and ports it says that the direction is governed, and allows nobody.
         peers: match (&peers, &ports.ports) {
-            (None, None) => Some(Vec::new()),
+            (None, None) if services.is_empty() => Some(Vec::new()),
             (peers, _) => peers.clone(),
         },
         ports: ports.ports,
@@ -133,6 +135,7 @@ fn draft_rules(
             redirect: ports.redirect.filter(|_| action == Action::Allow),
             auth,
         },
+        services: services.clone(),
     });
     Ok(each.collect())
 }

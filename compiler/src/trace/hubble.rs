@@ -1,0 +1,340 @@
+//! Flows as Hubble prints them, `hubble observe -o jsonpb`, as records.
+//!
+//! Input: a line with a flow (`api/v1/flow/flow.proto` of Cilium). Output: a [`Record`] that asks the side on which the
+//! flow was seen; where the packet is a reply, the connection that it belongs to. `recorded` is what the agent decided
+//! by policy: where it dropped for another reason, or only saw the packet, nothing is. Guarantee: an end is the pod,
+//! node or address of the snapshot that owns its address, else the pod of its name.
+
+use super::record::{NumberOrText, Record, Side, Word};
+use crate::cluster::Cluster;
+use crate::diagnostic::{Diagnostic, codes};
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// Whether a line is as the exporter wraps a flow.
+pub(super) fn is_wrapped(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(b"{\"flow\"")
+}
+
+/// Whether a line holds a flow of Hubble's.
+pub(super) fn is_flow(text: &[u8]) -> bool {
+    is_wrapped(text) || memchr::memmem::find(text, b"\"traffic_direction\"").is_some()
+}
+
+/// A line: the flow itself, or the flow with the node that exported it.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    flow: Option<Flow<'a>>,
+}
+
+/// What is read of a flow. Numbers that are zero and texts that are empty are left out by the exporter.
+#[derive(Deserialize)]
+struct Flow<'a> {
+    #[serde(borrow, default)]
+    time: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    verdict: Cow<'a, str>,
+    #[serde(borrow, default)]
+    drop_reason_desc: Cow<'a, str>,
+    #[serde(borrow, rename = "IP", default)]
+    ip: Addresses<'a>,
+    #[serde(default)]
+    l4: Layer4,
+    #[serde(borrow, default)]
+    source: End<'a>,
+    #[serde(borrow, default)]
+    destination: End<'a>,
+    #[serde(borrow, default)]
+    node_name: Cow<'a, str>,
+    #[serde(default)]
+    event_type: EventType,
+    #[serde(borrow, default)]
+    traffic_direction: Cow<'a, str>,
+    #[serde(default)]
+    is_reply: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+struct Addresses<'a> {
+    #[serde(borrow, default)]
+    source: Cow<'a, str>,
+    #[serde(borrow, default)]
+    destination: Cow<'a, str>,
+}
+
+#[derive(Default, Deserialize)]
+struct End<'a> {
+    #[serde(borrow, default)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pod_name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    labels: Vec<Cow<'a, str>>,
+}
+
+#[derive(Default, Deserialize)]
+struct EventType {
+    #[serde(rename = "type", default)]
+    kind: u32,
+}
+
+#[derive(Default, Deserialize)]
+struct Layer4 {
+    #[serde(rename = "TCP")]
+    tcp: Option<Ports>,
+    #[serde(rename = "UDP")]
+    udp: Option<Ports>,
+    #[serde(rename = "SCTP")]
+    sctp: Option<Ports>,
+    #[serde(rename = "ICMPv4")]
+    icmp_v4: Option<Icmp>,
+    #[serde(rename = "ICMPv6")]
+    icmp_v6: Option<Icmp>,
+    #[serde(rename = "VRRP")]
+    vrrp: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "IGMP")]
+    igmp: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Ports {
+    #[serde(default)]
+    source_port: u16,
+    #[serde(default)]
+    destination_port: u16,
+}
+
+#[derive(Deserialize)]
+struct Icmp {
+    #[serde(rename = "type", default)]
+    kind: u8,
+    #[serde(default)]
+    code: u8,
+}
+
+/// What a flow carries.
+struct Carried {
+    protocol: &'static str,
+    /// The port of the sender, then that of the receiver.
+    ports: Option<[u16; 2]>,
+    icmp: Option<(u8, u8)>,
+}
+
+impl Layer4 {
+    fn carried(&self) -> Option<Carried> {
+        let ported = |protocol, ports: &Ports| Carried {
+            protocol,
+            ports: Some([ports.source_port, ports.destination_port]),
+            icmp: None,
+        };
+        let with_type = |protocol, icmp: &Icmp| Carried {
+            protocol,
+            ports: None,
+            icmp: Some((icmp.kind, icmp.code)),
+        };
+        let bare = |protocol| Carried {
+            protocol,
+            ports: None,
+            icmp: None,
+        };
+        let ports = [("TCP", &self.tcp), ("UDP", &self.udp), ("SCTP", &self.sctp)];
+        let icmp = [("ICMP", &self.icmp_v4), ("ICMPv6", &self.icmp_v6)];
+        let other = [("112", &self.vrrp), ("2", &self.igmp)];
+        let ports = ports
+            .into_iter()
+            .filter_map(|(name, own)| Some(ported(name, own.as_ref()?)));
+        let icmp = icmp
+            .into_iter()
+            .filter_map(|(name, own)| Some(with_type(name, own.as_ref()?)));
+        let other = other
+            .into_iter()
+            .filter_map(|(name, own)| own.map(|_| bare(name)));
+        ports.chain(icmp).chain(other).next()
+    }
+}
+
+/// Reads a flow.
+pub(super) fn read<'a>(text: &'a [u8], cluster: &Cluster) -> Result<Record<'a>, Diagnostic> {
+    let flow = match serde_json::from_slice::<Line<'_>>(text) {
+        Ok(Line { flow: Some(flow) }) => flow,
+        Ok(Line { flow: None }) => serde_json::from_slice(text).map_err(|error| unread(&error))?,
+        Err(error) => return Err(unread(&error)),
+    };
+    let Some(carried) = flow.l4.carried() else {
+        let message = "the flow has no protocol above IP that policies know";
+        return Err(Diagnostic::new(&codes::RECORD_VALUE, message)
+            .field("flow.l4")
+            .help("leave out what is no IP traffic: `hubble observe --type policy-verdict`"));
+    };
+    let direction = match &*flow.traffic_direction {
+        "INGRESS" => Some(Side::Ingress),
+        "EGRESS" => Some(Side::Egress),
+        _ => None,
+    };
+    let is_reply = flow.is_reply == Some(true);
+    let (src, dst, port, side) = if is_reply {
+        (
+            1,
+            0,
+            carried.ports.map(|[sender, _]| sender),
+            direction.map(opposite),
+        )
+    } else {
+        (0, 1, carried.ports.map(|[_, receiver]| receiver), direction)
+    };
+    let ends = [
+        (&flow.source, &flow.ip.source),
+        (&flow.destination, &flow.ip.destination),
+    ];
+    let end = |index: usize| {
+        let (end, address) = ends.get(index).copied().unwrap_or(ends[0]);
+        peer(end, address, &flow.node_name, cluster)
+    };
+    Ok(Record {
+        src: end(src).into(),
+        dst: end(dst).into(),
+        protocol: NumberOrText::Text(carried.protocol.into()),
+        dport: port.map(|port| NumberOrText::Number(port.into())),
+        sport: None,
+        icmp_type: carried.icmp.map(|(kind, _)| kind),
+        code: carried.icmp.map(|(_, code)| code),
+        direction: side,
+        expect: None,
+        recorded: if is_reply { None } else { recorded(&flow) },
+        time: flow.time,
+    })
+}
+
+fn unread(error: &serde_json::Error) -> Diagnostic {
+    Diagnostic::new(
+        &codes::RECORD_FIELD,
+        format!("the line is no flow of Hubble's: {error}"),
+    )
+    .help("write what `hubble observe -o jsonpb` prints, one flow a line")
+}
+
+fn opposite(side: Side) -> Side {
+    match side {
+        Side::Egress => Side::Ingress,
+        Side::Ingress => Side::Egress,
+    }
+}
+
+/// Who an end is: by its address where the snapshot knows the owner, since a pod with two families has one address in
+/// a flow; else the pod of the name; else the node that exported the flow, for what it calls its host.
+fn peer(end: &End<'_>, address: &str, exporter: &str, cluster: &Cluster) -> String {
+    let known = address
+        .parse()
+        .ok()
+        .and_then(|address| cluster.owner(address));
+    if known.is_some() {
+        return address.to_owned();
+    }
+    let pod = cluster.find_pod(&end.namespace, &end.pod_name);
+    if pod.is_some() || address.is_empty() {
+        return format!("{}/{}", end.namespace, end.pod_name);
+    }
+    // The name of the cluster stands in front of that of the node.
+    let node = exporter.rsplit('/').next().unwrap_or(exporter);
+    let is_host = end.labels.iter().any(|label| label == "reserved:host");
+    if is_host && cluster.find_node(node).is_some() {
+        return format!("node/{node}");
+    }
+    address.to_owned()
+}
+
+/// The types of events that are decisions: drops, and verdicts of policy (`pkg/monitor/api`).
+const DROP: u32 = 1;
+const POLICY_VERDICT: u32 = 5;
+
+/// What became of the flow by policy. A connection that waits for authentication is allowed by policy, and what is
+/// only audited is not.
+fn recorded(flow: &Flow<'_>) -> Option<Word> {
+    let by_policy = ["POLICY_DENIED", "POLICY_DENY"].contains(&&*flow.drop_reason_desc);
+    match (&*flow.verdict, flow.event_type.kind) {
+        ("FORWARDED", POLICY_VERDICT) => Some(Word::Allow),
+        ("REDIRECTED", POLICY_VERDICT) => Some(Word::Redirect),
+        ("AUDIT", POLICY_VERDICT) => Some(Word::Deny),
+        ("DROPPED", DROP | POLICY_VERDICT) if by_policy => Some(Word::Deny),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: &str) {
+        let found = match read(line.as_bytes(), &Cluster::default()) {
+            Ok(Record {
+                src,
+                dst,
+                protocol,
+                dport,
+                icmp_type,
+                direction,
+                recorded,
+                ..
+            }) => format!(
+                "{src} -> {dst} {protocol} {dport:?} {icmp_type:?} {direction:?} {recorded:?}"
+            ),
+            Err(diagnostic) => diagnostic.message,
+        };
+        assert_eq!(found, expected, "{line}");
+    }
+
+    #[test]
+    fn decisions_are_recorded_and_other_events_are_not() {
+        let flow = |rest: &str| {
+            format!(
+                r#"{{"flow":{{"IP":{{"source":"10.0.0.1","destination":"10.0.0.2"}},"l4":{{"TCP":{{"source_port":7,"destination_port":80}}}},{rest}}},"node_name":"c/one"}}"#
+            )
+        };
+        let asked = "10.0.0.1 -> 10.0.0.2 TCP Some(Number(80)) None";
+        check(
+            &flow(r#""verdict":"FORWARDED","event_type":{"type":5},"traffic_direction":"EGRESS""#),
+            &format!("{asked} Some(Egress) Some(Allow)"),
+        );
+        check(
+            &flow(
+                r#""verdict":"DROPPED","drop_reason_desc":"POLICY_DENY","event_type":{"type":1},"traffic_direction":"INGRESS""#,
+            ),
+            &format!("{asked} Some(Ingress) Some(Deny)"),
+        );
+        check(
+            &flow(
+                r#""verdict":"DROPPED","drop_reason_desc":"AUTH_REQUIRED","event_type":{"type":5},"traffic_direction":"INGRESS""#,
+            ),
+            &format!("{asked} Some(Ingress) None"),
+        );
+        check(
+            &flow(r#""verdict":"FORWARDED","event_type":{"type":4},"traffic_direction":"INGRESS""#),
+            &format!("{asked} Some(Ingress) None"),
+        );
+    }
+
+    #[test]
+    fn a_reply_asks_for_its_connection() {
+        check(
+            r#"{"verdict":"FORWARDED","IP":{"source":"10.0.0.2","destination":"10.0.0.1"},"l4":{"UDP":{"source_port":53,"destination_port":4000}},"is_reply":true,"traffic_direction":"EGRESS","event_type":{"type":4}}"#,
+            "10.0.0.1 -> 10.0.0.2 UDP Some(Number(53)) None Some(Ingress) None",
+        );
+    }
+
+    #[test]
+    fn numbers_that_are_left_out_are_zero() {
+        check(
+            r#"{"flow":{"IP":{"source":"10.0.0.2","destination":"10.0.0.1"},"l4":{"ICMPv4":{}},"traffic_direction":"EGRESS","event_type":{"type":5},"verdict":"REDIRECTED"}}"#,
+            "10.0.0.2 -> 10.0.0.1 ICMP None Some(0) Some(Egress) Some(Redirect)",
+        );
+        check(
+            r#"{"flow":{"IP":{},"l4":{}}}"#,
+            "the flow has no protocol above IP that policies know",
+        );
+        check(
+            r#"{"flow":7}"#,
+            "the line is no flow of Hubble's: invalid type: integer `7`, expected struct Flow at line 1 column 9",
+        );
+    }
+}
