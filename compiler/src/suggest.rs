@@ -47,6 +47,9 @@ const MOST_OF_SIDE: usize = 48;
 /// How many pairs of candidates for both sides are weighed.
 const MOST_OF_BOTH: usize = 128;
 
+/// How many plans that give labels are weighed: each takes as long as a whole `diff`.
+const MOST_RELABELLING: usize = 8;
+
 /// Answers a question between resolved peers: what `verdict explain` prints.
 ///
 /// # Errors
@@ -140,6 +143,11 @@ impl Plan {
 
     fn edits(&self) -> usize {
         change::edits(self.changes.iter().map(|(_, change)| change))
+    }
+
+    /// Whether it gives labels: everyone is concerned then.
+    fn relabels(&self) -> bool {
+        !change::labels(&self.changes()).is_empty()
     }
 
     /// What it costs at least.
@@ -321,6 +329,10 @@ fn weighed(scales: &Scales<'_>, plans: &[Plan]) -> Vec<Plan> {
     let plans = plans.iter().cloned();
     plans
         .filter_map(|plan| {
+            // Labels may close as well as open: what they change tells nothing of what they change with others.
+            if plan.relabels() {
+                return Some(plan);
+            }
             let bound = scales.weigh(&plan.changes())?.key();
             Some(Plan { bound, ..plan })
         })
@@ -331,10 +343,15 @@ fn weighed(scales: &Scales<'_>, plans: &[Plan]) -> Vec<Plan> {
 fn best(scales: &Scales<'_>, mut plans: Vec<Plan>, most: usize) -> Option<(Plan, Weight)> {
     plans.sort_by(|one, other| one.least().cmp(&other.least()));
     let mut best: Option<(Plan, Weight)> = None;
+    let mut relabelling = 0;
     for plan in plans.into_iter().take(most) {
         let known = best.as_ref().map(|(plan, weight)| plan.cost(weight));
         if known.is_some_and(|known| known <= plan.least()) {
             break;
+        }
+        relabelling += usize::from(plan.relabels());
+        if plan.relabels() && relabelling > MOST_RELABELLING {
+            continue;
         }
         let Some(weight) = scales.weigh(&plan.changes()) else {
             continue;
