@@ -242,24 +242,18 @@ impl<'a> Denied<'a> {
             .iter()
             .map(|(view, side)| self.plans_of(*view, side, &scales, &flows))
             .collect();
+        let allows = |plan: &Plan| self.allows(&plan.changes(), &flows, None);
         match of_sides.as_slice() {
-            [one] => {
-                let one = one
-                    .iter()
-                    .filter(|plan| self.allows(&plan.changes(), &flows, None));
-                best(&scales, one.cloned().collect(), MOST_OF_SIDE)
-            }
+            [one] => best(&scales, one.clone(), MOST_OF_SIDE, allows),
             [one, other] => {
-                let alone = one.iter().chain(other).cloned();
-                let mut plans: Vec<Plan> = alone
-                    .filter(|plan| self.allows(&plan.changes(), &flows, None))
-                    .collect();
+                let alone = one.iter().chain(other).filter(|plan| allows(plan));
+                let mut plans: Vec<Plan> = alone.cloned().collect();
                 let [one, other] = [one, other].map(|plans| weighed(&scales, plans));
                 let both = one
                     .iter()
                     .flat_map(|one| other.iter().map(move |other| one.with(other)));
-                plans.extend(both.filter(|plan| self.allows(&plan.changes(), &flows, None)));
-                best(&scales, plans, MOST_OF_BOTH)
+                plans.extend(both);
+                best(&scales, plans, MOST_OF_BOTH, allows)
             }
             _ => None,
         }
@@ -340,11 +334,16 @@ fn weighed(scales: &Scales<'_>, plans: &[Plan]) -> Vec<Plan> {
 }
 
 /// The plan that costs least, of so many that cost little by what is known before they are weighed.
-fn best(scales: &Scales<'_>, mut plans: Vec<Plan>, most: usize) -> Option<(Plan, Weight)> {
+fn best(
+    scales: &Scales<'_>,
+    mut plans: Vec<Plan>,
+    most: usize,
+    allows: impl Fn(&Plan) -> bool,
+) -> Option<(Plan, Weight)> {
     plans.sort_by(|one, other| one.least().cmp(&other.least()));
     let mut best: Option<(Plan, Weight)> = None;
     let mut relabelling = 0;
-    for plan in plans.into_iter().take(most) {
+    for plan in plans.into_iter().filter(allows).take(most) {
         let known = best.as_ref().map(|(plan, weight)| plan.cost(weight));
         if known.is_some_and(|known| known <= plan.least()) {
             break;
