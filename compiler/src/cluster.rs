@@ -9,6 +9,7 @@ mod blocks;
 pub mod build;
 mod dump;
 mod lookup;
+mod part;
 mod same;
 pub mod object;
 pub mod interner;

@@ -69,13 +69,21 @@ impl Programs {
     #[must_use]
     pub fn resolve(worlds: &Worlds<'_>) -> Self {
         let Worlds { old, new } = worlds;
-        let changed = !old.cluster.is_same(new.cluster);
+        Self::of(worlds, !old.cluster.is_same(new.cluster))
+    }
+
+    /// The same where nobody asks why something changes.
+    pub(crate) fn without_reasons(worlds: &Worlds<'_>) -> Self {
+        Self::of(worlds, false)
+    }
+
+    fn of(Worlds { old, new }: &Worlds<'_>, crossed: bool) -> Self {
         let (of_old, (of_new, crossed)) = rayon::join(
             || Program::resolve(old.cluster, old.policies),
             || {
                 rayon::join(
                     || Program::resolve(new.cluster, new.policies),
-                    || changed.then(|| Program::resolve(old.cluster, new.policies)),
+                    || crossed.then(|| Program::resolve(old.cluster, new.policies)),
                 )
             },
         );
@@ -108,7 +116,16 @@ impl<'a> Diff<'a> {
     /// Compares two worlds by workload or by pod.
     #[must_use]
     pub fn new(worlds: Worlds<'a>, programs: &'a Programs, by: By) -> Self {
-        let families = worlds.families();
+        Self::in_families(worlds, programs, by, worlds.families())
+    }
+
+    /// The same where pods without an address may have other families than those of the snapshots.
+    pub(crate) fn in_families(
+        worlds: Worlds<'a>,
+        programs: &'a Programs,
+        by: By,
+        families: Families,
+    ) -> Self {
         let listing = |context: Context<'a>, program| {
             Listing::new(Connections::new(context.cluster, program, families), by)
         };

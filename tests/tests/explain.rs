@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use verdict_compiler::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
 use verdict_compiler::diagnostic::Diagnostic;
 use verdict_compiler::engine::{Engine, EngineKind};
-use verdict_compiler::explain::{self, Asking, Context};
+use verdict_compiler::explain::{Asking, Context};
 use verdict_compiler::frontend::load::{self, Loaded};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::source::{FileId, SourceFile, Sources};
+use verdict_compiler::suggest;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,7 +84,7 @@ fn answer(folder: &Path, question: &Question, engine: EngineKind) -> String {
     let asked = || {
         let (from, to) = (resolve(&question.from)?, resolve(&question.to)?);
         let port = PortSpec::parse(&question.port).map_err(|problem| vec![*problem])?;
-        explain::ask(asking, &from, &to, &port)
+        suggest::ask(asking, &from, &to, &port)
     };
     match asked() {
         Ok(explanation) => serde_json::to_string_pretty(&explanation).unwrap(),

@@ -66,7 +66,7 @@ fn answer(
         context,
         engine: &engine,
     };
-    let mut explanation = crate::explain::ask(asking, &from, &to, &port)?;
+    let mut explanation = crate::suggest::ask(asking, &from, &to, &port)?;
     explanation.incomplete.extend(session.incomplete());
     explanation.question = Some(QuestionReport {
         from: explain.from.clone(),

@@ -172,7 +172,7 @@ fn port_here(port: &PortMatch, view: View<'_>, tier: Tier) -> String {
 }
 
 /// A port of a rule as it is shown: `8080/TCP`.
-pub(super) fn port_text(port: &PortMatch) -> String {
+pub(crate) fn port_text(port: &PortMatch) -> String {
     match port {
         PortMatch::Range { protocol, ports } if *ports == PortRange::ALL => {
             format!("every port of {protocol}")

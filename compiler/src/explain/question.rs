@@ -11,7 +11,7 @@ mod together;
 
 use super::report::{Explanation, Party};
 use super::words::once;
-use super::{Asked, Asking, Context, explain};
+use super::{Alike, Asked, Asking, Context, explain};
 use crate::cluster::Protocol;
 use crate::hir::PortRange;
 use crate::hir::flow::{Flow, Transport};
@@ -59,6 +59,15 @@ pub struct TransportRange {
     pub icmp: Option<(u8, u8)>,
 }
 
+/// An answer with what it is about.
+#[derive(Clone, Debug)]
+pub struct Answered<'a> {
+    /// The answer, without what would change it.
+    pub explanation: Explanation,
+    /// What each of its cases asks, or what it asks itself where it has none.
+    pub asked: Vec<Asked<'a>>,
+}
+
 /// A flow with its answer.
 struct Piece<'a> {
     asked: Asked<'a>,
@@ -69,7 +78,7 @@ struct Piece<'a> {
 ///
 /// # Errors
 /// Where no pair of its ends has an address family in common.
-pub fn answer(asking: Asking<'_>, question: &Question<'_>) -> Result<Explanation, Apart> {
+pub fn answer<'a>(asking: Asking<'a>, question: &Question<'a>) -> Result<Answered<'a>, Apart> {
     let pieces = pieces(asking, question);
     let mut explained: Vec<&Piece<'_>> = pieces.iter().collect();
     if explained.len() > MAX_CASES {
@@ -87,16 +96,11 @@ pub fn answer(asking: Asking<'_>, question: &Question<'_>) -> Result<Explanation
         together(first, rest, &pieces)
     };
     explanation.incomplete = assumptions(asking.context, question);
-    if !explanation.incomplete.is_empty() {
-        withdraw_suggestions(&mut explanation);
-    }
-    Ok(explanation)
-}
-
-/// What was tried on an end that is not who it seems is no advice.
-fn withdraw_suggestions(explanation: &mut Explanation) {
-    explanation.suggestion = None;
-    explanation.cases.iter_mut().for_each(withdraw_suggestions);
+    let asked = explained.iter().map(|piece| piece.asked.clone());
+    Ok(Answered {
+        explanation,
+        asked: asked.collect(),
+    })
 }
 
 /// The different answers, each with the flows that have it.
@@ -170,8 +174,10 @@ fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
         .find(|known| known.judgement == piece.judgement)
     {
         Some(known) => {
-            let flows = piece.asked.flows().copied().collect();
-            known.asked.alike.push(flows);
+            known.asked.alike.push(Alike {
+                flows: piece.asked.flows().copied().collect(),
+                last: piece.asked.last,
+            });
         }
         None => pieces.push(piece),
     }

@@ -3,6 +3,7 @@
 use super::Asked;
 use crate::diagnostic::ObjectRef;
 use crate::hir::flow::Address;
+use crate::list::report::{PeerReport, Ports};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -35,6 +36,9 @@ pub struct Explanation {
     /// The smallest change that allows a denied flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<Suggestion>,
+    /// Why no change is suggested for a denied flow, where none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_suggestion: Option<String>,
     /// How many further flows of the question have the same answer by the same rules.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub alike: usize,
@@ -202,7 +206,7 @@ impl std::fmt::Display for Party {
     }
 }
 
-/// A policy as it is named.
+/// A policy, or another object, as it is named.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct PolicyName {
     /// The kind.
@@ -312,33 +316,78 @@ pub struct RuleReport {
     pub column: u32,
 }
 
-/// A change that allows the flow; it has been applied and judged.
+/// The smallest change that allows the flow; it has been applied and judged.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Suggestion {
     /// What to do, in a sentence.
     pub summary: String,
-    /// The edits, one for each side that denies.
+    /// The edits, one or several for each side that denies.
     pub edits: Vec<Edit>,
     /// How many further flows of the question would still not be allowed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub remaining: usize,
+    /// What passes then beside what was asked, and did not before.
+    pub opens: Further,
+    /// What does not pass any more.
+    pub closes: Further,
+}
+
+/// Connections that change beside what was asked, between workloads of the inputs and with the outside.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct Further {
+    /// How many they are.
+    pub count: usize,
+    /// Each of them; none where they are more than 1,000.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<FurtherConnection>,
+}
+
+/// What changes from one peer to another.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct FurtherConnection {
+    /// The source.
+    pub src: PeerReport,
+    /// The destination.
+    pub dst: PeerReport,
+    /// What is surely allowed then, or surely denied.
+    pub ports: Vec<Ports>,
+    /// What may be allowed then, or may not be any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends: Vec<Ports>,
+}
+
+/// What is done to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// A list gets an item.
+    Add,
+    /// An item of a list becomes another.
+    Replace,
+    /// The object itself is new.
+    Create,
+    /// A label is set.
+    Label,
 }
 
 /// One edit of one object.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Edit {
-    /// The object.
-    pub policy: PolicyName,
-    /// The list that gets an item: `spec.ingress[0].ports`.
+    /// What is done.
+    pub action: Action,
+    /// The object: a policy, or the pod, workload or namespace that gets a label.
+    pub object: PolicyName,
+    /// The list (`spec.ingress[0].ports`) or the labels (`metadata.labels`); empty for a new object.
     pub path: String,
-    /// The index that the item gets in the list.
-    pub index: usize,
-    /// The item.
+    /// The index of the item in the list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
+    /// The item, the label, or the whole object.
     pub value: serde_json::Value,
-    /// The item as YAML.
+    /// The same as YAML.
     pub yaml: String,
     /// The file.
     pub file: String,
-    /// The line of what the item is put next to.
+    /// The line of what is changed, or of what the new is put next to.
     pub line: u32,
 }

@@ -1,7 +1,7 @@
 //! One side of a flow, as the rules of that side see it.
 
-use super::Context;
 use super::report::{Exempt, Party, PartyKind};
+use super::{Asked, Context};
 use crate::hir::flow::{Endpoint, EndpointKind, Flow};
 use crate::hir::spec::precedence::{self, Question};
 use crate::hir::spec::{self, Exemption, Side, Truth, Verdict};
@@ -12,21 +12,36 @@ use crate::identity::Identity;
 
 /// A side of a flow with what is needed to judge it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct View<'a> {
-    pub(super) context: Context<'a>,
-    pub(super) flow: &'a Flow<'a>,
-    pub(super) direction: Direction,
+pub(crate) struct View<'a> {
+    pub(crate) context: Context<'a>,
+    pub(crate) flow: &'a Flow<'a>,
+    pub(crate) direction: Direction,
     /// The last port, where the flow stands for a range of them.
-    pub(super) last: Option<u16>,
+    pub(crate) last: Option<u16>,
     /// The end whose policies are asked, as it is shown.
-    pub(super) own: &'a Party,
+    pub(crate) own: &'a Party,
     /// The other end as it is shown.
-    pub(super) party: &'a Party,
+    pub(crate) party: &'a Party,
 }
 
 impl<'a> View<'a> {
+    pub(crate) fn of(context: Context<'a>, asked: &'a Asked<'a>, direction: Direction) -> Self {
+        let (own, party) = match direction {
+            Direction::Egress => (&asked.src, &asked.dst),
+            Direction::Ingress => (&asked.dst, &asked.src),
+        };
+        Self {
+            context,
+            flow: &asked.flow,
+            direction,
+            last: asked.last,
+            own,
+            party,
+        }
+    }
+
     /// The end whose policies are asked.
-    pub(super) fn governed(self) -> &'a Endpoint<'a> {
+    pub(crate) fn governed(self) -> &'a Endpoint<'a> {
         match self.direction {
             Direction::Ingress => &self.flow.dst,
             Direction::Egress => &self.flow.src,
@@ -34,7 +49,7 @@ impl<'a> View<'a> {
     }
 
     /// Why no policy is asked.
-    pub(super) fn exempt(self, exemption: Exemption) -> Exempt {
+    pub(crate) fn exempt(self, exemption: Exemption) -> Exempt {
         match (exemption, &self.governed().kind, self.own.kind) {
             (Exemption::NotEnforced, ..) => Exempt::NotEnforced,
             (Exemption::FragmentationNeeded, ..) => Exempt::FragmentationNeeded,
@@ -48,7 +63,7 @@ impl<'a> View<'a> {
     }
 
     /// The end that rules look at.
-    pub(super) fn other(self) -> &'a Endpoint<'a> {
+    pub(crate) fn other(self) -> &'a Endpoint<'a> {
         match self.direction {
             Direction::Ingress => &self.flow.src,
             Direction::Egress => &self.flow.dst,
@@ -56,7 +71,7 @@ impl<'a> View<'a> {
     }
 
     /// What that end is to the flow.
-    pub(super) fn other_word(self) -> &'static str {
+    pub(crate) fn other_word(self) -> &'static str {
         match self.direction {
             Direction::Ingress => "source",
             Direction::Egress => "destination",
@@ -75,13 +90,13 @@ impl<'a> View<'a> {
     }
 
     /// What the other end may be to rules, where precedence decides.
-    pub(super) fn identities(self) -> Vec<Identity> {
+    pub(crate) fn identities(self) -> Vec<Identity> {
         self.by_precedence()
             .map_or(Vec::new(), |question| question.others().to_vec())
     }
 
     /// The policies that are asked.
-    pub(super) fn governing(self) -> impl Iterator<Item = &'a Policy> {
+    pub(crate) fn governing(self) -> impl Iterator<Item = &'a Policy> {
         if let Resolution::Precedence(_) = self.context.policies.resolution {
             let governing = self.by_precedence();
             let governing = governing.map_or(Vec::new(), |question| question.governing().collect());
@@ -95,7 +110,7 @@ impl<'a> View<'a> {
         governing.collect::<Vec<_>>().into_iter()
     }
 
-    pub(super) fn peers_match(self, rule: &Rule) -> Truth {
+    pub(crate) fn peers_match(self, rule: &Rule) -> Truth {
         self.by_precedence().map_or_else(
             || spec::peers_match(self.context.world(), self.tier(rule), rule, self.other()),
             |question| question.peers_match(rule),
@@ -103,38 +118,38 @@ impl<'a> View<'a> {
     }
 
     /// The tier of a rule.
-    pub(super) fn tier(self, rule: &Rule) -> Tier {
+    pub(crate) fn tier(self, rule: &Rule) -> Tier {
         let policy = self.context.policies.rule(rule.id);
         policy.map_or(Tier::Namespace, |(policy, _)| policy.tier)
     }
 
-    pub(super) fn peer_matches(self, tier: Tier, peer: &Peer) -> Truth {
+    pub(crate) fn peer_matches(self, tier: Tier, peer: &Peer) -> Truth {
         self.by_precedence().map_or_else(
             || spec::peer_matches(self.context.world(), tier, peer, self.other()),
             |question| question.peer_matches(peer),
         )
     }
 
-    pub(super) fn ports_match(self, rule: &Rule) -> Truth {
+    pub(crate) fn ports_match(self, rule: &Rule) -> Truth {
         self.by_precedence().map_or_else(
             || spec::ports_match(self.tier(rule), rule, self.flow),
             |question| question.ports_match(rule),
         )
     }
 
-    pub(super) fn port_matches(self, tier: Tier, port: &PortMatch) -> Truth {
+    pub(crate) fn port_matches(self, tier: Tier, port: &PortMatch) -> Truth {
         self.by_precedence().map_or_else(
             || spec::port_matches(tier, port, self.flow),
             |question| question.port_matches(port),
         )
     }
 
-    pub(super) fn matches(self, rule: &Rule) -> Truth {
+    pub(crate) fn matches(self, rule: &Rule) -> Truth {
         self.peers_match(rule).min(self.ports_match(rule))
     }
 
     /// Rules with their policies.
-    pub(super) fn rules(
+    pub(crate) fn rules(
         self,
         ids: &'a [RuleId],
     ) -> impl DoubleEndedIterator<Item = (&'a Policy, &'a Rule)> + Clone {
@@ -144,7 +159,7 @@ impl<'a> View<'a> {
 
     /// Whether isolation has a say: a policy isolates, no rule of tier Admin is final before, and the other
     /// end is not the pod's own node.
-    pub(super) fn is_isolated(self, side: &'a Side) -> bool {
+    pub(crate) fn is_isolated(self, side: &'a Side) -> bool {
         if let Resolution::Precedence(enforcement) = &self.context.policies.resolution {
             let is_final = |(_, rule): (_, &Rule)| {
                 rule.action != Action::Pass && self.matches(rule) == Truth::Yes
@@ -175,7 +190,7 @@ impl<'a> View<'a> {
     }
 
     /// Whether both ends are one pod.
-    pub(super) fn is_with_itself(self) -> bool {
+    pub(crate) fn is_with_itself(self) -> bool {
         match &self.governed().kind {
             EndpointKind::Pod(pod) => spec::is_same_pod(pod, self.other()),
             EndpointKind::Node(_) | EndpointKind::Outside => false,
@@ -183,7 +198,7 @@ impl<'a> View<'a> {
     }
 
     /// What denies this side last, where the side does not allow.
-    pub(super) fn stop(self, side: &'a Side) -> Option<Stop<'a>> {
+    pub(crate) fn stop(self, side: &'a Side) -> Option<Stop<'a>> {
         if side.verdict == Verdict::Allow || side.exempt.is_some() {
             return None;
         }
@@ -198,7 +213,7 @@ impl<'a> View<'a> {
 
 /// What denies a side last: rules that are asked before it could have turned the side.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Stop<'a> {
+pub(crate) enum Stop<'a> {
     /// The silence of the policies that isolate.
     Isolation,
     /// A rule.
@@ -207,7 +222,7 @@ pub(super) enum Stop<'a> {
 
 impl Stop<'_> {
     /// The tier in which the flow is denied.
-    pub(super) fn tier(self) -> Tier {
+    pub(crate) fn tier(self) -> Tier {
         match self {
             Self::Isolation => Tier::Namespace,
             Self::Rule(policy, _) => policy.tier,
@@ -215,7 +230,7 @@ impl Stop<'_> {
     }
 
     /// Whether a rule is asked before it and would let the flow past it, where precedence decides.
-    pub(super) fn is_outranked_by(self, policy: &Policy, rule: &Rule) -> bool {
+    pub(crate) fn is_outranked_by(self, policy: &Policy, rule: &Rule) -> bool {
         let place = |policy: &Policy, rule: &Rule| (policy.tier, precedence::order(rule));
         match (self, rule.action) {
             (_, Action::Deny) | (Self::Isolation, Action::Pass) => false,
@@ -230,7 +245,7 @@ impl Stop<'_> {
     }
 
     /// Whether a rule is asked before it and would let the flow past it.
-    pub(super) fn is_behind(self, policy: &Policy, rule: &Rule) -> bool {
+    pub(crate) fn is_behind(self, policy: &Policy, rule: &Rule) -> bool {
         match (self, rule.action) {
             (_, Action::Deny) | (Self::Isolation, Action::Pass) => false,
             (Self::Isolation, Action::Allow) => policy.tier != Tier::Baseline,

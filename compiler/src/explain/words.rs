@@ -17,7 +17,7 @@ pub(super) fn list(items: &[String], joint: &str) -> String {
 }
 
 /// The form of a verb that goes with so many: `isolates` for one, `isolate` for several.
-pub(super) fn verb<'a>(number: usize, one: &'a str, several: &'a str) -> &'a str {
+pub(crate) fn verb<'a>(number: usize, one: &'a str, several: &'a str) -> &'a str {
     if number == 1 { one } else { several }
 }
 

@@ -7,8 +7,8 @@ use super::kinds::Kind;
 use crate::cluster::{NAMESPACE_NAME_LABEL, Protocol};
 use crate::diagnostic::ObjectRef;
 use crate::hir::{
-    Direction, IpBlock, NamespaceSelector, Operator, Peer, PortMatch, PortRange, Requirement, Rule,
-    Selector,
+    Direction, IpBlock, NamespaceSelector, Operator, Peer, Policy, PortMatch, PortRange,
+    Requirement, Rule, Selector,
 };
 use serde_json::{Value, json};
 
@@ -77,6 +77,54 @@ fn shape(object: &ObjectRef) -> Shape {
             | Kind::DnsSnapshot,
         ) => Shape::Namespaced,
     }
+}
+
+/// A policy with its rules in one direction, as a whole object.
+#[must_use]
+pub fn policy(policy: &Policy, direction: Direction) -> Value {
+    let object = &policy.object;
+    let rules = policy.rules.get(direction).iter();
+    let rules: Vec<Value> = rules
+        .map(|rule| self::rule(object, direction, rule))
+        .collect();
+    let list = direction.to_string();
+    let (version, spec) = match shape(object) {
+        Shape::Namespaced => {
+            let types = match direction {
+                Direction::Ingress => "Ingress",
+                Direction::Egress => "Egress",
+            };
+            let subject = policy.subject.pods();
+            let subject = subject.map_or(json!({}), |subject| selector_value(&subject.pods));
+            (
+                "networking.k8s.io/v1",
+                json!({"podSelector": subject, "policyTypes": [types], list: rules}),
+            )
+        }
+        Shape::V1alpha1 => (
+            "policy.networking.k8s.io/v1alpha1",
+            json!({"priority": policy.priority, "subject": subject(policy), list: rules}),
+        ),
+        Shape::V1alpha2 => (
+            "policy.networking.k8s.io/v1alpha2",
+            json!({
+                "tier": policy.tier.to_string(),
+                "priority": policy.priority,
+                "subject": subject(policy),
+                list: rules,
+            }),
+        ),
+    };
+    let metadata = match &object.namespace {
+        Some(namespace) => json!({"name": &*object.name, "namespace": &**namespace}),
+        None => json!({"name": &*object.name}),
+    };
+    json!({"apiVersion": version, "kind": &*object.kind, "metadata": metadata, "spec": spec})
+}
+
+fn subject(policy: &Policy) -> Value {
+    let subject = policy.subject.pods().cloned().map(Peer::Pods);
+    subject.map_or(Value::Null, |subject| peer(&policy.object, &subject))
 }
 
 /// A rule.
@@ -252,6 +300,18 @@ fn selector_value(selector: &Selector) -> Value {
 pub fn yaml_item(value: &Value) -> String {
     let mut text = String::new();
     write_items(&mut text, std::slice::from_ref(value), 0);
+    text
+}
+
+/// A mapping as YAML, written like [`yaml_item`].
+#[must_use]
+pub fn yaml(value: &Value) -> String {
+    let mut text = String::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        text.push_str(&scalar(key));
+        text.push(':');
+        write_value(&mut text, value, 2, false);
+    }
     text
 }
 

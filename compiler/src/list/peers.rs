@@ -138,15 +138,24 @@ impl Classes {
     }
 }
 
+/// What a pod is listed as by workload.
+pub(crate) fn workload_name<'c>(cluster: &'c Cluster, pod: &'c Pod) -> (&'c str, &'c str, &'c str) {
+    let namespace = cluster.namespace_name(pod.namespace);
+    match pod.workload.and_then(|id| cluster.workload(id)) {
+        Some(workload) => (namespace, &workload.name, &workload.kind),
+        None => (namespace, &pod.name, POD),
+    }
+}
+
 /// What a pod is listed as.
 fn names<'c>(cluster: &'c Cluster, pod: &'c Pod, by: By) -> Vec<Name<'c>> {
     let namespace = cluster.namespace_name(pod.namespace);
     let workload = pod.workload.and_then(|id| cluster.workload(id));
     match (by, workload) {
-        (By::Workload, Some(workload)) => {
-            vec![(namespace, (&*workload.name).into(), Some(&workload.kind))]
+        (By::Workload, _) => {
+            let (namespace, name, kind) = workload_name(cluster, pod);
+            vec![(namespace, name.into(), Some(kind))]
         }
-        (By::Workload, None) => vec![(namespace, (&*pod.name).into(), Some(POD))],
         // Two show what its pods may send each other, and more would say nothing else.
         (By::Pod, Some(workload)) if pod.stand_in => (1..=if workload.several { 2 } else { 1 })
             .map(|number| {

@@ -1,6 +1,6 @@
 //! Peers, addresses and packets in words.
 
-use super::report;
+use super::report::{self, PeerReport, Ports};
 use super::{Directory, Party, Peer, PeerId};
 use crate::cluster::Protocol;
 use crate::diagnostic::counted;
@@ -247,6 +247,52 @@ fn braces(names: &[String]) -> String {
         [one] => one.clone(),
         several => format!("{{{}}}", several.join(", ")),
     }
+}
+
+/// An end as it is reported: `shop/web`, `outside 192.0.2.0/24`.
+#[must_use]
+pub fn report(end: &PeerReport) -> String {
+    match end {
+        PeerReport::Workload {
+            namespace, name, ..
+        }
+        | PeerReport::Pod {
+            namespace, name, ..
+        } => format!("{namespace}/{name}"),
+        PeerReport::Ip { ranges } => outside(ranges),
+    }
+}
+
+/// Ports as they are reported: `TCP 80,443, perhaps UDP 53`.
+#[must_use]
+pub fn report_ports(ports: &[Ports], depends: &[Ports]) -> String {
+    match (ports, depends) {
+        (ports, []) => reported(ports),
+        ([], depends) => format!("perhaps {}", reported(depends)),
+        (ports, depends) => format!("{}, perhaps {}", reported(ports), reported(depends)),
+    }
+}
+
+fn reported(ports: &[Ports]) -> String {
+    let is_whole = |ports: &Ports| {
+        matches!(
+            ports.ranges.as_slice(),
+            [] | [(0 | 1, u16::MAX | 255) | (0, 0)]
+        )
+    };
+    let has = |name: &str| ports.iter().any(|ports| *ports.protocol == *name);
+    if ports.iter().all(is_whole) && ["TCP", "UDP", "SCTP", "other"].into_iter().all(has) {
+        return EVERYTHING.into();
+    }
+    let texts = ports.iter().map(|ports| {
+        let numbers: Vec<String> = ports.ranges.iter().copied().map(range_text).collect();
+        if is_whole(ports) {
+            ports.protocol.to_string()
+        } else {
+            format!("{} {}", ports.protocol, numbers.join(","))
+        }
+    });
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 /// Addresses outside: `outside`, or blocks and ranges of it.

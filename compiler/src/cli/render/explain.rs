@@ -11,13 +11,19 @@ mod tests;
 use super::clean;
 use crate::cli::output::Style;
 use crate::diagnostic::counted;
-use crate::explain::report::{Explanation, RuleReport, SideReport, Suggestion, Word};
+use crate::explain::report::{
+    Action, Edit, Explanation, Further, RuleReport, SideReport, Suggestion, Word,
+};
+use crate::list::words;
 use clap::builder::styling::{AnsiColor, Effects, Style as Ansi};
 use reason::reason;
 use std::fmt::{self, Write};
 
 /// How many rules that almost matched are shown for a side, and how many answers of a wide question.
 const SHOWN: usize = 3;
+
+/// How many further connections of a suggestion are shown.
+const SHOWN_FURTHER: usize = 5;
 
 /// How an explanation is shown.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +112,7 @@ impl Printer<'_> {
         self.side(&ingress, &explanation.ingress, said(&explanation.ingress))?;
         match &explanation.suggestion {
             Some(suggestion) => self.suggestion(suggestion),
-            None => Ok(()),
+            None => self.no_suggestion(explanation.no_suggestion.as_deref()),
         }
     }
 
@@ -207,17 +213,75 @@ impl Printer<'_> {
             "\n{title}  (tried: the flow is allowed then{remaining})"
         )?;
         for edit in &suggestion.edits {
-            let line = format!("{} of {}", edit.path, edit.policy);
-            self.entry("add to", &line, &format!("{}:{}", edit.file, edit.line))?;
-            for line in edit.yaml.lines() {
-                writeln!(self.out, "      {}", clean(line))?;
-            }
+            self.edit(edit)?;
         }
+        self.further("opens", '+', &suggestion.opens)?;
+        self.further("closes", '-', &suggestion.closes)?;
         writeln!(
             self.out,
             "  then check:\n      {}",
             clean(self.setting.again)
         )
+    }
+
+    fn no_suggestion(&mut self, why: Option<&str>) -> fmt::Result {
+        let Some(why) = why else { return Ok(()) };
+        let title = self.painted("to allow it", Ansi::new().bold());
+        let start = format!("\n{title}  ");
+        self.wrapped_at(
+            &start,
+            "to allow it  ".len(),
+            &clean(&format!("no edit is suggested: {why}")),
+        )
+    }
+
+    fn edit(&mut self, edit: &Edit) -> fmt::Result {
+        let (what, line) = match edit.action {
+            Action::Add => ("add to", format!("{} of {}", edit.path, edit.object)),
+            Action::Replace => {
+                let index = edit.index.unwrap_or_default();
+                (
+                    "replace",
+                    format!("{}[{index}] of {}", edit.path, edit.object),
+                )
+            }
+            Action::Create => ("create", edit.object.to_string()),
+            Action::Label => ("set in", format!("{} of {}", edit.path, edit.object)),
+        };
+        self.entry(what, &line, &format!("{}:{}", edit.file, edit.line))?;
+        for line in edit.yaml.lines() {
+            writeln!(self.out, "      {}", clean(line))?;
+        }
+        Ok(())
+    }
+
+    /// What changes beside what was asked.
+    fn further(&mut self, verb: &str, sign: char, further: &Further) -> fmt::Result {
+        let others = counted(further.count, "other connection");
+        match (further.count, further.connections.is_empty()) {
+            (0, _) if verb == "opens" => return writeln!(self.out, "  it opens nothing else"),
+            (0, _) => return Ok(()),
+            (_, true) => return writeln!(self.out, "  it {verb} {others}, too many to name"),
+            (_, false) => writeln!(self.out, "  it {verb} {others}:")?,
+        }
+        let shown = if self.setting.verbose {
+            further.connections.len()
+        } else {
+            SHOWN_FURTHER
+        };
+        for connection in further.connections.iter().take(shown) {
+            let line = format!(
+                "{} -> {}  {}",
+                words::report(&connection.src),
+                words::report(&connection.dst),
+                words::report_ports(&connection.ports, &connection.depends)
+            );
+            self.wrapped(&format!("    {sign} "), &clean(&line))?;
+        }
+        match further.connections.len().saturating_sub(shown) {
+            0 => Ok(()),
+            more => writeln!(self.out, "    … and {more} more (`-v` shows all)"),
+        }
     }
 
     fn painted(&self, text: &str, style: Ansi) -> String {

@@ -39,6 +39,7 @@ pub(super) fn together(
             |case| &case.ingress,
         ),
         suggestion: None,
+        no_suggestion: None,
         alike: 0,
         cases,
         ..first

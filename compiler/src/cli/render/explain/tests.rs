@@ -1,7 +1,10 @@
 //! What people see.
 
 use super::*;
-use crate::explain::report::{Edit, FlowReport, IsolationReport, Party, PartyKind, PolicyName};
+use crate::explain::report::{
+    Edit, FlowReport, FurtherConnection, IsolationReport, Party, PartyKind, PolicyName,
+};
+use crate::list::report::{PeerReport, Ports};
 
 fn pod(name: &str) -> Party {
     Party {
@@ -77,16 +80,20 @@ fn denied() -> Explanation {
         suggestion: Some(Suggestion {
             summary: String::new(),
             edits: vec![Edit {
-                policy: policy(),
+                action: Action::Add,
+                object: policy(),
                 path: "spec.ingress[0].ports".into(),
-                index: 1,
+                index: Some(1),
                 value: serde_json::Value::Null,
                 yaml: "- port: 8080\n  protocol: TCP\n".into(),
                 file: "shop/policies.yaml".into(),
                 line: 17,
             }],
             remaining: 0,
+            opens: Further::default(),
+            closes: Further::default(),
         }),
+        no_suggestion: None,
         alike: 0,
         cases: Vec::new(),
     }
@@ -123,10 +130,61 @@ to allow it  (tried: the flow is allowed then)
   add to       spec.ingress[0].ports of NetworkPolicy/shop/api  shop/policies.yaml:17
       - port: 8080
         protocol: TCP
+  it opens nothing else
   then check:
       verdict explain shop --from shop/web --to shop/api --port 8080
 ";
     assert_eq!(shown(&denied(), 100), expected);
+}
+
+#[test]
+fn what_else_a_change_does_is_told() {
+    let peer = |name: &str| PeerReport::Workload {
+        namespace: "shop".into(),
+        name: name.into(),
+        workload: "Deployment".into(),
+    };
+    let ports = |first| {
+        vec![Ports {
+            protocol: "TCP".into(),
+            ranges: vec![(first, u16::MAX)],
+        }]
+    };
+    let connection = FurtherConnection {
+        src: peer("cart"),
+        dst: peer("api"),
+        ports: ports(8080),
+        depends: ports(1),
+    };
+    let mut explanation = denied();
+    if let Some(suggestion) = &mut explanation.suggestion {
+        suggestion.opens = Further {
+            count: 1,
+            connections: vec![connection],
+        };
+        suggestion.closes.count = 2000;
+    }
+    let text = shown(&explanation, 100);
+    let expected = "\
+  it opens 1 other connection:
+    + shop/cart -> shop/api TCP 8080-65535, perhaps TCP
+  it closes 2000 other connections, too many to name
+";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn where_nothing_is_suggested_the_reason_stands() {
+    let explanation = Explanation {
+        suggestion: None,
+        no_suggestion: Some("the port is not known".into()),
+        ..denied()
+    };
+    let text = shown(&explanation, 100);
+    assert!(
+        text.ends_with("\nto allow it  no edit is suggested: the port is not known\n"),
+        "{text}"
+    );
 }
 
 #[test]

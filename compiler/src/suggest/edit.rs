@@ -1,12 +1,13 @@
-//! A change of a policy as an edit of the text that its author wrote, and in words.
+//! An edit as one of the text that its author wrote, and in words.
 
-use super::miss::port_text;
-use super::report::Edit;
-use super::suggest::Change;
-use super::view::View;
-use super::words::verb;
-use crate::cluster::{NAMESPACE_NAME_LABEL, PodId};
-use crate::diagnostic::counted;
+use super::change::{Change, Label, Labelled};
+use super::labels::template_path;
+use crate::cluster::{Cluster, NAMESPACE_NAME_LABEL, PodId};
+use crate::diagnostic::{ObjectRef, counted};
+use crate::explain::miss::port_text;
+use crate::explain::report::{Action, Edit};
+use crate::explain::view::View;
+use crate::explain::words::verb;
 use crate::frontend::spell;
 use crate::hir::flow::EndpointKind;
 use crate::hir::spec;
@@ -16,73 +17,149 @@ use crate::hir::{
 };
 use crate::query::{Family, Who, endpoint};
 use crate::source::{Span, to_u32};
+use serde_json::json;
 
 /// A change as an edit of the object that its author wrote.
 pub(super) fn edit(view: View<'_>, change: &Change) -> Option<Edit> {
-    let (policy, place) = match change {
+    let policies = view.context.policies;
+    let place = match change {
         Change::Port { rule, port } => {
-            let (policy, _) = view.context.policies.rule(*rule)?;
-            let origin = view.context.policies.origin(*rule)?;
+            let (policy, _) = policies.rule(*rule)?;
+            let origin = policies.origin(*rule)?;
             let list = spell::port_list(&policy.object);
-            let place = Place {
+            Place {
+                action: Action::Add,
+                object: policy.object.clone(),
                 path: format!("{}.{list}", origin.path),
-                index: origin.ports.len(),
+                index: Some(origin.ports.len()),
                 value: spell::port(&policy.object, port),
                 span: origin.ports.last().map_or(origin.span, |item| item.span),
-            };
-            (policy, place)
+            }
+        }
+        Change::Wider { rule, index, port } => {
+            let (policy, _) = policies.rule(*rule)?;
+            let origin = policies.origin(*rule)?;
+            let list = spell::port_list(&policy.object);
+            Place {
+                action: Action::Replace,
+                object: policy.object.clone(),
+                path: format!("{}.{list}", origin.path),
+                index: Some(*index),
+                value: spell::port(&policy.object, port),
+                span: origin.ports.get(*index)?.span,
+            }
         }
         Change::Peer { rule, peer } => {
-            let (policy, _) = view.context.policies.rule(*rule)?;
-            let origin = view.context.policies.origin(*rule)?;
+            let (policy, _) = policies.rule(*rule)?;
+            let origin = policies.origin(*rule)?;
             let list = spell::peer_list(origin.direction);
-            let place = Place {
+            Place {
+                action: Action::Add,
+                object: policy.object.clone(),
                 path: format!("{}.{list}", origin.path),
-                index: written_items(&origin.peers),
+                index: Some(written_items(&origin.peers)),
                 value: spell::peer(&policy.object, peer),
                 span: origin.peers.last().map_or(origin.span, |item| item.span),
-            };
-            (policy, place)
+            }
         }
         Change::Rule {
             policy,
+            direction,
             index,
             rule,
         } => {
-            let policy = view.context.policies.policy(*policy)?;
-            let place = Place {
-                path: format!("spec.{}", view.direction),
-                index: *index,
-                value: spell::rule(&policy.object, view.direction, rule),
+            let policy = policies.policy(*policy)?;
+            Place {
+                action: Action::Add,
+                object: policy.object.clone(),
+                path: format!("spec.{direction}"),
+                index: Some(*index),
+                value: spell::rule(&policy.object, *direction, rule),
                 span: neighbour(view, policy, *index),
-            };
-            (policy, place)
+            }
         }
+        Change::Policy(policy) => Place {
+            action: Action::Create,
+            object: policy.object.clone(),
+            path: String::new(),
+            index: None,
+            value: spell::policy(policy, view.direction),
+            span: policy.span,
+        },
+        Change::Label(label) => labelled(view.context.cluster, label)?,
     };
-    Some(place.edit(view, policy))
+    Some(place.edit(view))
 }
 
 /// Where an item goes.
 struct Place {
+    action: Action,
+    object: ObjectRef,
     path: String,
-    index: usize,
+    index: Option<usize>,
     value: serde_json::Value,
     /// What it is put next to.
     span: Span,
 }
 
 impl Place {
-    fn edit(self, view: View<'_>, policy: &Policy) -> Edit {
+    fn edit(self, view: View<'_>) -> Edit {
         let (file, location) = view.context.sources.location(self.span);
+        let yaml = match self.index {
+            Some(_) => spell::yaml_item(&self.value),
+            None => spell::yaml(&self.value),
+        };
         Edit {
-            policy: (&policy.object).into(),
+            action: self.action,
+            object: (&self.object).into(),
             path: self.path,
             index: self.index,
-            yaml: spell::yaml_item(&self.value),
+            yaml,
             value: self.value,
             file: file.into(),
             line: location.line,
         }
+    }
+}
+
+fn labelled(cluster: &Cluster, label: &Label) -> Option<Place> {
+    let (object, path, span) = match label.of {
+        Labelled::Pod(id) => {
+            let pod = cluster.pod(id)?;
+            let namespace = cluster.namespace_name(pod.namespace);
+            let object = reference("Pod", Some(namespace), &pod.name);
+            (object, "metadata.labels", pod.span)
+        }
+        Labelled::Workload(id) => {
+            let workload = cluster.workload(id)?;
+            let namespace = cluster.namespace_name(workload.namespace);
+            let object = reference(&workload.kind, Some(namespace), &workload.name);
+            let pods = cluster.workload_pods(id).first();
+            let of_pod = pods.and_then(|pod| Some(cluster.pod(*pod)?.span));
+            let span = workload.span.or(of_pod)?;
+            (object, template_path(&workload.kind)?, span)
+        }
+        Labelled::Namespace(id) => {
+            let namespace = cluster.namespace(id)?;
+            let object = reference("Namespace", None, &namespace.name);
+            (object, "metadata.labels", namespace.span?)
+        }
+    };
+    Some(Place {
+        action: Action::Label,
+        object,
+        path: path.into(),
+        index: None,
+        value: json!({&*label.key: &*label.value}),
+        span,
+    })
+}
+
+fn reference(kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef {
+    ObjectRef {
+        kind: kind.into(),
+        namespace: namespace.map(Into::into),
+        name: name.into(),
     }
 }
 
@@ -117,6 +194,18 @@ pub(super) fn summary(view: View<'_>, change: &Change) -> Option<String> {
             };
             format!("allow {what} in `{path}` of {}{whole}", policy.object)
         }
+        Change::Wider { rule, index, port } => {
+            let (policy, rule) = policies.rule(*rule)?;
+            let path = &policies.origin(rule.id)?.path;
+            let list = spell::port_list(&policy.object);
+            let old = rule.ports.as_ref()?.get(*index)?;
+            format!(
+                "widen {} in `{path}.{list}` of {} to {}",
+                port_text(old),
+                policy.object,
+                port_text(port)
+            )
+        }
         Change::Peer { rule, peer } => {
             let (policy, rule) = policies.rule(*rule)?;
             let path = &policies.origin(rule.id)?.path;
@@ -132,6 +221,7 @@ pub(super) fn summary(view: View<'_>, change: &Change) -> Option<String> {
             policy,
             index,
             rule,
+            direction: _,
         } => {
             let policy = policies.policy(*policy)?;
             let place = rule_place(view, policy, *index);
@@ -139,6 +229,27 @@ pub(super) fn summary(view: View<'_>, change: &Change) -> Option<String> {
                 "allow {} {} by a new rule {place}",
                 peers_text(view, policy.tier, rule),
                 rule_ports_text(view, rule)
+            )
+        }
+        Change::Policy(policy) => {
+            let rule = policy.rules.get(view.direction).first()?;
+            format!(
+                "allow {} {} by a new {} for {}",
+                peers_text(view, policy.tier, rule),
+                rule_ports_text(view, rule),
+                policy.object.kind,
+                subject_text(view, policy)
+            )
+        }
+        Change::Label(label) => {
+            let place = labelled(view.context.cluster, label)?;
+            let what = match label.of {
+                Labelled::Pod(_) | Labelled::Namespace(_) => "",
+                Labelled::Workload(_) => "the pods of ",
+            };
+            format!(
+                "give {what}{} the label `{}={}`",
+                place.object, label.key, label.value
             )
         }
     })
@@ -198,6 +309,23 @@ fn peer_text(view: View<'_>, tier: Tier, peer: &Peer) -> String {
         Peer::Identities(_) => format!("`{peer}`"),
     };
     format!("{preposition} {who}")
+}
+
+/// ``pods `app=web` of namespace `shop` (2 pods)``: the subject of a policy.
+fn subject_text(view: View<'_>, policy: &Policy) -> String {
+    let Some(subject) = policy.subject.pods() else {
+        return String::new();
+    };
+    let namespace = match &subject.namespaces {
+        NamespaceSelector::Named(name) => format!("namespace `{name}`"),
+        NamespaceSelector::Labels(labels) => namespaces_text(labels),
+    };
+    let pods = counted(governed(view, policy), "pod");
+    if subject.pods.requirements.is_empty() {
+        return format!("every pod of {namespace} ({pods})");
+    }
+    let labels = labels_text(&subject.pods);
+    format!("pods {labels} of {namespace} ({pods})")
 }
 
 /// ``pods `app=web` of namespace `shop` (and 2 others like it)``.

@@ -10,7 +10,7 @@ use crate::hir::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Labels that controllers put on pods, or that differ between versions of one workload.
-const VOLATILE_LABELS: [&str; 9] = [
+pub(super) const VOLATILE_LABELS: [&str; 9] = [
     "app.kubernetes.io/version",
     "apps.kubernetes.io/pod-index",
     "batch.kubernetes.io/controller-uid",
@@ -97,7 +97,8 @@ fn address_peer(view: View<'_>, tier: Tier) -> Option<Peer> {
     }
 }
 
-fn namespace_selector(name: &str, labels: &Labels) -> Selector {
+/// A namespace by its name, or one that does not exist by its labels.
+pub(super) fn namespace_selector(name: &str, labels: &Labels) -> Selector {
     if name.is_empty() {
         return stable_labels(labels);
     }
@@ -106,7 +107,7 @@ fn namespace_selector(name: &str, labels: &Labels) -> Selector {
 }
 
 /// What selects a pod and those like it, but not what differs between versions of its workload.
-fn stable_labels(labels: &Labels) -> Selector {
+pub(super) fn stable_labels(labels: &Labels) -> Selector {
     labels
         .iter()
         .filter(|(key, _)| !VOLATILE_LABELS.contains(key))

@@ -1,8 +1,8 @@
-//! The changes that may allow one side of a flow, and what each costs.
+//! The edits that may allow one side of a flow, and how they rank among edits that open as much.
 
-use super::Change;
+use super::change::Change;
 use super::items::{peer_of, port_of};
-use crate::explain::edit;
+use super::{edit, labels, policies};
 use crate::explain::view::{Stop, View};
 use crate::frontend::spell;
 use crate::hir::spec::{Side, Truth};
@@ -12,34 +12,52 @@ use crate::hir::{
 };
 use std::collections::BTreeMap;
 
-/// What a candidate costs: first whom it overrules, then whether it opens without bound, then for how many
-/// pods, then its size.
+/// What is edited, in the order in which edits are preferred: the smaller text first, and labels last, since they
+/// change what all policies say of their owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Cost {
-    /// It is made in a tier before the one that denies.
-    overrules: bool,
-    /// It is for everyone, or for every port.
-    opens_widely: bool,
-    /// How many pods the changed policies govern: the flow is allowed for all of these.
-    governed: usize,
-    /// One of the sizes below, and one more for each peer or port beyond those of the flow.
-    size: usize,
+pub(super) enum Kind {
+    PortMore,
+    PortWider,
+    PeerMore,
+    RuleMore,
+    /// A rule in front of those that deny or pass.
+    RuleInFront,
+    Policy,
+    Label,
 }
 
-const PORT_MORE: usize = 0;
-const PEER_MORE: usize = 1;
-const RULE_MORE: usize = 3;
-/// A rule in front of those that deny or pass.
-const RULE_IN_FRONT: usize = 4;
+/// The order of edits that are as many and change as much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    /// It is made in a tier before the one that denies: policies are overruled that nobody asked about.
+    pub(super) overrules: bool,
+    /// It is for everyone, or for every port: it opens more than what the snapshot has.
+    pub(super) opens_widely: bool,
+    pub(super) kind: Kind,
+    /// How many pods the edited policies govern: the edit is for all of them.
+    pub(super) governed: usize,
+    /// How many peers or ports it is for, or labels it gives.
+    pub(super) size: usize,
+}
 
-/// A change of a side, and what it costs.
+/// Edits that belong together.
+#[derive(Clone, Debug)]
 pub(super) struct Candidate {
-    pub(super) cost: Cost,
+    pub(super) rank: Rank,
     pub(super) changes: Vec<Change>,
 }
 
+/// All that may allow a side.
+pub(super) fn candidates(view: View<'_>, side: &Side) -> Vec<Candidate> {
+    let mut all = widened_rules(view, side);
+    all.extend(added_rules(view, side));
+    all.extend(policies::new_policies(view, side));
+    all.extend(labels::relabellings(view, side));
+    all
+}
+
 /// Allowing rules made wider.
-pub(super) fn widened_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
+fn widened_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
     let Some(stop) = view.stop(side) else {
         return Vec::new();
     };
@@ -49,20 +67,27 @@ pub(super) fn widened_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
     });
     rules
         .filter(|(policy, rule)| rule.action == Action::Allow && stop.is_behind(policy, rule))
-        .filter_map(|(policy, rule)| widened(view, stop, policy, rule))
+        .flat_map(|(policy, rule)| widened(view, stop, policy, rule))
         .collect()
 }
 
 /// A port or a peer more in an allowing rule.
-fn widened(view: View<'_>, stop: Stop<'_>, policy: &Policy, rule: &Rule) -> Option<Candidate> {
-    let origin = view.context.policies.origin(rule.id)?;
-    let mut candidate = match (view.peers_match(rule), view.ports_match(rule)) {
-        (Truth::Yes, Truth::No) => port_more(view, policy, rule, origin),
-        (Truth::No, Truth::Yes) => peer_more(view, policy, rule, origin),
-        (Truth::Yes | Truth::No | Truth::Unknown, _) => None,
-    }?;
-    candidate.cost.overrules = policy.tier != stop.tier();
-    Some(candidate)
+fn widened(view: View<'_>, stop: Stop<'_>, policy: &Policy, rule: &Rule) -> Vec<Candidate> {
+    let Some(origin) = view.context.policies.origin(rule.id) else {
+        return Vec::new();
+    };
+    let mut found = match (view.peers_match(rule), view.ports_match(rule)) {
+        (Truth::Yes, Truth::No) => {
+            let more = port_more(view, policy, rule, origin);
+            more.into_iter().chain(port_wider(view, rule)).collect()
+        }
+        (Truth::No, Truth::Yes) => Vec::from_iter(peer_more(view, policy, rule, origin)),
+        (Truth::Yes | Truth::No | Truth::Unknown, _) => Vec::new(),
+    };
+    for candidate in &mut found {
+        candidate.rank.overrules = policy.tier != stop.tier();
+    }
+    found
 }
 
 fn port_more(
@@ -76,14 +101,53 @@ fn port_more(
         port: port_of(view)?,
     };
     has_room(policy, origin.ports.len()).then(|| Candidate {
-        cost: Cost {
+        rank: Rank {
             overrules: false,
             opens_widely: opens_to_everyone(rule),
-            governed: edit::governed(view, policy),
-            size: PORT_MORE + beyond(rule.peers.as_ref()),
+            kind: Kind::PortMore,
+            governed: 0,
+            size: rule.peers.as_ref().map_or(0, Vec::len),
         },
         changes: vec![change],
     })
+}
+
+/// A range of ports that begins or ends where the flow's do.
+fn port_wider(view: View<'_>, rule: &Rule) -> Vec<Candidate> {
+    let Some(PortMatch::Range { protocol, ports }) = port_of(view) else {
+        return Vec::new();
+    };
+    let wider = |(index, port): (usize, &PortMatch)| match port {
+        PortMatch::Range {
+            protocol: own,
+            ports: range,
+        } if *own == protocol => {
+            let port = PortMatch::Range {
+                protocol,
+                ports: PortRange {
+                    first: range.first.min(ports.first),
+                    last: range.last.max(ports.last),
+                },
+            };
+            Some(Candidate {
+                rank: Rank {
+                    overrules: false,
+                    opens_widely: opens_to_everyone(rule),
+                    kind: Kind::PortWider,
+                    governed: 0,
+                    size: rule.peers.as_ref().map_or(0, Vec::len),
+                },
+                changes: vec![Change::Wider {
+                    rule: rule.id,
+                    index,
+                    port,
+                }],
+            })
+        }
+        PortMatch::Range { .. } | PortMatch::Named { .. } => None,
+    };
+    let ports = rule.ports.iter().flatten().enumerate();
+    ports.filter_map(wider).collect()
 }
 
 fn peer_more(
@@ -96,21 +160,18 @@ fn peer_more(
     let is_refused = policy.tier != Tier::Namespace && is_no_pod(&peer) && names_ports(rule);
     let fits = has_room(policy, edit::written_items(&origin.peers)) && !is_refused;
     fits.then(|| Candidate {
-        cost: Cost {
+        rank: Rank {
             overrules: false,
             opens_widely: opens_every_port(rule),
-            governed: edit::governed(view, policy),
-            size: PEER_MORE + beyond(rule.ports.as_ref()),
+            kind: Kind::PeerMore,
+            governed: 0,
+            size: rule.ports.as_ref().map_or(0, Vec::len),
         },
         changes: vec![Change::Peer {
             rule: rule.id,
             peer,
         }],
     })
-}
-
-fn beyond<T>(items: Option<&Vec<T>>) -> usize {
-    items.map_or(0, |items| items.len().saturating_sub(1))
 }
 
 fn has_room(policy: &Policy, items: usize) -> bool {
@@ -162,20 +223,20 @@ fn opens_every_port(rule: &Rule) -> bool {
 }
 
 /// A rule more: in a policy that isolates, or in front of the rules that deny or pass.
-pub(super) fn added_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
+fn added_rules(view: View<'_>, side: &Side) -> Vec<Candidate> {
     let isolating = side.isolated_by.iter();
     let mut found: Vec<Candidate> = isolating
         .filter_map(|id| view.context.policies.policy(*id))
         .filter_map(|policy| {
             let end = policy.rules.get(view.direction).len();
-            rules_at(view, RULE_MORE, &[(policy, end)])
+            rules_at(view, Kind::RuleMore, &[(policy, end)])
         })
         .collect();
     let denied_in = view.stop(side).map(Stop::tier);
     for ((tier, _), places) in overruled(view, side) {
-        let mut candidate = rules_at(view, RULE_IN_FRONT, &places);
+        let mut candidate = rules_at(view, Kind::RuleInFront, &places);
         if let Some(candidate) = &mut candidate {
-            candidate.cost.overrules = Some(tier) != denied_in;
+            candidate.rank.overrules = Some(tier) != denied_in;
         }
         found.extend(candidate);
     }
@@ -203,40 +264,45 @@ fn overruled<'a>(view: View<'a>, side: &'a Side) -> BTreeMap<(Tier, u32), Vec<Pl
 }
 
 /// A rule for the flow alone at each of these places.
-fn rules_at(view: View<'_>, size: usize, places: &[(&Policy, usize)]) -> Option<Candidate> {
-    let ports = match port_of(view) {
-        Some(port) => Some(vec![port]),
-        None if view.flow.transport.protocol.has_ports() => return None,
-        None => None,
-    };
-    let opens_widely = ports.is_none();
+fn rules_at(view: View<'_>, kind: Kind, places: &[Place<'_>]) -> Option<Candidate> {
+    let mut opens_widely = false;
     let mut changes = Vec::new();
     for (policy, index) in places {
         if !has_room(policy, policy.rules.get(view.direction).len()) {
             return None;
         }
-        let rule = Rule {
-            // Of no meaning to the engine, and of no other use here.
-            id: RuleId(u32::MAX),
-            action: Action::Allow,
-            peers: Some(vec![peer_of(view, policy)?]),
-            ports: ports.clone(),
-            precedence: Precedence::default(),
-        };
+        let rule = rule_for(view, policy)?;
+        opens_widely |= rule.ports.is_none();
         changes.push(Change::Rule {
             policy: policy.id,
+            direction: view.direction,
             index: *index,
             rule,
         });
     }
-    let cost = Cost {
+    let rank = Rank {
         overrules: false,
         opens_widely,
-        governed: places
-            .iter()
-            .map(|(policy, _)| edit::governed(view, policy))
-            .sum(),
-        size: size + beyond(Some(&changes)),
+        kind,
+        governed: 0,
+        size: places.len(),
     };
-    Some(Candidate { cost, changes })
+    Some(Candidate { rank, changes })
+}
+
+/// A rule for the flow alone, or as little else as a policy can say.
+pub(super) fn rule_for(view: View<'_>, policy: &Policy) -> Option<Rule> {
+    let ports = match port_of(view) {
+        Some(port) => Some(vec![port]),
+        None if view.flow.transport.protocol.has_ports() => return None,
+        None => None,
+    };
+    Some(Rule {
+        // Of no meaning to the engine, and of no other use here.
+        id: RuleId(u32::MAX),
+        action: Action::Allow,
+        peers: Some(vec![peer_of(view, policy)?]),
+        ports,
+        precedence: Precedence::default(),
+    })
 }
