@@ -182,13 +182,13 @@ impl Session {
             let names = names(&loaded.refused);
             missing.push(format!("objects that have errors: {names}"));
         }
-        if !loaded.misnamed.is_empty() {
-            let names = names(&loaded.misnamed);
+        if !loaded.mendable.is_empty() {
+            let names = names(&loaded.mendable);
             missing.push(format!(
-                "objects that count here, though no cluster has them under these names: {names}"
+                "objects that count here, though no cluster takes them as they are: {names}"
             ));
         }
-        if errors && loaded.refused.is_empty() && loaded.misnamed.is_empty() {
+        if errors && loaded.refused.is_empty() && loaded.mendable.is_empty() {
             missing.push("documents that have errors".into());
         }
         missing

@@ -36,8 +36,8 @@ pub struct Loaded {
     pub objects: usize,
     /// The objects that were refused and left out.
     pub refused: Vec<ObjectRef>,
-    /// The objects that have an error in their own name only, and count.
-    pub misnamed: Vec<ObjectRef>,
+    /// The objects that were refused for what leaves no doubt about what they say, and count.
+    pub mendable: Vec<ObjectRef>,
     /// Policies of kinds that change verdicts and are not read: every answer is incomplete by them.
     pub unsupported: Vec<ObjectRef>,
     /// Policies that the API server takes and whose meaning is not defined: every answer is incomplete by them too.
@@ -93,14 +93,14 @@ fn finish(all: Read, settings: Settings) -> Loaded {
         documents,
         count,
         mut refused,
-        mut misnamed,
+        mut mendable,
         unsupported,
         unusable,
         foreign,
         secrets,
     } = all;
     refused.sort();
-    misnamed.sort();
+    mendable.sort();
     let place = |place: fn(&Lowered) -> Span| {
         let drafts = drafts.iter();
         drafts
@@ -134,7 +134,7 @@ fn finish(all: Read, settings: Settings) -> Loaded {
         documents,
         objects: count,
         refused,
-        misnamed,
+        mendable,
         unsupported,
         unusable,
         foreign,
@@ -163,7 +163,7 @@ struct Read {
     documents: usize,
     count: usize,
     refused: Vec<ObjectRef>,
-    misnamed: Vec<ObjectRef>,
+    mendable: Vec<ObjectRef>,
     unsupported: Vec<ObjectRef>,
     unusable: Vec<ObjectRef>,
     foreign: Vec<ObjectRef>,
@@ -178,7 +178,7 @@ impl Read {
         self.documents += other.documents;
         self.count += other.count;
         self.refused.append(&mut other.refused);
-        self.misnamed.append(&mut other.misnamed);
+        self.mendable.append(&mut other.mendable);
         self.unsupported.append(&mut other.unsupported);
         self.unusable.append(&mut other.unusable);
         self.foreign.append(&mut other.foreign);
@@ -310,7 +310,7 @@ impl<'r> Reader<'r> {
         read.diagnostics.extend(remark);
         match validate::check_object(kind, root, self.settings, &mut read.diagnostics) {
             Acceptance::Whole => {}
-            Acceptance::Misnamed => read.misnamed.push(object()),
+            Acceptance::Mendable => read.mendable.push(object()),
             Acceptance::Unusable => return read.unusable.push(object()),
             Acceptance::Refused => return read.refused.push(object()),
         }

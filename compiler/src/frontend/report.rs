@@ -16,8 +16,9 @@ use std::fmt::Write as _;
 pub enum Acceptance {
     /// It is read.
     Whole,
-    /// The API server refuses its own name, which leaves no doubt about what it says: it is read.
-    Misnamed,
+    /// The API server refuses something that leaves no doubt about what it says to policy (its own name, what a
+    /// workload selects): it is read.
+    Mendable,
     /// The API server takes it, but it says nothing that an implementation could act on.
     Unusable,
     /// The API server refuses it.
@@ -60,9 +61,9 @@ impl<'a, 'd> Report<'a, 'd> {
         self.diagnostics.push(diagnostic.object(object));
     }
 
-    /// Adds an error in the object's own name, which leaves no doubt about what the object says.
-    pub(super) fn add_misnomer(&mut self, diagnostic: Diagnostic) {
-        self.acceptance = self.acceptance.max(Acceptance::Misnamed);
+    /// Adds an error that leaves no doubt about what the object says to policy.
+    pub(super) fn add_mendable(&mut self, diagnostic: Diagnostic) {
+        self.acceptance = self.acceptance.max(Acceptance::Mendable);
         self.push(diagnostic);
     }
 

@@ -80,7 +80,7 @@ fn name(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
                 if let Err(breach) = rule(report.kind)(name) {
                     let diagnostic = bad_name(report.kind, &place.spot(), name, breach);
                     if is_only_a_name(report.kind, name) {
-                        report.add_misnomer(diagnostic);
+                        report.add_mendable(diagnostic);
                     } else {
                         report.add(diagnostic);
                     }

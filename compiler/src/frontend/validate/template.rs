@@ -2,7 +2,7 @@
 //!
 //! Input: a workload. Guarantee: as `ValidateDeploymentSpec` and its like of `pkg/apis/apps/validation` in Kubernetes
 //! 1.37, a selector that is written selects the pods of the template: otherwise labels are not what their author
-//! thinks, and policies go by labels. A workload without selector, whose pods are all the same known, is taken.
+//! thinks, and policies go by labels. The pods that it makes are not in doubt. A workload without selector, whose pods are all the same known, is taken.
 
 use super::selector::{self, Refuser};
 use crate::cluster::Labels;
@@ -64,7 +64,7 @@ fn check_match(
         // That of a ReplicationController is then made of the labels.
         if report.kind != Kind::ReplicationController {
             let message = "an empty `selector` is refused for a workload";
-            report.add(
+            report.add_mendable(
                 place
                     .at_head(&codes::INVALID_VALUE, message, "selects everything")
                     .help("select the labels of the template"),
@@ -93,7 +93,7 @@ fn check_match(
             "`spec.selector` does not match the labels of the template: see `{}`",
             missed.key
         );
-        report.add(
+        report.add_mendable(
             Spot {
                 field: format!("{}.template.metadata.labels", spec.spot().field),
                 ..spot
