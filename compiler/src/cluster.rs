@@ -226,6 +226,8 @@ pub struct Service {
     pub external_addresses: Vec<IpAddr>,
     /// Its ports.
     pub ports: Vec<ServicePort>,
+    /// Whether it finds its pods by their labels.
+    pub has_selector: bool,
     /// Where it is defined.
     pub span: Span,
 }

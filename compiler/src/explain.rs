@@ -5,7 +5,7 @@
 //! that decides about it, and a suggestion has been applied and judged again before it is given.
 
 mod because;
-mod condition;
+pub(crate) mod condition;
 mod edit;
 pub mod ends;
 mod miss;

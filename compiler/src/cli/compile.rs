@@ -87,7 +87,7 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
     }
     session.remark_incomplete();
     let loaded = &session.loaded;
-    let asked = asked_nodes(&loaded.cluster, &compile.node)?;
+    let asked = asked_nodes(global, &session, &compile.node)?;
     let progress = Progress::start(global, "compiling");
     let program = Program::resolve(&loaded.cluster, &loaded.policies);
     let compiler = Compiler::new(
