@@ -232,6 +232,8 @@ pub struct Service {
     pub selector: Option<Labels>,
     /// Its ports.
     pub ports: Vec<ServicePort>,
+    /// Whether it finds its pods by their labels.
+    pub has_selector: bool,
     /// Where it is defined.
     pub span: Span,
 }

@@ -5,7 +5,7 @@
 //! that decides about it. The smallest change that allows a denied flow is added by [`crate::suggest`].
 
 mod because;
-mod condition;
+pub(crate) mod condition;
 pub mod ends;
 pub(crate) mod miss;
 mod party;

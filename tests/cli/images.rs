@@ -357,11 +357,7 @@ fn what_is_wrong_with_an_image_is_told_apart() {
             "bytes, and its header says",
         ),
         ("short", good[..100].to_vec(), "it has 100 bytes"),
-        (
-            "corrupted",
-            with(4096, b"\xff\xfe\xfd"),
-            "it is damaged",
-        ),
+        ("corrupted", with(4096, b"\xff\xfe\xfd"), "it is damaged"),
         (
             "header",
             with(40, b"\xff"),

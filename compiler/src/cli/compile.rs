@@ -87,8 +87,7 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         return Err(Failure::Input);
     }
     session.remark_incomplete();
-    let loaded = &session.loaded;
-    let asked = asked_nodes(&loaded.cluster, &compile.node)?;
+    let asked = asked_nodes(global, &session, &compile.node)?;
     let images = {
         let images = made(global, &session, compile, &asked)?;
         let mut kept = Vec::with_capacity(images.len());

@@ -5,8 +5,7 @@ use super::output::{self, Answer, Style};
 use super::render::{Report, human, json};
 use super::session::{self, Session};
 use super::{Answered, Failure};
-use crate::cluster::peer::nearest;
-use crate::cluster::{Cluster, NodeId};
+use crate::cluster::{NodeId, peer};
 use crate::diagnostic::{Diagnostic, Severity, codes};
 use crate::frontend::manifest;
 use crate::hir::text;
@@ -56,7 +55,7 @@ fn programs(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
     let cluster = &loaded.cluster;
     let resolved = Program::resolve(cluster, &loaded.policies);
     let lowering = Lowering::new(cluster, &resolved);
-    let asked = asked_nodes(cluster, &dump.node)?;
+    let asked = asked_nodes(global, &session, &dump.node)?;
     let wanted = |node| dump.node.is_empty() || asked.contains(&node);
     let nodes = lowering.nodes().iter();
     let nodes: Vec<_> = nodes.filter(|(node, _)| wanted(*node)).collect();
@@ -89,21 +88,22 @@ fn programs(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
 
 /// The nodes of these names.
 pub(super) fn asked_nodes(
-    cluster: &Cluster,
+    global: &Global,
+    session: &Session,
     names: &[String],
 ) -> Result<Vec<Option<NodeId>>, Failure> {
-    let find = |name: &String| {
-        let mut nodes = cluster.nodes().iter().zip(0..);
-        let found = nodes.find(|(node, _)| *node.name == **name);
-        found.map(|(_, index)| Some(NodeId(index))).ok_or_else(|| {
-            let near = nearest(name, cluster.nodes().iter().map(|node| &*node.name));
-            let near = near
-                .first()
-                .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-            Failure::Usage(format!("there is no node `{name}`{near}"))
-        })
-    };
-    names.iter().map(find).collect()
+    let cluster = &session.loaded.cluster;
+    let unknown = names
+        .iter()
+        .filter(|name| cluster.find_node(name).is_none());
+    let problems: Vec<Diagnostic> = unknown
+        .map(|name| peer::no_node(cluster, name, ""))
+        .collect();
+    if !problems.is_empty() {
+        super::explain::say(global, session, &problems);
+        return Err(Failure::Input);
+    }
+    Ok(names.iter().map(|name| cluster.find_node(name)).collect())
 }
 
 /// A line of `dump --stage yaml --format jsonl`.

@@ -51,6 +51,7 @@ pub(super) fn run(global: &Global, list: &List) -> Result<Answered, Failure> {
     let focus = focus(global, list, &session, &listing)?;
     if listing.peers().is_empty() {
         say(global, &session, &[nothing()]);
+        return Err(Failure::Input);
     }
     let progress = Progress::start(global, "asking for new pods");
     let new_pods = list.exposure.then(|| listing.exposure());

@@ -11,6 +11,7 @@ use super::progress::Progress;
 use super::render::{clean, json};
 use super::session::Session;
 use super::{Answered, Failure, input};
+use crate::diagnostic::{Diagnostic, codes};
 use crate::engine::{Engine, EngineKind};
 use crate::explain::Context;
 use crate::trace::summary::Summary;
@@ -96,6 +97,7 @@ fn answer(global: &Global, asked: Asked<'_>, inner: Box<dyn Read>) -> Result<Out
         Failure::Input
     })?;
     let failed = Cell::new(false);
+    let is_empty = Cell::new(false);
     let trace = Trace {
         inner,
         failed: &failed,
@@ -104,6 +106,10 @@ fn answer(global: &Global, asked: Asked<'_>, inner: Box<dyn Read>) -> Result<Out
     let written = Answer::new(global).write(|mut out| {
         let _progress = Progress::start(global, "replaying");
         outcome = replayed(asked, &engine, trace, &mut out)?;
+        if outcome.records == 0 {
+            is_empty.set(true);
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let summary = || Summary::of(&outcome, session.incomplete());
         match replay.format {
             ReplayFormat::Human => out.write_all(clean(&summary().to_string()).as_bytes()),
@@ -117,6 +123,10 @@ fn answer(global: &Global, asked: Asked<'_>, inner: Box<dyn Read>) -> Result<Out
     match written {
         Err(Failure::Write(_, error)) if failed.get() => {
             Err(Failure::Read(replay.trace.clone(), error))
+        }
+        Err(_) if is_empty.get() => {
+            output::remark(&clean(&no_records(&replay.trace)));
+            Err(Failure::Input)
         }
         written => written.map(|()| outcome),
     }
@@ -140,6 +150,35 @@ fn replayed(
         ..Options::default()
     };
     trace::replay(context, engine, options, trace, out)
+}
+
+/// An empty trace agrees with everything: nothing was replayed, so that nothing is answered.
+fn no_records(trace: &Path) -> String {
+    let nothing = Diagnostic::new(&codes::NO_RECORDS, "the trace has no records")
+        .help("is it the right file, and did the recorder write anything?");
+    let mut text = String::new();
+    let code = nothing.code.id;
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "{}: {}[{code}]: {}",
+        shown(trace),
+        nothing.severity,
+        nothing.message
+    );
+    if let Some(help) = &nothing.help {
+        let _ = writeln!(text, "  = help: {help}");
+    }
+    text
+}
+
+/// A trace as it is named to people.
+fn shown(trace: &Path) -> String {
+    if trace == Path::new("-") {
+        input::STDIN.into()
+    } else {
+        trace.display().to_string()
+    }
 }
 
 /// Names the lines that have no answer.
@@ -170,11 +209,7 @@ fn describe(text: &mut String, trace: &Path, problem: &Problem) {
         .map(|column| format!(":{column}"))
         .unwrap_or_default();
     let code = diagnostic.code.id;
-    let name = if trace == Path::new("-") {
-        input::STDIN.into()
-    } else {
-        trace.display().to_string()
-    };
+    let name = shown(trace);
     // Writing to a string does not fail.
     let _ = writeln!(
         text,

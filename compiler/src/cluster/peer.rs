@@ -11,7 +11,7 @@ mod resolve;
 mod suggest;
 
 pub use port::{PORT_GRAMMAR, PortSpec};
-pub use resolve::{Backend, assumption, backends, no_backend, note, resolve};
+pub use resolve::{Backend, assumption, backends, no_backend, no_node, note, resolve};
 pub(crate) use suggest::{did_you_mean, nearest};
 
 use super::{Labels, NamespaceId, NodeId, PodId, ServiceId};

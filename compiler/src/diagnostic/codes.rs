@@ -127,7 +127,7 @@ codes! {
     ON_NETWORK_OF_NODE = "V0513", Note, "a pod on the network of its node";
     NOT_LISTED = "V0521", Error, "a peer whose connections cannot be listed";
     TOO_MANY_CONNECTIONS = "V0522", Error, "more connections than are written one by one";
-    NOTHING_TO_LIST = "V0523", Warning, "there is nothing to list";
+    NOTHING_TO_LIST = "V0523", Error, "there is nothing to list";
     NOTHING_TO_COMPARE = "V0531", Error, "there is nothing to compare";
     OTHER_CLUSTER = "V0532", Note, "one side of a comparison has no cluster";
     NOBODY_ON_ONE_SIDE = "V0533", Warning, "one side of a comparison has no workloads";
@@ -142,6 +142,7 @@ codes! {
     RECORD_FIELD = "V0602", Error, "a field of a record is missing, unknown or of the wrong type";
     RECORD_VALUE = "V0603", Error, "a value of a record that makes no sense";
     RECORD_TOO_LONG = "V0604", Error, "a line of a trace is too long";
+    NO_RECORDS = "V0605", Error, "a trace without records";
     // V07: images
     IMAGE_LIMIT = "V0701", Error, "an image has no room for something";
     NO_IMAGE = "V0702", Error, "a file is no image, or a damaged one";

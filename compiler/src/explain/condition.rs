@@ -37,6 +37,14 @@ fn of_side(view: View<'_>, side: &Side) -> Vec<String> {
     found
 }
 
+/// What the API does not say, whatever the snapshot has.
+const LEFT_OPEN: &str = "the API leaves open which is asked first";
+
+/// Whether a condition is one that no snapshot could settle.
+pub(crate) fn is_left_open(condition: &str) -> bool {
+    condition.ends_with(LEFT_OPEN)
+}
+
 /// Policies of one tier and priority that act differently on the flow.
 fn equal_priorities(rules: &[(&Policy, &Rule)], direction: Direction) -> Vec<String> {
     let mut found = Vec::new();
@@ -51,8 +59,7 @@ fn equal_priorities(rules: &[(&Policy, &Rule)], direction: Direction) -> Vec<Str
         found.extend(others.filter(|(other, by)| disagrees(other, by)).map(
             |(other, by)| {
                 format!(
-                    "{direction}: `{}` ({}) and `{}` ({}) both match at priority {priority} of tier {tier}, and \
-                     the API leaves open which is asked first",
+                    "{direction}: `{}` ({}) and `{}` ({}) both match at priority {priority} of tier {tier}, and {LEFT_OPEN}",
                     policy.object, rule.action, other.object, by.action
                 )
             },

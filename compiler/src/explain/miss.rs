@@ -258,7 +258,14 @@ fn peer_miss(view: View<'_>, tier: Tier, peer: &Peer) -> (usize, String) {
                 "address blocks do not match pods here (`cidr-matches-pods` is false)".into(),
             )
         }
-        (Peer::Addresses(block), _) => (2, block_miss(block, other.address, end)),
+        (Peer::Addresses(block), _) => {
+            let distance = if is_excepted(block, other.address) {
+                1
+            } else {
+                2
+            };
+            (distance, block_miss(block, other.address, end))
+        }
         (Peer::Identities(selectors), _) => identity_miss(view, selectors),
         (Peer::Domain(pattern), _) => (
             2,
@@ -295,6 +302,14 @@ fn identity_miss(view: View<'_>, selectors: &[IdentitySelector]) -> (usize, Stri
         list(&nearest, "and")
     );
     (nearest.len(), why)
+}
+
+/// Whether an address is in the block, and in one of its exceptions: nearer than one outside of it.
+fn is_excepted(block: &IpBlock, address: Address) -> bool {
+    match address {
+        Address::Known(address) => block.cidr.contains(&address) && !block.contains(address),
+        Address::Unknown { .. } => false,
+    }
 }
 
 fn block_miss(block: &IpBlock, address: Address, end: &str) -> String {

@@ -27,6 +27,10 @@ pub fn identify(
     if let (Some(inherited), None, None) = (inherited, api_version, kind) {
         return Recognised::Known(inherited);
     }
+    if api_version.is_none() && kind.is_none() {
+        diagnostics.push(no_manifest(root));
+        return Recognised::Unknown;
+    }
     let api_version = text(root, "apiVersion", diagnostics);
     let kind = text(root, "kind", diagnostics);
     let (Some((api_version, version_span)), Some((kind, kind_span))) = (api_version, kind) else {
@@ -164,6 +168,19 @@ fn not_an_object(root: NodeRef<'_>) -> Diagnostic {
     )
     .at(item_head(root), "not a mapping")
     .help(help)
+}
+
+/// A mapping of something else: the values of a chart, a kustomization, the settings of a tool.
+fn no_manifest(root: NodeRef<'_>) -> Diagnostic {
+    Diagnostic::new(
+        &codes::NOT_AN_OBJECT,
+        "the document has neither `apiVersion` nor `kind`: it is no manifest",
+    )
+    .at(item_head(root), "not of a Kubernetes object")
+    .help(
+        "leave it out; what belongs to a chart or a kustomization is rendered first (`helm template`, \
+         `kustomize build`), and an object needs both fields",
+    )
 }
 
 /// The text of a field that every object has; reports what is missing or no string.

@@ -22,11 +22,20 @@ pub(super) fn places(source: &SourceFile, chunk: Span, root: Option<NodeRef<'_>>
     if is_secret(object) {
         return vec![chunk];
     }
-    let items = object.get("items").into_iter().flat_map(NodeRef::items);
-    items
-        .filter(|item| is_secret(*item))
-        .map(NodeRef::span)
-        .collect()
+    let mut secrets = Vec::new();
+    collect(object, &mut secrets);
+    secrets
+}
+
+/// The Secrets among the items of a list, which may be lists themselves.
+fn collect(list: NodeRef<'_>, secrets: &mut Vec<Span>) {
+    for item in list.get("items").into_iter().flat_map(NodeRef::items) {
+        if is_secret(item) {
+            secrets.push(item.span());
+        } else {
+            collect(item, secrets);
+        }
+    }
 }
 
 fn is_secret(object: NodeRef<'_>) -> bool {

@@ -63,9 +63,7 @@ impl Printer<'_> {
         if self.setting.quiet {
             return Ok(());
         }
-        for condition in &explanation.conditions {
-            self.wrapped("  - ", &clean(condition))?;
-        }
+        self.conditions(explanation)?;
         if explanation.alike > 0 {
             let flows = counted(explanation.alike, "other flow");
             let has = if explanation.alike == 1 {
@@ -84,6 +82,14 @@ impl Printer<'_> {
         } else {
             self.cases(&explanation.cases)
         }
+    }
+
+    /// What the answer hangs on.
+    fn conditions(&mut self, explanation: &Explanation) -> fmt::Result {
+        for condition in &explanation.conditions {
+            self.wrapped("  - ", &clean(condition))?;
+        }
+        Ok(())
     }
 
     fn headline(&mut self, explanation: &Explanation) -> fmt::Result {
@@ -128,6 +134,7 @@ impl Printer<'_> {
         for case in order.iter().take(shown) {
             self.out.push('\n');
             self.headline(case)?;
+            self.conditions(case)?;
             self.body(case)?;
         }
         match order.len().saturating_sub(shown) {

@@ -53,6 +53,7 @@ pub(super) fn build(
                 .iter()
                 .map(|port| link(service, port, &backends, &selection, report))
                 .collect(),
+            has_selector: service.selector.is_some(),
             span: service.span,
         });
     }

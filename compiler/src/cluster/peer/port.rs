@@ -1,5 +1,6 @@
 //! The port of a question.
 
+use super::suggest::{did_you_mean, nearest};
 use crate::cluster::Protocol;
 use crate::diagnostic::{Diagnostic, codes};
 use std::fmt;
@@ -49,7 +50,8 @@ impl PortSpec {
         let text = text.trim();
         parse(text).map_err(|why| {
             let message = format!("`{text}` is no port: {why}");
-            Box::new(Diagnostic::new(&codes::MALFORMED_PORT, message).help(PORT_GRAMMAR))
+            let help = meant(text).unwrap_or_else(|| PORT_GRAMMAR.to_owned());
+            Box::new(Diagnostic::new(&codes::MALFORMED_PORT, message).help(help))
         })
     }
 }
@@ -140,6 +142,18 @@ fn protocol(text: &str) -> Result<Protocol, String> {
                 .map(Protocol)
         })
         .ok_or_else(|| format!("`{text}` is no protocol"))
+}
+
+/// The port with the protocol that was meant: `did you mean `80/TCP`?`.
+fn meant(text: &str) -> Option<String> {
+    let (port, protocol) = text.rsplit_once('/')?;
+    let near = nearest(protocol, PROTOCOLS.iter().map(|(name, _)| *name));
+    let ports: Vec<String> = near
+        .into_iter()
+        .map(|protocol| format!("{port}/{protocol}"))
+        .filter(|port| parse(port).is_ok())
+        .collect();
+    did_you_mean(&ports)
 }
 
 fn with_protocol(port: &str, protocol: Protocol) -> Result<PortSpec, String> {
@@ -317,6 +331,8 @@ mod tests {
             ("echo-request/ICMPv6", "128/ICMPv6"),
             ("0/ICMP", "0/ICMP"),
             ("/47", "/GRE"),
+            ("/1", "/ICMP"),
+            ("/58", "/ICMPv6"),
             ("/6", "/TCP"),
             ("443/6", "443/TCP"),
             ("/200", "/200"),

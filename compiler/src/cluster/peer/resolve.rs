@@ -48,7 +48,10 @@ pub fn resolve(cluster: &Cluster, peer: &PeerSpec) -> Result<Vec<Resolved>, Box<
             addresses: cluster.names.get(name).cloned().unwrap_or_default(),
         }]),
         PeerSpec::Service { namespace, name } => {
-            let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+            let namespace = match namespace {
+                Some(namespace) => namespace,
+                None => bare_service(cluster, name)?,
+            };
             service(cluster, namespace, name).map(|service| vec![service])
         }
     }
@@ -245,6 +248,26 @@ fn bare(cluster: &Cluster, name: &str) -> Result<&'static str, Box<Diagnostic>> 
     ))
 }
 
+/// The namespace of a service without one: `default`, if it has such a service.
+fn bare_service(cluster: &Cluster, name: &str) -> Result<&'static str, Box<Diagnostic>> {
+    let has = |namespace: &str| cluster.find_service(namespace, name).is_some();
+    if has(DEFAULT_NAMESPACE) {
+        return Ok(DEFAULT_NAMESPACE);
+    }
+    let places = cluster.namespaces.iter().map(|namespace| &namespace.name);
+    let candidates: Vec<String> = places
+        .filter(|namespace| has(namespace))
+        .take(MOST_CANDIDATES)
+        .map(|namespace| format!("service:{namespace}/{name}"))
+        .collect();
+    let message = format!("the namespace `{DEFAULT_NAMESPACE}` has no service `{name}`");
+    let help = did_you_mean(&candidates)
+        .unwrap_or_else(|| "write the namespace too: `service:NAMESPACE/NAME`".into());
+    Err(Box::new(
+        Diagnostic::new(&codes::UNKNOWN_PEER, message).help(help),
+    ))
+}
+
 fn workloads(
     cluster: &Cluster,
     namespace: NamespaceId,
@@ -355,6 +378,37 @@ fn kind_name(kind: &str) -> &str {
     }
 }
 
+/// The kinds of which there are pods.
+const KINDS: [&str; 8] = [
+    "Pod",
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "ReplicaSet",
+    "ReplicationController",
+    "Job",
+    "CronJob",
+];
+
+fn no_kind(kind: &str) -> Diagnostic {
+    let near: Vec<String> = nearest(kind, KINDS)
+        .into_iter()
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let help = did_you_mean(&near).unwrap_or_else(|| {
+        let kinds = KINDS.map(str::to_ascii_lowercase);
+        format!(
+            "in `NAMESPACE/KIND/NAME` the kind is one of {}",
+            kinds.map(|kind| format!("`{kind}`")).join(", ")
+        )
+    });
+    Diagnostic::new(
+        &codes::MALFORMED_PEER,
+        format!("`{kind}` is no kind of pods or workloads"),
+    )
+    .help(help)
+}
+
 fn of_kind(
     cluster: &Cluster,
     namespace: &str,
@@ -365,6 +419,9 @@ fn of_kind(
     let kind = kind_name(kind);
     if kind == "Service" {
         return service(cluster, namespace, name).map(|service| vec![service]);
+    }
+    if !KINDS.contains(&kind) {
+        return Err(Box::new(no_kind(kind)));
     }
     let found = if kind == "Pod" {
         let pod = cluster.find_pod(namespace, name);
@@ -428,16 +485,20 @@ fn address(cluster: &Cluster, address: IpAddr) -> Resolved {
 }
 
 fn node(cluster: &Cluster, name: &str) -> Result<Resolved, Box<Diagnostic>> {
-    if let Some(id) = cluster.find_node(name) {
-        return Ok(Resolved::Node(id));
-    }
+    let found = cluster.find_node(name).map(Resolved::Node);
+    found.ok_or_else(|| Box::new(no_node(cluster, name, "node/")))
+}
+
+/// That a node does not exist, and which do; `prefix` is what stands in front of a node's name.
+#[must_use]
+pub fn no_node(cluster: &Cluster, name: &str, prefix: &str) -> Diagnostic {
     let names = || cluster.nodes.iter().map(|node| &*node.name);
     let near: Vec<String> = nearest(name, names())
         .into_iter()
-        .map(|near| format!("node/{near}"))
+        .map(|near| format!("{prefix}{near}"))
         .collect();
     let help = did_you_mean(&near).unwrap_or_else(|| {
-        if cluster.find_pod("node", name).is_some() {
+        if !prefix.is_empty() && cluster.find_pod("node", name).is_some() {
             format!("for the pod of the namespace `node` write `node/pod/{name}`")
         } else if cluster.nodes.is_empty() {
             "the inputs have no nodes: add their manifests".into()
@@ -445,9 +506,7 @@ fn node(cluster: &Cluster, name: &str) -> Result<Resolved, Box<Diagnostic>> {
             format!("the nodes are {}", list(names()))
         }
     });
-    Err(Box::new(
-        Diagnostic::new(&codes::UNKNOWN_PEER, format!("there is no node `{name}`")).help(help),
-    ))
+    Diagnostic::new(&codes::UNKNOWN_PEER, format!("there is no node `{name}`")).help(help)
 }
 
 /// The outside is the one entity that every dialect has.
@@ -544,6 +603,11 @@ pub fn no_backend(cluster: &Cluster, service: &Service, port: &PortSpec) -> Diag
         (
             format!("service `{name}` has no ports"),
             "without ports it is not linked with its pods: ask about them by name".to_owned(),
+        )
+    } else if is_offered && !service.has_selector {
+        (
+            format!("service `{name}` has no selector, and no endpoints behind port `{port}`"),
+            "add the EndpointSlices that say what is behind it to the inputs".to_owned(),
         )
     } else if is_offered {
         (

@@ -21,7 +21,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .collect()
 }
 
-/// How far a name is, within a limit; what begins like it (`web-5d4f7-x2b9k` for `web`) is just within.
+/// How far a name is, within a limit and whatever its case; what begins like it (`web-5d4f7-x2b9k` for `web`) is just within.
 fn distance(name: &str, other: &str, limit: usize) -> Option<usize> {
     let rest = other.strip_prefix(name);
     if rest.is_some_and(|rest| rest.starts_with('-')) {
@@ -31,7 +31,8 @@ fn distance(name: &str, other: &str, limit: usize) -> Option<usize> {
     if other.len().abs_diff(name.len()) > 4 * limit {
         return None;
     }
-    Some(strsim::osa_distance(name, other)).filter(|distance| *distance <= limit)
+    let (name, other) = (name.to_lowercase(), other.to_lowercase());
+    Some(strsim::osa_distance(&name, &other)).filter(|distance| *distance <= limit)
 }
 
 /// `did you mean `a` or `b`?`; `None` without suggestions.

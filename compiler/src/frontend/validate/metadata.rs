@@ -181,10 +181,8 @@ fn namespace(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
         return;
     };
     if !report.kind.is_namespaced() {
-        let message = format!(
-            "a {} lives in no namespace: `{name}` is dropped",
-            report.kind.name()
-        );
+        let kind = report.kind.name();
+        let message = format!("`{kind}` lives in no namespace: `{name}` is dropped");
         report.add(
             place
                 .spot()

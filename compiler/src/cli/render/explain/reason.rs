@@ -1,5 +1,6 @@
 //! The reason in the first line.
 
+use crate::explain::condition;
 use crate::explain::report::{Exempt, Explanation, FlowReport, SideReport, Word};
 
 /// Why, in the words of the side that settles it.
@@ -15,7 +16,7 @@ pub(super) fn reason(explanation: &Explanation) -> String {
             Word::Redirect => "every flow goes by a proxy, each for reasons of its own".into(),
             Word::Allow => "every flow is allowed, each for reasons of its own".into(),
         },
-        (Word::Depends, ..) => "it hangs on what the snapshot does not tell".into(),
+        (Word::Depends, ..) => open(&explanation.conditions).into(),
         (Word::Deny, Word::Deny, Word::Deny) => format!("both ends deny it; {}", at_egress()),
         (Word::Deny, Word::Deny, _) => at_egress(),
         (Word::Deny, ..) => at_ingress(),
@@ -27,6 +28,21 @@ pub(super) fn reason(explanation: &Explanation) -> String {
             (false, true) => at_ingress(),
             (false, false) => ungoverned(explanation),
         },
+    }
+}
+
+/// Who leaves the answer open.
+fn open(conditions: &[String]) -> &'static str {
+    let by_api = conditions
+        .iter()
+        .filter(|one| condition::is_left_open(one))
+        .count();
+    match conditions.len() - by_api {
+        0 if by_api > 0 => "the API leaves it open",
+        _ if by_api > 0 => {
+            "it hangs on what the snapshot does not tell, and on what the API leaves open"
+        }
+        _ => "it hangs on what the snapshot does not tell",
     }
 }
 
