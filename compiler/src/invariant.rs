@@ -1,5 +1,5 @@
 //! Invariants that a check found broken. Each module whose data has invariants lists them by number at its top, and checks
-//! them by [`ensure`].
+//! them by `ensure`.
 
 use std::fmt;
 

@@ -13,10 +13,10 @@
 //! 1. how many edits it takes: each is something for someone to write and for someone to review;
 //! 2. how many connections change beside what is asked, opened or closed: what nobody asked for;
 //! 3. how many packets these are;
-//! 4. a fixed order ([`Rank`](candidates::Rank)): no policy of an earlier tier is overruled, nothing is opened to everyone or
+//! 4. a fixed order (`candidates::Rank`): no policy of an earlier tier is overruled, nothing is opened to everyone or
 //!    on every port; the smaller text first, labels last.
 //!
-//! Nothing is suggested where no candidate allows the flow; [`why`] has the sentences.
+//! Nothing is suggested where no candidate allows the flow; `why` has the sentences.
 
 mod asked;
 mod candidates;
@@ -297,14 +297,16 @@ impl<'a> Denied<'a> {
                 "; {others} of the question would still not be allowed"
             ));
         }
-        let other_family = self.asked.in_other_family.iter();
-        if !other_family.copied().all(|flow| is_allowed(&[flow])) {
+        let mut other_family = self.asked.in_other_family.iter();
+        let one_family = !other_family.all(|flow| is_allowed(&[*flow]));
+        if one_family {
             summary.push_str("; in the other address family it would still not be allowed");
         }
         Some(Suggestion {
             summary,
             edits,
             remaining,
+            one_family,
             opens: weight.opens,
             closes: weight.closes,
         })

@@ -326,6 +326,9 @@ pub struct Suggestion {
     /// How many further flows of the question would still not be allowed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub remaining: usize,
+    /// Whether the flow would still not be allowed in the other address family that its ends have.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_family: bool,
     /// What passes then beside what was asked, and did not before.
     pub opens: Further,
     /// What does not pass any more.

@@ -212,12 +212,16 @@ impl Printer<'_> {
     fn suggestion(&mut self, suggestion: &Suggestion) -> fmt::Result {
         let title = self.painted("to allow it", Ansi::new().bold());
         let remaining = match suggestion.remaining {
-            0 => String::new(),
-            flows => format!(", but not {} of the question", counted(flows, "other flow")),
+            0 => None,
+            flows => Some(format!("{} of the question", counted(flows, "other flow"))),
         };
+        let family = suggestion.one_family.then(|| "in the other address family".to_owned());
+        let not: Vec<String> = family.into_iter().chain(remaining).collect();
+        let but = if not.is_empty() { "" } else { ", but not " };
+        let not = not.join(" and not ");
         writeln!(
             self.out,
-            "\n{title}  (tried: the flow is allowed then{remaining})"
+            "\n{title}  (tried: the flow is allowed then{but}{not})"
         )?;
         for edit in &suggestion.edits {
             self.edit(edit)?;
@@ -244,14 +248,8 @@ impl Printer<'_> {
 
     fn edit(&mut self, edit: &Edit) -> fmt::Result {
         let (what, line) = match edit.action {
-            Action::Add => ("add to", format!("{} of {}", edit.path, edit.object)),
-            Action::Replace => {
-                let index = edit.index.unwrap_or_default();
-                (
-                    "replace",
-                    format!("{}[{index}] of {}", edit.path, edit.object),
-                )
-            }
+            Action::Add => ("add as", item(edit)),
+            Action::Replace => ("replace", item(edit)),
             Action::Create => ("create", edit.object.to_string()),
             Action::Label => ("set in", format!("{} of {}", edit.path, edit.object)),
         };
@@ -323,6 +321,13 @@ impl Printer<'_> {
         self.out.push('\n');
         Ok(())
     }
+}
+
+/// The item that an edit makes: those that stood there and behind it, stand behind it then.
+fn item(edit: &Edit) -> String {
+    let index = edit.index.map(|index| format!("[{index}]"));
+    let index = index.unwrap_or_default();
+    format!("{}{index} of {}", edit.path, edit.object)
 }
 
 fn verdict_style(verdict: Word) -> Ansi {

@@ -90,6 +90,7 @@ fn denied() -> Explanation {
                 line: 17,
             }],
             remaining: 0,
+            one_family: false,
             opens: Further::default(),
             closes: Further::default(),
         }),
@@ -127,7 +128,7 @@ ingress of shop/api  DENY
                ports[0]: port 8080/TCP is not in 80/TCP
 
 to allow it  (tried: the flow is allowed then)
-  add to       spec.ingress[0].ports of NetworkPolicy/shop/api  shop/policies.yaml:17
+  add as       spec.ingress[0].ports[1] of NetworkPolicy/shop/api  shop/policies.yaml:17
       - port: 8080
         protocol: TCP
   it opens nothing else
