@@ -108,6 +108,61 @@ fn an_image_that_lacks_a_policy_is_made_only_on_request_and_says_so() {
     assert!(ran.stdout.contains("incomplete: "), "{}", ran.stdout);
 }
 
+/// An image has one leaf for an address, so it cannot say of two pods at once what the policies say.
+#[test]
+fn two_owners_of_an_address_have_no_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifests = folder.path().join("cluster.yaml");
+    let pod = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: x}}\n\
+             spec: {{containers: [{{name: c, image: i}}]}}\nstatus: {{podIP: 10.0.0.2}}\n---\n"
+        )
+    };
+    fs::write(&manifests, pod("a") + &pod("b")).unwrap();
+    let out = folder.path().join("out");
+    let ran = compile(manifests.to_str().unwrap(), &out, &["--keep-going"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr.contains("error[V0304]") && ran.stderr.contains("no image: "),
+        "{}",
+        ran.stderr
+    );
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_pod_reaches_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifests = folder.path().join("cluster.yaml");
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x}\n\
+        spec: {containers: [{name: c, image: i}]}\nstatus: {podIP: 10.0.0.2}\n---\n\
+        apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {name: closed}\n\
+        spec:\n  tier: Admin\n  priority: 1\n  subject: {namespaces: {}}\n  \
+        ingress: [{action: Deny, from: [{namespaces: {}}]}]\n";
+    fs::write(&manifests, text).unwrap();
+    let out = folder.path().join("out");
+    let ran = compile(manifests.to_str().unwrap(), &out, &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let image = out.join("_unassigned.image");
+    let ask = |to: &str| {
+        let ran = run([
+            "image",
+            "explain",
+            image.to_str().unwrap(),
+            "--from",
+            "x/a",
+            "--to",
+            to,
+            "--port",
+            "80",
+        ]);
+        ran.code
+    };
+    assert_eq!(ask("x/a"), Some(0));
+    assert_eq!(ask("10.0.0.2"), Some(0));
+}
+
 #[test]
 fn an_answer_does_not_replace_an_image() {
     let folder = tempfile::tempdir().unwrap();

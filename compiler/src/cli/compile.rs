@@ -10,7 +10,7 @@ use super::session::Session;
 use super::{Answered, Failure};
 use crate::cluster::{Cluster, NodeId};
 use crate::compile::{Artifact, CompileError, Compiler, Contribution, NodeError};
-use crate::diagnostic::{Diagnostic, codes, counted};
+use crate::diagnostic::{Diagnostic, Severity, codes, counted};
 use crate::hir::PolicySet;
 use crate::image::digest_text;
 use crate::ir::Program;
@@ -86,6 +86,7 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         ));
         return Err(Failure::Input);
     }
+    refuse_shared_addresses(global, &session)?;
     session.remark_incomplete();
     let asked = asked_nodes(global, &session, &compile.node)?;
     let images = {
@@ -106,6 +107,21 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         ImageFormat::Human => Answer::new(global).write(|out| human(&report, out))?,
     }
     Ok(incomplete.is_empty().into())
+}
+
+/// An image knows one owner of an address: where the snapshot has two, it would decide as if the other were not there.
+fn refuse_shared_addresses(global: &Global, session: &Session) -> Result<(), Failure> {
+    let shared = session.diagnostics.iter();
+    let shared: Vec<Diagnostic> = shared
+        .filter(|one| *one.code == codes::SHARED_ADDRESS)
+        .map(|one| one.clone().severity(Severity::Error))
+        .collect();
+    if shared.is_empty() {
+        return Ok(());
+    }
+    super::explain::say(global, session, &shared);
+    output::remark("no image: it would know one owner of each address alone\n");
+    Err(Failure::Input)
 }
 
 /// What there is to say where an engine has no image to ask.

@@ -30,6 +30,19 @@ pub struct Said {
     pub origin: Option<Origin>,
 }
 
+impl Said {
+    /// Nobody is asked.
+    const EXEMPT: Self = Self {
+        code: Code {
+            action: Action::Allow,
+            depends: false,
+            listener: 0,
+            origin: 0,
+        },
+        origin: None,
+    };
+}
+
 /// The answer: what is said by each side that is an endpoint of the image, or a pod that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -155,19 +168,16 @@ impl Image<'_> {
                 self.judged(dst, &ends.1, &ends.0, true, key),
             )
         } else {
-            let hairpin = match (src, dst) {
-                (End::Endpoint(one, _), End::Endpoint(other, _)) => one == other,
-                (End::Endpoint(..) | End::Address(_) | End::New(_), _) => false,
-            };
-            let [of_src, of_dst] = if hairpin {
-                [Use::HairpinEgress, Use::HairpinIngress]
-            } else {
-                [Use::Egress, Use::Ingress]
-            };
-            (
-                to.and_then(|to| self.side(src, of_src, to, key)),
-                from.and_then(|from| self.side(dst, of_dst, from, key)),
-            )
+            match (src, dst) {
+                // At its own address, not by way of a service, a pod reaches itself whatever policies say.
+                (End::Endpoint(one, _), End::Endpoint(other, _)) if one == other => {
+                    (Some(Said::EXEMPT), Some(Said::EXEMPT))
+                }
+                (End::Endpoint(..) | End::Address(_) | End::New(_), _) => (
+                    to.and_then(|to| self.side(src, Use::Egress, to, key)),
+                    from.and_then(|from| self.side(dst, Use::Ingress, from, key)),
+                ),
+            }
         };
         let lacks = |end: &End, address| match end {
             End::New(_) => {

@@ -215,7 +215,9 @@ impl Printer<'_> {
             0 => None,
             flows => Some(format!("{} of the question", counted(flows, "other flow"))),
         };
-        let family = suggestion.one_family.then(|| "in the other address family".to_owned());
+        let family = suggestion
+            .one_family
+            .then(|| "in the other address family".to_owned());
         let not: Vec<String> = family.into_iter().chain(remaining).collect();
         let but = if not.is_empty() { "" } else { ", but not " };
         let not = not.join(" and not ");
