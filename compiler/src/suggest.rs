@@ -2,7 +2,8 @@
 //!
 //! Input: a question. Output: its answer ([`Explanation`]), in which every case that denies has a [`Suggestion`] or says
 //! why there is none. Guarantee: a suggestion has been applied, and the spec engine allows the flow then; what it opens
-//! and closes beside is exact, as `diff` would have it; no other candidate costs less.
+//! and closes beside is exact, as `diff` would have it; no other candidate that
+//! is tried costs less.
 //!
 //! Candidates for a side that denies: a port more in an allowing rule that misses by its ports, or one of its ranges made
 //! wider; a peer more in one that misses by its peers; a rule more in a policy that isolates, or in front of the rules that

@@ -2,8 +2,8 @@
 //! ways to authenticate. The agent then gives up on the endpoint, which keeps whatever policy it had
 //! (`pkg/policy/l4.go`).
 //!
-//! Input: the snapshot and policies that are resolved by precedence. Output: one error for each pair of rules that meet
-//! at a pod. Guarantee: rules of which one denies are not compared, since the proxy is not asked then.
+//! Input: the snapshot and policies that are resolved by precedence. Output: one error for each pair of policies of
+//! which rules meet at a pod, at the first such rules. Guarantee: rules of which one denies are not compared, since the proxy is not asked then.
 
 use crate::cluster::{Cluster, PodId};
 use crate::diagnostic::{Diagnostic, codes};
@@ -12,8 +12,10 @@ use crate::hir::{
     RuleId, Subject, Tier,
 };
 use crate::identity::View;
-use crate::source::to_u32;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// The first two rules of two policies that do not go together.
+type Pairs = BTreeMap<(PolicyId, PolicyId), (RuleId, RuleId)>;
 
 /// What two rules have in common that meet in one entry of Cilium's.
 type Key<'a> = (Tier, u32, Option<&'a Peer>, Option<&'a PortMatch>);
@@ -23,20 +25,36 @@ pub(super) fn conflicts(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnost
     let Resolution::Precedence(enforcement) = &policies.resolution else {
         return Vec::new();
     };
+    if !policies.policies.iter().any(asks_for_more) {
+        return Vec::new();
+    }
     let mut seen: BTreeSet<Vec<PolicyId>> = BTreeSet::new();
-    let mut pairs: BTreeSet<(RuleId, RuleId)> = BTreeSet::new();
-    for index in 0..cluster.pods().len() {
-        let governing = governing(cluster, policies, enforcement, PodId(to_u32(index)));
-        if seen.insert(governing.iter().map(|policy| policy.id).collect()) {
+    let mut alike = HashSet::new();
+    let mut pairs = Pairs::new();
+    for (pod, index) in cluster.pods().iter().zip(0..) {
+        if !alike.insert((pod.namespace, pod.labels, pod.ports, &pod.service_account)) {
+            continue;
+        }
+        let governing = governing(cluster, policies, enforcement, PodId(index));
+        if governing.iter().any(|policy| asks_for_more(policy))
+            && seen.insert(governing.iter().map(|policy| policy.id).collect())
+        {
             for direction in [Direction::Ingress, Direction::Egress] {
                 meet(&governing, direction, &mut pairs);
             }
         }
     }
-    let pairs = pairs.into_iter();
+    let pairs = pairs.into_values();
     pairs
         .filter_map(|(one, other)| conflict(policies, one, other))
         .collect()
+}
+
+/// Whether a rule of a policy does more than allow or deny.
+fn asks_for_more(policy: &Policy) -> bool {
+    let rules = [Direction::Ingress, Direction::Egress].map(|way| policy.rules.get(way));
+    let mut rules = rules.into_iter().flatten();
+    rules.any(|rule| rule.precedence.redirect.is_some() || rule.precedence.auth.is_some())
 }
 
 fn governing<'p>(
@@ -65,28 +83,28 @@ fn governing<'p>(
 }
 
 /// Finds the pairs of rules that meet and do not go together.
-fn meet<'p>(
-    governing: &[&'p Policy],
-    direction: Direction,
-    pairs: &mut BTreeSet<(RuleId, RuleId)>,
-) {
-    let mut known: HashMap<Key<'p>, Vec<&'p Rule>> = HashMap::new();
+fn meet<'p>(governing: &[&'p Policy], direction: Direction, pairs: &mut Pairs) {
+    let mut known: HashMap<Key<'p>, Vec<(PolicyId, &'p Rule)>> = HashMap::new();
     for policy in governing {
         for rule in policy.rules.get(direction) {
             for key in keys(policy.tier, rule) {
                 let others = known.entry(key).or_default();
-                others.push(rule);
+                others.push((policy.id, rule));
             }
         }
     }
     for rules in known.values() {
-        if rules.iter().any(|rule| rule.action == Action::Deny) {
+        if rules.iter().any(|(_, rule)| rule.action == Action::Deny) {
             continue;
         }
-        for (index, one) in rules.iter().enumerate() {
+        for (index, (policy, one)) in rules.iter().enumerate() {
             let others = rules.iter().skip(index + 1);
-            let apart = others.filter(|other| are_apart(one, other));
-            pairs.extend(apart.map(|other| (one.id.min(other.id), one.id.max(other.id))));
+            for (second, other) in others.filter(|(_, other)| are_apart(one, other)) {
+                let found = (one.id.min(other.id), one.id.max(other.id));
+                let of = (*policy.min(second), *policy.max(second));
+                let first = pairs.entry(of).or_insert(found);
+                *first = found.min(*first);
+            }
         }
     }
 }

@@ -124,6 +124,7 @@ fn finish(all: Read, settings: Settings) -> Loaded {
     lower::cilium::resolve_services(&cluster, &mut drafts);
     let mut policies = lower::assemble(drafts, semantics);
     policies.resolution = enforcement::resolution(&settings, &cluster, &policies);
+    diagnostics.extend(not_modelled(&settings));
     diagnostics.extend(conflicts::conflicts(&cluster, &policies));
     diagnostics.extend(lint::lint(&cluster, &policies, &subjects, &refused));
     diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
@@ -391,6 +392,20 @@ fn foreign_ref(root: NodeRef<'_>) -> ObjectRef {
         namespace: text(&["metadata", "namespace"]).map(Into::into),
         name: text(&["metadata", "name"]).unwrap_or("").into(),
     }
+}
+
+/// Options of Cilium's agent that are set and make no difference here.
+fn not_modelled(settings: &Settings) -> Option<Diagnostic> {
+    let names = match settings.dialect {
+        Dialect::Kubernetes => return None,
+        Dialect::Cilium => settings.cilium.not_modelled(),
+    };
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let message = format!("answers take no notice of {}", quoted.join(", "));
+    let warning = Diagnostic::new(&codes::SETTING_IGNORED, message)
+        .severity(Severity::Warning)
+        .help("answers are as under the defaults of Cilium; leave them out where that is meant");
+    (!names.is_empty()).then_some(warning)
 }
 
 /// Keeps the first of several policies that have one kind, namespace and name: the API server would hold one.

@@ -112,7 +112,7 @@ fn as_kubernetes(
             admin_network_policy::lower(object, root, Tier::Baseline)?
         }
         Kind::ClusterNetworkPolicy => cluster_network_policy::lower(object, root)?,
-        // Nothing is judged in Cilium's dialect yet.
+        // Those of Cilium are lowered where its dialect is.
         Kind::CiliumNetworkPolicy
         | Kind::CiliumClusterwideNetworkPolicy
         | Kind::CiliumCidrGroup

@@ -112,27 +112,49 @@ fn is_sign_of_label(sign: &u8) -> bool {
     sign.is_ascii_alphanumeric() || *sign == b'-' || *sign == b'_'
 }
 
-fn is_label(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(is_sign_of_label)
+/// Walks over the parts with all places in the name at which those before may end: no pattern takes longer than its
+/// length times that of the name.
+fn matches(parts: &[Part], name: &[u8]) -> bool {
+    let mut at = vec![false; name.len() + 1];
+    if let Some(start) = at.first_mut() {
+        *start = true;
+    }
+    for part in parts {
+        at = after(part, &at, name);
+    }
+    at.last() == Some(&true)
 }
 
-fn matches(parts: &[Part], name: &[u8]) -> bool {
-    let Some((part, behind)) = parts.split_first() else {
-        return name.is_empty();
-    };
-    // The rest of the name behind each start that `taken` accepts.
-    let after = |taken: &dyn Fn(&[u8]) -> bool| {
-        let mut cuts = (0..=name.len()).filter_map(|length| name.split_at_checked(length));
-        cuts.any(|(start, rest)| taken(start) && matches(behind, rest))
-    };
+/// Where a part may end that begins at one of these places.
+fn after(part: &Part, at: &[bool], name: &[u8]) -> Vec<bool> {
+    let steps = at.iter().zip(name);
+    let mut ends = Vec::with_capacity(at.len());
     match part {
-        Part::Everything => name.is_empty() || name.split(|sign| *sign == b'.').all(is_label),
-        Part::Labels => after(&|start| start.split(|sign| *sign == b'.').all(is_label)),
-        Part::Signs => after(&|start| start.iter().all(is_sign_of_label)),
-        Part::Sign(own) => name
-            .split_first()
-            .is_some_and(|(sign, rest)| sign == own && matches(behind, rest)),
+        Part::Sign(own) => {
+            ends.push(false);
+            ends.extend(steps.map(|(here, sign)| *here && sign == own));
+        }
+        Part::Signs => {
+            let mut inside = at.first() == Some(&true);
+            ends.push(inside);
+            for (here, sign) in at.iter().skip(1).zip(name) {
+                inside = *here || inside && is_sign_of_label(sign);
+                ends.push(inside);
+            }
+        }
+        Part::Labels | Part::Everything => {
+            let root = *part == Part::Everything && name.is_empty();
+            ends.push(root && at.first() == Some(&true));
+            let (mut in_label, mut behind_dot) = (false, false);
+            for (here, sign) in steps {
+                let goes_on = *here || in_label || behind_dot;
+                behind_dot = *sign == b'.' && in_label;
+                in_label = is_sign_of_label(sign) && goes_on;
+                ends.push(in_label);
+            }
+        }
     }
+    ends
 }
 
 #[cfg(test)]
@@ -146,6 +168,12 @@ mod tests {
                 assert_eq!(glob.matches(name), expected, "{pattern} {name}");
             }
         }
+    }
+
+    #[test]
+    fn many_stars_take_no_time() {
+        let pattern = "*a".repeat(40) + "b";
+        assert!(!Glob::new(&pattern).matches(&"a".repeat(200)));
     }
 
     #[test]

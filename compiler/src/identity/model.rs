@@ -105,6 +105,8 @@ pub struct Identities {
     pods: Vec<Identity>,
     /// By [`NodeId`], without what its addresses add: as its own endpoints see it, and as others do.
     nodes: Vec<[Identity; 2]>,
+    /// A node that is not known, in the same two ways.
+    unknown_node: [Identity; 2],
     entries: BTreeMap<IpNet, Entry>,
     /// What is outside and in no block.
     world_v4: Identity,
@@ -127,9 +129,12 @@ impl Identities {
         let nodes = cluster.nodes().iter();
         identities.nodes = nodes
             .map(|node| {
-                [true, false].map(|own| node_ends(node, cluster, own, &Merged::default(), &options))
+                [true, false]
+                    .map(|own| node_ends(Some(node), cluster, own, &Merged::default(), &options))
             })
             .collect();
+        identities.unknown_node =
+            [true, false].map(|own| node_ends(None, cluster, own, &Merged::default(), &options));
         for (block, own) in &metadata {
             let merged = Merged::of(*block, &metadata);
             let is_v4 = block.addr().is_ipv4();
@@ -137,8 +142,8 @@ impl Identities {
             let entry = match node {
                 Some((id, node)) => Entry::Node {
                     id,
-                    host: node_ends(node, cluster, true, &merged, &options),
-                    remote: node_ends(node, cluster, false, &merged, &options),
+                    host: node_ends(Some(node), cluster, true, &merged, &options),
+                    remote: node_ends(Some(node), cluster, false, &merged, &options),
                 },
                 None => Entry::Outside(outside(merged.labels, merged.block, is_v4, &options)),
             };
@@ -187,13 +192,12 @@ impl Identities {
             }
             (Some(Entry::Outside(_)) | None, None) => None,
         };
-        match (ends, address, from) {
-            (Some((id, [host, remote])), _, Some(from)) => {
+        match (ends, from) {
+            (Some((id, [host, remote])), Some(from)) => {
                 vec![if id == from { host } else { remote }]
             }
-            (Some((_, ends)), _, None) => ends.into(),
-            (None, Some(address), _) => vec![self.outside(address)],
-            (None, None, _) => Vec::new(),
+            (Some((_, ends)), None) => ends.into(),
+            (None, _) => self.unknown_node.iter().collect(),
         }
     }
 
@@ -439,7 +443,7 @@ fn outside(mut labels: LabelSet, block: Option<IpNet>, is_v4: bool, options: &Op
 
 /// A node by one of its addresses: to its own endpoints, or to all others.
 fn node_ends(
-    node: &Node,
+    node: Option<&Node>,
     cluster: &Cluster,
     own: bool,
     merged: &Merged,
@@ -457,17 +461,16 @@ fn node_ends(
     labels.add(source::RESERVED, kind, "");
     // All addresses of the own node are one identity; any other address has what is said of it alone.
     let api_server = cluster.api_server_addresses();
-    if own
-        && node
-            .addresses
-            .iter()
-            .any(|address| api_server.contains(address))
-    {
+    let addresses = node.map_or(&[][..], |node| &node.addresses);
+    if own && addresses.iter().any(|address| api_server.contains(address)) {
         labels.add(source::RESERVED, key::API_SERVER, "");
     }
     if options.node_labels {
         labels.add(source::K8S, key::CLUSTER, &options.cluster);
-        for (key, value) in cluster.labels(node.labels).iter() {
+        for (key, value) in node
+            .into_iter()
+            .flat_map(|node| cluster.labels(node.labels).iter())
+        {
             labels.add(source::NODE, key, value);
         }
     }

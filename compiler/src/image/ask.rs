@@ -141,10 +141,6 @@ impl Image<'_> {
                 continue;
             };
             answers.push(self.ask_in(*v4, (src, pair.0), (dst, pair.1), key));
-            // Only an address that is not known is asked about in both families.
-            if pair.0.is_some() && pair.1.is_some() {
-                break;
-            }
         }
         let agreed = answers.into_iter().reduce(agreed);
         agreed.ok_or(NotAsked::Apart)

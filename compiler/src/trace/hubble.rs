@@ -197,7 +197,12 @@ pub(super) fn read<'a>(text: &'a [u8], cluster: &Cluster) -> Result<Record<'a>, 
         protocol: NumberOrText::Text(carried.protocol.into()),
         dport: port.map(|port| NumberOrText::Number(port.into())),
         sport: None,
-        icmp_type: carried.icmp.map(|(kind, _)| kind),
+        icmp_type: carried.icmp.map(|(kind, _)| match kind {
+            // The reply to an echo is the answer to a connection that the request began.
+            0 if is_reply => 8,
+            129 if is_reply => 128,
+            kind => kind,
+        }),
         code: carried.icmp.map(|(_, code)| code),
         direction: side,
         expect: None,

@@ -180,6 +180,86 @@ options! {
     tunnel_port: u32 = "tunnel-port", 0;
 }
 
+impl Options {
+    /// Those that are set to something else than their default, and that no answer takes notice of.
+    #[must_use]
+    pub fn not_modelled(&self) -> Vec<&'static str> {
+        let usual = Self::default();
+        let set = [
+            (
+                self.policy_audit_mode != usual.policy_audit_mode,
+                "policy-audit-mode",
+            ),
+            (
+                self.label_prefix_file != usual.label_prefix_file,
+                "label-prefix-file",
+            ),
+            (self.enable_sctp != usual.enable_sctp, "enable-sctp"),
+            (
+                self.max_connected_clusters != usual.max_connected_clusters,
+                "max-connected-clusters",
+            ),
+            (
+                self.policy_deny_response != usual.policy_deny_response,
+                "policy-deny-response",
+            ),
+            (
+                self.mesh_auth_enabled != usual.mesh_auth_enabled,
+                "mesh-auth-enabled",
+            ),
+            (
+                self.enable_ipv4_fragment_tracking != usual.enable_ipv4_fragment_tracking,
+                "enable-ipv4-fragment-tracking",
+            ),
+            (
+                self.enable_ipv6_fragment_tracking != usual.enable_ipv6_fragment_tracking,
+                "enable-ipv6-fragment-tracking",
+            ),
+            (
+                self.bpf_policy_map_max != usual.bpf_policy_map_max,
+                "bpf-policy-map-max",
+            ),
+            (
+                self.enable_endpoint_lockdown_on_policy_overflow
+                    != usual.enable_endpoint_lockdown_on_policy_overflow,
+                "enable-endpoint-lockdown-on-policy-overflow",
+            ),
+            (
+                self.enable_well_known_identities != usual.enable_well_known_identities,
+                "enable-well-known-identities",
+            ),
+            (
+                self.fixed_identity_mapping != usual.fixed_identity_mapping,
+                "fixed-identity-mapping",
+            ),
+            (self.tunnel_port != usual.tunnel_port, "tunnel-port"),
+            (
+                self.tofqdns_min_ttl != usual.tofqdns_min_ttl,
+                "tofqdns-min-ttl",
+            ),
+            (
+                self.tofqdns_endpoint_max_ip_per_hostname
+                    != usual.tofqdns_endpoint_max_ip_per_hostname,
+                "tofqdns-endpoint-max-ip-per-hostname",
+            ),
+            (
+                self.tofqdns_max_deferred_connection_deletes
+                    != usual.tofqdns_max_deferred_connection_deletes,
+                "tofqdns-max-deferred-connection-deletes",
+            ),
+            (
+                self.tofqdns_idle_connection_grace_period
+                    != usual.tofqdns_idle_connection_grace_period,
+                "tofqdns-idle-connection-grace-period",
+            ),
+            (self.node_labels != usual.node_labels, "node-labels"),
+            (self.cluster_id != usual.cluster_id, "cluster-id"),
+        ];
+        let set = set.into_iter().filter(|(is_set, _)| *is_set);
+        set.map(|(_, name)| name).collect()
+    }
+}
+
 /// The name of the one option that is ours: a ConfigMap cannot give it.
 pub const VERSION: &str = "version";
 

@@ -51,10 +51,12 @@ impl Outcomes {
 
     fn verdict(self) -> Verdict {
         match (self.allow, self.redirect, self.deny) {
-            (_, false, false) => Verdict::Allow,
+            (true, false, false) => Verdict::Allow,
             (false, true, false) => Verdict::Redirect,
             (false, false, true) => Verdict::Deny,
-            (true, true, _) | (true, _, true) | (_, true, true) => Verdict::Depends,
+            (true, true, _) | (true, _, true) | (_, true, true) | (false, false, false) => {
+                Verdict::Depends
+            }
         }
     }
 }
