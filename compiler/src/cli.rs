@@ -107,6 +107,24 @@ fn command(args: Args) -> Result<Answered, Failure> {
 
 /// An answer does not replace what it was made from.
 fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure> {
+    if let Command::Compile(args::Compile { inputs, out, .. }) = command {
+        let is_image = |path: &&PathBuf| {
+            let parent = path.parent().unwrap_or(Path::new(""));
+            let parent = if parent == Path::new("") {
+                Path::new(".")
+            } else {
+                parent
+            };
+            path.extension().is_some_and(|end| end == "image") && output::is_same(parent, out)
+        };
+        if let Some(path) = inputs.paths.iter().find(is_image) {
+            let path = path.display();
+            let message = format!(
+                "`{path}` is read, and an image might take its place: move it, or set another `--out`"
+            );
+            return Err(Failure::Usage(message));
+        }
+    }
     let Some(output) = &global.output else {
         return Ok(());
     };

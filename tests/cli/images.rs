@@ -246,6 +246,18 @@ fn what_is_interrupted_leaves_whole_images() {
 }
 
 #[test]
+fn an_image_replaces_nothing_that_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("worker-1.image");
+    fs::copy(CLUSTER, &manifest).unwrap();
+    let before = fs::read(&manifest).unwrap();
+    let ran = compile(manifest.to_str().unwrap(), folder.path(), &[]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("is read"), "{}", ran.stderr);
+    assert_eq!(fs::read(&manifest).unwrap(), before);
+}
+
+#[test]
 fn passes_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let ran = compile(

@@ -14,8 +14,15 @@ use crate::hir::{
 use crate::identity::View;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// The first two rules of two policies that do not go together.
-type Pairs = BTreeMap<(PolicyId, PolicyId), (RuleId, RuleId)>;
+/// The first two rules of two policies that do not go together in one way.
+type Pairs = BTreeMap<(PolicyId, PolicyId, Apart), (RuleId, RuleId)>;
+
+/// What two rules cannot agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Apart {
+    Proxies,
+    Authentication,
+}
 
 /// What two rules have in common that meet in one entry of Cilium's.
 type Key<'a> = (Tier, u32, Option<&'a Peer>, Option<&'a PortMatch>);
@@ -44,9 +51,9 @@ pub(super) fn conflicts(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnost
             }
         }
     }
-    let pairs = pairs.into_values();
+    let pairs = pairs.into_iter();
     pairs
-        .filter_map(|(one, other)| conflict(policies, one, other))
+        .filter_map(|((_, _, apart), rules)| conflict(policies, rules, apart))
         .collect()
 }
 
@@ -99,9 +106,12 @@ fn meet<'p>(governing: &[&'p Policy], direction: Direction, pairs: &mut Pairs) {
         }
         for (index, (policy, one)) in rules.iter().enumerate() {
             let others = rules.iter().skip(index + 1);
-            for (second, other) in others.filter(|(_, other)| are_apart(one, other)) {
+            for (second, other) in others {
+                let Some(apart) = apart(one, other) else {
+                    continue;
+                };
                 let found = (one.id.min(other.id), one.id.max(other.id));
-                let of = (*policy.min(second), *policy.max(second));
+                let of = (*policy.min(second), *policy.max(second), apart);
                 let first = pairs.entry(of).or_insert(found);
                 *first = found.min(*first);
             }
@@ -136,23 +146,28 @@ fn is_anyone(peer: &Peer) -> bool {
 /// The priority of the proxies that look at what a flow carries, which go with TLS and with no other.
 const LOOKING: [u8; 2] = [101, 121];
 
-fn are_apart(one: &Rule, other: &Rule) -> bool {
+fn apart(one: &Rule, other: &Rule) -> Option<Apart> {
     let proxies = [one, other].map(|rule| rule.precedence.redirect.map(|to| to.priority));
     let looking = proxies.map(|proxy| proxy.filter(|priority| LOOKING.contains(priority)));
-    let apart_by_proxy = matches!(looking, [Some(one), Some(other)] if one != other);
     let auth = [one.precedence.auth, other.precedence.auth];
-    let apart_by_auth = matches!(auth, [Some(one), Some(other)] if one != other);
-    apart_by_proxy || apart_by_auth
+    if matches!(auth, [Some(one), Some(other)] if one != other) {
+        return Some(Apart::Authentication);
+    }
+    let by_proxy = matches!(looking, [Some(one), Some(other)] if one != other);
+    by_proxy.then_some(Apart::Proxies)
 }
 
-fn conflict(policies: &PolicySet, one: RuleId, other: RuleId) -> Option<Diagnostic> {
-    let (policy, rule) = policies.rule(one)?;
-    let (second, by) = policies.rule(other)?;
+fn conflict(
+    policies: &PolicySet,
+    (one, other): (RuleId, RuleId),
+    apart: Apart,
+) -> Option<Diagnostic> {
+    let (policy, _) = policies.rule(one)?;
+    let (second, _) = policies.rule(other)?;
     let (first, origin) = (policies.origin(one)?, policies.origin(other)?);
-    let what = if rule.precedence.auth != by.precedence.auth {
-        "ways to authenticate"
-    } else {
-        "proxies"
+    let what = match apart {
+        Apart::Authentication => "ways to authenticate",
+        Apart::Proxies => "proxies",
     };
     let message = format!(
         "`{}` and `{}` ask for different {what} for the same traffic, and Cilium enforces neither",

@@ -10,7 +10,7 @@ mod selected;
 pub(super) use cilium::lint as lint_object;
 
 use crate::cluster::peer::{did_you_mean, nearest};
-use crate::cluster::{Cluster, PortsId};
+use crate::cluster::{Cluster, PortsId, Protocol};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::hir::{Action, Direction, Policy, PolicySet, PortMatch, Rule, RuleOrigin, Tier};
 use crate::source::Span;
@@ -55,19 +55,23 @@ fn port_names(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic> {
         .map(|port| (&*port.name, port.protocol.0))
         .collect();
     let mut diagnostics = Vec::new();
+    let is_known = |protocol: Option<Protocol>, name: &str| match protocol {
+        Some(protocol) => known.contains(&(name, protocol.0)),
+        None => known.range((name, 0)..=(name, u8::MAX)).next().is_some(),
+    };
     for (policy, rule, origin) in rules(policies) {
-        for (port, item) in rule.ports.iter().flatten().zip(&origin.ports) {
+        // An item without a protocol may stand for one of each: it matches where any of them does, and is told once.
+        let items = || rule.ports.iter().flatten().zip(&origin.ports);
+        let matching = items().filter(|(port, _)| match port {
+            PortMatch::Named { protocol, name } => is_known(*protocol, name),
+            PortMatch::Range { .. } => true,
+        });
+        let mut done: BTreeSet<Span> = matching.map(|(_, item)| item.span).collect();
+        for (port, item) in items() {
             let PortMatch::Named { protocol, name } = port else {
                 continue;
             };
-            let is_known = match protocol {
-                Some(protocol) => known.contains(&(&**name, protocol.0)),
-                None => known
-                    .range((&**name, 0)..=(&**name, u8::MAX))
-                    .next()
-                    .is_some(),
-            };
-            if !is_known {
+            if done.insert(item.span) {
                 let over = protocol
                     .map(|protocol| format!(" over {protocol}"))
                     .unwrap_or_default();
