@@ -83,7 +83,10 @@ fn by_manifests(
         }
         let view = pod_view(cluster, PodId(to_u32(index)), pod);
         for address in pod.addresses.iter().map(|address| address.to_canonical()) {
-            all.insert(IpNet::from(address), identities.pod(view.into(), Some(address)));
+            all.insert(
+                IpNet::from(address),
+                identities.pod(view.into(), Some(address)),
+            );
         }
     }
     all
@@ -102,7 +105,6 @@ fn is_covered(block: IpNet, blocks: &BTreeSet<IpNet>) -> bool {
     let is_whole = |half: IpNet| blocks.contains(&half) || is_covered(half, blocks);
     let has_narrower = blocks
         .range(block..)
-        .skip(1)
         .take_while(|other| block.contains(&other.network()))
         .any(|other| *other != block);
     let Ok(mut halves) = block.subnets(block.prefix_len().saturating_add(1)) else {
@@ -120,8 +122,7 @@ fn is_same(enforcement: &Enforcement, found: &Identity, expected: &Identity) -> 
     }
     let told = |identity: &Identity| {
         let labels = identity.labels.iter();
-        let labels =
-            labels.filter(|label| enforcement.has_names || &*label.source != source::FQDN);
+        let labels = labels.filter(|label| enforcement.has_names || &*label.source != source::FQDN);
         let labels: Vec<_> = labels.cloned().collect();
         let blocks: BTreeSet<IpNet> = identity.blocks.iter().copied().collect();
         (labels, blocks)
@@ -137,10 +138,13 @@ mod tests {
     fn a_block_is_covered_by_its_halves_alone() {
         let set = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
         let whole: IpNet = "10.0.0.0/8".parse().unwrap();
-        let all: BTreeSet<IpNet> = set(&["10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/10", "10.192.0.0/10"]);
+        let all: BTreeSet<IpNet> =
+            set(&["10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/10", "10.192.0.0/10"]);
         assert!(is_covered(whole, &all));
         let part: BTreeSet<IpNet> = set(&["10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/10"]);
         assert!(!is_covered(whole, &part));
+        let quarter: BTreeSet<IpNet> = set(&["10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/11"]);
+        assert!(!is_covered(whole, &quarter));
         assert!(!is_covered(whole, &set(&["10.0.0.0/8"])));
     }
 }

@@ -17,6 +17,7 @@ use crate::query::pod_view;
 use crate::ranges::Ranges;
 use crate::source::to_u32;
 use crate::trace::ReplyRule;
+use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -42,7 +43,7 @@ pub fn audit(
             .collect(),
     };
     let both = [Direction::Egress, Direction::Ingress];
-    let differences = pods.iter().flat_map(|(endpoint, pod)| {
+    let differences = pods.par_iter().flat_map_iter(|(endpoint, pod)| {
         both.into_iter()
             .flat_map(|direction| audit.side(endpoint, *pod, direction))
     });
@@ -96,7 +97,10 @@ fn endpoints<'d>(
 
 /// Every port that has a name anywhere.
 fn named_ports(cluster: &Cluster, known: &Known) -> BTreeSet<NamedPort> {
-    let of_pods = cluster.pods().iter().flat_map(|pod| cluster.ports(pod.ports));
+    let of_pods = cluster
+        .pods()
+        .iter()
+        .flat_map(|pod| cluster.ports(pod.ports));
     let of_identities = known.values().flat_map(labels::named_ports);
     of_pods.cloned().chain(of_identities).collect()
 }
@@ -112,12 +116,7 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(
-        cluster: &Cluster,
-        enforcement: &Enforcement,
-        number: u32,
-        identity: &Identity,
-    ) -> Self {
+    fn new(cluster: &Cluster, enforcement: &Enforcement, number: u32, identity: &Identity) -> Self {
         let has_labels = enforcement.identities.options().named_ports;
         Self {
             number,

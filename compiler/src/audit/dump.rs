@@ -233,7 +233,10 @@ fn entry(printed: PrintedEntry) -> Result<Entry, String> {
 fn ipcache(printed: BTreeMap<String, Vec<String>>) -> Result<BTreeMap<IpNet, u32>, String> {
     let mut ipcache = BTreeMap::new();
     // Blocks of another cluster have its number behind an `@`: no rule here speaks of them alone.
-    for (prefix, values) in printed.into_iter().filter(|(prefix, _)| !prefix.contains('@')) {
+    for (prefix, values) in printed
+        .into_iter()
+        .filter(|(prefix, _)| !prefix.contains('@'))
+    {
         let block = block(&prefix).ok_or_else(|| format!("`{prefix}` is no block of addresses"))?;
         let mut words = values.iter().flat_map(|value| value.split_whitespace());
         let identity = words.find_map(|word| word.strip_prefix("identity="));

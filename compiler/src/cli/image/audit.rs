@@ -89,7 +89,8 @@ fn print(report: &AuditReport, out: &mut dyn Write) -> io::Result<()> {
     } else {
         "does not hold what the manifests say"
     };
-    writeln!(out, "{}: {word} ({compared} endpoints)", clean(node))?;
+    let s = if *compared == 1 { "" } else { "s" };
+    writeln!(out, "{}: {word} ({compared} endpoint{s})", clean(node))?;
     for left_out in incomplete {
         writeln!(out, "  incomplete: {}", clean(left_out))?;
     }
