@@ -5,7 +5,7 @@
 //! one of the values, and tells all of them by `key+value`.
 
 use super::dump::Dump;
-use super::lookup::{aggregate_of, cluster_of};
+use super::lookup::{AGGREGATES, aggregate_of, cluster_of};
 use crate::cluster::{NamedPort, Protocol};
 use crate::identity::{Aggregate, Identity, LabelSet, key, source};
 use ipnet::IpNet;
@@ -30,7 +30,8 @@ const RESERVED: &[(u32, &[&str])] = &[
 pub(super) type Known = BTreeMap<u32, Identity>;
 
 /// The identities that a packet on the node may have: those that it lists and those of its ipcache. One of the ipcache
-/// that has no labels is left out.
+/// that has no labels is left out. An aggregate stands for those that the node does not know yet: no packet has one,
+/// but a packet of an identity that nothing selects by its own labels gets what the aggregate does.
 pub(super) fn known(dump: &Dump, has_aggregates: bool) -> Known {
     let own = own_cluster(dump);
     let listed = dump.identities.iter();
@@ -43,7 +44,7 @@ pub(super) fn known(dump: &Dump, has_aggregates: bool) -> Known {
             known.entry(*number).or_insert_with(|| reserved(keys));
         }
     }
-    known.retain(|number, identity| *number != 0 && !is_aggregate(identity));
+    known.retain(|number, identity| *number != 0 && (has_aggregates || !is_aggregate(identity)));
     for (number, identity) in &mut known {
         if has_aggregates {
             identity.aggregate = aggregate_of(*number, own);
@@ -69,15 +70,8 @@ fn reserved(keys: &[&str]) -> Identity {
     }
 }
 
-/// No packet has one.
 fn is_aggregate(identity: &Identity) -> bool {
-    let all = [
-        Aggregate::Cluster,
-        Aggregate::ClusterMesh,
-        Aggregate::World,
-        Aggregate::RemoteNode,
-    ];
-    let mut keys = all.into_iter().filter_map(Aggregate::key);
+    let mut keys = AGGREGATES.into_iter().filter_map(Aggregate::key);
     keys.any(|key| identity.labels.has_reserved(key))
 }
 

@@ -87,7 +87,7 @@ impl<'a> Table<'a> {
 
     fn find(&self, identity: u32, aggregate: u32, packet: Packet) -> Option<&'a Entry> {
         let own = self.longest(identity, packet);
-        if own.is_some_and(|own| own.precedence == HIGHEST) || aggregate == identity {
+        if own.is_some_and(|own| own.precedence == HIGHEST) {
             return own;
         }
         let shared = self.longest(aggregate, packet);
@@ -105,6 +105,14 @@ impl<'a> Table<'a> {
         }
     }
 }
+
+/// What has entries of its own that stand for several identities.
+pub(super) const AGGREGATES: [Aggregate; 4] = [
+    Aggregate::Cluster,
+    Aggregate::ClusterMesh,
+    Aggregate::World,
+    Aggregate::RemoteNode,
+];
 
 /// The number of an aggregate; identities without one have the entries of 0.
 fn number_of(aggregate: Aggregate) -> u32 {
@@ -135,6 +143,12 @@ pub fn cluster_of(identity: u32) -> u32 {
 /// What an identity is taken together with by its number, on a node of the cluster `own`.
 #[must_use]
 pub fn aggregate_of(identity: u32, own: u32) -> Aggregate {
+    if let Some(aggregate) = AGGREGATES
+        .into_iter()
+        .find(|one| number_of(*one) == identity)
+    {
+        return aggregate;
+    }
     match identity >> SCOPE_SHIFT {
         _ if identity < RESERVED => Aggregate::None,
         SCOPE_LOCAL => Aggregate::World,
@@ -200,11 +214,14 @@ mod tests {
         assert_eq!(verdict(&entries, 1000, 80), Word::Deny);
         assert_eq!(verdict(&entries, 1000, 81), Word::Allow);
         assert_eq!(verdict(&entries, 2, 80), Word::Allow);
+        assert_eq!(verdict(&entries, 11, 80), Word::Deny);
+        assert_eq!(verdict(&entries, 11, 81), Word::Allow);
     }
 
     #[test]
     fn numbers_say_what_they_are_taken_together_with() {
         assert_eq!(aggregate_of(2, 0), Aggregate::None);
+        assert_eq!(aggregate_of(12, 0), Aggregate::ClusterMesh);
         assert_eq!(aggregate_of(1000, 0), Aggregate::Cluster);
         assert_eq!(aggregate_of(1 << 16 | 1000, 0), Aggregate::ClusterMesh);
         assert_eq!(aggregate_of(1 << 16 | 1000, 1), Aggregate::Cluster);
