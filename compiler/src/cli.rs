@@ -143,6 +143,7 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         Command::Image(args::Image::Explain(explain)) => {
             (std::slice::from_ref(&explain.image), None)
         }
+        Command::Image(args::Image::Audit(audit)) => (&audit.inputs.paths, Some(&audit.cilium)),
         Command::Dump(dump) => (&dump.inputs.paths, None),
         Command::Completions { .. } | Command::Man | Command::Schema { .. } => (&[], None),
     };

@@ -67,6 +67,12 @@ pub mod key {
     pub const WORLD_V6: &str = "world-ipv6";
     /// An endpoint of which no labels are known yet.
     pub const INIT: &str = "init";
+    /// An endpoint that the implementation does not manage.
+    pub const UNMANAGED: &str = "unmanaged";
+    /// The implementation's own endpoints that ask each other whether they live.
+    pub const HEALTH: &str = "health";
+    /// The implementation's own proxy of Ingress and Gateway objects.
+    pub const INGRESS: &str = "ingress";
 }
 
 /// A label with the source that says it.
@@ -185,6 +191,14 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// All labels as texts, those of blocks first.
+    pub fn texts(&self) -> impl Iterator<Item = String> {
+        let blocks = self.blocks.iter();
+        blocks
+            .map(|block| format!("{}:{block}", source::CIDR))
+            .chain(self.labels.iter().map(Label::to_string))
+    }
+
     /// Whether it is a node, the endpoint's own or another.
     #[must_use]
     pub fn is_node(&self) -> bool {
@@ -201,13 +215,7 @@ impl Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let blocks = self
-            .blocks
-            .iter()
-            .map(|block| format!("{}:{block}", source::CIDR));
-        let all: Vec<String> = blocks
-            .chain(self.labels.iter().map(Label::to_string))
-            .collect();
+        let all: Vec<String> = self.texts().collect();
         f.write_str(&all.join(","))
     }
 }

@@ -28,4 +28,5 @@ pub mod explain;
 pub mod diff;
 pub mod suggest;
 pub mod trace;
+pub mod audit;
 pub mod cli;

@@ -21,7 +21,9 @@ pub use record::{Record, Side, Word};
 pub use replay::{Change, Options, Outcome, replay};
 
 use crate::diagnostic::Diagnostic;
+use crate::explain::Context;
 use crate::explain::report::PolicyName;
+use crate::hir::RuleId;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -92,4 +94,21 @@ pub struct ReplyRule {
     pub file: String,
     /// The line.
     pub line: u32,
+}
+
+impl ReplyRule {
+    /// A rule of the policies, with its place.
+    #[must_use]
+    pub fn of(context: Context<'_>, id: RuleId) -> Option<Self> {
+        let (policy, rule) = context.policies.rule(id)?;
+        let origin = context.policies.origin(id)?;
+        let (file, location) = context.sources.location(origin.span);
+        Some(Self {
+            policy: (&policy.object).into(),
+            rule: origin.path.to_string(),
+            action: rule.word().into(),
+            file: file.to_owned(),
+            line: location.line,
+        })
+    }
 }

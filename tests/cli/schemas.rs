@@ -7,7 +7,7 @@ use std::path::Path;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The schema of each answer, and questions that between them have all of its optional parts.
-const ANSWERS: [(&str, &[&str]); 14] = [
+const ANSWERS: [(&str, &[&str]); 16] = [
     ("check", &["check", "testdata/invalid", "--format", "json"]),
     ("check", &["check", "testdata/shop", "--format", "json"]),
     (
@@ -120,6 +120,34 @@ const ANSWERS: [(&str, &[&str]); 14] = [
             "shop/web",
             "--port",
             "80",
+            "--format",
+            "json",
+        ],
+    ),
+    (
+        "image-audit",
+        &[
+            "image",
+            "audit",
+            "--cilium",
+            "testdata/cli/audit.in/damaged",
+            "--node",
+            "worker-1",
+            "testdata/cli/audit.in/cluster.yaml",
+            "--format",
+            "json",
+        ],
+    ),
+    (
+        "image-audit",
+        &[
+            "image",
+            "audit",
+            "--cilium",
+            "testdata/cli/audit.in/gone",
+            "--node",
+            "worker-1",
+            "testdata/cli/audit.in/cluster.yaml",
             "--format",
             "json",
         ],

@@ -237,6 +237,7 @@ fn manual_pages_go_to_a_folder() {
         "dump",
         "explain",
         "image",
+        "image-audit",
         "image-explain",
         "image-inspect",
         "list",

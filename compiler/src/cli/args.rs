@@ -422,6 +422,9 @@ pub enum Image {
     /// What does an image say of a packet, and which line of YAML decides?
     #[command(after_long_help = IMAGE_EXPLAIN_HELP)]
     Explain(ImageExplain),
+    /// Does a live node of Cilium's hold what the manifests say?
+    #[command(after_long_help = AUDIT_HELP)]
+    Audit(ImageAudit),
     /// Show sizes, counts and digests of images, and who their endpoints are.
     #[command(after_long_help = INSPECT_HELP)]
     Inspect {
@@ -450,6 +453,23 @@ pub struct ImageExplain {
     /// What it carries: `80/TCP`, `8/ICMP`, `/47`.
     #[arg(long)]
     pub port: String,
+    /// How to show the answer.
+    #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
+    pub format: ImageFormat,
+}
+
+/// `verdict image audit`
+#[derive(Debug, ClapArgs)]
+pub struct ImageAudit {
+    /// The manifests.
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// The folder with what the node holds: `policy.json`, `ipcache.json`, `endpoints.json` and `identities.json`.
+    #[arg(long, value_name = "DIR")]
+    pub cilium: PathBuf,
+    /// The node.
+    #[arg(long, value_name = "NAME")]
+    pub node: String,
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
     pub format: ImageFormat,
@@ -598,6 +618,21 @@ allows the packet, 1 that it does not or is incomplete, 2 that it has no answer.
 
 Examples:
   verdict image explain images/worker-1.image --from 10.0.1.7 --to shop/api --port 8080/TCP";
+
+const AUDIT_HELP: &str = "\
+The folder has what these commands print in the agent's pod on the node, each in a file:
+  cilium-dbg bpf policy get --all -o json > policy.json
+  cilium-dbg bpf ipcache list -o json > ipcache.json
+  cilium-dbg endpoint list -o json > endpoints.json
+  cilium-dbg identity list -o json > identities.json
+
+Compared is what a packet would get, not entry by entry: for every endpoint, direction, identity and port. The manifests are \
+read in the dialect `cilium`. Exit code 0 says that the node holds what they say, 1 that it does not or that the answer is \
+incomplete, 2 that one side could not be read.
+
+Examples:
+  verdict image audit --cilium dump/ --node worker-1 deploy/ cluster/
+  verdict image audit --cilium dump/ --node worker-1 deploy/ cluster/ --format json";
 
 const INSPECT_HELP: &str = "\
 Everything in an image is checked before anything is shown: exit code 0 says that each of them is whole, 2 that one is not.

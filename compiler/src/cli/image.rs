@@ -1,5 +1,6 @@
-//! `verdict image`: what is in an image, and what it says of a flow.
+//! `verdict image`: what is in an image, what it says of a flow, and what a node holds.
 
+mod audit;
 pub(super) mod explain;
 
 use super::args::{Global, Image as Command, ImageFormat};
@@ -91,6 +92,7 @@ pub(super) fn run(global: &Global, image: &Command) -> Result<Answered, Failure>
     match image {
         Command::Inspect { images, format } => inspect(global, images, *format),
         Command::Explain(asked) => explain::run(global, asked),
+        Command::Audit(asked) => audit::run(global, asked),
     }
 }
 

@@ -7,6 +7,7 @@ use super::image::explain::ImageExplanation;
 use super::output::Answer;
 use super::render::json::CheckReport;
 use super::{Answered, Failure};
+use crate::audit::AuditReport;
 use crate::diff::report::DiffReport;
 use crate::explain::report::Explanation;
 use crate::frontend::settings::cilium;
@@ -32,6 +33,8 @@ pub enum Name {
     Diff,
     /// What `compile --format json` prints.
     Compile,
+    /// What `image audit --format json` prints.
+    ImageAudit,
     /// What `image explain --format json` prints.
     ImageExplain,
     /// What `image inspect --format json` prints.
@@ -56,6 +59,7 @@ pub const NAMES: &[Name] = &[
     Name::ListGroups,
     Name::Diff,
     Name::Compile,
+    Name::ImageAudit,
     Name::ImageExplain,
     Name::ImageInspect,
     Name::Trace,
@@ -76,6 +80,7 @@ impl Name {
             Self::ListGroups => "list-groups",
             Self::Diff => "diff",
             Self::Compile => "compile",
+            Self::ImageAudit => "image-audit",
             Self::ImageExplain => "image-explain",
             Self::ImageInspect => "image-inspect",
             Self::Trace => "trace",
@@ -96,6 +101,7 @@ impl Name {
             Self::ListGroups => written::<GroupReport<'static>>(),
             Self::Diff => written::<DiffReport<'static>>(),
             Self::Compile => written::<CompileReport>(),
+            Self::ImageAudit => written::<AuditReport>(),
             Self::ImageExplain => written::<ImageExplanation>(),
             Self::ImageInspect => written::<InspectReport>(),
             Self::Trace => schema_for!(Record<'static>),

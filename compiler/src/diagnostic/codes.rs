@@ -147,6 +147,7 @@ codes! {
     IMAGE_LIMIT = "V0701", Error, "an image has no room for something";
     NO_IMAGE = "V0702", Error, "a file is no image, or a damaged one";
     IMAGE_DISAGREES = "V0703", Error, "an image does not say what the manifests say";
+    NO_DUMP = "V0704", Error, "what a node holds cannot be read";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }

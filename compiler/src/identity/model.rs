@@ -227,6 +227,26 @@ impl Identities {
             .chain(outside)
     }
 
+    /// The blocks that have an identity of their own, as an endpoint sees them that runs on the node `from`: addresses
+    /// of nodes among them, those of pods not.
+    pub fn blocks(&self, from: NodeId) -> impl Iterator<Item = (IpNet, &Identity)> {
+        self.entries.iter().map(move |(block, entry)| match entry {
+            Entry::Outside(identity) => (*block, identity),
+            Entry::Node { id, host, .. } if *id == from => (*block, host),
+            Entry::Node { remote, .. } => (*block, remote),
+        })
+    }
+
+    /// What is outside and in no block.
+    #[must_use]
+    pub fn world(&self, is_v4: bool) -> &Identity {
+        if is_v4 {
+            &self.world_v4
+        } else {
+            &self.world_v6
+        }
+    }
+
     fn entry(&self, address: IpAddr) -> Option<&Entry> {
         covering(address).find_map(|block| self.entries.get(&block))
     }

@@ -247,17 +247,7 @@ impl SideAnswer {
 }
 
 fn rule(context: Context<'_>, id: RuleId) -> Option<String> {
-    let (policy, rule) = context.policies.rule(id)?;
-    let origin = context.policies.origin(id)?;
-    let (file, location) = context.sources.location(origin.span);
-    let reply = ReplyRule {
-        policy: (&policy.object).into(),
-        rule: origin.path.to_string(),
-        action: rule.word().into(),
-        file: file.to_owned(),
-        line: location.line,
-    };
-    serde_json::to_string(&reply).ok()
+    serde_json::to_string(&ReplyRule::of(context, id)?).ok()
 }
 
 /// The policies of the rules that decide, or those that isolate where no rule allows.

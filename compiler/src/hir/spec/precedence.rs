@@ -69,6 +69,28 @@ pub fn judge_side(
     flow: &Flow<'_>,
     direction: Direction,
 ) -> Side {
+    judged(Question::new(policies, enforcement, flow, direction))
+}
+
+/// Judges one side of a flow whose other end has this identity, whatever its address would say.
+#[must_use]
+pub fn judge_identity(
+    policies: &PolicySet,
+    enforcement: &Enforcement,
+    flow: &Flow<'_>,
+    direction: Direction,
+    other: &Identity,
+) -> Side {
+    let question = Question::new(policies, enforcement, flow, direction);
+    judged(question.map(|question| Question {
+        others: vec![other.clone()],
+        // The names that an identity has are among its labels.
+        is_outside: false,
+        ..question
+    }))
+}
+
+fn judged(question: Result<Question<'_>, Exemption>) -> Side {
     let mut side = Side {
         verdict: Verdict::Allow,
         exempt: None,
@@ -76,7 +98,7 @@ pub fn judge_side(
         isolated_by: Vec::new(),
         auth: None,
     };
-    let question = match Question::new(policies, enforcement, flow, direction) {
+    let question = match question {
         Ok(question) => question,
         Err(exemption) => {
             side.exempt = Some(exemption);
@@ -86,7 +108,7 @@ pub fn judge_side(
     let governing: Vec<&Policy> = question.governing().collect();
     let isolating = governing
         .iter()
-        .filter(|policy| *policy.isolates.get(direction));
+        .filter(|policy| *policy.isolates.get(question.direction));
     side.isolated_by = isolating.map(|policy| policy.id).collect();
     let mut outcomes = Outcomes::default();
     for other in &question.others {

@@ -171,12 +171,18 @@ pub(super) fn known(address: Address) -> Option<IpAddr> {
 }
 
 pub(super) fn view<'a>(pod: &PodView<'a>) -> identity::View<'a> {
-    identity::View {
-        id: pod.id,
-        namespace: pod.namespace,
-        namespace_labels: pod.namespace_labels,
-        labels: pod.labels,
-        ports: pod.ports,
-        service_account: pod.service_account,
+    (*pod).into()
+}
+
+impl<'a> From<PodView<'a>> for identity::View<'a> {
+    fn from(pod: PodView<'a>) -> Self {
+        Self {
+            id: pod.id,
+            namespace: pod.namespace,
+            namespace_labels: pod.namespace_labels,
+            labels: pod.labels,
+            ports: pod.ports,
+            service_account: pod.service_account,
+        }
     }
 }
