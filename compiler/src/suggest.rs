@@ -76,8 +76,17 @@ pub fn ask(
         for (case, asked) in cases.iter_mut().zip(&asked) {
             advise(asking.context, asked, case);
         }
+    } else {
+        let cases = explanation.cases.iter_mut();
+        cases.for_each(|case| case.no_suggestion = unsure(case.verdict));
+        explanation.no_suggestion = unsure(explanation.verdict);
     }
     Ok(explanation)
+}
+
+fn unsure(verdict: Word) -> Option<String> {
+    let denied = verdict == Word::Deny;
+    denied.then(|| "what the answer lacks may be what decides".to_owned())
 }
 
 /// Adds the smallest edit to an answer that denies, or why there is none.

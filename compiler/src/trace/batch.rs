@@ -3,6 +3,7 @@
 //! Guarantee: a batch has at most [`BATCH_BYTES`] of text, however long the stream and its lines are and whatever
 //! the reader holds at once: a line longer than that comes out cut, and is too long to be read anyway.
 
+use super::hubble;
 use std::io::{self, BufRead};
 use std::ops::Range;
 
@@ -15,7 +16,7 @@ const _: () = assert!(BATCH_BYTES > super::MAX_LINE_BYTES);
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     text: Vec<u8>,
-    /// The lines that are not empty.
+    /// The lines that are neither empty nor about the stream itself.
     pub(super) lines: Vec<Line>,
 }
 
@@ -25,7 +26,7 @@ pub(super) struct Line {
     bytes: Range<usize>,
     /// Counted from one.
     pub(super) number: u64,
-    /// Counted from zero, without the empty lines.
+    /// Counted from zero, without those others.
     pub(super) record: u64,
 }
 
@@ -119,7 +120,7 @@ impl<R: BufRead> Batches<R> {
     fn push(&mut self, lines: &mut Vec<Line>, text: &[u8], bytes: Range<usize>) {
         self.lines += 1;
         let line = text.get(bytes.clone()).unwrap_or(&[]);
-        if line.iter().all(u8::is_ascii_whitespace) {
+        if line.iter().all(u8::is_ascii_whitespace) || hubble::is_no_flow(line) {
             return;
         }
         lines.push(Line {

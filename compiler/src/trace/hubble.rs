@@ -16,6 +16,13 @@ pub(super) fn is_wrapped(text: &[u8]) -> bool {
     text.trim_ascii_start().starts_with(b"{\"flow\"")
 }
 
+/// Whether a line of Hubble's is about the stream: which nodes take part, and how many events were lost.
+pub(super) fn is_no_flow(text: &[u8]) -> bool {
+    let starts: [&[u8]; 2] = [b"{\"node_status\"", b"{\"lost_events\""];
+    let text = text.trim_ascii_start();
+    starts.iter().any(|start| text.starts_with(start))
+}
+
 /// Whether a line holds a flow of Hubble's.
 pub(super) fn is_flow(text: &[u8]) -> bool {
     is_wrapped(text) || memchr::memmem::find(text, b"\"traffic_direction\"").is_some()
