@@ -49,7 +49,8 @@ impl Default for LabelFilter {
 }
 
 impl LabelFilter {
-    /// The default with patterns of a user: `[source:]start`, with `!` in front for labels that do not count.
+    /// The default with patterns of a user: `[source:]start`, with `!` in front of the start for labels that do not count
+    /// (`parseLabelPrefix` of `pkg/labelsfilter`).
     #[must_use]
     pub fn new(user: &[&str]) -> Self {
         let mut filter = Self {
@@ -58,10 +59,14 @@ impl LabelFilter {
             is_list: false,
         };
         for pattern in user {
-            match pattern.strip_prefix('!') {
-                Some(ignored) => filter.ignore.push(Pattern::new(ignored)),
+            let mut pattern = Pattern::new(pattern);
+            match pattern.start.strip_prefix('!') {
+                Some(ignored) => {
+                    pattern.start = ignored.into();
+                    filter.ignore.push(pattern);
+                }
                 None => {
-                    filter.include.push(Pattern::new(pattern));
+                    filter.include.push(pattern);
                     filter.is_list = true;
                 }
             }
@@ -167,6 +172,9 @@ mod tests {
         check(&["other:team"], "team", false);
         check(&["!team"], "team", false);
         check(&["!team"], "app", true);
+        check(&["k8s:!team"], "team", false);
+        check(&["k8s:!team"], "app", true);
+        check(&["other:!team"], "team", true);
         check(
             &["pod-template-hash-of-mine"],
             "pod-template-hash-of-mine",

@@ -123,7 +123,7 @@ options! {
     /// The filter for the labels of nodes that are part of their identities.
     node_labels: Words = "node-labels", Words::default();
     /// The filter for the labels that are part of identities.
-    labels: Words = "labels", Words::default();
+    labels: LabelStarts = "labels", LabelStarts::default();
     /// The file with that filter, on the node.
     label_prefix_file: String = "label-prefix-file", String::new();
     /// Whether policies govern the nodes themselves.
@@ -344,6 +344,10 @@ pub struct CidrMatchMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words(pub Vec<String>);
 
+/// Starts of labels, of the regular expressions that Cilium takes those that are read: any other is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelStarts(pub Vec<String>);
+
 /// Texts by number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Numbered(pub BTreeMap<u32, String>);
@@ -394,6 +398,19 @@ impl Value for Words {
     }
 }
 
+impl Value for LabelStarts {
+    const WANTED: &'static str =
+        "a list of `[source:][!]start`, where `.` stands for any sign and `.*` for any signs";
+    const TYPES: &'static [&'static str] = &["array", "string"];
+
+    fn read(text: &str) -> Option<Self> {
+        let starts: Vec<String> = split(text).map(str::to_owned).collect();
+        let is_more = |sign: char| "()[]{}|+?^$".contains(sign);
+        let reads = starts.iter().all(|start| !start.contains(is_more));
+        reads.then_some(Self(starts))
+    }
+}
+
 impl Value for CidrMatchMode {
     const WANTED: &'static str = "a list of `nodes` and `pods`";
     const TYPES: &'static [&'static str] = &["array", "string"];
@@ -436,7 +453,7 @@ mod tests {
             ("enable-policy", "always"),
             ("enable-ipv6", "False"),
             ("policy-cidr-match-mode", "nodes pods"),
-            ("labels", "k8s:app,k8s:tier !k8s:x"),
+            ("labels", "k8s:app,k8s:tier k8s:!x"),
             ("fixed-identity-mapping", "128=a,129=b"),
             ("version", "1.19"),
         ] {
@@ -449,11 +466,12 @@ mod tests {
         assert_eq!(options.enable_policy, EnablePolicy::Always);
         assert!(!options.enable_ipv6);
         assert!(options.policy_cidr_match_mode.nodes && options.policy_cidr_match_mode.pods);
-        assert_eq!(options.labels.0, ["k8s:app", "k8s:tier", "!k8s:x"]);
+        assert_eq!(options.labels.0, ["k8s:app", "k8s:tier", "k8s:!x"]);
         assert_eq!(options.fixed_identity_mapping.0[&129], "b");
         assert_eq!(options.version, Version::V1_19);
         for (name, text) in [
             ("enable-policy", "sometimes"),
+            ("labels", "k8s:(app|tier)"),
             ("enable-ipv4", "yes"),
             ("cluster-id", "-1"),
             ("policy-cidr-match-mode", "world"),
