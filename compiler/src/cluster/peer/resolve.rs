@@ -226,31 +226,27 @@ fn find_namespace(cluster: &Cluster, name: &str) -> Result<NamespaceId, Box<Diag
 
 /// The namespace of a name without one: `default`, if it has such a pod or workload.
 fn bare(cluster: &Cluster, name: &str) -> Result<&'static str, Box<Diagnostic>> {
-    let has = |namespace: &str| {
+    in_default(cluster, name, ("", "pod or workload"), |namespace| {
         let id = cluster.find_namespace(namespace);
         cluster.find_pod(namespace, name).is_some()
             || id.is_some_and(|id| workloads(cluster, id, name).next().is_some())
-    };
-    if has(DEFAULT_NAMESPACE) {
-        return Ok(DEFAULT_NAMESPACE);
-    }
-    let places = cluster.namespaces.iter().map(|namespace| &namespace.name);
-    let candidates: Vec<String> = places
-        .filter(|namespace| has(namespace))
-        .take(MOST_CANDIDATES)
-        .map(|namespace| format!("{namespace}/{name}"))
-        .collect();
-    let message = format!("the namespace `{DEFAULT_NAMESPACE}` has no pod or workload `{name}`");
-    let help = did_you_mean(&candidates)
-        .unwrap_or_else(|| "write the namespace too: `NAMESPACE/NAME`".into());
-    Err(Box::new(
-        Diagnostic::new(&codes::UNKNOWN_PEER, message).help(help),
-    ))
+    })
 }
 
 /// The namespace of a service without one: `default`, if it has such a service.
 fn bare_service(cluster: &Cluster, name: &str) -> Result<&'static str, Box<Diagnostic>> {
-    let has = |namespace: &str| cluster.find_service(namespace, name).is_some();
+    in_default(cluster, name, ("service:", "service"), |namespace| {
+        cluster.find_service(namespace, name).is_some()
+    })
+}
+
+/// `default`, if it has what is looked for; `prefix` is how that is written, and `what` what it is.
+fn in_default(
+    cluster: &Cluster,
+    name: &str,
+    (prefix, what): (&str, &str),
+    has: impl Fn(&str) -> bool,
+) -> Result<&'static str, Box<Diagnostic>> {
     if has(DEFAULT_NAMESPACE) {
         return Ok(DEFAULT_NAMESPACE);
     }
@@ -258,11 +254,11 @@ fn bare_service(cluster: &Cluster, name: &str) -> Result<&'static str, Box<Diagn
     let candidates: Vec<String> = places
         .filter(|namespace| has(namespace))
         .take(MOST_CANDIDATES)
-        .map(|namespace| format!("service:{namespace}/{name}"))
+        .map(|namespace| format!("{prefix}{namespace}/{name}"))
         .collect();
-    let message = format!("the namespace `{DEFAULT_NAMESPACE}` has no service `{name}`");
+    let message = format!("the namespace `{DEFAULT_NAMESPACE}` has no {what} `{name}`");
     let help = did_you_mean(&candidates)
-        .unwrap_or_else(|| "write the namespace too: `service:NAMESPACE/NAME`".into());
+        .unwrap_or_else(|| format!("write the namespace too: `{prefix}NAMESPACE/NAME`"));
     Err(Box::new(
         Diagnostic::new(&codes::UNKNOWN_PEER, message).help(help),
     ))
