@@ -24,6 +24,8 @@
 
 mod mismatch;
 mod runs;
+mod truths;
+mod partition;
 mod ends;
 mod keys;
 mod matches;

@@ -121,6 +121,36 @@ pub fn judge_by(
     flow: &Flow<'_>,
     direction: Direction,
 ) -> Side {
+    let other = match direction {
+        Direction::Ingress => &flow.src,
+        Direction::Egress => &flow.dst,
+    };
+    judge_by_rules(governing, flow, direction, &|tier, rule| {
+        rule_matches(world, tier, rule, other, flow)
+    })
+}
+
+/// Whether a rule matches a flow: when one of its peers and one of its ports does. A list that is not given matches
+/// everything \[NP\].
+fn rule_matches(
+    world: World<'_>,
+    tier: Tier,
+    rule: &Rule,
+    other: &Endpoint<'_>,
+    flow: &Flow<'_>,
+) -> Truth {
+    peers_match(world, tier, rule, other).min(ports_match(tier, rule, flow))
+}
+
+/// Judges one side of a flow by the policies that [govern](governs) its subject and by whether each of their rules
+/// matches.
+#[must_use]
+pub fn judge_by_rules(
+    governing: &[&Policy],
+    flow: &Flow<'_>,
+    direction: Direction,
+    matches: &dyn Fn(Tier, &Rule) -> Truth,
+) -> Side {
     let mut side = Side {
         verdict: Verdict::Allow,
         exempt: None,
@@ -141,12 +171,7 @@ pub fn judge_by(
         side.exempt = Some(Exemption::Itself);
         return side;
     }
-    let question = Question {
-        world,
-        flow,
-        other,
-        direction,
-    };
+    let question = Question { matches, direction };
     let never_kept_apart = itself || is_own_node(pod, other);
     let outcomes = question.tiers(governing, never_kept_apart, &mut side);
     side.verdict = match (outcomes.allow, outcomes.deny) {
@@ -172,9 +197,7 @@ pub(crate) fn is_own_node(pod: &PodView<'_>, other: &Endpoint<'_>) -> bool {
 /// One side of a flow, while its policies are asked.
 #[derive(Clone, Copy)]
 struct Question<'a> {
-    world: World<'a>,
-    flow: &'a Flow<'a>,
-    other: &'a Endpoint<'a>,
+    matches: &'a dyn Fn(Tier, &Rule) -> Truth,
     direction: Direction,
 }
 
@@ -226,7 +249,7 @@ impl Question<'_> {
             .filter(|policy| policy.tier == Tier::Namespace)
         {
             for rule in policy.rules.get(self.direction) {
-                let truth = self.rule(policy.tier, rule);
+                let truth = (self.matches)(policy.tier, rule);
                 best = best.max(truth);
                 matching.extend((truth != Truth::No).then_some((truth, rule.id)));
             }
@@ -248,12 +271,11 @@ impl Question<'_> {
     /// priority may be asked in any order, "and there is no way for the user to reliably determine which". Nothing says
     /// how the two kinds compare, so their priorities are one scale.
     fn ordered(self, governing: &[&Policy], tier: Tier, rules: &mut Vec<RuleId>) -> Outcomes {
-        let mut levels: BTreeMap<u32, Vec<&Policy>> = BTreeMap::new();
-        for policy in governing.iter().filter(|policy| policy.tier == tier) {
-            levels.entry(policy.priority).or_default().push(policy);
-        }
+        let governing = governing.iter().copied();
+        let mut of_tier: Vec<&Policy> = governing.filter(|policy| policy.tier == tier).collect();
+        of_tier.sort_by_key(|policy| policy.priority);
         let mut outcomes = Outcomes::NONE;
-        for level in levels.values() {
+        for level in of_tier.chunk_by(|one, next| one.priority == next.priority) {
             outcomes.none = false;
             let mut all_may_miss = true;
             for policy in level {
@@ -276,7 +298,7 @@ impl Question<'_> {
     fn first_match(self, policy: &Policy, rules: &mut Vec<RuleId>) -> Outcomes {
         let mut outcomes = Outcomes::NONE;
         for rule in policy.rules.get(self.direction) {
-            let truth = self.rule(policy.tier, rule);
+            let truth = (self.matches)(policy.tier, rule);
             if truth != Truth::No {
                 outcomes.add(rule.action);
                 rules.push(rule.id);
@@ -287,11 +309,5 @@ impl Question<'_> {
             }
         }
         outcomes
-    }
-
-    /// A rule matches when one of its peers and one of its ports does; a list that is not given matches
-    /// everything \[NP\].
-    fn rule(self, tier: Tier, rule: &Rule) -> Truth {
-        peers_match(self.world, tier, rule, self.other).min(ports_match(tier, rule, self.flow))
     }
 }

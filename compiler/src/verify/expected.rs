@@ -1,17 +1,20 @@
 //! What the definition says of a case, about every leaf and every packet.
 //!
 //! The definition judges by which policies govern the subject, by whether the two ends are never kept apart, and by how each
-//! rule matches; a rule matches as its peers and its ports do, whichever is less ([`spec::judge_by`]). So leaves that match
-//! the lists of peers of all rules alike are one group, keys that match the lists of ports alike are one class, and the
-//! definition itself is asked once for all pairs of a group and a class in which every rule matches alike.
+//! rule matches ([`spec::judge_by_rules`]); a rule matches as its peers and its ports do, whichever is less
+//! ([`spec::judge_by`]). So leaves that match the lists of peers of all rules alike are one group, keys that match the lists
+//! of ports alike are one class, and the definition itself is asked once for all pairs of a group and a class in which every
+//! rule matches alike.
 
 use super::Prover;
-use super::runs::{self, Runs, extend, together};
+use super::partition::Partition;
+use super::runs::{self, Runs, extend, pairs};
 use super::subjects::Case;
+use super::truths::Truths;
 use crate::cluster::PodId;
-use crate::hir::Direction;
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView};
 use crate::hir::spec::{self, Side, Truth};
+use crate::hir::{Direction, RuleId};
 use crate::lir::{LeafId, number, transport};
 use crate::query::Family;
 use rustc_hash::FxHashMap;
@@ -27,13 +30,15 @@ pub(super) struct Expected {
     pub(super) rows: Vec<Row>,
     /// The classes of keys, by what named ports the destination has.
     keys: Vec<Keys>,
+    /// Where each rule stands among the truths of a group or of a class of keys.
+    places: FxHashMap<RuleId, usize>,
 }
 
 /// Leaves that the rules of a case cannot tell apart.
 #[derive(Debug)]
 pub(super) struct Group {
     /// How each rule's peers match.
-    peers: Box<[Truth]>,
+    peers: Truths,
     /// A leaf of it.
     example: LeafId,
     /// Its classes of keys.
@@ -47,7 +52,7 @@ pub(super) struct Group {
 }
 
 /// What is said by class of keys.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub(super) struct Row {
     keys: u32,
     sides: Box<[Arc<Side>]>,
@@ -64,7 +69,7 @@ struct Keys {
 #[derive(Debug)]
 struct KeyClass {
     /// How each rule's ports match.
-    ports: Box<[Truth]>,
+    ports: Truths,
     /// A key of it that packets have.
     packet: u32,
 }
@@ -93,8 +98,10 @@ impl Expected {
             groups: Vec::new(),
             rows: Vec::new(),
             keys,
+            places: places(case),
         };
-        let mut known: FxHashMap<Row, u32> = FxHashMap::default();
+        // Of one `Sides`, equal sides are one.
+        let mut known: FxHashMap<(u32, Vec<*const Side>), u32> = FxHashMap::default();
         let mut sides = Sides::default();
         for group in &mut groups {
             let row = expected.ask(
@@ -105,10 +112,10 @@ impl Expected {
                 Relation::Apart,
                 &mut sides,
             );
-            let rows = &mut expected.rows;
-            group.row = *known.entry(row).or_insert_with_key(|row| {
-                rows.push(row.clone());
-                number(rows.len() - 1)
+            let said = row.sides.iter().map(Arc::as_ptr).collect();
+            group.row = *known.entry((row.keys, said)).or_insert_with(|| {
+                expected.rows.push(row);
+                number(expected.rows.len() - 1)
             });
         }
         expected.groups = groups;
@@ -156,16 +163,21 @@ impl Expected {
     ) -> Row {
         let classes = self.keys.get(group.keys as usize);
         let classes = classes.into_iter().flat_map(|keys| &keys.classes);
+        let mut rules = group.peers.clone();
         let said = classes.map(|class| {
-            let rules = group.peers.iter().zip(&class.ports);
-            let rules: Vec<Truth> = rules.map(|(peers, ports)| *peers.min(ports)).collect();
-            let known = sides.by_rules.entry(rules);
-            let side = known.or_insert_with(|| {
-                let side = judge(prover, case, leaf, class.packet, relation);
-                let side = sides.equal.entry(side);
-                let side = side.or_insert_with_key(|side| Arc::new(side.clone()));
-                Arc::clone(side)
-            });
+            rules.least_of(&group.peers, &class.ports);
+            if let Some(known) = sides.by_rules.get(&rules) {
+                return Arc::clone(known);
+            }
+            let flow = Between {
+                leaf,
+                packet: class.packet,
+                relation,
+            };
+            let side = self.judge(prover, case, flow, &rules);
+            let side = sides.equal.entry(side);
+            let side = side.or_insert_with_key(|side| Arc::new(side.clone()));
+            sides.by_rules.insert(rules.clone(), Arc::clone(side));
             Arc::clone(side)
         });
         Row {
@@ -173,47 +185,100 @@ impl Expected {
             sides: said.collect(),
         }
     }
+
+    /// Asks the definition about one leaf and one packet, which the rules match like this.
+    fn judge(&self, prover: &Prover<'_>, case: &Case<'_>, of: Between, rules: &Truths) -> Side {
+        let mut pod = case.pod;
+        let example = prover.ends.examples.get(of.leaf.index()).copied();
+        let mut other = example.unwrap_or(subject(pod, Family::V4));
+        let family = match other.address {
+            Address::Known(address) => Family::of(address),
+            Address::Unknown { v4: true, .. } => Family::V4,
+            Address::Unknown { v4: false, .. } => Family::V6,
+        };
+        match (of.relation, &mut other.kind) {
+            (Relation::OwnNode, EndpointKind::Node(node)) => pod.node = node.id,
+            (Relation::Itself, EndpointKind::Pod(own)) => {
+                pod.id = pod.id.or(Some(PodId(0)));
+                own.id = pod.id;
+            }
+            (Relation::Apart | Relation::OwnNode | Relation::Itself, _) => {}
+        }
+        let own = subject(pod, family);
+        let (src, mut dst) = match case.direction {
+            Direction::Ingress => (other, own),
+            Direction::Egress => (own, other),
+        };
+        dst.by_service = of.relation == Relation::Itself;
+        let flow = Flow {
+            src,
+            dst,
+            transport: transport::example(of.packet),
+        };
+        spec::judge_by_rules(&case.governing, &flow, case.direction, &|_, rule| {
+            let place = self.places.get(&rule.id);
+            place.map_or(Truth::No, |place| rules.get(*place))
+        })
+    }
+}
+
+/// Who the subject of a case speaks with, and by what.
+#[derive(Clone, Copy)]
+struct Between {
+    leaf: LeafId,
+    packet: u32,
+    relation: Relation,
+}
+
+/// Where each rule of a case stands among truths: those of cluster-wide policies, and the others behind them.
+fn places(case: &Case<'_>) -> FxHashMap<RuleId, usize> {
+    let wide = case.wide.lists.len();
+    let behind = Truths::behind(wide);
+    let places = (0..wide).chain(behind..);
+    let rules = case.rules.iter().map(|rule| rule.id);
+    rules.zip(places).collect()
 }
 
 /// What was said so far of one case and relation.
 #[derive(Default)]
 struct Sides {
-    by_rules: FxHashMap<Vec<Truth>, Arc<Side>>,
+    by_rules: FxHashMap<Truths, Arc<Side>>,
     equal: FxHashMap<Side, Arc<Side>>,
 }
 
 /// The leaves by how the peers of each rule match and, where rules for what goes out go by name, by their named ports. With
 /// them an end for each set of named ports that the destination may have.
 fn grouped(prover: &Prover<'_>, case: &Case<'_>) -> (Runs<u32>, Vec<Group>, Vec<Option<LeafId>>) {
-    let lists = case.rules.iter();
-    let lists: Vec<&[(u32, Truth)]> = lists
-        .map(|(peers, _)| prover.lists.peers(prover.world(), &prover.ends, *peers))
-        .collect();
-    let mut told: Vec<Box<[Truth]>> = Vec::new();
-    let mut known: FxHashMap<Box<[Truth]>, u32> = FxHashMap::default();
+    let wide = case.wide.leaves(prover);
+    let own = case.rules.iter().skip(case.wide.lists.len());
+    let own: Vec<u32> = own.map(|rule| rule.peers).collect();
+    let own = Partition::of(prover, &own);
+    let mut told: Vec<Truths> = Vec::new();
+    let mut known: FxHashMap<(u32, u32), u32> = FxHashMap::default();
     let mut by_peers: Runs<u32> = Vec::new();
-    together(&lists, |first, truths| {
-        let id = known.get(truths).copied().unwrap_or_else(|| {
-            told.push(truths.into());
-            let id = number(told.len() - 1);
-            known.insert(truths.into(), id);
-            id
+    for (first, of_wide, of_own) in pairs(&wide.leaves, &own.leaves) {
+        let id = *known.entry((of_wide, of_own)).or_insert_with(|| {
+            let truths = [(wide, of_wide), (&own, of_own)]
+                .map(|(leaves, class)| leaves.classes.get(class as usize));
+            if let [Some(wide), Some(own)] = truths {
+                told.push(wide.then(own));
+            }
+            number(told.len() - 1)
         });
         extend(&mut by_peers, first, id);
-    });
+    }
     let of_leaf = case.by_name && case.direction == Direction::Egress;
     let same = vec![(0, 0)];
     let ports = if of_leaf { &prover.ends.ports } else { &same };
     let mut groups: Vec<Group> = Vec::new();
     let mut ids: FxHashMap<(u32, u32), u32> = FxHashMap::default();
     let mut leaves: Runs<u32> = Vec::new();
-    together(&[&by_peers, ports], |first, parts| {
-        let [peers, keys] = parts else { return };
-        let id = *ids.entry((*peers, *keys)).or_insert_with(|| {
+    for (first, peers, keys) in pairs(&by_peers, ports) {
+        let id = *ids.entry((peers, keys)).or_insert_with(|| {
             groups.push(Group {
-                peers: told.get(*peers as usize).cloned().unwrap_or_default(),
+                peers: told.get(peers as usize).cloned().unwrap_or_default(),
                 example: LeafId(first),
-                keys: *keys,
+                keys,
                 row: 0,
                 own_node: OnceLock::new(),
                 itself: OnceLock::new(),
@@ -221,7 +286,7 @@ fn grouped(prover: &Prover<'_>, case: &Case<'_>) -> (Runs<u32>, Vec<Group>, Vec<
             number(groups.len() - 1)
         });
         extend(&mut leaves, first, id);
-    });
+    }
     let with_ports = if of_leaf {
         let leaves = prover.ends.with_ports.iter();
         leaves.map(|leaf| Some(*leaf)).collect()
@@ -237,16 +302,18 @@ impl Keys {
         let dst = dst.and_then(|leaf| prover.ends.examples.get(leaf.index()));
         let dst = dst.copied().unwrap_or(subject(case.pod, Family::V4));
         let mut answers: FxHashMap<u32, Box<[Truth]>> = FxHashMap::default();
-        for (_, ports) in &case.rules {
-            let ask = || prover.lists.ports(&prover.keys, *ports, &dst);
-            answers.entry(*ports).or_insert_with(ask);
+        for rule in &case.rules {
+            let ask = || prover.lists.ports(&prover.keys, rule.ports, &dst);
+            answers.entry(rule.ports).or_insert_with(ask);
         }
-        let columns: Vec<&[Truth]> = case
-            .rules
-            .iter()
-            .filter_map(|(_, ports)| answers.get(ports).map(|answers| &**answers))
+        let columns = case.rules.iter().map(|rule| answers.get(&rule.ports));
+        let columns: Vec<&[Truth]> = columns
+            .map(|answers| answers.map_or(&[][..], |answers| answers))
             .collect();
-        let mut known: FxHashMap<Box<[Truth]>, u32> = FxHashMap::default();
+        let (wide, own) = columns
+            .split_at_checked(case.wide.lists.len())
+            .unwrap_or_default();
+        let mut known: FxHashMap<Truths, u32> = FxHashMap::default();
         let mut classes: Vec<KeyClass> = Vec::new();
         let class = prover
             .keys
@@ -256,10 +323,11 @@ impl Keys {
             .map(|(cell, packet)| {
                 // No packet is in such a cell, and nothing is asked of it.
                 let Some(packet) = *packet else { return 0 };
-                let truths = columns
-                    .iter()
-                    .filter_map(|column| column.get(cell).copied());
-                *known.entry(truths.collect()).or_insert_with_key(|ports| {
+                let [wide, own] = [wide, own].map(|columns| {
+                    let truths = columns.iter().map(|column| column.get(cell));
+                    Truths::of(truths.map(|truth| truth.copied().unwrap_or(Truth::No)))
+                });
+                *known.entry(wide.then(&own)).or_insert_with_key(|ports| {
                     classes.push(KeyClass {
                         ports: ports.clone(),
                         packet,
@@ -278,42 +346,4 @@ fn subject(pod: PodView<'_>, family: Family) -> Endpoint<'_> {
         address: family.unknown(),
         by_service: false,
     }
-}
-
-/// Asks the definition about one leaf and one packet.
-fn judge(
-    prover: &Prover<'_>,
-    case: &Case<'_>,
-    leaf: LeafId,
-    packet: u32,
-    relation: Relation,
-) -> Side {
-    let mut pod = case.pod;
-    let example = prover.ends.examples.get(leaf.index()).copied();
-    let mut other = example.unwrap_or(subject(pod, Family::V4));
-    let family = match other.address {
-        Address::Known(address) => Family::of(address),
-        Address::Unknown { v4: true, .. } => Family::V4,
-        Address::Unknown { v4: false, .. } => Family::V6,
-    };
-    match (relation, &mut other.kind) {
-        (Relation::OwnNode, EndpointKind::Node(node)) => pod.node = node.id,
-        (Relation::Itself, EndpointKind::Pod(own)) => {
-            pod.id = pod.id.or(Some(PodId(0)));
-            own.id = pod.id;
-        }
-        (Relation::Apart | Relation::OwnNode | Relation::Itself, _) => {}
-    }
-    let own = subject(pod, family);
-    let (src, mut dst) = match case.direction {
-        Direction::Ingress => (other, own),
-        Direction::Egress => (own, other),
-    };
-    dst.by_service = relation == Relation::Itself;
-    let flow = Flow {
-        src,
-        dst,
-        transport: transport::example(packet),
-    };
-    spec::judge_by(prover.world(), &case.governing, &flow, case.direction)
 }

@@ -118,10 +118,16 @@ impl<'a> Lists<'a> {
                         return everything;
                     };
                     slot.get_or_init(|| {
-                        let peers = peers.iter().map(|peer| self.peer(world, ends, *peer));
-                        let mut greatest = Runs::new();
-                        together(&peers.collect::<Vec<_>>(), |first, truths| {
-                            let truth = truths.iter().copied().max().unwrap_or(Truth::No);
+                        let runs = peers.iter().map(|peer| self.peer(world, ends, *peer));
+                        let mut now = vec![Truth::No; peers.len()];
+                        let mut greatest = vec![(0, Truth::No)];
+                        together(&runs.collect::<Vec<_>>(), |first, told| {
+                            for (column, truth) in told {
+                                if let Some(slot) = now.get_mut(column) {
+                                    *slot = truth;
+                                }
+                            }
+                            let truth = now.iter().copied().max().unwrap_or(Truth::No);
                             extend(&mut greatest, first, truth);
                         });
                         greatest

@@ -19,25 +19,23 @@ pub(super) fn at<T: Copy>(runs: &[(u32, T)], leaf: u32) -> Option<T> {
     Some(run.1)
 }
 
-/// Goes through several runs together: for each stretch on which none changes, its first leaf and what each tells.
-pub(super) fn together<T: Copy>(columns: &[&[(u32, T)]], mut each: impl FnMut(u32, &[T])) {
-    let firsts = columns.iter().filter_map(|runs| runs.first());
-    let mut told: Vec<T> = firsts.map(|(_, told)| *told).collect();
-    let mut changes: Vec<(u32, usize, T)> = Vec::new();
+/// Goes through several runs together: for each stretch on which none changes, its first leaf, and by column what is told
+/// there and was not told before.
+pub(super) fn together<T: Copy>(
+    columns: &[&[(u32, T)]],
+    mut each: impl FnMut(u32, &mut dyn Iterator<Item = (usize, T)>),
+) {
+    let mut changes: Vec<(u32, u32, T)> = Vec::new();
     for (runs, column) in columns.iter().zip(0..) {
-        let later = runs.iter().skip(1);
-        changes.extend(later.map(|(start, told)| (*start, column, *told)));
+        changes.extend(runs.iter().map(|(start, told)| (*start, column, *told)));
     }
-    changes.sort_by_key(|(start, column, _)| (*start, *column));
-    each(0, &told);
+    changes.sort_by_key(|(start, column, _)| u64::from(*start) << 32 | u64::from(*column));
     for stretch in changes.chunk_by(|a, b| a.0 == b.0) {
-        for (_, column, new) in stretch {
-            if let Some(slot) = told.get_mut(*column) {
-                *slot = *new;
-            }
-        }
         if let Some((start, ..)) = stretch.first() {
-            each(*start, &told);
+            let mut told = stretch
+                .iter()
+                .map(|(_, column, told)| (*column as usize, *told));
+            each(*start, &mut told);
         }
     }
 }
@@ -73,8 +71,10 @@ mod tests {
             [(0, 'x'), (3, 'y'), (5, 'z')],
         );
         let mut found = Vec::new();
+        let mut now = [' ', ' '];
         together(&[&one, &other], |start, told| {
-            found.push((start, told.iter().collect::<String>()));
+            told.for_each(|(column, told)| now[column] = told);
+            found.push((start, now.iter().collect::<String>()));
         });
         let expected = [(0, "ax"), (3, "by"), (5, "bz"), (7, "cz")];
         let expected: Vec<(u32, String)> = expected.map(|(s, t)| (s, t.to_owned())).into();

@@ -4,16 +4,20 @@
 //! Which policies govern a pod is asked of the definition for each namespace, label set and kind of network that occurs;
 //! a policy whose subject names a namespace is asked about the pods in it alone.
 
+use super::Prover;
 use super::expected::Expected;
 use super::matches::Lists;
+use super::partition::Partition;
 use crate::cluster::{Cluster, LabelsId, NamespaceId, PodId, PortsId};
 use crate::hir::flow::PodView;
-use crate::hir::{Direction, NamespaceSelector, PerDirection, Policy, PolicySet, spec};
+use crate::hir::{
+    Direction, NamespaceSelector, PerDirection, Policy, PolicySet, RuleId, Tier, spec,
+};
 use crate::lir::number;
 use crate::query::pod_view;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The subjects. See the module.
 #[derive(Debug)]
@@ -29,14 +33,38 @@ pub(super) struct Case<'a> {
     pub(super) direction: Direction,
     /// The policies that govern them, in the order of their set.
     pub(super) governing: Vec<&'a Policy>,
-    /// The rules of these in the direction, each with its list of peers and its list of ports.
-    pub(super) rules: Vec<(u32, u32)>,
+    /// The rules of these in the direction: first those of cluster-wide policies.
+    pub(super) rules: Vec<Asked>,
+    /// The lists of peers of the latter.
+    pub(super) wide: Arc<Wide>,
     /// Whether a rule goes by the names of the destination's ports.
     pub(super) by_name: bool,
     /// One of the pods; its node is not told.
     pub(super) pod: PodView<'a>,
     /// What the definition says, once it is asked for.
     pub(super) expected: OnceLock<Expected>,
+}
+
+/// A rule, with its list of peers and its list of ports.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) id: RuleId,
+    pub(super) peers: u32,
+    pub(super) ports: u32,
+}
+
+/// Lists of peers that many cases have, and the leaves by how these match.
+#[derive(Debug)]
+pub(super) struct Wide {
+    pub(super) lists: Vec<u32>,
+    leaves: OnceLock<Partition>,
+}
+
+impl Wide {
+    pub(super) fn leaves(&self, prover: &Prover<'_>) -> &Partition {
+        self.leaves
+            .get_or_init(|| Partition::of(prover, &self.lists))
+    }
 }
 
 /// What makes a case: the direction, the policies, and the named ports where they are asked for.
@@ -47,35 +75,45 @@ type Governed = (NamespaceId, LabelsId, bool);
 
 impl<'a> Subjects<'a> {
     pub(super) fn of(cluster: &'a Cluster, policies: &'a PolicySet, lists: &mut Lists<'a>) -> Self {
-        let rules: Vec<PerDirection<Vec<(u32, u32)>>> = policies
+        let rules: Vec<(bool, PerDirection<Vec<Asked>>)> = policies
             .policies
             .iter()
             .map(|policy| {
                 let mut of = |direction| {
                     let rules = policy.rules.get(direction).iter();
-                    rules.map(|rule| lists.add(policy.tier, rule)).collect()
+                    let asked = rules.map(|rule| {
+                        let (peers, ports) = lists.add(policy.tier, rule);
+                        let id = rule.id;
+                        Asked { id, peers, ports }
+                    });
+                    asked.collect()
                 };
-                PerDirection {
+                let rules = PerDirection {
                     ingress: of(Direction::Ingress),
                     egress: of(Direction::Egress),
-                }
+                };
+                (policy.tier != Tier::Namespace, rules)
             })
             .collect();
         lists.complete();
         let governing = governing(cluster, policies);
         let mut known: FxHashMap<CaseKey<'_>, u32> = FxHashMap::default();
         let mut cases = Vec::new();
+        let mut wide: FxHashMap<Vec<u32>, Arc<Wide>> = FxHashMap::default();
         let nobody: &[u32] = &[];
         let of_pod = cluster.pods().iter().zip(0..).map(|(pod, index)| {
             let governed = (pod.namespace, pod.labels, pod.host_network);
             let list = governing.get(&governed).map_or(nobody, |list| list);
             let mut case = |direction| {
-                let rules = list
-                    .iter()
-                    .filter_map(|policy| rules.get(*policy as usize))
-                    .flat_map(|rules| rules.get(direction))
-                    .copied();
-                let by_name = rules.clone().any(|(_, ports)| lists.has_names(ports));
+                let of = |wide: bool| {
+                    let rules = list
+                        .iter()
+                        .filter_map(|policy| rules.get(*policy as usize))
+                        .filter(move |(is_wide, _)| *is_wide == wide);
+                    rules.flat_map(|(_, rules)| rules.get(direction)).copied()
+                };
+                let mut rules = of(true).chain(of(false));
+                let by_name = rules.any(|rule| lists.has_names(rule.ports));
                 let own = direction == Direction::Ingress && by_name;
                 let key = (
                     direction,
@@ -83,13 +121,21 @@ impl<'a> Subjects<'a> {
                     own.then_some((pod.ports, pod.host_network)),
                 );
                 *known.entry(key).or_insert_with(|| {
+                    let peers: Vec<u32> = of(true).map(|rule| rule.peers).collect();
+                    let shared = wide.entry(peers).or_insert_with_key(|peers| {
+                        Arc::new(Wide {
+                            lists: peers.clone(),
+                            leaves: OnceLock::new(),
+                        })
+                    });
                     let policies = list
                         .iter()
                         .filter_map(|policy| policies.policies.get(*policy as usize));
                     cases.push(Case {
                         direction,
                         governing: policies.collect(),
-                        rules: rules.collect(),
+                        rules: of(true).chain(of(false)).collect(),
+                        wide: Arc::clone(shared),
                         by_name,
                         pod: PodView {
                             node: None,
