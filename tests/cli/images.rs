@@ -131,6 +131,49 @@ fn two_owners_of_an_address_have_no_image() {
     assert!(!out.exists());
 }
 
+/// Rules for the ports that have one bit set, and one rule for each bit: no two ports are alike.
+#[test]
+fn more_classes_of_ports_than_an_image_has_room_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules: String = (0..16)
+        .map(|bit| {
+            let ports = (0..1_u32 << 16).step_by(2 << bit).map(|first| {
+                let (first, last) = (first + (1 << bit), first + (2 << bit) - 1);
+                format!("{{port: {first}, endPort: {last}}}")
+            });
+            let ports: Vec<String> = ports.collect();
+            format!(
+                "  - from: [{{podSelector: {{matchLabels: {{bit: b{bit}}}}}}}]\n    ports: [{}]\n",
+                ports.join(", ")
+            )
+        })
+        .collect();
+    let pods: String = (0..17).map(|bit| format!(
+        "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{bit}, namespace: x, labels: {{bit: b{bit}}}}}\n\
+         spec: {{containers: [{{name: c, image: i}}]}}\nstatus: {{podIP: 10.0.0.{bit}}}\n"
+    )).collect();
+    let policy = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n\
+                  metadata: {name: bits, namespace: x}\n\
+                  spec:\n  podSelector: {matchLabels: {bit: b16}}\n  ingress:\n";
+    let manifests = folder.path().join("cluster.yaml");
+    fs::write(&manifests, format!("{pods}{policy}{rules}")).unwrap();
+    let out = folder.path().join("out");
+    let ran = compile(manifests.to_str().unwrap(), &out, &[]);
+    assert_eq!(ran.code, Some(2));
+    for words in [
+        "error[V0701]",
+        "65537 classes of ports, and an image",
+        "`NetworkPolicy/x/bits` has 65535 ports, more than any other policy",
+    ] {
+        assert!(
+            ran.stderr.contains(words),
+            "no `{words}` in:\n{}",
+            ran.stderr
+        );
+    }
+    assert!(!out.exists());
+}
+
 #[test]
 fn a_pod_reaches_itself() {
     let folder = tempfile::tempdir().unwrap();
