@@ -189,6 +189,20 @@ impl<'a> Place<'a> {
         (!entry.value.is_null()).then(|| self.below(&entry))
     }
 
+    /// The values of several fields, found in one go: each unless it is absent or null.
+    pub(super) fn fields<const N: usize>(&'a self, keys: [&str; N]) -> [Option<Self>; N] {
+        let mut found = [None; N];
+        for entry in self.node.entries() {
+            let mut wanted = keys.iter().zip(&mut found);
+            if let Some((_, slot)) = wanted.find(|(key, _)| **key == entry.key)
+                && !entry.value.is_null()
+            {
+                *slot = Some(self.below(&entry));
+            }
+        }
+        found
+    }
+
     fn below(&'a self, entry: &Entry<'a>) -> Self {
         Self {
             parent: Some(self),

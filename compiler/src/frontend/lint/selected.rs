@@ -40,9 +40,9 @@ impl<'a> Selected<'a> {
         }
         let place = *subjects.get(&policy.span).unwrap_or(&policy.span);
         let diagnostic = match self.groups.selected(written) {
-            (0, _) => self.nothing(policy, written),
-            (pods, hosts) if pods == hosts => self.hosts_only(policy),
-            _ => return None,
+            Found::Nothing => self.nothing(policy, written),
+            Found::HostsOnly => self.hosts_only(policy),
+            Found::Pods => return None,
         };
         let label = if *diagnostic.code == codes::SELECTS_NOTHING {
             "no pod of the snapshot"
@@ -201,10 +201,20 @@ impl<'a> Unseen<'a> {
     }
 }
 
-/// The pods of each namespace by their labels: how many there are, and how many use their node's network.
+/// What a subject selects.
+enum Found {
+    Nothing,
+    /// Pods, all of which use their node's network.
+    HostsOnly,
+    Pods,
+}
+
+/// The pods of each namespace by their labels: whether all of them use their node's network.
 struct Groups<'a> {
     cluster: &'a Cluster,
-    namespaces: Vec<BTreeMap<LabelsId, (usize, usize)>>,
+    /// By name, where each stands.
+    named: FxHashMap<&'a str, usize>,
+    namespaces: Vec<BTreeMap<LabelsId, bool>>,
 }
 
 impl<'a> Groups<'a> {
@@ -212,13 +222,13 @@ impl<'a> Groups<'a> {
         let mut namespaces = vec![BTreeMap::new(); cluster.namespaces().len()];
         for pod in cluster.pods() {
             if let Some(groups) = namespaces.get_mut(pod.namespace.index()) {
-                let (pods, hosts): &mut (usize, usize) = groups.entry(pod.labels).or_default();
-                *pods += 1;
-                *hosts += usize::from(pod.host_network);
+                *groups.entry(pod.labels).or_insert(true) &= pod.host_network;
             }
         }
+        let named = cluster.namespaces().iter().zip(0..);
         Self {
             cluster,
+            named: named.map(|(own, index)| (&*own.name, index)).collect(),
             namespaces,
         }
     }
@@ -227,13 +237,19 @@ impl<'a> Groups<'a> {
     fn governed(
         &self,
         pods: &PodSelector,
-    ) -> impl Iterator<Item = (&Namespace, &BTreeMap<LabelsId, (usize, usize)>)> {
-        let namespaces = self.cluster.namespaces().iter().zip(&self.namespaces);
-        namespaces.filter(|(namespace, _)| match &pods.namespaces {
-            NamespaceSelector::Named(name) => *name == namespace.name,
-            NamespaceSelector::Labels(selector) => {
-                selector.matches(self.cluster.labels(namespace.labels))
+    ) -> impl Iterator<Item = (&Namespace, &BTreeMap<LabelsId, bool>)> {
+        let (among, labels) = match &pods.namespaces {
+            NamespaceSelector::Named(name) => {
+                let own = self.named.get(&**name);
+                (own.map_or(0..0, |index| *index..index + 1), None)
             }
+            NamespaceSelector::Labels(selector) => (0..self.namespaces.len(), Some(selector)),
+        };
+        let namespaces = self.cluster.namespaces().get(among.clone());
+        let groups = self.namespaces.get(among).into_iter().flatten();
+        let namespaces = namespaces.into_iter().flatten().zip(groups);
+        namespaces.filter(move |(namespace, _)| {
+            labels.is_none_or(|labels| labels.matches(self.cluster.labels(namespace.labels)))
         })
     }
 
@@ -243,13 +259,18 @@ impl<'a> Groups<'a> {
         groups.any(|labels| peer.pods.matches(self.cluster.labels(*labels)))
     }
 
-    /// How many pods a subject selects, and how many of them use their node's network.
-    fn selected(&self, subject: &PodSelector) -> (usize, usize) {
-        self.governed(subject)
-            .flat_map(|(_, groups)| groups)
-            .filter(|(labels, _)| subject.pods.matches(self.cluster.labels(**labels)))
-            .fold((0, 0), |(pods, hosts), (_, (more, more_hosts))| {
-                (pods + more, hosts + more_hosts)
-            })
+    /// What a subject selects.
+    fn selected(&self, subject: &PodSelector) -> Found {
+        let groups = self.governed(subject).flat_map(|(_, groups)| groups);
+        let selected =
+            groups.filter(|(labels, _)| subject.pods.matches(self.cluster.labels(**labels)));
+        let mut found = Found::Nothing;
+        for (_, hosts_only) in selected {
+            if !hosts_only {
+                return Found::Pods;
+            }
+            found = Found::HostsOnly;
+        }
+        found
     }
 }

@@ -10,38 +10,18 @@ use crate::diagnostic::codes;
 use crate::frontend::manifest::NodeRef;
 use crate::frontend::report::{Place, Report};
 use crate::frontend::schema::walk::whole;
-use std::collections::HashSet;
+use rustc_hash::FxHashSet;
 
 const SERVICE_TYPES: &[&str] = &["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
 
 /// Checks the containers of the pod, or of the pods that the workload makes.
 pub(super) fn check_containers(root: &Place<'_>, report: &mut Report<'_, '_>) {
     let Some(spec) = root.get("spec") else { return };
-    containers(&spec, report);
-    if let Some(template) = spec.get("template") {
-        check_containers(&template, report);
-    }
-    if let Some(job) = spec.get("jobTemplate") {
-        check_containers(&job, report);
-    }
-}
-
-fn containers(spec: &Place<'_>, report: &mut Report<'_, '_>) {
-    for key in ["containers", "initContainers"] {
-        let Some(list) = spec.get(key) else { continue };
-        for container in list.items() {
-            let Some(ports) = container.get("ports") else {
-                continue;
-            };
-            let mut names = HashSet::new();
-            for port in ports.items() {
-                number(&port, "containerPort", report);
-                protocol(&port, report);
-                name(&port, "name", report);
-                only_once(&port, &mut names, report);
-            }
-        }
-        if key == "containers" && list.node.items().next().is_none() && list.node.raw() == "[]" {
+    let [main, init, template, job] =
+        spec.fields(["containers", "initContainers", "template", "jobTemplate"]);
+    if let Some(list) = main {
+        containers(&list, report);
+        if list.node.items().next().is_none() && list.node.raw() == "[]" {
             let message = format!("`{}` needs at least one container", list.spot().field);
             report.add(
                 list.spot()
@@ -50,14 +30,40 @@ fn containers(spec: &Place<'_>, report: &mut Report<'_, '_>) {
             );
         }
     }
+    if let Some(list) = init {
+        containers(&list, report);
+    }
+    for made in [template, job].into_iter().flatten() {
+        check_containers(&made, report);
+    }
+}
+
+fn containers(list: &Place<'_>, report: &mut Report<'_, '_>) {
+    for container in list.items() {
+        let Some(ports) = container.get("ports") else {
+            continue;
+        };
+        let mut names = FxHashSet::default();
+        for port in ports.items() {
+            let [own, spoken, called] = port.fields(["containerPort", "protocol", "name"]);
+            number(&port, "containerPort", own, report);
+            protocol(spoken, report);
+            if let Some(called) = called {
+                name(&called, "name", report);
+                let text = port.node.get("name").and_then(NodeRef::as_str);
+                only_once(&called, text, &mut names, report);
+            }
+        }
+    }
 }
 
 /// A name leads to one port of a container.
-fn only_once<'a>(port: &Place<'a>, names: &mut HashSet<&'a str>, report: &mut Report<'_, '_>) {
-    let Some(place) = port.get("name") else {
-        return;
-    };
-    let name = port.node.get("name").and_then(NodeRef::as_str);
+fn only_once<'a>(
+    place: &Place<'_>,
+    name: Option<&'a str>,
+    names: &mut FxHashSet<&'a str>,
+    report: &mut Report<'_, '_>,
+) {
     let name = name.filter(|name| !name.is_empty());
     if let Some(name) = name.filter(|name| !names.insert(*name)) {
         report.add(
@@ -87,20 +93,19 @@ pub(super) fn check_service(root: &Place<'_>, report: &mut Report<'_, '_>) {
         return;
     };
     for port in ports.items() {
-        number(&port, "port", report);
-        protocol(&port, report);
-        name(&port, "targetPort", report);
-        if let Some(target) = port.get("targetPort")
-            && let Some(number) = whole(target.node.value())
-            && number != 0
-        {
-            check_number(&target, number, report);
+        let [own, spoken, target] = port.fields(["port", "protocol", "targetPort"]);
+        number(&port, "port", own, report);
+        protocol(spoken, report);
+        if let Some(target) = target {
+            name(&target, "targetPort", report);
+            if let Some(number) = whole(target.node.value()).filter(|number| *number != 0) {
+                check_number(&target, number, report);
+            }
         }
     }
 }
 
-fn number(item: &Place<'_>, key: &str, report: &mut Report<'_, '_>) {
-    let port = item.get(key);
+fn number(item: &Place<'_>, key: &str, port: Option<Place<'_>>, report: &mut Report<'_, '_>) {
     let number = port.as_ref().and_then(|port| whole(port.node.value()));
     match (port, number) {
         (Some(port), Some(number)) if number != 0 => check_number(&port, number, report),
@@ -120,8 +125,8 @@ fn number(item: &Place<'_>, key: &str, report: &mut Report<'_, '_>) {
     }
 }
 
-fn protocol(item: &Place<'_>, report: &mut Report<'_, '_>) {
-    if let Some(protocol) = item.get("protocol")
+fn protocol(place: Option<Place<'_>>, report: &mut Report<'_, '_>) {
+    if let Some(protocol) = place
         && let Some(name) = protocol.node.as_str()
         && !name.is_empty()
         && !PROTOCOLS.contains(&name)
@@ -130,8 +135,7 @@ fn protocol(item: &Place<'_>, report: &mut Report<'_, '_>) {
     }
 }
 
-fn name(item: &Place<'_>, key: &str, report: &mut Report<'_, '_>) {
-    let Some(place) = item.get(key) else { return };
+fn name(place: &Place<'_>, key: &str, report: &mut Report<'_, '_>) {
     let Some(name) = place.node.as_str().filter(|name| !name.is_empty()) else {
         return;
     };

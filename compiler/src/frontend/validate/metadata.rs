@@ -25,12 +25,26 @@ pub(super) fn check(root: &Place<'_>, report: &mut Report<'_, '_>) {
     if metadata.node.entries().next().is_none() && !is_mapping(&metadata) {
         return;
     }
-    name(&metadata, report);
-    namespace(&metadata, report);
-    labels(&metadata, report);
-    annotations(&metadata, report);
-    finalizers(&metadata, report);
-    owners(&metadata, report);
+    let [own, generated, of, with] =
+        metadata.fields(["name", "generateName", "namespace", "labels"]);
+    name(&metadata, own, generated, report);
+    if let Some(of) = of {
+        namespace(&of, report);
+    }
+    if let Some(with) = with {
+        selector::check_labels(&with, selector::Refuser::Server, report);
+    }
+    let [notes, holding, owning] =
+        metadata.fields(["annotations", "finalizers", "ownerReferences"]);
+    if let Some(notes) = notes {
+        annotations(&notes, report);
+    }
+    if let Some(holding) = holding {
+        finalizers(&holding, report);
+    }
+    if let Some(owning) = owning.filter(|_| report.kind.is_policy()) {
+        owners(&owning, report);
+    }
 }
 
 /// Checks the labels that a workload gives its pods.
@@ -48,8 +62,9 @@ pub(super) fn check_template(root: &Place<'_>, report: &mut Report<'_, '_>) {
 fn template_labels(spec: &Place<'_>, report: &mut Report<'_, '_>) {
     if let Some(template) = spec.get("template")
         && let Some(metadata) = template.get("metadata")
+        && let Some(labels) = metadata.get("labels")
     {
-        labels(&metadata, report);
+        selector::check_labels(&labels, selector::Refuser::Server, report);
     }
 }
 
@@ -60,8 +75,12 @@ fn is_mapping(place: &Place<'_>) -> bool {
     )
 }
 
-fn name(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
-    let generated = metadata.get("generateName");
+fn name(
+    metadata: &Place<'_>,
+    name: Option<Place<'_>>,
+    generated: Option<Place<'_>>,
+    report: &mut Report<'_, '_>,
+) {
     let prefix = generated
         .and_then(|place| place.node.as_str())
         .unwrap_or("");
@@ -72,7 +91,7 @@ fn name(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
     {
         report.add(bad_name(report.kind, &place.spot(), prefix, breach));
     }
-    match metadata.get("name") {
+    match name {
         Some(place) => match place.node.as_str() {
             Some("") if prefix.is_empty() => report.add(nameless(&place.spot())),
             Some("") | None => {}
@@ -173,10 +192,7 @@ fn bad_name(kind: Kind, spot: &Spot<'_>, name: &str, breach: text::Breach) -> Di
     }
 }
 
-fn namespace(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
-    let Some(place) = metadata.get("namespace") else {
-        return;
-    };
+fn namespace(place: &Place<'_>, report: &mut Report<'_, '_>) {
     let Some(name) = place.node.as_str().filter(|name| !name.is_empty()) else {
         return;
     };
@@ -204,16 +220,7 @@ fn namespace(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
     }
 }
 
-fn labels(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
-    if let Some(labels) = metadata.get("labels") {
-        selector::check_labels(&labels, selector::Refuser::Server, report);
-    }
-}
-
-fn annotations(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
-    let Some(annotations) = metadata.get("annotations") else {
-        return;
-    };
+fn annotations(annotations: &Place<'_>, report: &mut Report<'_, '_>) {
     let mut size = 0;
     for (key, place) in annotations.entries() {
         size += key.len() + place.node.as_str().map_or(0, str::len);
@@ -241,10 +248,7 @@ fn annotations(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
     }
 }
 
-fn finalizers(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
-    let Some(finalizers) = metadata.get("finalizers") else {
-        return;
-    };
+fn finalizers(finalizers: &Place<'_>, report: &mut Report<'_, '_>) {
     for place in finalizers.items() {
         let Some(name) = place.node.as_str() else {
             continue;
@@ -295,13 +299,7 @@ pub(super) fn check_node_name(root: &Place<'_>, report: &mut Report<'_, '_>) {
 }
 
 /// References to owners; those of pods and other parts of the cluster are the server's own.
-fn owners(metadata: &Place<'_>, report: &mut Report<'_, '_>) {
-    let Some(owners) = metadata.get("ownerReferences") else {
-        return;
-    };
-    if !report.kind.is_policy() {
-        return;
-    }
+fn owners(owners: &Place<'_>, report: &mut Report<'_, '_>) {
     let mut controllers = 0;
     for owner in owners.items() {
         for key in ["apiVersion", "kind", "name", "uid"] {
