@@ -13,6 +13,7 @@
 #[cfg(feature = "host")]
 extern crate alloc;
 
+pub mod datapath;
 #[cfg(feature = "host")]
 pub mod open;
 

@@ -1,0 +1,399 @@
+//! The table of connections: who opened them, and whether they still live.
+//!
+//! It holds facts, no verdicts: whether a packet of a connection passes is decided by the policies that are in force
+//! when it comes. So one table serves all generations of images.
+//!
+//! An array of buckets, which are what a few cache lines hold. A connection is in one of two buckets that a keyed hash
+//! of its ends names. What has expired is overwritten, so nobody has to clean up; where all places of both buckets are
+//! taken the table is full, and the packet that would open a connection is dropped.
+//!
+//! Several processors write at once. A place is claimed by an atomic exchange of its state, then filled, then
+//! published. A reader looks at the state before and after the key; what it takes for a connection may at worst be one
+//! that had just expired.
+
+use super::packet::{Address, Kind, Packet, protocol};
+use super::{Direction, Environment};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Connections of a bucket.
+pub const WAYS: usize = 4;
+/// `2^TICK` nanoseconds are the unit of time here: about 1.07 seconds.
+pub const TICK: u32 = 30;
+
+/// A place for a connection.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Slot {
+    /// When it expires (32 bits), how often it was taken (16), flags (16).
+    state: AtomicU64,
+    own: [AtomicU64; 2],
+    remote: [AtomicU64; 2],
+    /// Own port, remote port, protocol.
+    ports: AtomicU64,
+    unused: [AtomicU64; 2],
+}
+
+/// What one lookup in the array finds.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Bucket {
+    slots: [Slot; WAYS],
+}
+
+impl Bucket {
+    /// How many connections live at a tick.
+    #[must_use]
+    pub fn live(&self, now: u32) -> usize {
+        let lives = |slot: &&Slot| State(slot.state.load(Relaxed)).lives(now);
+        self.slots.iter().filter(lives).count()
+    }
+}
+
+/// The two ends of a connection, seen from the endpoint's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    own: Address,
+    remote: Address,
+    ports: u64,
+}
+
+impl Key {
+    /// The key of a packet that an endpoint sends or gets.
+    #[inline(always)]
+    pub(super) fn of(packet: &Packet, direction: Direction) -> Self {
+        let transport = &packet.transport;
+        let sent = match direction {
+            Direction::Egress => true,
+            Direction::Ingress => false,
+        };
+        let (own, remote) = if sent {
+            (packet.src, packet.dst)
+        } else {
+            (packet.dst, packet.src)
+        };
+        let (own_port, remote_port) = if sent {
+            (transport.src_port, transport.dst_port)
+        } else {
+            (transport.dst_port, transport.src_port)
+        };
+        let ports = (own_port as u64) << 48 | (remote_port as u64) << 32 | packet.protocol as u64;
+        Self { own, remote, ports }
+    }
+
+    fn protocol(&self) -> u8 {
+        self.ports as u8
+    }
+
+    /// A mix of all bits that nobody can foresee who does not know the seed.
+    #[inline(always)]
+    fn hash(&self, seed: u64) -> u64 {
+        // The odd constants of xxHash, <https://github.com/Cyan4973/xxHash>.
+        let mut hash = seed;
+        let words = [
+            self.own.upper,
+            self.own.lower,
+            self.remote.upper,
+            self.remote.lower,
+            self.ports,
+        ];
+        for word in words {
+            hash = (hash ^ word).wrapping_mul(0x9E37_79B1_85EB_CA87);
+            hash ^= hash >> 29;
+        }
+        hash = hash.wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
+        hash ^ hash >> 32
+    }
+}
+
+/// The state of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State(u64);
+
+/// The endpoint opened it, not the other end.
+const BY_ENDPOINT: u64 = 1;
+/// The other side has answered.
+const REPLIED: u64 = 1 << 1;
+/// Whoever opened it has gone on after the answer.
+const ESTABLISHED: u64 = 1 << 2;
+/// Whoever opened it has closed its direction.
+const CLOSED_FORWARD: u64 = 1 << 3;
+/// The other side has closed its direction.
+const CLOSED_REPLY: u64 = 1 << 4;
+/// One side has given it up.
+const RESET: u64 = 1 << 5;
+/// Being filled: in no state to be read.
+const CLAIMED: u64 = 1 << 6;
+
+/// Ticks until a connection expires of which nothing is heard.
+///
+/// TCP: <https://datatracker.ietf.org/doc/html/rfc5382#section-5> asks for two hours and four minutes at least once
+/// it is established; keep-alives come each two hours.
+pub mod timeout {
+    /// TCP and SCTP, until the handshake is done.
+    pub const OPENING: u32 = 60;
+    /// TCP.
+    pub const TCP: u32 = 8000;
+    /// SCTP: several of its heartbeats.
+    pub const SCTP: u32 = 210;
+    /// TCP and SCTP, where one side has closed.
+    pub const CLOSING: u32 = 120;
+    /// TCP and SCTP, where both sides have closed, or one has given up.
+    pub const CLOSED: u32 = 10;
+    /// UDP without an answer.
+    pub const UDP_UNREPLIED: u32 = 30;
+    /// UDP.
+    pub const UDP: u32 = 180;
+    /// ICMP.
+    pub const ICMP: u32 = 30;
+    /// Every other protocol.
+    pub const OTHER: u32 = 600;
+}
+
+impl State {
+    #[inline(always)]
+    fn new(direction: Direction, version: u64, flags: u64) -> Self {
+        let by = match direction {
+            Direction::Egress => BY_ENDPOINT,
+            Direction::Ingress => 0,
+        };
+        Self((version & 0xFFFF) << 16 | flags | by)
+    }
+
+    #[inline(always)]
+    fn expires(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    #[inline(always)]
+    fn version(self) -> u64 {
+        self.0 >> 16 & 0xFFFF
+    }
+
+    #[inline(always)]
+    fn has(self, flag: u64) -> bool {
+        self.0 & flag != 0
+    }
+
+    #[inline(always)]
+    fn lives(self, now: u32) -> bool {
+        // Ticks wrap after 146 years.
+        self.expires() > now
+    }
+
+    /// Which way the packet went that opened it.
+    #[inline(always)]
+    pub(super) fn opened(self) -> Direction {
+        if self.has(BY_ENDPOINT) {
+            Direction::Egress
+        } else {
+            Direction::Ingress
+        }
+    }
+
+    #[inline(always)]
+    fn until(self, expires: u32) -> Self {
+        Self((expires as u64) << 32 | self.0 & 0xFFFF_FFFF)
+    }
+
+    /// After how many ticks of silence it expires.
+    #[inline(always)]
+    fn patience(self, protocol: u8) -> u32 {
+        match protocol {
+            protocol::TCP | protocol::SCTP => {
+                let both = CLOSED_FORWARD | CLOSED_REPLY;
+                if self.has(RESET) || self.0 & both == both {
+                    timeout::CLOSED
+                } else if self.has(both) {
+                    timeout::CLOSING
+                } else if !self.has(ESTABLISHED) {
+                    timeout::OPENING
+                } else if protocol == protocol::TCP {
+                    timeout::TCP
+                } else {
+                    timeout::SCTP
+                }
+            }
+            protocol::UDP if self.has(REPLIED) => timeout::UDP,
+            protocol::UDP => timeout::UDP_UNREPLIED,
+            protocol::ICMP | protocol::ICMPV6 => timeout::ICMP,
+            _ => timeout::OTHER,
+        }
+    }
+
+    /// The state after a packet has passed.
+    #[inline(always)]
+    fn after(self, direction: Direction, kind: Kind) -> Self {
+        let is_forward = self.opened() == direction;
+        // The ports are used again, or the handshake is tried again.
+        if kind == Kind::Opening {
+            let kept = if is_forward && !self.has(CLOSED_FORWARD | CLOSED_REPLY | RESET) {
+                self.0 & (REPLIED | ESTABLISHED)
+            } else {
+                0
+            };
+            return Self::new(direction, self.version(), kept);
+        }
+        // Whoever goes on has not given up: the reset was none that the receiver took.
+        let mut flags = self.0 & !RESET;
+        if !is_forward {
+            flags |= REPLIED;
+        } else if self.has(REPLIED) {
+            flags |= ESTABLISHED;
+        }
+        match kind {
+            Kind::Closing if is_forward => flags |= CLOSED_FORWARD,
+            Kind::Closing => flags |= CLOSED_REPLY,
+            Kind::Reset => flags |= RESET,
+            Kind::Opening
+            | Kind::Inside
+            | Kind::Datagram
+            | Kind::Error(_)
+            | Kind::Single
+            | Kind::Neighbour => {}
+        }
+        Self(flags)
+    }
+}
+
+/// A connection that was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    slot: &'a Slot,
+    pub(super) state: State,
+}
+
+/// The connection of a key.
+#[inline(always)]
+pub(super) fn find<'a>(env: &'a impl Environment, key: &Key, now: u32) -> Option<Found<'a>> {
+    let (one, other) = places(env, key)?;
+    in_bucket(env, env.bucket(one)?, key, now)
+        .or_else(|| in_bucket(env, env.bucket(other)?, key, now))
+}
+
+/// The two buckets in which a connection may be.
+#[inline(always)]
+fn places(env: &impl Environment, key: &Key) -> Option<(u32, u32)> {
+    let (mask, seed) = env.connection_table()?;
+    let hash = key.hash(seed);
+    let one = hash as u32 & mask;
+    let other = (hash >> 32) as u32 & mask;
+    Some((one, if one == other { one ^ 1 & mask } else { other }))
+}
+
+#[inline(always)]
+fn in_bucket<'a>(
+    env: &impl Environment,
+    bucket: &'a Bucket,
+    key: &Key,
+    now: u32,
+) -> Option<Found<'a>> {
+    let [a, b, c, d] = &bucket.slots;
+    in_slot(env, a, key, now)
+        .or_else(|| in_slot(env, b, key, now))
+        .or_else(|| in_slot(env, c, key, now))
+        .or_else(|| in_slot(env, d, key, now))
+}
+
+#[inline(always)]
+fn in_slot<'a>(env: &impl Environment, slot: &'a Slot, key: &Key, now: u32) -> Option<Found<'a>> {
+    if env.read(&slot.ports) != key.ports {
+        return None;
+    }
+    let state = State(env.read(&slot.state));
+    let [own_upper, own_lower] = &slot.own;
+    let [remote_upper, remote_lower] = &slot.remote;
+    let is_it = state.lives(now)
+        && !state.has(CLAIMED)
+        && env.read(own_lower) == key.own.lower
+        && env.read(remote_lower) == key.remote.lower
+        && env.read(own_upper) == key.own.upper
+        && env.read(remote_upper) == key.remote.upper
+        && State(env.read(&slot.state)).version() == state.version();
+    is_it.then_some(Found { slot, state })
+}
+
+/// Writes down that a packet of a connection has passed.
+#[inline(always)]
+pub(super) fn note(
+    env: &impl Environment,
+    found: Found<'_>,
+    key: &Key,
+    direction: Direction,
+    kind: Kind,
+    now: u32,
+) {
+    let old = found.state;
+    let new = old.after(direction, kind);
+    let patience = new.patience(key.protocol());
+    let flags = |state: State| state.0 & 0xFFFF_FFFF;
+    // The time alone is not written at each packet: the line would wander between processors.
+    let fresh = now + patience;
+    if flags(old) == flags(new) && fresh.wrapping_sub(old.expires()) <= patience / 16 {
+        return;
+    }
+    // Where another processor was faster, its packet is as new as this one.
+    let _ = env.exchange(&found.slot.state, old.0, new.until(fresh).0);
+}
+
+/// Writes down that a packet has opened a connection. False where there is no room.
+#[inline(always)]
+pub(super) fn open(env: &impl Environment, key: &Key, direction: Direction, now: u32) -> bool {
+    let Some((one, other)) = places(env, key) else {
+        return false;
+    };
+    let (Some(one), Some(other)) = (env.bucket(one), env.bucket(other)) else {
+        return false;
+    };
+    let (emptier, fuller) = if free(env, one, now) >= free(env, other, now) {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    open_in(env, emptier, key, direction, now) || open_in(env, fuller, key, direction, now)
+}
+
+#[inline(always)]
+fn free(env: &impl Environment, bucket: &Bucket, now: u32) -> u32 {
+    let [a, b, c, d] = &bucket.slots;
+    let is_free = |slot: &Slot| u32::from(!State(env.read(&slot.state)).lives(now));
+    is_free(a) + is_free(b) + is_free(c) + is_free(d)
+}
+
+#[inline(always)]
+fn open_in(
+    env: &impl Environment,
+    bucket: &Bucket,
+    key: &Key,
+    direction: Direction,
+    now: u32,
+) -> bool {
+    let [a, b, c, d] = &bucket.slots;
+    open_at(env, a, key, direction, now)
+        || open_at(env, b, key, direction, now)
+        || open_at(env, c, key, direction, now)
+        || open_at(env, d, key, direction, now)
+}
+
+#[inline(always)]
+fn open_at(env: &impl Environment, slot: &Slot, key: &Key, direction: Direction, now: u32) -> bool {
+    let old = State(env.read(&slot.state));
+    if old.lives(now) {
+        return false;
+    }
+    let version = old.version() + 1;
+    // Whoever claims a place and does not come back leaves it free again after a tick.
+    let claimed = State::new(direction, version, CLAIMED).until(now + 1);
+    if !env.exchange(&slot.state, old.0, claimed.0) {
+        return false;
+    }
+    let [own_upper, own_lower] = &slot.own;
+    let [remote_upper, remote_lower] = &slot.remote;
+    env.write(own_upper, key.own.upper);
+    env.write(own_lower, key.own.lower);
+    env.write(remote_upper, key.remote.upper);
+    env.write(remote_lower, key.remote.lower);
+    env.write(&slot.ports, key.ports);
+    let new = State::new(direction, version, 0);
+    let new = new.until(now + new.patience(key.protocol()));
+    env.exchange(&slot.state, claimed.0, new.0)
+}
