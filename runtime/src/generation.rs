@@ -8,7 +8,7 @@ use aya::programs::{CgroupSkb, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
-use verdict_abi::datapath::connections::WAYS;
+use verdict_abi::datapath::connections::{Slot, WAYS};
 use verdict_abi::datapath::packet::Address;
 use verdict_abi::datapath::{ATTACHMENT_PROBES, ATTACHMENTS, Attachment, Counter, OVERLAY, Reason};
 use verdict_abi::{Config, Section};
@@ -45,29 +45,24 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Makes the maps of an image, fills and freezes them, and loads all programs against them.
+    /// Makes the maps of an image, and fills and freezes them. A program is loaded against them when it is first asked
+    /// for: each costs the verifier some tenths of a second.
     ///
     /// # Errors
     /// Where the kernel refuses something.
     pub fn load(image: &Image<'_>, options: Options<'_>) -> Result<Self, LoadError> {
-        let mut generation = Self::maps(Some(image), options)?;
+        let generation = Self::maps(Some(image), options)?;
         generation.fill(image)?;
-        generation.load_programs(
-            &["ingress", "egress", "closed"],
-            &["cgroup_ingress", "cgroup_egress", "cgroup_closed"],
-        )?;
         Ok(generation)
     }
 
-    /// Loads the programs that let nothing pass but what a link needs: `closed` and `cgroup_closed`. There is no
-    /// image.
+    /// A generation without an image: the programs `closed` and `cgroup_closed` are to be had from it, which let
+    /// nothing pass but what a link needs.
     ///
     /// # Errors
     /// Where the kernel refuses something.
     pub fn closed(options: Options<'_>) -> Result<Self, LoadError> {
-        let mut generation = Self::maps(None, options)?;
-        generation.load_programs(&["closed"], &["cgroup_closed"])?;
-        Ok(generation)
+        Self::maps(None, options)
     }
 
     fn maps(image: Option<&Image<'_>>, options: Options<'_>) -> Result<Self, LoadError> {
@@ -86,7 +81,7 @@ impl Generation {
             }
             loader.map_max_entries("code_counters", image.count(Config::Codes).max(1));
         }
-        loader.map_max_entries("connections", buckets);
+        loader.map_max_entries("connections", options.connections);
         for (name, path) in &pins {
             loader.map_pin_path(name, path.as_path());
         }
@@ -95,22 +90,6 @@ impl Generation {
         generation.set_settings(options.settings)?;
         generation.seed(buckets)?;
         Ok(generation)
-    }
-
-    fn load_programs(
-        &mut self,
-        classifiers: &[&'static str],
-        cgroup: &[&'static str],
-    ) -> Result<(), LoadError> {
-        for name in classifiers {
-            let loaded = self.classifier(name)?.load();
-            loaded.map_err(|error| LoadError::Program(name, error))?;
-        }
-        for name in cgroup {
-            let loaded = self.cgroup(name)?.load();
-            loaded.map_err(|error| LoadError::Program(name, error))?;
-        }
-        Ok(())
     }
 
     fn fill(&self, image: &Image<'_>) -> Result<(), LoadError> {
@@ -162,28 +141,34 @@ impl Generation {
         T::try_from(map).map_err(|error| LoadError::Map(name, error))
     }
 
-    /// A program for interfaces: `ingress`, `egress` or `closed`.
+    /// A program for interfaces, loaded: `ingress`, `egress` or `closed`.
     ///
     /// # Errors
-    /// Where there is none of this name.
+    /// Where there is none of this name, or the verifier refuses it.
     pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, LoadError> {
+        let failed = |error| LoadError::Program(name, error);
         let program = self.ebpf.program_mut(name);
         let program = program.ok_or(LoadError::Missing(name))?;
-        program
-            .try_into()
-            .map_err(|error| LoadError::Program(name, error))
+        let program: &mut SchedClassifier = program.try_into().map_err(failed)?;
+        if program.fd().is_err() {
+            program.load().map_err(failed)?;
+        }
+        Ok(program)
     }
 
-    /// A program for cgroups: `cgroup_ingress`, `cgroup_egress` or `cgroup_closed`.
+    /// A program for cgroups, loaded: `cgroup_ingress`, `cgroup_egress` or `cgroup_closed`.
     ///
     /// # Errors
-    /// Where there is none of this name.
+    /// Where there is none of this name, or the verifier refuses it.
     pub fn cgroup(&mut self, name: &'static str) -> Result<&mut CgroupSkb, LoadError> {
+        let failed = |error| LoadError::Program(name, error);
         let program = self.ebpf.program_mut(name);
         let program = program.ok_or(LoadError::Missing(name))?;
-        program
-            .try_into()
-            .map_err(|error| LoadError::Program(name, error))
+        let program: &mut CgroupSkb = program.try_into().map_err(failed)?;
+        if program.fd().is_err() {
+            program.load().map_err(failed)?;
+        }
+        Ok(program)
     }
 
     /// Says which endpoint is behind an interface, before the programs are attached to it. An entry of the same
@@ -258,6 +243,19 @@ impl Generation {
         let written = overlay.insert([address.upper, address.lower], leaf, 0);
         written.map_err(|error| LoadError::Map("overlay", error))?;
         self.set_settings(self.settings | OVERLAY)
+    }
+
+    /// Forgets all connections.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn forget_connections(&self) -> Result<(), LoadError> {
+        let map = self.map("connections")?;
+        let info = map.info();
+        let info = info.map_err(|error| LoadError::Map("connections", error))?;
+        let bytes = info.max_entries() as usize * size_of::<Slot>();
+        let cleared = memory::clear(map, bytes);
+        cleared.map_err(|error| LoadError::Fill("connections", error))
     }
 
     /// What was counted by reason, in the order of [`Reason::ALL`].

@@ -19,6 +19,17 @@ pub(crate) fn fill(map: &MapData, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes zeros to the beginning of an array map that was made with `BPF_F_MMAPABLE`. A program that runs meanwhile sees
+/// each byte before or after.
+pub(crate) fn clear(map: &MapData, bytes: usize) -> io::Result<()> {
+    let memory = mapped(map, bytes)?;
+    // SAFETY: the memory is that long, and nobody has a reference into it.
+    unsafe {
+        std::ptr::write_bytes(memory.as_mut_ptr(), 0, bytes);
+    }
+    Ok(())
+}
+
 fn mapped(map: &MapData, length: usize) -> io::Result<MmapRaw> {
     MmapOptions::new()
         .len(length)

@@ -19,11 +19,12 @@ pub mod connections;
 pub mod packet;
 
 use crate::{
-    Action, Code, Config, NOT_KNOWN, Query, Section, Tables, Use, config, decide, leaf_v4, leaf_v6,
+    Action, Code, Config, NOT_KNOWN, Query, Section, Tables, Use, config, decide, last_from,
+    leaf_v4, leaf_v6,
 };
 use connections::Key;
 use core::sync::atomic::AtomicU64;
-use packet::{Address, Bytes, Fragment, Kind, Packet, Transport, protocol};
+use packet::{Address, Bytes, Kind, Packet, Part, Transport, protocol};
 
 /// Which way a packet passes the edge of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -271,8 +272,8 @@ pub trait Environment: Tables {
     fn overlay(&self, address: &Address) -> Option<u32>;
     /// The number of the last bucket of connections, one less than a power of two, and the seed.
     fn connection_table(&self) -> Option<(u32, u64)>;
-    /// A bucket of connections.
-    fn bucket(&self, index: u32) -> Option<&connections::Bucket>;
+    /// A place for a connection. Those of bucket `n` begin at `n` times [`connections::WAYS`].
+    fn slot(&self, index: u32) -> Option<&connections::Slot>;
     /// Reads a word that others may write.
     fn read(&self, word: &AtomicU64) -> u64;
     /// Writes a word that others may read.
@@ -318,16 +319,17 @@ pub fn judge(
 fn judge_packet(
     env: &impl Environment,
     bytes: &(impl Bytes + ?Sized),
-    mut packet: Packet,
+    packet: Packet,
     subject: Subject<'_>,
     direction: Direction,
 ) -> Result<Outcome, Reason> {
+    let mut packet = blurred(env, &packet);
     if packet.transport.kind == Kind::Neighbour {
         return Err(Reason::Neighbour);
     }
     let endpoint = endpoint(env, subject, &packet, direction)?;
-    if let Fragment::Later(identifier) = packet.fragment {
-        let facts = env.fragment(&fragment_key(&packet, identifier));
+    if packet.part.is_later() {
+        let facts = env.fragment(&fragment_key(&packet));
         let facts = facts.ok_or(Reason::Fragment)?;
         if facts.expires <= env.now() {
             return Err(Reason::Fragment);
@@ -338,12 +340,11 @@ fn judge_packet(
             src_port: facts.src_port,
             dst_port: facts.dst_port,
             kind: Kind::Inside,
+            inside: 0,
         };
     }
     let outcome = with_connection(env, bytes, &packet, endpoint, direction)?;
-    if let Fragment::First(identifier) = packet.fragment
-        && outcome.reason.passes()
-    {
+    if packet.part == Part::First && outcome.reason.passes() {
         let facts = FragmentFacts {
             expires: env.now() + FRAGMENT_TICKS,
             value: packet.transport.value,
@@ -351,17 +352,23 @@ fn judge_packet(
             dst_port: packet.transport.dst_port,
             protocol: packet.protocol.into(),
         };
-        env.keep_fragment(&fragment_key(&packet, identifier), &facts);
+        env.keep_fragment(&fragment_key(&packet), &facts);
     }
     Ok(outcome)
 }
 
+/// The same packet: see [`Tables::blur`].
 #[inline(always)]
-fn fragment_key(packet: &Packet, identifier: u32) -> FragmentKey {
+fn blurred(tables: &impl Tables, packet: &Packet) -> Packet {
+    Packet::of_words(packet.words().map(|word| tables.blur(word)))
+}
+
+#[inline(always)]
+fn fragment_key(packet: &Packet) -> FragmentKey {
     FragmentKey {
         src: packet.src,
         dst: packet.dst,
-        identifier,
+        identifier: packet.identifier,
         protocol: if packet.v4 { packet.protocol.into() } else { 0 },
     }
 }
@@ -396,32 +403,25 @@ fn endpoint(
     }
 }
 
-/// Steps of the search for the address of an endpoint: there are fewer than `2^ADDRESS_STEPS`.
-pub const ADDRESS_STEPS: u32 = 20;
+/// Steps of the search for the address of an endpoint.
+const ADDRESS_STEPS: u32 = 21;
 
 /// The endpoint that has an address.
 #[inline(always)]
 pub fn endpoint_of(tables: &impl Tables, address: Address) -> Option<u32> {
-    let mut first = 0;
-    let mut count = config(tables, Config::Addresses)?;
-    let mut step = 0;
-    while step <= ADDRESS_STEPS && count > 0 {
-        let middle = count / 2;
-        let index = first + middle;
+    let entry = |index: u32| {
         let upper = tables.word(Section::Addresses, index * 3)?;
         let lower = tables.word(Section::Addresses, index * 3 + 1)?;
-        if upper == address.upper && lower == address.lower {
-            return Some(tables.word(Section::Addresses, index * 3 + 2)? as u32);
-        }
-        if upper < address.upper || (upper == address.upper && lower < address.lower) {
-            first = index + 1;
-            count -= middle + 1;
-        } else {
-            count = middle;
-        }
-        step += 1;
+        Some(Address { upper, lower })
+    };
+    let count = config(tables, Config::Addresses)?;
+    let found = last_from(tables, ADDRESS_STEPS, count, |index| {
+        Some(entry(index)? <= address)
+    });
+    if entry(found)? != address {
+        return None;
     }
-    None
+    Some(tables.word(Section::Addresses, found * 3 + 2)? as u32)
 }
 
 /// The leaf of an address.
@@ -524,15 +524,15 @@ fn with_connection(
         Action::Deny | Action::Audit | Action::Allow => Reason::Denied,
     };
     match kind {
-        Kind::Error(inside) if !allowed => {
-            let about = related(env, bytes, packet, ends, direction, inside);
+        Kind::Error if !allowed => {
+            let about = related(env, bytes, packet, ends, direction);
             return about.map_or(outcome(denied), |code| {
                 let reason = Reason::Related;
                 Ok(Outcome { reason, code })
             });
         }
         Kind::Opening if !allowed => return outcome(denied),
-        Kind::Error(_) | Kind::Single | Kind::Neighbour => {
+        Kind::Error | Kind::Single | Kind::Neighbour => {
             return outcome(if allowed { Reason::Allowed } else { denied });
         }
         Kind::Opening | Kind::Inside | Kind::Datagram | Kind::Closing | Kind::Reset => {}
@@ -546,13 +546,14 @@ fn with_connection(
     }
     let key = Key::of(packet, direction);
     let now = env.now();
-    let Some(found) = connections::find(env, &key, now) else {
+    let places = connections::places(env, &key).ok_or(Reason::Closed)?;
+    let Some(found) = connections::find(env, places, &key, now) else {
         let opens = match kind {
             Kind::Opening | Kind::Datagram => true,
             Kind::Inside => settings & PICK_UP != 0 && has_handshake(packet.protocol),
-            Kind::Closing | Kind::Reset | Kind::Error(_) | Kind::Single | Kind::Neighbour => false,
+            Kind::Closing | Kind::Reset | Kind::Error | Kind::Single | Kind::Neighbour => false,
         };
-        if allowed && opens && !connections::open(env, &key, direction, now) {
+        if allowed && opens && !connections::open(env, places, &key, direction, now) {
             return outcome(Reason::Full);
         }
         return outcome(if allowed { Reason::Allowed } else { denied });
@@ -580,9 +581,9 @@ fn related(
     packet: &Packet,
     ends: Ends,
     direction: Direction,
-    inside: u32,
 ) -> Option<u32> {
-    let about = packet::embedded(bytes, packet.v4, inside)?;
+    let about = packet::embedded(bytes, packet.v4, packet.transport.inside)?;
+    let about = blurred(env, &about);
     // It went the other way: who gets the error had sent it.
     let went = direction.reverse();
     let (own, remote) = match went {
@@ -597,7 +598,7 @@ fn related(
         return None;
     }
     let key = Key::of(&about, went);
-    let found = connections::find(env, &key, env.now())?;
+    let found = connections::find(env, connections::places(env, &key)?, &key, env.now())?;
     let ends = Ends {
         leaf: leaf(env, about.v4, &remote).ok()?,
         is_itself: own == remote,

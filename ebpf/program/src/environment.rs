@@ -5,7 +5,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::programs::sk_buff::SkBuff;
 use core::sync::atomic::AtomicU64;
-use verdict_abi::datapath::connections::{Bucket, TICK};
+use verdict_abi::datapath::connections::{Slot, TICK};
 use verdict_abi::datapath::packet::{Address, Bytes};
 use verdict_abi::datapath::{Environment, FragmentFacts, FragmentKey, Outcome};
 use verdict_abi::{Section, Tables};
@@ -68,6 +68,12 @@ impl Tables for Kernel {
     fn word(&self, section: Section, index: u32) -> Option<u64> {
         maps::section(section).get(index).copied()
     }
+
+    #[inline(always)]
+    fn blur(&self, word: u64) -> u64 {
+        // The second word is 0, which only the loader knows.
+        word | SETTINGS.get(1).copied().unwrap_or(0)
+    }
 }
 
 impl Environment for Kernel {
@@ -96,7 +102,7 @@ impl Environment for Kernel {
     }
 
     #[inline(always)]
-    fn bucket(&self, index: u32) -> Option<&Bucket> {
+    fn slot(&self, index: u32) -> Option<&Slot> {
         CONNECTIONS.get(index)
     }
 

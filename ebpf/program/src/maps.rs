@@ -8,7 +8,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use verdict_abi::Section;
-use verdict_abi::datapath::connections::Bucket;
+use verdict_abi::datapath::connections::Slot;
 use verdict_abi::datapath::packet::Address;
 use verdict_abi::datapath::{
     ATTACHMENT_PROBES, ATTACHMENTS, Attachment, Counter, FragmentFacts, FragmentKey, Outcome,
@@ -46,9 +46,9 @@ static ENDPOINTS: Words = WORDS;
 #[map(name = "addresses")]
 static ADDRESSES: Words = WORDS;
 
-/// Word 0: the settings of a generation.
+/// Word 0: the settings of a generation. Word 1: 0.
 #[map(name = "settings")]
-pub(crate) static SETTINGS: Words = WORDS;
+pub(crate) static SETTINGS: Words = Array::with_max_entries(2, BPF_F_MMAPABLE);
 /// Which endpoint is behind an interface.
 #[map(name = "attachments")]
 static ATTACHED: Array<Attachment> = Array::with_max_entries(ATTACHMENTS, BPF_F_MMAPABLE);
@@ -62,7 +62,7 @@ static CODE_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(1, 0)
 
 /// The table of connections.
 #[map(name = "connections")]
-pub(crate) static CONNECTIONS: Array<Bucket> = Array::with_max_entries(65_536, BPF_F_MMAPABLE);
+pub(crate) static CONNECTIONS: Array<Slot> = Array::with_max_entries(262_144, BPF_F_MMAPABLE);
 /// Word 0: the number of the last bucket of connections. Word 1: the seed of their hash.
 #[map(name = "table")]
 pub(crate) static TABLE: Array<[u64; 2]> = Array::with_max_entries(1, BPF_F_MMAPABLE);

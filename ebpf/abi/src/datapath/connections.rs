@@ -3,7 +3,7 @@
 //! It holds facts, no verdicts: whether a packet of a connection passes is decided by the policies that are in force
 //! when it comes. So one table serves all generations of images.
 //!
-//! An array of buckets, which are what a few cache lines hold. A connection is in one of two buckets that a keyed hash
+//! An array of places, each a cache line; four are a bucket. A connection is in one of two buckets that a keyed hash
 //! of its ends names. What has expired is overwritten, so nobody has to clean up; where all places of both buckets are
 //! taken the table is full, and the packet that would open a connection is dropped.
 //!
@@ -15,7 +15,7 @@ use super::packet::{Address, Kind, Packet, protocol};
 use super::{Direction, Environment};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Connections of a bucket.
+/// Places of a bucket.
 pub const WAYS: usize = 4;
 /// `2^TICK` nanoseconds are the unit of time here: about 1.07 seconds.
 pub const TICK: u32 = 30;
@@ -33,19 +33,11 @@ pub struct Slot {
     unused: [AtomicU64; 2],
 }
 
-/// What one lookup in the array finds.
-#[derive(Debug, Default)]
-#[repr(C)]
-pub struct Bucket {
-    slots: [Slot; WAYS],
-}
-
-impl Bucket {
-    /// How many connections live at a tick.
+impl Slot {
+    /// Whether there is a connection at a tick.
     #[must_use]
-    pub fn live(&self, now: u32) -> usize {
-        let lives = |slot: &&Slot| State(slot.state.load(Relaxed)).lives(now);
-        self.slots.iter().filter(lives).count()
+    pub fn lives(&self, now: u32) -> bool {
+        State(self.state.load(Relaxed)).lives(now)
     }
 }
 
@@ -247,7 +239,7 @@ impl State {
             Kind::Opening
             | Kind::Inside
             | Kind::Datagram
-            | Kind::Error(_)
+            | Kind::Error
             | Kind::Single
             | Kind::Neighbour => {}
         }
@@ -257,66 +249,89 @@ impl State {
 
 /// A connection that was found.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found<'a> {
-    slot: &'a Slot,
+pub(super) struct Found {
+    /// Its place.
+    index: u32,
     pub(super) state: State,
 }
 
-/// The connection of a key.
-#[inline(always)]
-pub(super) fn find<'a>(env: &'a impl Environment, key: &Key, now: u32) -> Option<Found<'a>> {
-    let (one, other) = places(env, key)?;
-    in_bucket(env, env.bucket(one)?, key, now)
-        .or_else(|| in_bucket(env, env.bucket(other)?, key, now))
-}
+/// The two buckets in which a connection may be: the first place of each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places([u32; 2]);
 
-/// The two buckets in which a connection may be.
+/// Where a connection may be; `None` where there is no table.
 #[inline(always)]
-fn places(env: &impl Environment, key: &Key) -> Option<(u32, u32)> {
+pub(super) fn places(env: &impl Environment, key: &Key) -> Option<Places> {
     let (mask, seed) = env.connection_table()?;
     let hash = key.hash(seed);
     let one = hash as u32 & mask;
     let other = (hash >> 32) as u32 & mask;
-    Some((one, if one == other { one ^ 1 & mask } else { other }))
+    let other = if one == other { one ^ 1 & mask } else { other };
+    Some(Places([one * WAYS as u32, other * WAYS as u32]))
 }
 
+/// The connection of a key.
 #[inline(always)]
-fn in_bucket<'a>(
-    env: &impl Environment,
-    bucket: &'a Bucket,
-    key: &Key,
-    now: u32,
-) -> Option<Found<'a>> {
-    let [a, b, c, d] = &bucket.slots;
-    in_slot(env, a, key, now)
-        .or_else(|| in_slot(env, b, key, now))
-        .or_else(|| in_slot(env, c, key, now))
-        .or_else(|| in_slot(env, d, key, now))
+pub(super) fn find(env: &impl Environment, places: Places, key: &Key, now: u32) -> Option<Found> {
+    let mut found = (NOWHERE, 0);
+    let mut index = 0;
+    while index < 2 * WAYS as u32 {
+        let place = places.at(index);
+        if let Some(state) = state_of(env, env.slot(place)?, key, now) {
+            found = (place, state.0);
+            break;
+        }
+        index += 1;
+    }
+    let place = env.blur(found.0.into()) as u32;
+    let state = State(env.blur(found.1));
+    (place != NOWHERE).then_some(Found {
+        index: place,
+        state,
+    })
 }
 
+/// No place is there: the table has fewer.
+const NOWHERE: u32 = u32::MAX;
+
+impl Places {
+    #[inline(always)]
+    fn at(self, index: u32) -> u32 {
+        let Self([one, other]) = self;
+        if index < WAYS as u32 {
+            one + index
+        } else {
+            other + index - WAYS as u32
+        }
+    }
+}
+
+/// The state of a place if the connection of a key is there and lives.
 #[inline(always)]
-fn in_slot<'a>(env: &impl Environment, slot: &'a Slot, key: &Key, now: u32) -> Option<Found<'a>> {
+fn state_of(env: &impl Environment, slot: &Slot, key: &Key, now: u32) -> Option<State> {
     if env.read(&slot.ports) != key.ports {
         return None;
     }
     let state = State(env.read(&slot.state));
     let [own_upper, own_lower] = &slot.own;
     let [remote_upper, remote_lower] = &slot.remote;
-    let is_it = state.lives(now)
+    // All at once: each branch would be two ways to go for the kernel's verifier.
+    let differs = env.read(own_upper) ^ key.own.upper
+        | env.read(own_lower) ^ key.own.lower
+        | env.read(remote_upper) ^ key.remote.upper
+        | env.read(remote_lower) ^ key.remote.lower;
+    let is_it = differs == 0
+        && state.lives(now)
         && !state.has(CLAIMED)
-        && env.read(own_lower) == key.own.lower
-        && env.read(remote_lower) == key.remote.lower
-        && env.read(own_upper) == key.own.upper
-        && env.read(remote_upper) == key.remote.upper
         && State(env.read(&slot.state)).version() == state.version();
-    is_it.then_some(Found { slot, state })
+    is_it.then_some(state)
 }
 
 /// Writes down that a packet of a connection has passed.
 #[inline(always)]
 pub(super) fn note(
     env: &impl Environment,
-    found: Found<'_>,
+    found: Found,
     key: &Key,
     direction: Direction,
     kind: Kind,
@@ -331,51 +346,58 @@ pub(super) fn note(
     if flags(old) == flags(new) && fresh.wrapping_sub(old.expires()) <= patience / 16 {
         return;
     }
-    // Where another processor was faster, its packet is as new as this one.
-    let _ = env.exchange(&found.slot.state, old.0, new.until(fresh).0);
+    if let Some(slot) = env.slot(found.index) {
+        // Where another processor was faster, its packet is as new as this one.
+        let _ = env.exchange(&slot.state, old.0, new.until(fresh).0);
+    }
 }
 
 /// Writes down that a packet has opened a connection. False where there is no room.
 #[inline(always)]
-pub(super) fn open(env: &impl Environment, key: &Key, direction: Direction, now: u32) -> bool {
-    let Some((one, other)) = places(env, key) else {
-        return false;
-    };
-    let (Some(one), Some(other)) = (env.bucket(one), env.bucket(other)) else {
-        return false;
-    };
-    let (emptier, fuller) = if free(env, one, now) >= free(env, other, now) {
-        (one, other)
-    } else {
-        (other, one)
-    };
-    open_in(env, emptier, key, direction, now) || open_in(env, fuller, key, direction, now)
-}
-
-#[inline(always)]
-fn free(env: &impl Environment, bucket: &Bucket, now: u32) -> u32 {
-    let [a, b, c, d] = &bucket.slots;
-    let is_free = |slot: &Slot| u32::from(!State(env.read(&slot.state)).lives(now));
-    is_free(a) + is_free(b) + is_free(c) + is_free(d)
-}
-
-#[inline(always)]
-fn open_in(
+pub(super) fn open(
     env: &impl Environment,
-    bucket: &Bucket,
+    places: Places,
     key: &Key,
     direction: Direction,
     now: u32,
 ) -> bool {
-    let [a, b, c, d] = &bucket.slots;
-    open_at(env, a, key, direction, now)
-        || open_at(env, b, key, direction, now)
-        || open_at(env, c, key, direction, now)
-        || open_at(env, d, key, direction, now)
+    // The bucket with fewer connections is tried first: so both fill evenly.
+    let Places([one, other]) = places;
+    let swap = free(env, one, now) < free(env, other, now);
+    let ordered = if swap {
+        Places([other, one])
+    } else {
+        Places([one, other])
+    };
+    let mut index = 0;
+    while index < 2 * WAYS as u32 {
+        if open_at(env, ordered.at(index), key, direction, now) {
+            return true;
+        }
+        index += 1;
+    }
+    false
+}
+
+/// How many places of a bucket are free.
+#[inline(always)]
+fn free(env: &impl Environment, bucket: u32, now: u32) -> u32 {
+    let mut count = 0;
+    let mut way = 0;
+    while way < WAYS as u32 {
+        if let Some(slot) = env.slot(bucket + way) {
+            count += u32::from(!State(env.read(&slot.state)).lives(now));
+        }
+        way += 1;
+    }
+    count
 }
 
 #[inline(always)]
-fn open_at(env: &impl Environment, slot: &Slot, key: &Key, direction: Direction, now: u32) -> bool {
+fn open_at(env: &impl Environment, index: u32, key: &Key, direction: Direction, now: u32) -> bool {
+    let Some(slot) = env.slot(index) else {
+        return false;
+    };
     let old = State(env.read(&slot.state));
     if old.lives(now) {
         return false;

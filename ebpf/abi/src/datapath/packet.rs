@@ -91,34 +91,75 @@ impl Address {
 
 /// Which part of a datagram a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fragment {
+#[repr(u8)]
+pub enum Part {
     /// All of it.
-    Whole,
-    /// The first part, with the ports, of the datagram with this number.
-    First(u32),
-    /// A part without ports.
-    Later(u32),
+    Whole = 0,
+    /// The first part, with the ports.
+    First = 1,
+    /// The last part: no ports.
+    Last = 2,
+    /// A part between these: no ports.
+    Middle = 3,
+}
+
+impl Part {
+    /// Whether it has no ports.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_later(self) -> bool {
+        self as u8 & 2 != 0
+    }
+
+    /// Every number is one: nothing is to be checked, by nobody.
+    #[inline(always)]
+    const fn of(number: u64) -> Self {
+        match number & 3 {
+            0 => Self::Whole,
+            1 => Self::First,
+            2 => Self::Last,
+            _ => Self::Middle,
+        }
+    }
 }
 
 /// What a packet is to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Kind {
     /// It opens one, and can be no reply: a TCP SYN, an SCTP INIT, an ICMP echo request.
-    Opening,
+    Opening = 0,
     /// It can be of one, and opens none by itself: TCP and SCTP after the first packet, an ICMP echo reply.
-    Inside,
+    Inside = 1,
     /// It is of one, and opens it where there is none: UDP, and protocols that are known by number alone.
-    Datagram,
+    Datagram = 2,
     /// The last of one direction: a TCP FIN, an SCTP SHUTDOWN.
-    Closing,
+    Closing = 3,
     /// The last of both directions: a TCP RST, an SCTP ABORT or SHUTDOWN COMPLETE.
-    Reset,
-    /// An ICMP error: the packet that it is about begins at this offset.
-    Error(u32),
+    Reset = 4,
+    /// An ICMP error about another packet.
+    Error = 5,
     /// Of no connection: the rest of ICMP.
-    Single,
+    Single = 6,
     /// Neighbour discovery of IPv6, from the same link.
-    Neighbour,
+    Neighbour = 7,
+}
+
+impl Kind {
+    /// Every number is one: nothing is to be checked, by nobody.
+    #[inline(always)]
+    const fn of(number: u64) -> Self {
+        match number & 7 {
+            0 => Self::Opening,
+            1 => Self::Inside,
+            2 => Self::Datagram,
+            3 => Self::Closing,
+            4 => Self::Reset,
+            5 => Self::Error,
+            6 => Self::Single,
+            _ => Self::Neighbour,
+        }
+    }
 }
 
 /// What is judged.
@@ -133,7 +174,9 @@ pub struct Packet {
     /// The protocol.
     pub protocol: u8,
     /// Which part of a datagram it is.
-    pub fragment: Fragment,
+    pub part: Part,
+    /// The number of the datagram, where it is in parts.
+    pub identifier: u32,
     /// What stands behind the headers of IP. [`Transport::default`] in a later fragment.
     pub transport: Transport,
 }
@@ -149,6 +192,8 @@ pub struct Transport {
     pub dst_port: u16,
     /// What it is to a connection.
     pub kind: Kind,
+    /// Where the packet begins that an ICMP error is about.
+    pub inside: u32,
 }
 
 impl Default for Transport {
@@ -158,6 +203,54 @@ impl Default for Transport {
             src_port: 0,
             dst_port: 0,
             kind: Kind::Single,
+            inside: 0,
+        }
+    }
+}
+
+impl Packet {
+    /// All of it as numbers.
+    #[inline(always)]
+    pub(super) const fn words(&self) -> [u64; 7] {
+        let transport = &self.transport;
+        let (part, kind) = (self.part as u64, transport.kind as u64);
+        let small = self.v4 as u64 | part << 8 | kind << 16 | (self.protocol as u64) << 24;
+        let ports = (transport.src_port as u64) << 16 | transport.dst_port as u64;
+        [
+            self.src.upper,
+            self.src.lower,
+            self.dst.upper,
+            self.dst.lower,
+            small | (self.identifier as u64) << 32,
+            ports | (transport.value as u64) << 32,
+            transport.inside as u64,
+        ]
+    }
+
+    /// The packet of these numbers.
+    #[inline(always)]
+    pub(super) const fn of_words(words: [u64; 7]) -> Self {
+        let [s0, s1, d0, d1, small, transport, inside] = words;
+        Self {
+            v4: small & 1 != 0,
+            src: Address {
+                upper: s0,
+                lower: s1,
+            },
+            dst: Address {
+                upper: d0,
+                lower: d1,
+            },
+            protocol: (small >> 24) as u8,
+            part: Part::of(small >> 8),
+            identifier: (small >> 32) as u32,
+            transport: Transport {
+                value: (transport >> 32) as u32,
+                src_port: (transport >> 16) as u16,
+                dst_port: transport as u16,
+                kind: Kind::of(small >> 16),
+                inside: inside as u32,
+            },
         }
     }
 }
@@ -219,11 +312,8 @@ pub fn packet(bytes: &(impl Bytes + ?Sized), v4: bool, offset: u32) -> Result<Pa
         ipv6(bytes, offset)?
     };
     let mut packet = network.packet;
-    match packet.fragment {
-        Fragment::Later(_) => {}
-        Fragment::Whole | Fragment::First(_) => {
-            packet.transport = transport(bytes, &network)?;
-        }
+    if !packet.part.is_later() {
+        packet.transport = transport(bytes, &network)?;
     }
     Ok(packet)
 }
@@ -257,14 +347,15 @@ fn ipv4(bytes: &(impl Bytes + ?Sized), offset: u32) -> Result<Network, Reason> {
     let identifier = u32::from(u16::from_be_bytes([id, entifier]));
     let fragment = u16::from_be_bytes([frag, ment]);
     let begins = u32::from(fragment & 0x1FFF) * 8;
-    let fragment = part(begins, fragment & 0x2000 != 0, identifier)?;
+    let part = part(begins, fragment & 0x2000 != 0)?;
     Ok(Network {
         packet: Packet {
             v4: true,
             src: Address::v4(u32::from_be_bytes([s0, s1, s2, s3])),
             dst: Address::v4(u32::from_be_bytes([d0, d1, d2, d3])),
             protocol,
-            fragment,
+            part,
+            identifier,
             transport: Transport::default(),
         },
         transport: offset + header,
@@ -275,19 +366,12 @@ fn ipv4(bytes: &(impl Bytes + ?Sized), offset: u32) -> Result<Network, Reason> {
 
 /// Which part it is that begins at a byte of a datagram.
 #[inline(always)]
-fn part(begins: u32, more: bool, identifier: u32) -> Result<Fragment, Reason> {
-    if begins == 0 {
-        return Ok(if more {
-            Fragment::First(identifier)
-        } else {
-            Fragment::Whole
-        });
-    }
+fn part(begins: u32, more: bool) -> Result<Part, Reason> {
     // It would be written over the header that was judged (RFC 1858, RFC 3128).
-    if begins < HEADER {
+    if begins != 0 && begins < HEADER {
         return Err(Reason::Malformed);
     }
-    Ok(Fragment::Later(identifier))
+    Ok(Part::of(u64::from(begins != 0) << 1 | u64::from(more)))
 }
 
 #[inline(always)]
@@ -309,7 +393,8 @@ fn ipv6(bytes: &(impl Bytes + ?Sized), offset: u32) -> Result<Network, Reason> {
             src: Address::v6(u128::from_be_bytes(src)),
             dst: Address::v6(u128::from_be_bytes(dst)),
             protocol: walked.protocol,
-            fragment: walked.fragment,
+            part: walked.part,
+            identifier: walked.identifier,
             transport: Transport::default(),
         },
         transport: walked.offset,
@@ -322,7 +407,10 @@ fn ipv6(bytes: &(impl Bytes + ?Sized), offset: u32) -> Result<Network, Reason> {
 struct Walked {
     protocol: u8,
     offset: u32,
-    fragment: Fragment,
+    part: Part,
+    identifier: u32,
+    /// Whether there was a fragment header.
+    is_fragment: bool,
 }
 
 const HOP_BY_HOP: u8 = 0;
@@ -339,7 +427,9 @@ fn walk(bytes: &(impl Bytes + ?Sized), first: u8, begin: u32) -> Result<Walked, 
     let mut walked = Walked {
         protocol: first,
         offset: begin,
-        fragment: Fragment::Whole,
+        part: Part::Whole,
+        identifier: 0,
+        is_fragment: false,
     };
     let mut headers = 0;
     while headers <= MAX_EXTENSIONS {
@@ -361,15 +451,16 @@ fn walk(bytes: &(impl Bytes + ?Sized), first: u8, begin: u32) -> Result<Walked, 
             }
             FRAGMENT => {
                 // Twice in one packet it is an attempt to hide something.
-                if walked.fragment != Fragment::Whole {
+                if walked.is_fragment {
                     return Err(Reason::Malformed);
                 }
                 let header = bytes.load::<8>(walked.offset).ok_or(Reason::Truncated)?;
                 let [next, _, o, m, i0, i1, i2, i3] = header;
                 let place = u16::from_be_bytes([o, m]);
-                let identifier = u32::from_be_bytes([i0, i1, i2, i3]);
                 let begins = u32::from(place & 0xFFF8);
-                walked.fragment = part(begins, place & 1 != 0, identifier)?;
+                walked.is_fragment = true;
+                walked.identifier = u32::from_be_bytes([i0, i1, i2, i3]);
+                walked.part = part(begins, place & 1 != 0)?;
                 walked.protocol = next;
                 walked.offset += 8;
                 if begins != 0 {
@@ -438,6 +529,7 @@ fn ports(header: [u8; 8], kind: Kind) -> Transport {
         src_port: u16::from_be_bytes([s0, s1]),
         dst_port,
         kind,
+        inside: 0,
     }
 }
 
@@ -508,7 +600,7 @@ fn icmp(header: [u8; 8], offset: u32) -> Transport {
     match kind {
         ECHO_REQUEST => echo(header, true),
         ECHO_REPLY => echo(header, false),
-        UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM => other(header, Kind::Error(offset + 8)),
+        UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM => about(header, offset + 8),
         _ => other(header, Kind::Single),
     }
 }
@@ -523,8 +615,16 @@ fn icmpv6(header: [u8; 8], offset: u32, hops: u8) -> Transport {
     match kind {
         V6_ECHO_REQUEST => echo(header, true),
         V6_ECHO_REPLY => echo(header, false),
-        kind if V6_ERRORS.contains(&kind) => other(header, Kind::Error(offset + 8)),
+        kind if V6_ERRORS.contains(&kind) => about(header, offset + 8),
         _ => other(header, Kind::Single),
+    }
+}
+
+#[inline(always)]
+fn about(header: [u8; 8], inside: u32) -> Transport {
+    Transport {
+        inside,
+        ..other(header, Kind::Error)
     }
 }
 
@@ -536,6 +636,7 @@ fn other(header: [u8; 8], kind: Kind) -> Transport {
         src_port: 0,
         dst_port: 0,
         kind,
+        inside: 0,
     }
 }
 
@@ -565,9 +666,8 @@ pub fn embedded(bytes: &(impl Bytes + ?Sized), v4: bool, offset: u32) -> Option<
         ipv6(bytes, offset).ok()?
     };
     let mut packet = network.packet;
-    match packet.fragment {
-        Fragment::Later(_) => return None,
-        Fragment::Whole | Fragment::First(_) => {}
+    if packet.part.is_later() {
+        return None;
     }
     packet.transport = match packet.protocol {
         protocol::TCP | protocol::UDP | protocol::SCTP => {
