@@ -49,6 +49,8 @@
 //! nothing else; and gets what is sent to them. A `cgroup_skb` program goes by the address alone, which must be that of
 //! an endpoint of the image.
 
+#![cfg(target_os = "linux")]
+
 mod error;
 mod generation;
 mod memory;

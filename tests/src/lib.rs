@@ -5,3 +5,6 @@ pub mod judging;
 pub mod asking;
 pub mod images;
 pub mod fuzz;
+pub mod packets;
+#[cfg(target_os = "linux")]
+pub mod kernel;
