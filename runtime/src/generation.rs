@@ -110,12 +110,13 @@ impl Generation {
 
     /// Makes the table of connections ready if it was made now.
     fn seed(&mut self, buckets: u32) -> Result<(), LoadError> {
-        let mut table: Array<_, [u64; 2]> = self.typed("table")?;
+        let mut table: Array<_, [u64; 6]> = self.typed("table")?;
         let failed = |error| LoadError::Map("table", error);
-        if table.get(&0, 0).map_err(failed)? == [0; 2] {
-            // The standard library takes it from the system's source of random numbers.
-            let seed = RandomState::new().hash_one(0_u8);
-            let words = [u64::from(buckets) - 1, seed];
+        if table.get(&0, 0).map_err(failed)? == [0; 6] {
+            // The standard library takes them from the system's source of random numbers.
+            let source = RandomState::new();
+            let [a, b, c, d, e] = [0_u8, 1, 2, 3, 4].map(|key| source.hash_one(key));
+            let words = [u64::from(buckets) - 1, a, b, c, d, e];
             table.set(0, words, 0).map_err(failed)?;
         }
         Ok(())

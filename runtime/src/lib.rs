@@ -40,7 +40,7 @@
 //! | map | type | what |
 //! | --- | --- | --- |
 //! | `connections` | array of [`Slot`](verdict_abi::datapath::connections::Slot) | who opened which connection. It holds no verdicts, and needs no cleaning |
-//! | `table` | array of two words | number of the last bucket (one less than a power of two), and the secret seed of the hash |
+//! | `table` | array of one entry of six words | number of the last bucket (one less than a power of two), and the secret keys of the hash |
 //! | `fragments` | LRU hash | the ports of datagrams in parts |
 //! | `reason_counters` | array for each processor of [`Counter`](verdict_abi::datapath::Counter) | by [`Reason`](verdict_abi::datapath::Reason) |
 //!

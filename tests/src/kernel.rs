@@ -130,6 +130,17 @@ impl Kernel {
     }
 }
 
+/// Whether the kernel takes a packet for a test run: those it refuses that end within their first header of IP.
+#[must_use]
+pub fn takes(frame: &[u8]) -> bool {
+    let least = match frame.get(12..14) {
+        Some([0x08, 0x00]) => 34,
+        Some([0x86, 0xDD]) => 54,
+        _ => 14,
+    };
+    frame.len() >= least
+}
+
 fn run<P>(program: &P, frame: &[u8]) -> (u32, Outcome)
 where
     P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = aya::programs::TestRunResult>,

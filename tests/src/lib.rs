@@ -6,5 +6,6 @@ pub mod asking;
 pub mod images;
 pub mod fuzz;
 pub mod packets;
+pub mod datapath;
 #[cfg(target_os = "linux")]
 pub mod kernel;

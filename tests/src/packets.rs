@@ -146,7 +146,7 @@ fn ipv4(network: &Network, src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, below: &[
     let header = 20 + network.options;
     let total = u16::try_from(header + below.len()).unwrap();
     let total = network.total.unwrap_or(total);
-    let place = network.fragment / 8 | u16::from(network.more) << 13;
+    let place = (network.fragment / 8) | (u16::from(network.more) << 13);
     let mut bytes = vec![network.version << 4 | u8::try_from(header / 4).unwrap(), 0];
     bytes.extend(total.to_be_bytes());
     bytes.extend(u16::try_from(network.identifier).unwrap().to_be_bytes());

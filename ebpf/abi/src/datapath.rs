@@ -270,8 +270,8 @@ pub trait Environment: Tables {
     fn settings(&self) -> u64;
     /// The leaf of an address that was learnt later.
     fn overlay(&self, address: &Address) -> Option<u32>;
-    /// The number of the last bucket of connections, one less than a power of two, and the seed.
-    fn connection_table(&self) -> Option<(u32, u64)>;
+    /// The number of the last bucket of connections, one less than a power of two, and the keys of their hash.
+    fn connection_table(&self) -> Option<(u32, &connections::Keys)>;
     /// A place for a connection. Those of bucket `n` begin at `n` times [`connections::WAYS`].
     fn slot(&self, index: u32) -> Option<&connections::Slot>;
     /// Reads a word that others may write.

@@ -5,7 +5,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::programs::sk_buff::SkBuff;
 use core::sync::atomic::AtomicU64;
-use verdict_abi::datapath::connections::{Slot, TICK};
+use verdict_abi::datapath::connections::{Keys, Slot, TICK};
 use verdict_abi::datapath::packet::{Address, Bytes};
 use verdict_abi::datapath::{Environment, FragmentFacts, FragmentKey, Outcome};
 use verdict_abi::{Section, Tables};
@@ -96,9 +96,9 @@ impl Environment for Kernel {
     }
 
     #[inline(always)]
-    fn connection_table(&self) -> Option<(u32, u64)> {
-        let [mask, seed] = TABLE.get(0)?;
-        Some((*mask as u32, *seed))
+    fn connection_table(&self) -> Option<(u32, &Keys)> {
+        let (mask, keys) = TABLE.get(0)?;
+        Some((*mask as u32, keys))
     }
 
     #[inline(always)]

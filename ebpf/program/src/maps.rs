@@ -8,7 +8,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use verdict_abi::Section;
-use verdict_abi::datapath::connections::Slot;
+use verdict_abi::datapath::connections::{Keys, Slot};
 use verdict_abi::datapath::packet::Address;
 use verdict_abi::datapath::{
     ATTACHMENT_PROBES, ATTACHMENTS, Attachment, Counter, FragmentFacts, FragmentKey, Outcome,
@@ -63,9 +63,9 @@ static CODE_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(1, 0)
 /// The table of connections.
 #[map(name = "connections")]
 pub(crate) static CONNECTIONS: Array<Slot> = Array::with_max_entries(262_144, BPF_F_MMAPABLE);
-/// Word 0: the number of the last bucket of connections. Word 1: the seed of their hash.
+/// The number of the last bucket of connections, and the keys of their hash.
 #[map(name = "table")]
-pub(crate) static TABLE: Array<[u64; 2]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub(crate) static TABLE: Array<(u64, Keys)> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// Datagrams of which the first fragment was seen.
 #[map(name = "fragments")]
 pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentFacts> =
