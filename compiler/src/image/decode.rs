@@ -224,7 +224,8 @@ impl<'a> Image<'a> {
     }
 
     /// The bytes of a table.
-    pub(crate) fn section(&self, section: Section) -> &'a [u8] {
+    #[must_use]
+    pub fn section(&self, section: Section) -> &'a [u8] {
         let bytes = self.sections.get(section as usize - 1);
         bytes.copied().unwrap_or_default()
     }

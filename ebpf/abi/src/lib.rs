@@ -13,6 +13,7 @@
 #[cfg(feature = "host")]
 extern crate alloc;
 
+pub mod datapath;
 #[cfg(feature = "host")]
 pub mod open;
 
@@ -39,7 +40,7 @@ pub const DIRECTORY_ENTRIES: u32 = 260;
 pub const PAGE_ENTRIES: u32 = 256;
 /// The value of a port, or of an ICMP type and code, that is not known.
 pub const NOT_KNOWN: u32 = 1 << 16;
-/// Steps of the search for an IPv6 address: there are at most `2^V6_STEPS` runs.
+/// Steps of the search for an IPv6 address: there are at most `2^22` runs.
 pub const V6_STEPS: u32 = 22;
 
 /// A table.
@@ -206,6 +207,13 @@ impl Code {
 pub trait Tables {
     /// A word of a table; `None` behind its end.
     fn word(&self, section: Section, index: u32) -> Option<u64>;
+
+    /// The word itself. For the kernel's verifier of programs, in a way that hides what the word may be: what has been
+    /// learnt about a value on the way to it makes a case of its own, and cases multiply.
+    #[inline(always)]
+    fn blur(&self, word: u64) -> u64 {
+        word
+    }
 }
 
 /// A 32-bit value of a table.
@@ -250,24 +258,34 @@ pub fn leaf_v4(tables: &impl Tables, address: u32) -> Option<u32> {
 /// The leaf of an IPv6 address: its upper and its lower half.
 #[inline(always)]
 pub fn leaf_v6(tables: &impl Tables, upper: u64, lower: u64) -> Option<u32> {
-    // The run is among `first..first + count`.
-    let mut first = 0;
-    let mut count = config(tables, Config::V6Runs)?;
-    let mut step = 0;
-    while step <= V6_STEPS && count > 1 {
-        let middle = count / 2;
-        let index = first + middle;
+    let count = config(tables, Config::V6Runs)?;
+    let run = last_from(tables, V6_STEPS, count, |index| {
         let start_upper = tables.word(Section::V6Starts, index * 2)?;
         let start_lower = tables.word(Section::V6Starts, index * 2 + 1)?;
-        if start_upper < upper || (start_upper == upper && start_lower <= lower) {
-            first = index;
-            count -= middle;
-        } else {
-            count = middle;
+        Some((start_upper, start_lower) <= (upper, lower))
+    });
+    half(tables, Section::V6Leaves, run)
+}
+
+/// The last of a number of ascending entries, fewer than `2^steps`, that does not lie behind what is looked for; the
+/// first where all do.
+#[inline(always)]
+pub(crate) fn last_from(
+    tables: &impl Tables,
+    steps: u32,
+    count: u32,
+    is_before: impl Fn(u32) -> Option<bool>,
+) -> u32 {
+    let mut first = tables.blur(0) as u32;
+    let mut step = steps;
+    while step > 0 {
+        step -= 1;
+        let probe = first + (1 << step);
+        if probe < count && is_before(probe) == Some(true) {
+            first = probe;
         }
-        step += 1;
     }
-    half(tables, Section::V6Leaves, first)
+    first
 }
 
 /// The class of what a packet carries: a port, `type << 8 | code` of ICMP, or [`NOT_KNOWN`]; 0 for other protocols.

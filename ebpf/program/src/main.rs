@@ -1,0 +1,128 @@
+//! The BPF programs: what a packet meets at the edge of an endpoint.
+//!
+//! Input: packets at the host's side of an endpoint's interface (tcx, or clsact where that is missing), or at its
+//! cgroup. Output: it passes or is dropped, and is counted. All decisions are made by [`verdict_abi::datapath`]; here
+//! are the maps, and what of it only a kernel can do.
+//!
+//! Names of programs say the direction as the endpoint sees it: what `egress` judges comes *into* the host's side of
+//! the interface. Every program writes what it decided into the first two words of the control buffer of the packet:
+//! the number of the [`Reason`] and that of the verdict code.
+
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+#![expect(
+    missing_docs,
+    reason = "the macros that make programs of functions drop what is said of them"
+)]
+
+mod environment;
+mod maps;
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::macros::{cgroup_skb, classifier};
+use aya_ebpf::programs::{SkBuffContext, TcContext};
+use environment::{Kernel, SocketBuffer};
+use verdict_abi::datapath::packet::{Kind, ethernet, network, packet};
+use verdict_abi::datapath::{Direction, Outcome, Reason, Subject, judge};
+
+/// What comes to an endpoint: attached to *egress* of the host's side of its interface.
+#[classifier]
+pub fn ingress(context: TcContext) -> i32 {
+    at_interface(context.skb.skb, Direction::Ingress)
+}
+
+/// What an endpoint sends: attached to *ingress* of the host's side of its interface.
+#[classifier]
+pub fn egress(context: TcContext) -> i32 {
+    at_interface(context.skb.skb, Direction::Egress)
+}
+
+/// What comes to the sockets of a cgroup.
+#[cgroup_skb(ingress)]
+pub fn cgroup_ingress(context: SkBuffContext) -> i32 {
+    at_cgroup(&context, Direction::Ingress)
+}
+
+/// What the sockets of a cgroup send.
+#[cgroup_skb(egress)]
+pub fn cgroup_egress(context: SkBuffContext) -> i32 {
+    at_cgroup(&context, Direction::Egress)
+}
+
+/// Nothing passes but what a link needs: for an endpoint that has no policies yet.
+#[classifier]
+pub fn closed(context: TcContext) -> i32 {
+    let bytes = SocketBuffer::new(context.skb.skb);
+    if maps::finish(&bytes, without_policies(ethernet(&bytes), &bytes)) {
+        TC_ACT_UNSPEC
+    } else {
+        TC_ACT_SHOT
+    }
+}
+
+/// Nothing passes: for a cgroup that has no policies yet.
+#[cgroup_skb]
+pub fn cgroup_closed(context: SkBuffContext) -> i32 {
+    let bytes = SocketBuffer::new(context.as_ptr().cast());
+    let outcome = without_policies(network(bytes.ethertype(), 0), &bytes);
+    maps::finish(&bytes, outcome).into()
+}
+
+#[inline(always)]
+fn without_policies(network: Result<(bool, u32), Reason>, bytes: &SocketBuffer) -> Outcome {
+    Outcome::plain(match network {
+        Err(reason) => reason,
+        Ok((v4, offset)) => match packet(bytes, v4, offset) {
+            Ok(packet) if packet.transport.kind == Kind::Neighbour => Reason::Neighbour,
+            Ok(_) | Err(_) => Reason::Closed,
+        },
+    })
+}
+
+#[inline(always)]
+fn at_interface(skb: *mut __sk_buff, direction: Direction) -> i32 {
+    let bytes = SocketBuffer::new(skb);
+    let network = ethernet(&bytes);
+    let outcome = match maps::attachment(bytes.interface()) {
+        Some(attachment) => judge(
+            &Kernel,
+            &bytes,
+            network,
+            Subject::Attached(attachment),
+            direction,
+        ),
+        // Nobody said whose interface it is: closed, but for what a link needs.
+        None => match without_policies(network, &bytes).reason {
+            Reason::Closed => Outcome::plain(Reason::NoEndpoint),
+            reason => Outcome::plain(reason),
+        },
+    };
+    if maps::finish(&bytes, outcome) {
+        // Whoever else is attached has a say, too.
+        TC_ACT_UNSPEC
+    } else {
+        TC_ACT_SHOT
+    }
+}
+
+#[inline(always)]
+fn at_cgroup(context: &SkBuffContext, direction: Direction) -> i32 {
+    let bytes = SocketBuffer::new(context.as_ptr().cast());
+    let network = network(bytes.ethertype(), 0);
+    let outcome = judge(&Kernel, &bytes, network, Subject::ByAddress, direction);
+    maps::finish(&bytes, outcome).into()
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Never reached: the verifier takes no program that could come here.
+    loop {}
+}
+
+/// What the kernel asks of programs that use helpers under its licence.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

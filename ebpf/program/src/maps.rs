@@ -1,0 +1,131 @@
+//! The maps. Their names and sizes are the contract with the loader (`runtime/src/lib.rs`).
+//!
+//! Of a generation: one array for each [`Section`], frozen when it is full, and `settings`, `attachments`, `overlay`
+//! and `code_counters`. Of the node, kept over generations: `connections`, `table`, `fragments` and `reason_counters`.
+
+use crate::environment::SocketBuffer;
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use verdict_abi::Section;
+use verdict_abi::datapath::connections::{Keys, Slot};
+use verdict_abi::datapath::packet::Address;
+use verdict_abi::datapath::{
+    ATTACHMENT_PROBES, ATTACHMENTS, Attachment, Counter, FragmentFacts, FragmentKey, Outcome,
+    Reason,
+};
+
+/// The loader says how many words a section has.
+type Words = Array<u64>;
+const WORDS: Words = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map(name = "config")]
+static CONFIG: Words = WORDS;
+#[map(name = "v4")]
+static V4: Words = WORDS;
+#[map(name = "v6_starts")]
+static V6_STARTS: Words = WORDS;
+#[map(name = "v6_leaves")]
+static V6_LEAVES: Words = WORDS;
+#[map(name = "leaves")]
+static LEAVES: Words = WORDS;
+#[map(name = "protocols")]
+static PROTOCOLS: Words = WORDS;
+#[map(name = "directories")]
+static DIRECTORIES: Words = WORDS;
+#[map(name = "pages")]
+static PAGES: Words = WORDS;
+#[map(name = "rows")]
+static ROWS: Words = WORDS;
+#[map(name = "cells")]
+static CELLS: Words = WORDS;
+#[map(name = "codes")]
+static CODES: Words = WORDS;
+#[map(name = "endpoints")]
+static ENDPOINTS: Words = WORDS;
+#[map(name = "addresses")]
+static ADDRESSES: Words = WORDS;
+
+/// Word 0: the settings of a generation. Word 1: 0.
+#[map(name = "settings")]
+pub(crate) static SETTINGS: Words = Array::with_max_entries(2, BPF_F_MMAPABLE);
+/// Which endpoint is behind an interface.
+#[map(name = "attachments")]
+static ATTACHED: Array<Attachment> = Array::with_max_entries(ATTACHMENTS, BPF_F_MMAPABLE);
+/// The leaves of addresses that were learnt later.
+#[map(name = "overlay")]
+pub(crate) static OVERLAY: HashMap<Address, u32> =
+    HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
+/// By verdict code.
+#[map(name = "code_counters")]
+static CODE_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(1, 0);
+
+/// The table of connections.
+#[map(name = "connections")]
+pub(crate) static CONNECTIONS: Array<Slot> = Array::with_max_entries(262_144, BPF_F_MMAPABLE);
+/// The number of the last bucket of connections, and the keys of their hash.
+#[map(name = "table")]
+pub(crate) static TABLE: Array<(u64, Keys)> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// Datagrams of which the first fragment was seen.
+#[map(name = "fragments")]
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentFacts> =
+    LruHashMap::with_max_entries(16_384, 0);
+/// By [`Reason`].
+#[map(name = "reason_counters")]
+static REASON_COUNTERS: PerCpuArray<Counter> =
+    PerCpuArray::with_max_entries(Reason::ALL.len() as u32, 0);
+
+/// The map of a section.
+#[inline(always)]
+pub(crate) fn section(section: Section) -> &'static Words {
+    match section {
+        Section::Config => &CONFIG,
+        Section::V4 => &V4,
+        Section::V6Starts => &V6_STARTS,
+        Section::V6Leaves => &V6_LEAVES,
+        Section::Leaves => &LEAVES,
+        Section::Protocols => &PROTOCOLS,
+        Section::Directories => &DIRECTORIES,
+        Section::Pages => &PAGES,
+        Section::Rows => &ROWS,
+        Section::Cells => &CELLS,
+        Section::Codes => &CODES,
+        Section::Endpoints => &ENDPOINTS,
+        Section::Addresses => &ADDRESSES,
+    }
+}
+
+/// What is behind an interface.
+#[inline(always)]
+pub(crate) fn attachment(interface: u32) -> Option<&'static Attachment> {
+    let mut probe = 0;
+    while probe < ATTACHMENT_PROBES {
+        let entry = ATTACHED.get((interface + probe) % ATTACHMENTS)?;
+        if entry.interface == interface {
+            return Some(entry);
+        }
+        probe += 1;
+    }
+    None
+}
+
+/// Counts a packet, and says in its control buffer what became of it. Whether it passes.
+#[inline(always)]
+pub(crate) fn finish(bytes: &SocketBuffer, outcome: Outcome) -> bool {
+    bytes.mark(outcome);
+    count(&REASON_COUNTERS, outcome.reason as u32, bytes.len());
+    count(&CODE_COUNTERS, outcome.code, bytes.len());
+    outcome.reason.passes()
+}
+
+#[inline(always)]
+fn count(counters: &PerCpuArray<Counter>, index: u32, bytes: u32) {
+    if let Some(counter) = counters.get_ptr_mut(index) {
+        // SAFETY: the kernel gave the address of this processor's own counter, and no other program of this kind
+        // runs on this processor meanwhile.
+        unsafe {
+            (*counter).packets += 1;
+            (*counter).bytes += u64::from(bytes);
+        }
+    }
+}

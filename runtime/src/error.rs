@@ -1,0 +1,51 @@
+//! What can go wrong between an image and the kernel.
+
+use std::fmt;
+use std::io;
+
+/// Why a generation was not loaded. Nothing of it is left in the kernel then.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The kernel refuses a map, or the object.
+    Object(aya::EbpfError),
+    /// A map cannot be read or written.
+    Map(&'static str, aya::maps::MapError),
+    /// A map cannot be filled.
+    Fill(&'static str, io::Error),
+    /// The verifier refuses a program, or it cannot be attached.
+    Program(&'static str, aya::programs::ProgramError),
+    /// The object lacks something: it and this program are of two versions.
+    Missing(&'static str),
+    /// There are more interfaces with near indices than the map of attachments has room for.
+    NoRoom(u32),
+    /// A number of connections that is no power of two, or too small.
+    Connections(u32),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object(error) => write!(f, "the kernel does not take the programs: {error}"),
+            Self::Map(name, error) => write!(f, "map `{name}`: {error}"),
+            Self::Fill(name, error) => write!(f, "map `{name}` cannot be filled: {error}"),
+            Self::Program(name, error) => write!(f, "program `{name}`: {error}"),
+            Self::Missing(name) => write!(f, "the object has no `{name}`"),
+            Self::NoRoom(interface) => write!(f, "no room for interface {interface}"),
+            Self::Connections(given) => {
+                write!(f, "{given} connections are no power of two from 8 on")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Object(error) => Some(error),
+            Self::Map(_, error) => Some(error),
+            Self::Fill(_, error) => Some(error),
+            Self::Program(_, error) => Some(error),
+            Self::Missing(_) | Self::NoRoom(_) | Self::Connections(_) => None,
+        }
+    }
+}
