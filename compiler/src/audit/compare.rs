@@ -4,7 +4,6 @@ use super::addresses;
 use super::classes::{Class, Cuts};
 use super::dump::{Dump, Endpoint as DumpEndpoint};
 use super::labels::{self, Known};
-use super::lookup::Table;
 use super::report::{AuditReport, DifferenceReport, EndpointReport};
 use crate::cluster::{Cluster, NO_LABELS, NamedPort, NodeId, PodId, Protocol};
 use crate::explain::Context;
@@ -13,6 +12,7 @@ use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView, Transport
 use crate::hir::spec::precedence::{Question, judge_identity};
 use crate::hir::{Direction, Enforcement, Policy, RuleId};
 use crate::identity::{Identity, key, source};
+use crate::policymap::{Entry, Table, named_ports as named_ports_of};
 use crate::query::pod_view;
 use crate::ranges::Ranges;
 use crate::source::to_u32;
@@ -101,7 +101,7 @@ fn named_ports(cluster: &Cluster, known: &Known) -> BTreeSet<NamedPort> {
         .pods()
         .iter()
         .flat_map(|pod| cluster.ports(pod.ports));
-    let of_identities = known.values().flat_map(labels::named_ports);
+    let of_identities = known.values().flat_map(named_ports_of);
     of_pods.cloned().chain(of_identities).collect()
 }
 
@@ -122,7 +122,7 @@ impl Peer {
             number,
             identity: identity.clone(),
             ports: if has_labels {
-                Some(labels::named_ports(identity))
+                Some(named_ports_of(identity))
             } else {
                 ports_of_pods(cluster, enforcement, identity)
             },
@@ -248,7 +248,7 @@ impl Audit<'_> {
     /// The classes of packets that the entries of a map, or the policies of its endpoint, tell apart.
     fn classes(
         &self,
-        entries: &[super::dump::Entry],
+        entries: &[Entry],
         subject: &Endpoint<'_>,
         direction: Direction,
     ) -> Vec<Class> {
@@ -282,7 +282,7 @@ impl Audit<'_> {
         peer: &Peer,
         classes: &[Class],
     ) -> Vec<(Said, Ranges<u16>)> {
-        let mut found: BTreeMap<Said, Vec<(u16, u16)>> = BTreeMap::new();
+        let mut differing: BTreeMap<Said, Vec<(u16, u16)>> = BTreeMap::new();
         for class in classes {
             let flow = flow(subject, peer, direction, class.transport);
             let side = judge_identity(
@@ -292,7 +292,8 @@ impl Audit<'_> {
                 direction,
                 &peer.identity,
             );
-            let node = table.verdict(peer.number, peer.identity.aggregate, class.packet);
+            let found = table.verdict(peer.number, peer.identity.aggregate, class.packet);
+            let node = found.word;
             let manifests = Word::from(side.verdict);
             // What hangs on something that is not known is no difference that can be told.
             if manifests == Word::Depends || manifests == node {
@@ -304,10 +305,10 @@ impl Audit<'_> {
                 manifests,
                 rules: side.rules,
             };
-            found.entry(said).or_default().extend(class.ports);
+            differing.entry(said).or_default().extend(class.ports);
         }
-        let found = found.into_iter();
-        found
+        let differing = differing.into_iter();
+        differing
             .map(|(said, ports)| (said, Ranges::new(ports)))
             .collect()
     }
