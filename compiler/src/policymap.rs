@@ -16,12 +16,13 @@ mod node;
 mod numbers;
 mod order;
 mod rows;
+mod said;
 
 pub use entry::{Block, Demand, Entry, Packet};
 pub(crate) use lookup::AGGREGATES;
 pub use lookup::{Table, aggregate_of, cluster_of};
 pub use node::{Address, Endpoint, MapsError, NodeMaps};
-pub(crate) use numbers::{addresses, named_ports, reserved};
 pub use numbers::{Known, Peer};
+pub(crate) use numbers::{addresses, named_ports, reserved};
 pub use order::{LevelsError, precedence};
 pub use rows::Rows;

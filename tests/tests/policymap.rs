@@ -268,11 +268,7 @@ fn packets<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Packet> {
     }
     first
         .into_iter()
-        .flat_map(|(protocol, ports)| {
-            ports
-                .into_iter()
-                .map(move |port| Packet { protocol, port })
-        })
+        .flat_map(|(protocol, ports)| ports.into_iter().map(move |port| Packet { protocol, port }))
         .collect()
 }
 
@@ -292,7 +288,10 @@ fn every_packet_gets_what_the_maps_of_cilium_give_it() {
             if line.get("pod").is_none() {
                 continue;
             }
-            let node = asked.loaded.cluster.find_node(line["node"].as_str().unwrap());
+            let node = asked
+                .loaded
+                .cluster
+                .find_node(line["node"].as_str().unwrap());
             let maps = maps(&asked, node);
             let theirs = theirs(&line, &by_labels(&maps));
             let name = line["pod"].as_str().unwrap();
@@ -313,9 +312,9 @@ fn every_packet_gets_what_the_maps_of_cilium_give_it() {
                 let packets = packets(ours.iter().chain(&theirs));
                 for (number, peer) in &maps.identities {
                     for packet in &packets {
-                        let [own, other] = tables.each_ref().map(|table| {
-                            table.verdict(*number, peer.identity.aggregate, *packet)
-                        });
+                        let [own, other] = tables
+                            .each_ref()
+                            .map(|table| table.verdict(*number, peer.identity.aggregate, *packet));
                         asked_for += 1;
                         if own != other && faults.len() < 40 {
                             let peer = &peer.identity;

@@ -9,6 +9,8 @@ use super::node::Address;
 use ipnet::IpNet;
 use std::net::IpAddr;
 
+/// The bytes of an entry of a policy map, key and value.
+pub const POLICY_ENTRY_BYTES: usize = 24;
 /// The bits of a policy key in front of protocol and port: identity and direction.
 pub const POLICY_STATIC_BITS: u32 = 40;
 /// The bits of an ipcache key in front of the address.
@@ -35,7 +37,7 @@ pub fn prefix_length(entry: &Entry) -> u32 {
 /// The flags of an entry.
 #[must_use]
 pub fn flags(entry: &Entry) -> u8 {
-    u8::from(entry.denies) * DENIES | entry.block.length << LENGTH_SHIFT
+    (u8::from(entry.denies) * DENIES) | (entry.block.length << LENGTH_SHIFT)
 }
 
 /// The flags of an address.

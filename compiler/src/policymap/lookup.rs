@@ -32,7 +32,10 @@ impl<'a> Table<'a> {
 
     fn longest(&self, identity: u32, packet: Packet) -> Option<&'a Entry> {
         let entries = self.0.get(&identity)?;
-        entries.iter().copied().find(|entry| entry.block.covers(packet))
+        entries
+            .iter()
+            .copied()
+            .find(|entry| entry.block.covers(packet))
     }
 
     /// What becomes of a packet from or to an identity: it is denied where there is no entry.
@@ -65,10 +68,7 @@ impl<'a> Table<'a> {
         }
         let shared = self.longest(aggregate, packet);
         match (own, shared) {
-            (None, None) => (
-                self.longest(number_of(Aggregate::None), packet),
-                None,
-            ),
+            (None, None) => (self.longest(number_of(Aggregate::None), packet), None),
             (Some(own), Some(shared)) => {
                 let weight = |entry: &Entry| (entry.precedence, entry.block.length);
                 if weight(shared) > weight(own) {
@@ -179,7 +179,9 @@ mod tests {
 
     fn verdict(entries: &[Entry], identity: u32, port: u16) -> Word {
         let packet = Packet { protocol: 6, port };
-        Table::new(entries, false).verdict(identity, aggregate_of(identity, 0), packet).word
+        Table::new(entries, false)
+            .verdict(identity, aggregate_of(identity, 0), packet)
+            .word
     }
 
     #[test]

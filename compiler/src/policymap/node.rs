@@ -205,14 +205,16 @@ fn drafts<'c>(
     drafts.sort_by(|one, other| one.pod.cmp(&other.pod));
     if let Some(id) = node.filter(|_| enforcement.governs_nodes) {
         let hosts = identities.node(Some(id), None, Some(id));
-        drafts.extend(hosts.first().map(|host| Draft {
-            id: 0,
-            pod: None,
-            identity: (*host).clone(),
-            ports: &[],
-            addresses: cluster
-                .node(id)
-                .map_or(Vec::new(), |node| node.addresses.clone()),
+        drafts.extend(hosts.first().map(|host| {
+            Draft {
+                id: 0,
+                pod: None,
+                identity: (*host).clone(),
+                ports: &[],
+                addresses: cluster
+                    .node(id)
+                    .map_or(Vec::new(), |node| node.addresses.clone()),
+            }
         }));
     }
     let count = drafts.len();

@@ -121,7 +121,9 @@ impl Numbers {
             }
             let view = pod_view(cluster, PodId(to_u32(index)), pod);
             let own = pod.addresses.iter().map(|address| address.to_canonical());
-            let own = own.map(Some).chain(pod.addresses.is_empty().then_some(None));
+            let own = own
+                .map(Some)
+                .chain(pod.addresses.is_empty().then_some(None));
             for address in own {
                 let identity = enforcement.identities.pod(view.into(), address);
                 let of_identity = ports.entry(identity.clone()).or_default();

@@ -1,21 +1,19 @@
 //! The entries of an endpoint's policy map.
 //!
 //! Every rule says something of some identities and blocks of ports. An identity has a row for each block of which a
-//! rule says something of it by its own labels; the row holds what all rules together say of the block, those that
-//! speak of a wider one and those that speak of what the identity is taken together with included. Since the longest
-//! row that covers a packet is in exactly the blocks that cover it, that is what the packet gets. A row is left out
-//! where the lookup comes to the same without it.
+//! rule says something of it by its own labels; what is said of what the identity is taken together with is weighed
+//! against it at the lookup. A row is left out where the lookup comes to the same without it.
 
-use super::entry::{Block, Demand, Entry};
+use super::entry::{Block, Entry};
 use super::lookup::{AGGREGATES, aggregate_of, number_of};
 use super::numbers::Known;
 use super::order::{ALLOWS, DENIES, LevelsError, Order, PASSES, Placed, Stage, added, pass};
-use super::order::precedence as weight;
+use super::said::{Said, Sayings, Table, Value, together, with_demands};
 use crate::cluster::{NamedPort, Protocol};
 use crate::hir::spec::precedence::{governs, is_named_port, peer_selects};
 use crate::hir::{
-    Action, Auth, Direction, Enforcement, Mode, Peer, Policy, PolicyId, PolicySet, PortMatch,
-    PortRange, Rule,
+    Action, Direction, Enforcement, Mode, Peer, Policy, PolicyId, PolicySet, PortMatch, PortRange,
+    Rule,
 };
 use crate::identity::{Aggregate, Identity, key};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,88 +22,6 @@ use std::sync::OnceLock;
 /// The port of a proxy that nobody has started yet: the agent gives one to each as it comes.
 /// `pkg/policy/proxyid.go`, `unrealizedRedirectPort`
 const NO_PROXY_YET: u16 = u16::MAX;
-
-/// What one rule says of one block of ports.
-#[derive(Clone, Copy, Debug)]
-struct Said {
-    stage: Stage,
-    number: u64,
-    does: u8,
-    auth: Option<Auth>,
-}
-
-impl Said {
-    /// What comes first in a tier is the greatest.
-    fn rank(&self) -> (std::cmp::Reverse<u64>, u8) {
-        (std::cmp::Reverse(self.number), self.does)
-    }
-
-    /// Takes in what another rule says of the same, in the same tier.
-    fn merge(&mut self, other: Self) {
-        let is_allow = |does: u8| does != DENIES && does != PASSES;
-        let both_allow = is_allow(self.does) && is_allow(other.does);
-        let auth = match (self.number == other.number && both_allow, self.auth, other.auth) {
-            (true, Some(one), Some(two)) => Some(one.max(two)),
-            (true, one, two) => one.or(two),
-            (false, one, two) => {
-                if other.rank() > self.rank() {
-                    two
-                } else {
-                    one
-                }
-            }
-        };
-        if other.rank() > self.rank() {
-            *self = other;
-        }
-        self.auth = auth;
-    }
-}
-
-/// What the rules say of an identity, by block: one of each tier.
-#[derive(Clone, Debug, Default)]
-struct Sayings(BTreeMap<Block, Vec<Said>>);
-
-impl Sayings {
-    fn add(&mut self, block: Block, said: Said) {
-        let all = self.0.entry(block).or_default();
-        match all.iter_mut().find(|own| own.stage == said.stage) {
-            Some(own) => own.merge(said),
-            None => all.push(said),
-        }
-    }
-
-    /// What is said of a block, the narrowest first.
-    fn covering(&self, block: Block) -> impl Iterator<Item = (Block, Said)> {
-        block.wider().flat_map(move |wider| {
-            let all = self.0.get(&wider).into_iter().flatten();
-            all.map(move |said| (wider, *said))
-        })
-    }
-
-    fn has_pass(&self) -> bool {
-        self.0.values().flatten().any(|said| said.does == PASSES)
-    }
-}
-
-/// What a row holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Value {
-    precedence: u32,
-    auth: Demand,
-}
-
-impl Value {
-    fn does(self) -> u8 {
-        self.precedence.to_le_bytes()[0]
-    }
-}
-
-type Table = BTreeMap<Block, Value>;
-
-fn longest(table: &Table, block: Block) -> Option<Value> {
-    block.wider().find_map(|wider| table.get(&wider).copied())
-}
 
 /// Whom a rule says something of.
 #[derive(Clone, Debug, Default)]
@@ -276,7 +192,9 @@ impl<'a> Rows<'a> {
             }
         }
         let denies = !is_off
-            && (governing.iter().any(|policy| *policy.isolates.get(direction))
+            && (governing
+                .iter()
+                .any(|policy| *policy.isolates.get(direction))
                 || enforcement.mode == Mode::Always
                 || owner.identity.labels.has_reserved(key::INIT));
         let may_host = direction == Direction::Ingress && enforcement.allows_own_node && !is_host;
@@ -469,113 +387,4 @@ fn named(ports: &[NamedPort], protocol: Option<Protocol>, name: &str) -> Vec<Blo
         Some(Block::cover(protocol.0, number, number))
     };
     protocols.filter_map(of).flatten().collect()
-}
-
-/// What becomes of packets of which all this is said, in tiers one after the other: a pass leads to the next and lifts
-/// what is said there to its own place. At equal places the narrowest counts, which comes first.
-fn decide(said: &[(Block, Said)], order: &Order) -> Option<Value> {
-    let mut lifted = 0;
-    for stage in Stage::ALL {
-        let of_stage = said.iter().map(|(_, said)| said);
-        let of_stage = of_stage.filter(|said| said.stage == stage);
-        let first = of_stage.reduce(|one, two| if two.rank() > one.rank() { two } else { one });
-        let Some(first) = first else { continue };
-        if first.does == PASSES {
-            lifted += order.lift(stage, first.number);
-            continue;
-        }
-        let number = first.number.saturating_sub(lifted);
-        return Some(Value {
-            precedence: weight(number, first.does),
-            auth: demand(first),
-        });
-    }
-    None
-}
-
-fn demand(said: &Said) -> Demand {
-    let auth = said.auth.filter(|_| said.does != DENIES);
-    auth.map_or(Demand::default(), Demand::explicit)
-}
-
-/// The rows of an identity, made of what is said of itself and of what it is taken together with.
-fn together(own: &Sayings, shared: Option<(&Sayings, &Table)>, order: &Order) -> Table {
-    let passes = own.has_pass() || shared.is_some_and(|(shared, _)| shared.has_pass());
-    let mut blocks: BTreeSet<Block> = own.0.keys().copied().collect();
-    if passes && let Some((shared, _)) = shared {
-        blocks.extend(shared.0.keys());
-    }
-    let mut rows = Table::new();
-    // A wider block comes first.
-    for block in blocks {
-        let mut said: Vec<(Block, Said)> = own.covering(block).collect();
-        said.extend(shared.into_iter().flat_map(|(shared, _)| shared.covering(block)));
-        said.sort_by_key(|(block, _)| std::cmp::Reverse(block.length));
-        let Some(value) = decide(&said, order) else {
-            continue;
-        };
-        let without = longest(&rows, block);
-        let of_all = shared.and_then(|(_, table)| longest(table, block));
-        let without = without.into_iter().chain(of_all);
-        // At equal precedence the longer row counts, which is that of the identity itself only by chance.
-        let without = without.reduce(|one, two| {
-            if two.precedence > one.precedence {
-                two
-            } else {
-                one
-            }
-        });
-        let is_same = without.is_some_and(|without| {
-            without.precedence == value.precedence
-                && (without.auth == value.auth || !value.auth.is_explicit())
-        });
-        if !is_same {
-            rows.insert(block, value);
-        }
-    }
-    rows
-}
-
-/// The rows of an identity where rules demand proofs: a row without a demand of its own takes over that of the
-/// narrowest wider one, and one with such a demand stays behind a wider row that comes first, with the precedence of
-/// that.
-fn with_demands(own: &Sayings, shared: Option<&Table>, order: &Order) -> Table {
-    let mut rows = Table::new();
-    for block in own.0.keys().copied() {
-        let said: Vec<(Block, Said)> = own.covering(block).collect();
-        let Some(most) = decide(&said, order) else {
-            continue;
-        };
-        let of_block: Vec<(Block, Said)> = said
-            .iter()
-            .copied()
-            .filter(|(covering, _)| *covering == block)
-            .collect();
-        let Some(itself) = decide(&of_block, order) else {
-            continue;
-        };
-        let is_denied = most.does() == DENIES;
-        let value = if is_denied {
-            most
-        } else if itself.auth.is_explicit() {
-            Value {
-                auth: itself.auth,
-                ..most
-            }
-        } else {
-            let wider = said.iter().filter(|(_, said)| said.does != DENIES);
-            let demands = wider.filter_map(|(_, said)| said.auth).next();
-            Value {
-                auth: demands.map_or(Demand::default(), |auth| Demand::explicit(auth).derived()),
-                ..most
-            }
-        };
-        let comes_second = itself.precedence < most.precedence;
-        let is_needless = comes_second && (is_denied || !itself.auth.is_explicit())
-            || shared.and_then(|table| table.get(&block)) == Some(&value);
-        if !is_needless {
-            rows.insert(block, value);
-        }
-    }
-    rows
 }

@@ -16,8 +16,8 @@ use crate::hir::{
     Subject, Tier,
 };
 use crate::identity::{Identity, key};
-pub use matches::{is_named_port, peer_selects};
 use matches::{identities_of, known, view};
+pub use matches::{is_named_port, peer_selects};
 
 /// The outcomes that asking some rules may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
