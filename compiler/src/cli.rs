@@ -90,6 +90,15 @@ fn run(arguments: &[OsString]) -> u8 {
 fn command(args: Args) -> Result<Answered, Failure> {
     let Args { command, global } = args;
     refuse_overwriting(&global, &command)?;
+    let takes = usize::from(matches!(command, Command::Diff(_))) + 1;
+    if global.settings.len() > takes {
+        let message = if takes == 1 {
+            "`--settings` is given once; `diff` alone takes it twice"
+        } else {
+            "`--settings` is given twice at most: for the side before the change and for the one behind it"
+        };
+        return Err(Failure::Usage(message.into()));
+    }
     match command {
         Command::Check(check) => check::run(&global, &check),
         Command::Explain(explain) => explain::run(&global, &explain),
@@ -115,12 +124,18 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
             } else {
                 parent
             };
-            path.extension().is_some_and(|end| end == "image") && output::is_same(parent, out)
+            let is_of_node = compile::cilium::is_of(path)
+                && parent
+                    .parent()
+                    .is_some_and(|folder| output::is_same(folder, out));
+            is_of_node
+                || path.extension().is_some_and(|end| end == "image")
+                    && output::is_same(parent, out)
         };
         if let Some(path) = inputs.paths.iter().find(is_image) {
             let path = path.display();
             let message = format!(
-                "`{path}` is read, and an image might take its place: move it, or set another `--out`"
+                "`{path}` is read, and what is compiled might take its place: move it, or set another `--out`"
             );
             return Err(Failure::Usage(message));
         }
@@ -136,7 +151,7 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         Command::Check(check) => (&check.inputs.paths, None),
         Command::Explain(explain) => (&explain.inputs.paths, None),
         Command::List(list) => (&list.inputs.paths, None),
-        Command::Diff(diff) => (std::slice::from_ref(&diff.old), Some(&diff.new)),
+        Command::Diff(diff) => (std::slice::from_ref(&diff.old), diff.new.as_ref()),
         Command::Replay(replay) => (&replay.inputs.paths, Some(&replay.trace)),
         Command::Compile(compile) => (&compile.inputs.paths, None),
         Command::Image(args::Image::Inspect { images, .. }) => (images, None),

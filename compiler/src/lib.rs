@@ -28,5 +28,6 @@ pub mod explain;
 pub mod diff;
 pub mod suggest;
 pub mod trace;
+pub mod policymap;
 pub mod audit;
 pub mod cli;

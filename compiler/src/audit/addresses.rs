@@ -7,11 +7,10 @@
 use super::dump::Dump;
 use super::labels::Known;
 use super::report::AddressReport;
-use crate::cluster::{Cluster, NodeId, PodId};
+use crate::cluster::{Cluster, NodeId};
 use crate::hir::Enforcement;
 use crate::identity::{Identity, key, source};
-use crate::query::pod_view;
-use crate::source::to_u32;
+use crate::policymap::addresses;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +23,7 @@ pub(super) fn differences(
     known: &Known,
 ) -> Vec<AddressReport> {
     let options = enforcement.identities.options();
-    let manifests = by_manifests(cluster, enforcement, node);
+    let manifests = addresses(cluster, enforcement, Some(node));
     let is_on = |block: &IpNet| match block {
         IpNet::V4(_) => options.v4,
         IpNet::V6(_) => options.v6,
@@ -63,33 +62,6 @@ pub(super) fn differences(
 
 fn is_v4(block: &IpNet) -> bool {
     block.addr().is_ipv4()
-}
-
-/// The identity of every block by the manifests: those that the agent learns from policies, nodes and services, and the
-/// addresses of pods.
-fn by_manifests(
-    cluster: &Cluster,
-    enforcement: &Enforcement,
-    node: NodeId,
-) -> BTreeMap<IpNet, Identity> {
-    let identities = &enforcement.identities;
-    let mut all: BTreeMap<IpNet, Identity> = identities
-        .blocks(node)
-        .map(|(block, identity)| (block, identity.clone()))
-        .collect();
-    for (index, pod) in cluster.pods().iter().enumerate() {
-        if pod.host_network || pod.finished {
-            continue;
-        }
-        let view = pod_view(cluster, PodId(to_u32(index)), pod);
-        for address in pod.addresses.iter().map(|address| address.to_canonical()) {
-            all.insert(
-                IpNet::from(address),
-                identities.pod(view.into(), Some(address)),
-            );
-        }
-    }
-    all
 }
 
 /// The entry of the longest block around one.

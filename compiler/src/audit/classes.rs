@@ -3,11 +3,10 @@
 //! Between two neighbouring cuts nothing of either side tells ports apart, so one port stands for all of them; so does
 //! one protocol for all that neither side names.
 
-use super::dump::Entry;
-use super::lookup::Packet;
 use crate::cluster::{NamedPort, Protocol};
 use crate::hir::flow::Transport;
 use crate::hir::{Policy, PortMatch, PortRange};
+use crate::policymap::{Entry, Packet};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Packets that are the same to both sides.
@@ -61,9 +60,9 @@ impl Cuts {
 
     /// Cuts where an entry does.
     pub(super) fn add_entry(&mut self, entry: &Entry) {
-        if entry.length > 0 {
-            let (first, last) = entry.ports();
-            self.cut(Protocol(entry.protocol), first, last);
+        if entry.block.length > 0 {
+            let (first, last) = entry.block.ports();
+            self.cut(Protocol(entry.block.protocol), first, last);
         }
     }
 

@@ -4,22 +4,22 @@ use super::addresses;
 use super::classes::{Class, Cuts};
 use super::dump::{Dump, Endpoint as DumpEndpoint};
 use super::labels::{self, Known};
-use super::lookup::Table;
-use super::report::{AuditReport, DifferenceReport, EndpointReport};
-use crate::cluster::{Cluster, NO_LABELS, NamedPort, NodeId, PodId, Protocol};
+use super::peers::{Peer, named_ports};
+use super::report::{AuditReport, AuthReport, DifferenceReport, EndpointReport};
+use crate::cluster::{Cluster, NamedPort, NodeId, PodId, Protocol};
 use crate::explain::Context;
 use crate::explain::report::Word;
-use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView, Transport};
-use crate::hir::spec::precedence::{Question, judge_identity};
-use crate::hir::{Direction, Enforcement, Policy, RuleId};
-use crate::identity::{Identity, key, source};
+use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transport};
+use crate::hir::spec::precedence::{Question, governs, judge_identity};
+use crate::hir::{Auth, Direction, Enforcement, Policy, RuleId};
+use crate::policymap::{self, Entry, Rows, Table};
 use crate::query::pod_view;
 use crate::ranges::Ranges;
-use crate::source::to_u32;
+use crate::source::{to_u32, to_u64};
 use crate::trace::ReplyRule;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Compares what a node holds with what the manifests say.
 #[must_use]
@@ -31,22 +31,8 @@ pub fn audit(
 ) -> AuditReport {
     let cluster = context.cluster;
     let known = labels::known(dump, enforcement.identities.options().aggregates);
-    let (pods, endpoints) = endpoints(cluster, node, dump);
-    let audit = Audit {
-        context,
-        enforcement,
-        dump,
-        named: named_ports(cluster, &known),
-        peers: known
-            .iter()
-            .map(|(number, identity)| Peer::new(cluster, enforcement, *number, identity))
-            .collect(),
-    };
-    let both = [Direction::Egress, Direction::Ingress];
-    let differences = pods.par_iter().flat_map_iter(|(endpoint, pod)| {
-        both.into_iter()
-            .flat_map(|direction| audit.side(endpoint, *pod, direction))
-    });
+    let (pods, endpoints) = endpoints(cluster, Some(node), dump);
+    let audit = Audit::new(context, enforcement, dump, &known);
     AuditReport {
         version: 1,
         node: cluster
@@ -54,16 +40,16 @@ pub fn audit(
             .map_or(String::new(), |node| node.name.to_string()),
         compared: pods.len(),
         incomplete: Vec::new(),
-        differences: differences.collect(),
+        differences: audit.differences(&pods),
         ipcache: addresses::differences(cluster, enforcement, node, dump, &known),
         endpoints,
     }
 }
 
 /// The endpoints of both sides, and those of one alone.
-fn endpoints<'d>(
+pub(super) fn endpoints<'d>(
     cluster: &Cluster,
-    node: NodeId,
+    node: Option<NodeId>,
     dump: &'d Dump,
 ) -> (Vec<(&'d DumpEndpoint, PodId)>, Vec<EndpointReport>) {
     let mut pods = Vec::new();
@@ -82,8 +68,7 @@ fn endpoints<'d>(
     }
     let seen: BTreeSet<PodId> = pods.iter().map(|(_, pod)| *pod).collect();
     for (index, pod) in cluster.pods().iter().enumerate() {
-        let is_endpoint =
-            pod.node == Some(node) && !pod.host_network && !pod.finished && !pod.stand_in;
+        let is_endpoint = pod.node == node && !pod.host_network && !pod.finished && !pod.stand_in;
         if is_endpoint && !seen.contains(&PodId(to_u32(index))) {
             alone.push(EndpointReport {
                 pod: format!("{}/{}", cluster.namespace_name(pod.namespace), pod.name),
@@ -95,104 +80,78 @@ fn endpoints<'d>(
     (pods, alone)
 }
 
-/// Every port that has a name anywhere.
-fn named_ports(cluster: &Cluster, known: &Known) -> BTreeSet<NamedPort> {
-    let of_pods = cluster
-        .pods()
-        .iter()
-        .flat_map(|pod| cluster.ports(pod.ports));
-    let of_identities = known.values().flat_map(labels::named_ports);
-    of_pods.cloned().chain(of_identities).collect()
-}
-
-/// An identity of the node as the other end of a flow.
-#[derive(Debug)]
-struct Peer {
-    number: u32,
-    identity: Identity,
-    /// Its named ports; `None` where they are not known.
-    ports: Option<Vec<NamedPort>>,
-    is_pod: bool,
-}
-
-impl Peer {
-    fn new(cluster: &Cluster, enforcement: &Enforcement, number: u32, identity: &Identity) -> Self {
-        let has_labels = enforcement.identities.options().named_ports;
-        Self {
-            number,
-            identity: identity.clone(),
-            ports: if has_labels {
-                Some(labels::named_ports(identity))
-            } else {
-                ports_of_pods(cluster, enforcement, identity)
-            },
-            is_pod: identity.labels.get(source::K8S, key::NAMESPACE).is_some(),
-        }
-    }
-
-    fn endpoint(&self) -> Endpoint<'_> {
-        let pod = PodView {
-            id: None,
-            namespace: "",
-            namespace_labels: &NO_LABELS,
-            labels: &NO_LABELS,
-            ports: self.ports.as_deref(),
-            service_account: "",
-            node: None,
-            host: None,
-        };
-        Endpoint {
-            kind: if self.is_pod {
-                EndpointKind::Pod(pod)
-            } else {
-                EndpointKind::Outside
-            },
-            // The identity is given, so no address is asked.
-            address: Address::Known(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-            by_service: false,
-        }
-    }
-}
-
-/// The named ports of the pods that have an identity, where all have the same.
-fn ports_of_pods(
-    cluster: &Cluster,
-    enforcement: &Enforcement,
-    identity: &Identity,
-) -> Option<Vec<NamedPort>> {
-    let pods = cluster.pods().iter().enumerate();
-    let mut ports = pods
-        .map(|(index, pod)| pod_view(cluster, PodId(to_u32(index)), pod))
-        .filter(|pod| {
-            let own = enforcement.identities.pod((*pod).into(), None);
-            own.labels == identity.labels
-        })
-        .map(|pod| pod.ports);
-    let first = ports.next()??;
-    ports
-        .all(|ports| ports == Some(first))
-        .then(|| first.to_vec())
-}
-
 /// What both sides say of some packets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Said {
     protocol: Option<Protocol>,
     node: Word,
     manifests: Word,
+    /// What the ends must prove, on the node and by the manifests.
+    auth: [Option<Auth>; 2],
     rules: Vec<RuleId>,
 }
 
+/// What packets are looked up in.
+struct Tables<'e> {
+    node: Table<'e>,
+    /// The entries by the manifests, where a rule demands a proof.
+    demanding: Option<Table<'e>>,
+}
+
 /// Everything that is asked about each endpoint.
-struct Audit<'a> {
+pub(super) struct Audit<'a> {
     context: Context<'a>,
     enforcement: &'a Enforcement,
     dump: &'a Dump,
     named: BTreeSet<NamedPort>,
     peers: Vec<Peer>,
+    /// The same, by number.
+    known: policymap::Known,
+    /// How many packets were asked for.
+    pub(super) compared: AtomicU64,
 }
 
-impl Audit<'_> {
+impl<'a> Audit<'a> {
+    pub(super) fn new(
+        context: Context<'a>,
+        enforcement: &'a Enforcement,
+        dump: &'a Dump,
+        known: &Known,
+    ) -> Self {
+        let cluster = context.cluster;
+        let named = named_ports(cluster, known);
+        let peers = known.iter();
+        let peers: Vec<Peer> = peers
+            .map(|(number, identity)| Peer::new(cluster, enforcement, *number, identity))
+            .collect();
+        let known = peers.iter().map(|peer| {
+            let known = policymap::Peer {
+                identity: peer.identity.clone(),
+                ports: peer.ports.clone().unwrap_or_default(),
+            };
+            (peer.number, known)
+        });
+        Self {
+            context,
+            enforcement,
+            dump,
+            named,
+            known: known.collect(),
+            peers,
+            compared: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn differences(&self, pods: &[(&DumpEndpoint, PodId)]) -> Vec<DifferenceReport> {
+        let both = [Direction::Egress, Direction::Ingress];
+        let pods = pods.par_iter();
+        let of = pods.flat_map_iter(|(endpoint, pod)| {
+            let sides = both.into_iter();
+            sides.flat_map(|direction| self.side(endpoint, *pod, direction))
+        });
+        of.collect()
+    }
+
     /// The differences of one direction of an endpoint.
     fn side(
         &self,
@@ -218,9 +177,17 @@ impl Audit<'_> {
         let entries = entries.map_or(&[][..], Vec::as_slice);
         let table = Table::new(entries, direction == Direction::Egress);
         let classes = self.classes(entries, &subject, direction);
+        let demanding = self.demanding(pod, direction);
+        let demanding = demanding
+            .as_ref()
+            .map(|entries| Table::new(entries, direction == Direction::Egress));
+        let tables = Tables {
+            node: table,
+            demanding,
+        };
         let mut reports = Vec::new();
         for peer in &self.peers {
-            let differences = self.against(&table, &subject, direction, peer, &classes);
+            let differences = self.against(&tables, &subject, direction, peer, &classes);
             let name = cluster.namespace_name(described.namespace);
             reports.extend(differences.into_iter().map(|(said, ranges)| {
                 let rules = said.rules.iter();
@@ -236,6 +203,12 @@ impl Audit<'_> {
                     ranges: ranges.iter().collect(),
                     node: said.node,
                     manifests: said.manifests,
+                    auth: (said.auth[0] != said.auth[1]).then(|| {
+                        let [node, manifests] = said
+                            .auth
+                            .map(|auth| auth.map_or("none".to_owned(), |auth| auth.to_string()));
+                        AuthReport { node, manifests }
+                    }),
                     rules: rules
                         .filter_map(|id| ReplyRule::of(self.context, *id))
                         .collect(),
@@ -245,10 +218,31 @@ impl Audit<'_> {
         reports
     }
 
+    /// The entries of an endpoint by the manifests, under the numbers of the node, where a rule demands a proof: on entries
+    /// of equal precedence what is demanded hangs on which of them there are. `None` where no rule does.
+    fn demanding(&self, pod: PodId, direction: Direction) -> Option<Vec<Entry>> {
+        let cluster = self.context.cluster;
+        let described = cluster.pod(pod)?;
+        let address = described.addresses.first().copied();
+        let view = pod_view(cluster, pod, described);
+        let identity = self.enforcement.identities.pod(view.into(), address);
+        let policies = self.context.policies;
+        let governing = policies.policies.iter();
+        let mut rules = governing
+            .filter(|policy| governs(policy, &identity))
+            .flat_map(|policy| policy.rules.get(direction));
+        if rules.all(|rule| rule.precedence.auth.is_none()) {
+            return None;
+        }
+        let rows = Rows::new(policies, self.enforcement, &self.known);
+        let ports = cluster.ports(described.ports);
+        rows.entries(&identity, ports, direction).ok()
+    }
+
     /// The classes of packets that the entries of a map, or the policies of its endpoint, tell apart.
     fn classes(
         &self,
-        entries: &[super::dump::Entry],
+        entries: &[Entry],
         subject: &Endpoint<'_>,
         direction: Direction,
     ) -> Vec<Class> {
@@ -276,13 +270,15 @@ impl Audit<'_> {
     /// Where both sides say something else of packets from or to an identity: by what they say, the ports.
     fn against(
         &self,
-        table: &Table<'_>,
+        tables: &Tables<'_>,
         subject: &Endpoint<'_>,
         direction: Direction,
         peer: &Peer,
         classes: &[Class],
     ) -> Vec<(Said, Ranges<u16>)> {
-        let mut found: BTreeMap<Said, Vec<(u16, u16)>> = BTreeMap::new();
+        let mut differing: BTreeMap<Said, Vec<(u16, u16)>> = BTreeMap::new();
+        self.compared
+            .fetch_add(to_u64(classes.len()), Ordering::Relaxed);
         for class in classes {
             let flow = flow(subject, peer, direction, class.transport);
             let side = judge_identity(
@@ -292,22 +288,32 @@ impl Audit<'_> {
                 direction,
                 &peer.identity,
             );
-            let node = table.verdict(peer.number, peer.identity.aggregate, class.packet);
+            let look = |table: &Table<'_>| {
+                table.verdict(peer.number, peer.identity.aggregate, class.packet)
+            };
+            let found = look(&tables.node);
+            let node = found.word;
+            let demanded = tables.demanding.as_ref().and_then(|table| look(table).auth);
             let manifests = Word::from(side.verdict);
             // What hangs on something that is not known is no difference that can be told.
-            if manifests == Word::Depends || manifests == node {
+            let auth = match manifests == node {
+                true => [found.auth, demanded],
+                false => [None, None],
+            };
+            if manifests == Word::Depends || manifests == node && auth[0] == auth[1] {
                 continue;
             }
             let said = Said {
                 protocol: class.protocol,
                 node,
                 manifests,
+                auth,
                 rules: side.rules,
             };
-            found.entry(said).or_default().extend(class.ports);
+            differing.entry(said).or_default().extend(class.ports);
         }
-        let found = found.into_iter();
-        found
+        let differing = differing.into_iter();
+        differing
             .map(|(said, ports)| (said, Ranges::new(ports)))
             .collect()
     }

@@ -4,6 +4,8 @@
 //! so that other versions are read too. Refused, each with its file: what is no JSON of that shape, a key whose length
 //! no lookup has, and an address block that is none.
 
+use crate::policymap::bytes::POLICY_STATIC_BITS;
+use crate::policymap::{Block, Demand, Entry};
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -77,6 +79,8 @@ pub struct Dump {
     pub policies: BTreeMap<u64, Vec<Entry>>,
     /// The identity of each block of addresses.
     pub ipcache: BTreeMap<IpNet, u32>,
+    /// The other ends of the tunnels that lead to blocks of addresses.
+    pub tunnels: BTreeMap<IpNet, IpAddr>,
     /// The endpoints.
     pub endpoints: Vec<Endpoint>,
     /// The labels of each identity, as written.
@@ -92,27 +96,6 @@ pub struct Endpoint {
     pub pod: Option<(String, String)>,
     /// Its identity.
     pub identity: u32,
-}
-
-/// An entry of a policy map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Of packets from or to this identity, or those that are taken together under it.
-    pub identity: u32,
-    /// Of packets that leave the endpoint.
-    pub egress: bool,
-    /// The protocol, unless [`Entry::length`] is 0.
-    pub protocol: u8,
-    /// The port, of which [`Entry::length`] says how many bits count.
-    pub port: u16,
-    /// How many bits of protocol and port count: 0, or 8 to 24.
-    pub length: u8,
-    /// Whether it denies.
-    pub denies: bool,
-    /// Whether a proxy takes what it allows.
-    pub redirects: bool,
-    /// Which entry decides where several have a packet: the highest.
-    pub precedence: u32,
 }
 
 impl Dump {
@@ -138,7 +121,7 @@ impl Dump {
     fn add(&mut self, file: DumpFile, text: &[u8]) -> Result<(), String> {
         match file {
             DumpFile::Policy => self.policies = policies(parsed(text)?)?,
-            DumpFile::Ipcache => self.ipcache = ipcache(parsed(text)?)?,
+            DumpFile::Ipcache => (self.ipcache, self.tunnels) = ipcache(parsed(text)?)?,
             DumpFile::Endpoints => {
                 let endpoints: Vec<PrintedEndpoint> = parsed(text)?;
                 self.endpoints = endpoints.into_iter().map(Endpoint::from).collect();
@@ -172,6 +155,8 @@ struct PrintedMap {
 struct PrintedEntry {
     proxy_port_network: u16,
     flags: u8,
+    #[serde(default)]
+    auth_requirement: u8,
     precedence: u32,
     key: PrintedKey,
 }
@@ -186,8 +171,6 @@ struct PrintedKey {
     dest_port_network: u16,
 }
 
-/// The bits of a key in front of protocol and port: identity and direction.
-const STATIC_BITS: u32 = 40;
 /// The bit of the flags that says that an entry denies.
 const DENIES: u8 = 1;
 
@@ -208,7 +191,7 @@ fn policies(printed: Vec<PrintedMap>) -> Result<BTreeMap<u64, Vec<Entry>>, Strin
 
 fn entry(printed: PrintedEntry) -> Result<Entry, String> {
     let key = printed.key;
-    let length = key.prefixlen.checked_sub(STATIC_BITS);
+    let length = key.prefixlen.checked_sub(POLICY_STATIC_BITS);
     let length = length.filter(|length| matches!(length, 0 | 8..=24));
     let length = length.and_then(|length| u8::try_from(length).ok());
     Ok(Entry {
@@ -218,33 +201,44 @@ fn entry(printed: PrintedEntry) -> Result<Entry, String> {
             1 => true,
             other => return Err(format!("{other} is no direction of an entry")),
         },
-        protocol: key.nexthdr,
-        // Printed is the number in network order as the node's processor reads it, and those that Cilium runs on are
-        // little-endian.
-        port: key.dest_port_network.swap_bytes(),
-        length: length.ok_or_else(|| format!("{} is no length of a key", key.prefixlen))?,
+        block: Block {
+            protocol: key.nexthdr,
+            // Printed is the number in network order as the node's processor reads it, and those that Cilium runs on
+            // are little-endian.
+            port: key.dest_port_network.swap_bytes(),
+            length: length.ok_or_else(|| format!("{} is no length of a key", key.prefixlen))?,
+        },
         denies: printed.flags & DENIES != 0,
-        redirects: printed.proxy_port_network != 0,
+        proxy: printed.proxy_port_network.swap_bytes(),
+        auth: Demand(printed.auth_requirement),
         precedence: printed.precedence,
     })
 }
 
+/// The identity of each block, and the other end of the tunnel to it.
+type Addresses = (BTreeMap<IpNet, u32>, BTreeMap<IpNet, IpAddr>);
+
 /// The ipcache as `bpf ipcache list -o json` prints it: `identity=N encryptkey=...` for each block.
-fn ipcache(printed: BTreeMap<String, Vec<String>>) -> Result<BTreeMap<IpNet, u32>, String> {
+fn ipcache(printed: BTreeMap<String, Vec<String>>) -> Result<Addresses, String> {
     let mut ipcache = BTreeMap::new();
+    let mut tunnels = BTreeMap::new();
     // Blocks of another cluster have its number behind an `@`: no rule here speaks of them alone.
     for (prefix, values) in printed
         .into_iter()
         .filter(|(prefix, _)| !prefix.contains('@'))
     {
         let block = block(&prefix).ok_or_else(|| format!("`{prefix}` is no block of addresses"))?;
-        let mut words = values.iter().flat_map(|value| value.split_whitespace());
-        let identity = words.find_map(|word| word.strip_prefix("identity="));
+        let words = || values.iter().flat_map(|value| value.split_whitespace());
+        let said = |key| words().find_map(|word| word.strip_prefix(key));
+        let tunnel = said("tunnelendpoint=").and_then(|end| end.parse().ok());
+        let tunnel = tunnel.filter(|end: &IpAddr| !end.is_unspecified());
+        tunnels.extend(tunnel.map(|end| (block, end)));
+        let identity = said("identity=");
         let identity = identity.and_then(|number| number.parse().ok());
         let identity = identity.ok_or_else(|| format!("`{prefix}` has no `identity=NUMBER`"))?;
         ipcache.insert(block, identity);
     }
-    Ok(ipcache)
+    Ok((ipcache, tunnels))
 }
 
 fn block(text: &str) -> Option<IpNet> {

@@ -5,26 +5,10 @@
 //! one of the values, and tells all of them by `key+value`.
 
 use super::dump::Dump;
-use super::lookup::{AGGREGATES, aggregate_of, cluster_of};
-use crate::cluster::{NamedPort, Protocol};
-use crate::identity::{Aggregate, Identity, LabelSet, key, source};
+use crate::identity::{Aggregate, Identity, source};
+use crate::policymap::{AGGREGATES, aggregate_of, cluster_of, reserved};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
-
-/// What identities are labelled whose numbers are fixed, where the dump does not list them.
-/// `pkg/identity/numericidentity.go`
-const RESERVED: &[(u32, &[&str])] = &[
-    (1, &[key::HOST]),
-    (2, &[key::WORLD]),
-    (3, &[key::UNMANAGED]),
-    (4, &[key::HEALTH]),
-    (5, &[key::INIT]),
-    (6, &[key::REMOTE_NODE]),
-    (7, &[key::API_SERVER, key::REMOTE_NODE]),
-    (8, &[key::INGRESS]),
-    (9, &[key::WORLD_V4]),
-    (10, &[key::WORLD_V6]),
-];
 
 /// Identities, by their numbers on the node.
 pub(super) type Known = BTreeMap<u32, Identity>;
@@ -39,9 +23,8 @@ pub(super) fn known(dump: &Dump, has_aggregates: bool) -> Known {
         .map(|(number, labels)| (*number, parsed(labels)))
         .collect();
     for number in dump.ipcache.values() {
-        let keys = RESERVED.iter().find(|(reserved, _)| reserved == number);
-        if let Some((_, keys)) = keys {
-            known.entry(*number).or_insert_with(|| reserved(keys));
+        if let Some(identity) = reserved(*number) {
+            known.entry(*number).or_insert(identity);
         }
     }
     known.retain(|number, identity| *number != 0 && (has_aggregates || !is_aggregate(identity)));
@@ -57,17 +40,6 @@ pub(super) fn known(dump: &Dump, has_aggregates: bool) -> Known {
 fn own_cluster(dump: &Dump) -> u32 {
     let numbers = dump.endpoints.iter().map(|endpoint| endpoint.identity);
     numbers.map(cluster_of).max().unwrap_or(0)
-}
-
-fn reserved(keys: &[&str]) -> Identity {
-    let mut labels = LabelSet::default();
-    for key in keys {
-        labels.add(source::RESERVED, key, "");
-    }
-    Identity {
-        labels,
-        ..Identity::default()
-    }
 }
 
 fn is_aggregate(identity: &Identity) -> bool {
@@ -95,34 +67,10 @@ fn block(text: &str) -> Option<IpNet> {
     text.replace('-', ":").parse().ok()
 }
 
-/// The named ports of a pod, by the labels that Cilium 1.20 makes of them: `name.PROTOCOL.number`, joined by `_`.
-pub(super) fn named_ports(identity: &Identity) -> Vec<NamedPort> {
-    let labels = identity.labels.iter();
-    let labels = labels.filter(|label| {
-        &*label.source == source::GENERATED && label.key.starts_with(key::NAMED_PORTS)
-    });
-    labels
-        .flat_map(|label| label.value.split('_'))
-        .filter_map(named_port)
-        .collect()
-}
-
-fn named_port(text: &str) -> Option<NamedPort> {
-    let (rest, number) = text.rsplit_once('.')?;
-    let (name, protocol) = rest.rsplit_once('.')?;
-    let known = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
-    Some(NamedPort {
-        name: name.into(),
-        protocol: known
-            .into_iter()
-            .find(|known| known.to_string() == protocol)?,
-        number: number.parse().ok()?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policymap::named_ports;
 
     #[test]
     fn labels_are_read_as_cilium_writes_them() {

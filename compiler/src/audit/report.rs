@@ -66,8 +66,20 @@ pub struct DifferenceReport {
     pub node: Word,
     /// What the manifests say.
     pub manifests: Word,
+    /// What the ends must prove, where that is the difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthReport>,
     /// The rules by which they say it; none where no rule matches.
     pub rules: Vec<ReplyRule>,
+}
+
+/// What the ends of a connection must prove: `spire`, `test-always-fail` or `none`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AuthReport {
+    /// On the node.
+    pub node: String,
+    /// By the manifests.
+    pub manifests: String,
 }
 
 /// Addresses that lead to one identity on the node and to another by the manifests.

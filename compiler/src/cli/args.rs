@@ -41,9 +41,10 @@ pub struct Args {
 #[derive(Clone, Debug, ClapArgs)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Take the settings from this file instead of the `verdict.toml` found upwards from the first path.
+    /// Take the settings from this file instead of the `verdict.toml` found upwards from the first path. `diff` takes
+    /// it twice: for OLD and for NEW.
     #[arg(long, global = true, value_name = "FILE")]
-    pub settings: Option<PathBuf>,
+    pub settings: Vec<PathBuf>,
     /// Set one setting, after the settings file: `--set cidr-matches-pods=false`.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -298,9 +299,12 @@ pub struct Diff {
     /// The manifests before the change: a file, a folder, or `-` for standard input.
     #[arg(value_name = "OLD")]
     pub old: PathBuf,
-    /// The manifests after it.
+    /// The manifests after it; OLD where two `--settings` or two `--dialect` make the difference.
     #[arg(value_name = "NEW")]
-    pub new: PathBuf,
+    pub new: Option<PathBuf>,
+    /// The dialect of OLD, and again that of NEW: what the same policies mean under each.
+    #[arg(long, value_name = "DIALECT")]
+    pub dialect: Vec<String>,
     /// Whose connections to compare.
     #[arg(long, value_enum, default_value_t = ListBy::Workload)]
     pub by: ListBy,
@@ -402,9 +406,12 @@ pub struct Compile {
     /// The manifests.
     #[command(flatten)]
     pub inputs: Inputs,
-    /// The folder for the images, `NODE.image` each; it is made if it is not there.
+    /// The folder for the images, `NODE.image` each, or for the maps, a folder `NODE` each; it is made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// What to make.
+    #[arg(long, value_enum, default_value_t = Target::Image)]
+    pub target: Target,
     /// Only the image of this node; may be given several times.
     #[arg(long, value_name = "NAME")]
     pub node: Vec<String>,
@@ -414,6 +421,15 @@ pub struct Compile {
     /// How to show what was made.
     #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
     pub format: ImageFormat,
+}
+
+/// What `verdict compile` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// The images of verdict's own datapath.
+    Image,
+    /// The policy maps and ipcaches of Cilium's datapath, in the dialect `cilium`.
+    Cilium,
 }
 
 /// `verdict image`
@@ -569,6 +585,9 @@ const DIFF_HELP: &str = "\
 Workloads are the same on both sides by namespace, name and kind. Connections of workloads that only one side has \
 are shown apart. A side with policies alone is compared on the cluster of the other one.
 
+With two `--settings` or two `--dialect` one PATH is enough: shown is what an upgrade, an option or another \
+implementation makes of the same manifests.
+
 Signs:
   +  nothing passed before
   -  nothing passes any more
@@ -582,6 +601,8 @@ Examples:
   verdict diff main/ change/ --format markdown
   verdict diff before.yaml after.yaml --focus shop/web --direction ingress
   git worktree add /tmp/main main && verdict diff /tmp/main/deploy deploy
+  verdict diff --settings today.toml --settings tomorrow.toml deploy/
+  verdict diff --dialect kubernetes --dialect cilium deploy/
   kubectl get ns,nodes,pods,netpol -A -o json | verdict diff - deploy/";
 
 const REPLAY_HELP: &str = "\
@@ -607,7 +628,13 @@ Every image is held to the manifests before anything is written: each endpoint, 
 that anything can tell apart. Where one disagrees, nothing is written and the exit code is 2; so it is where a policy \
 cannot be read. With `--keep-going` the images lack that policy, say so, and the exit code is 1.
 
+With `--target cilium` the folder of each node has what Cilium's command line prints on a node that holds these policies \
+(`policy.json`, `ipcache.json`, `endpoints.json`, `identities.json`), and `maps.batch`, the same maps as a file for \
+`bpftool batch file`. The setting `cilium.version` says of which release. Identities, endpoints and proxies have numbers \
+of ours.
+
 Examples:
+  verdict compile deploy/ cluster/ --out maps --target cilium --set dialect=cilium
   verdict compile deploy/ cluster/ --out images
   verdict compile deploy/ cluster/ --out images --node worker-1 --explain-passes";
 

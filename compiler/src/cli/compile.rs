@@ -2,7 +2,9 @@
 //!
 //! Each image is made, proved and written beside its place; once all are there, all are put in place.
 
-use super::args::{Compile, Global, ImageFormat};
+pub(super) mod cilium;
+
+use super::args::{Compile, Global, ImageFormat, Target};
 use super::dump::asked_nodes;
 use super::output::{self, Answer, Staged};
 use super::progress::Progress;
@@ -19,7 +21,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file of the pods whose node is not known. No node has this name.
 const UNASSIGNED: &str = "_unassigned";
@@ -77,7 +79,10 @@ struct PassReport {
 
 pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failure> {
     let session = Session::open(global, &compile.inputs);
-    session.programmable(global)?;
+    match compile.target {
+        Target::Image => session.programmable(global)?,
+        Target::Cilium => session.answerable(global)?,
+    }
     let incomplete = session.incomplete();
     if !incomplete.is_empty() && !global.keep_going {
         output::remark(&format!(
@@ -89,6 +94,10 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
     refuse_shared_addresses(global, &session)?;
     session.remark_incomplete();
     let asked = asked_nodes(global, &session, &compile.node)?;
+    if compile.target == Target::Cilium {
+        cilium::write(global, &session, compile, &asked)?;
+        return Ok(incomplete.is_empty().into());
+    }
     let images = {
         let images = made(global, &session, compile, &asked)?;
         let mut kept = Vec::with_capacity(images.len());
@@ -232,17 +241,17 @@ enum NotMade {
 }
 
 /// The folder of the images. If it was not there, it is gone again where it is not kept and empty.
-struct Folder<'p> {
-    new: Option<&'p Path>,
+struct Folder {
+    new: Option<PathBuf>,
 }
 
-impl<'p> Folder<'p> {
-    fn make(path: &'p Path) -> Result<Self, Failure> {
+impl Folder {
+    fn make(path: &Path) -> Result<Self, Failure> {
         let new = !path.exists();
         let failed = |error| Failure::Write(path.to_owned(), error);
         std::fs::create_dir_all(path).map_err(failed)?;
         Ok(Self {
-            new: new.then_some(path),
+            new: new.then(|| path.to_owned()),
         })
     }
 
@@ -251,9 +260,9 @@ impl<'p> Folder<'p> {
     }
 }
 
-impl Drop for Folder<'_> {
+impl Drop for Folder {
     fn drop(&mut self) {
-        if let Some(path) = self.new {
+        if let Some(path) = &self.new {
             // What another has put there meanwhile stays, and so does the folder.
             let _ = std::fs::remove_dir(path);
         }

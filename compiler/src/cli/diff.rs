@@ -1,4 +1,4 @@
-//! `verdict diff`: which connections a change opens or closes.
+//! `verdict diff`: which connections a change of manifests, settings or dialect opens or closes.
 
 use super::args::{Diff, DiffFormat, Global, Inputs};
 use super::explain::say;
@@ -17,21 +17,16 @@ use std::borrow::Cow;
 use std::path::Path;
 
 pub(super) fn run(global: &Global, diff: &Diff) -> Result<Answered, Failure> {
-    let stdin = Path::new("-");
-    if diff.old == stdin && diff.new == stdin {
-        let message =
-            "`-` is standard input, and only one side of a comparison can be read from it";
-        return Err(Failure::Usage(message.into()));
-    }
-    let [old, new] = [&diff.old, &diff.new].map(|path| open(global, path));
-    let answerable = [old.programmable(global), new.programmable(global)];
+    let [old, new] = asked(global, diff)?;
+    let [old, new] = [open(old), open(new)];
+    let answerable = [&old, &new].map(|side| side.session.programmable(global));
     answerable.into_iter().collect::<Result<(), Failure>>()?;
     let sides = Sides { diff, old, new };
     let (of_old, of_new) = sides.clusters(global)?;
     let progress = Progress::start(global, "comparing");
     let worlds = Worlds {
-        old: context(&sides.old, &of_old),
-        new: context(&sides.new, &of_new),
+        old: context(&sides.old.session, &of_old),
+        new: context(&sides.new.session, &of_new),
     };
     let programs = Programs::resolve(&worlds);
     let mut compared = diff::Diff::new(worlds, &programs, diff.by.into());
@@ -40,9 +35,71 @@ pub(super) fn run(global: &Global, diff: &Diff) -> Result<Answered, Failure> {
     sides.answer(global, &mut compared, &focus)
 }
 
-fn open(global: &Global, path: &Path) -> Session {
-    let paths = vec![path.to_owned()];
-    Session::open(global, &Inputs { paths })
+/// What is asked for of one side.
+struct AskedSide<'a> {
+    path: &'a Path,
+    /// The path, and by what it differs from the other side where that has the same.
+    name: String,
+    global: Global,
+}
+
+/// The two sides: two paths, or one under two settings files or dialects.
+fn asked<'a>(global: &Global, diff: &'a Diff) -> Result<[AskedSide<'a>; 2], Failure> {
+    let usage = |message: &str| Err(Failure::Usage(message.into()));
+    let has_two_settings = global.settings.len() == 2;
+    if !matches!(diff.dialect.len(), 0 | 2) {
+        return usage(
+            "`--dialect` is given twice: for the side before the change and for the one behind it",
+        );
+    }
+    let differ = has_two_settings || !diff.dialect.is_empty();
+    let Some(new) = diff.new.as_deref().or(differ.then_some(&*diff.old)) else {
+        return usage(
+            "`diff` compares two paths, or one path under two `--settings` or two `--dialect`",
+        );
+    };
+    let stdin = Path::new("-");
+    if diff.old == stdin && new == stdin {
+        return usage(
+            "`-` is standard input, and only one side of a comparison can be read from it",
+        );
+    }
+    let is_one = new == diff.old;
+    Ok([(0, &*diff.old), (1, new)].map(|(index, path)| {
+        let mut own = global.clone();
+        let mut name = format!("`{}`", path.display());
+        if has_two_settings {
+            own.settings = global.settings.get(index).cloned().into_iter().collect();
+            for settings in own.settings.iter().filter(|_| is_one) {
+                name.push_str(&format!(" under `{}`", settings.display()));
+            }
+        }
+        if let Some(dialect) = diff.dialect.get(index) {
+            own.set.push(format!("dialect={dialect}"));
+            if is_one {
+                name.push_str(&format!(" in the dialect `{dialect}`"));
+            }
+        }
+        AskedSide {
+            path,
+            name,
+            global: own,
+        }
+    }))
+}
+
+/// What was read of one side.
+struct Side {
+    name: String,
+    session: Session,
+}
+
+fn open(asked: AskedSide<'_>) -> Side {
+    let paths = vec![asked.path.to_owned()];
+    Side {
+        name: asked.name,
+        session: Session::open(&asked.global, &Inputs { paths }),
+    }
 }
 
 fn context<'a>(session: &'a Session, cluster: &'a Cluster) -> Context<'a> {
@@ -56,23 +113,23 @@ fn context<'a>(session: &'a Session, cluster: &'a Cluster) -> Context<'a> {
 /// What was read of both sides.
 struct Sides<'a> {
     diff: &'a Diff,
-    old: Session,
-    new: Session,
+    old: Side,
+    new: Side,
 }
 
 impl Sides<'_> {
     /// The cluster of each side: a side that has none takes that of the other, but for its own DNS answers.
     fn clusters(&self, global: &Global) -> Result<(Cow<'_, Cluster>, Cow<'_, Cluster>), Failure> {
-        let [old, new] = [&self.old, &self.new].map(|session| &session.loaded.cluster);
+        let [old, new] = [&self.old, &self.new].map(|side| &side.session.loaded.cluster);
         if old.pods().is_empty() && new.pods().is_empty() {
-            say(global, &self.new, &[nothing()]);
+            say(global, &self.new.session, &[nothing()]);
             return Err(Failure::Input);
         }
-        for (cluster, path) in [(old, &self.diff.old), (new, &self.diff.new)] {
+        for (cluster, side) in [(old, &self.old), (new, &self.new)] {
             if !cluster.has_anyone() {
-                say(global, &self.new, &[other_cluster(path)]);
+                say(global, &self.new.session, &[other_cluster(&side.name)]);
             } else if cluster.pods().is_empty() {
-                say(global, &self.new, &[nobody(path)]);
+                say(global, &self.new.session, &[nobody(&side.name)]);
             }
         }
         Ok((of_side(old, new), of_side(new, old)))
@@ -88,11 +145,11 @@ impl Sides<'_> {
         }
         match compared.focus(focus, direction.map(Into::into)) {
             Ok((focus, notes)) => {
-                say(global, &self.new, &notes);
+                say(global, &self.new.session, &notes);
                 Ok(focus)
             }
             Err(problems) => {
-                say(global, &self.new, &problems);
+                say(global, &self.new.session, &problems);
                 Err(Failure::Input)
             }
         }
@@ -100,13 +157,12 @@ impl Sides<'_> {
 
     /// What was left out of the input of either side.
     fn incomplete(&self) -> Vec<String> {
-        let of = |session: &Session, path: &Path| {
-            let path = path.display().to_string();
-            let missing = session.incomplete().into_iter();
-            missing.map(move |what| format!("in `{path}`: {what}"))
+        let of = |side: &Side| {
+            let name = side.name.clone();
+            let missing = side.session.incomplete().into_iter();
+            missing.map(move |what| format!("in {name}: {what}"))
         };
-        let old = of(&self.old, &self.diff.old);
-        old.chain(of(&self.new, &self.diff.new)).collect()
+        of(&self.old).chain(of(&self.new)).collect()
     }
 
     fn answer(
@@ -135,7 +191,7 @@ impl Sides<'_> {
             drop(progress);
             let help = "`--format human` puts together what is equal, `--focus PEER` compares the connections of \
                         one peer";
-            say(global, &self.new, &[too_many(&count, help)]);
+            say(global, &self.new.session, &[too_many(&count, help)]);
             return Err(Failure::Input);
         }
         let pairs = compared.pairs_of(focus);
@@ -193,21 +249,19 @@ fn nothing() -> Diagnostic {
     )
 }
 
-fn other_cluster(path: &Path) -> Diagnostic {
-    let path = path.display();
+fn other_cluster(side: &str) -> Diagnostic {
     Diagnostic::new(
         &codes::OTHER_CLUSTER,
         format!(
-            "`{path}` has no namespaces, pods or workloads: its policies are compared on the cluster of the other side"
+            "{side} has no namespaces, pods or workloads: its policies are compared on the cluster of the other side"
         ),
     )
 }
 
-fn nobody(path: &Path) -> Diagnostic {
-    let path = path.display();
+fn nobody(side: &str) -> Diagnostic {
     Diagnostic::new(
         &codes::NOBODY_ON_ONE_SIDE,
-        format!("`{path}` has namespaces, but no pods and no workloads: all of the other side are new or have vanished"),
+        format!("{side} has namespaces, but no pods and no workloads: all of the other side are new or have vanished"),
     )
     .help("add the workloads to this side, or leave its namespaces out to compare its policies on the other cluster")
 }

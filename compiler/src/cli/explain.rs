@@ -127,7 +127,7 @@ fn again(global: &Global, explain: &Explain) -> String {
     let mut words = vec!["verdict".to_owned(), "explain".to_owned()];
     let paths = explain.inputs.paths.iter();
     words.extend(paths.map(|path| path.display().to_string()));
-    let settings = global.settings.as_ref();
+    let settings = global.settings.first();
     let mut options = vec![
         ("--from", Some(explain.from.clone())),
         ("--to", Some(explain.to.clone())),

@@ -2,6 +2,7 @@
 
 use super::args::Global;
 use super::compile::CompileReport;
+use super::compile::cilium::CiliumReport;
 use super::image::InspectReport;
 use super::image::explain::ImageExplanation;
 use super::output::Answer;
@@ -33,6 +34,8 @@ pub enum Name {
     Diff,
     /// What `compile --format json` prints.
     Compile,
+    /// What `compile --target cilium --format json` prints.
+    CompileCilium,
     /// What `image audit --format json` prints.
     ImageAudit,
     /// What `image explain --format json` prints.
@@ -59,6 +62,7 @@ pub const NAMES: &[Name] = &[
     Name::ListGroups,
     Name::Diff,
     Name::Compile,
+    Name::CompileCilium,
     Name::ImageAudit,
     Name::ImageExplain,
     Name::ImageInspect,
@@ -80,6 +84,7 @@ impl Name {
             Self::ListGroups => "list-groups",
             Self::Diff => "diff",
             Self::Compile => "compile",
+            Self::CompileCilium => "compile-cilium",
             Self::ImageAudit => "image-audit",
             Self::ImageExplain => "image-explain",
             Self::ImageInspect => "image-inspect",
@@ -101,6 +106,7 @@ impl Name {
             Self::ListGroups => written::<GroupReport<'static>>(),
             Self::Diff => written::<DiffReport<'static>>(),
             Self::Compile => written::<CompileReport>(),
+            Self::CompileCilium => written::<CiliumReport>(),
             Self::ImageAudit => written::<AuditReport>(),
             Self::ImageExplain => written::<ImageExplanation>(),
             Self::ImageInspect => written::<InspectReport>(),

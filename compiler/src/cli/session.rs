@@ -274,7 +274,7 @@ impl SettingsTexts {
             diagnostics: Vec::new(),
             next: files,
         };
-        if let Some(path) = global.settings.clone().or_else(|| find(paths)) {
+        if let Some(path) = global.settings.first().cloned().or_else(|| find(paths)) {
             let taken = path == Path::new("-") && paths.contains(&path);
             let text = if taken {
                 Err(Box::new(input::stdin_twice()))

@@ -111,6 +111,10 @@ codes! {
     RESERVED_ENDPOINTS = "V0420", Note, "a policy that governs Cilium's own endpoints";
     MATCHES_AGGREGATES = "V0421", Warning, "a selector that matches more than it names";
     OTHER_FAMILY = "V0422", Warning, "addresses of a family that is off";
+    FAIL_OPEN_SERVICES = "V0423", Warning, "a service that leads nowhere, or whose pods are not found";
+    BLOCK_OF_PODS = "V0424", Warning, "a block with addresses of pods or nodes, which it does not match";
+    BLOCK_OF_SERVICE = "V0425", Warning, "a block with the address of a service, which it does not match";
+    SERVICE_PORT = "V0426", Warning, "a port of a service where that of its pods is meant";
     // V05: questions
     MALFORMED_PEER = "V0501", Error, "a peer that cannot be read";
     UNKNOWN_PEER = "V0502", Error, "a peer that does not exist";
@@ -148,6 +152,7 @@ codes! {
     NO_IMAGE = "V0702", Error, "a file is no image, or a damaged one";
     IMAGE_DISAGREES = "V0703", Error, "an image does not say what the manifests say";
     NO_DUMP = "V0704", Error, "what a node holds cannot be read";
+    MAP_OVERFLOW = "V0705", Warning, "a policy map with more entries than Cilium has room for";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }

@@ -1,13 +1,15 @@
 //! Which field of a rule keeps it from matching a flow, and what it would have needed.
 
+mod identities;
+
 use super::view::View;
 use super::words::list;
 use crate::cluster::{Labels, NAMESPACE_NAME_LABEL, Protocol};
 use crate::hir::flow::{Address, EndpointKind, PodView};
 use crate::hir::spec::Truth;
 use crate::hir::{
-    IdentitySelector, IpBlock, ItemOrigin, NamespaceSelector, Operator, Peer, PodSelector,
-    PortMatch, PortRange, Requirement, Rule, RuleOrigin, Selector, Tier,
+    IpBlock, ItemOrigin, NamespaceSelector, Operator, Peer, PodSelector, PortMatch, PortRange,
+    Requirement, Rule, RuleOrigin, Selector, Tier,
 };
 use crate::source::Span;
 
@@ -266,42 +268,12 @@ fn peer_miss(view: View<'_>, tier: Tier, peer: &Peer) -> (usize, String) {
             };
             (distance, block_miss(block, other.address, end))
         }
-        (Peer::Identities(selectors), _) => identity_miss(view, selectors),
+        (Peer::Identities(selectors), _) => identities::miss(view, selectors),
         (Peer::Domain(pattern), _) => (
             2,
             format!("no DNS answer for `{pattern}` has the address of the {end}"),
         ),
     }
-}
-
-/// What an end would have to be labelled, to the nearest of some selectors.
-fn identity_miss(view: View<'_>, selectors: &[IdentitySelector]) -> (usize, String) {
-    let end = view.other_word();
-    let others = view.identities();
-    let Some(other) = others.first() else {
-        return (OTHER_KIND, format!("it is not known what the {end} is"));
-    };
-    let misses = selectors.iter().map(|selector| {
-        let failing = selector
-            .requirements
-            .iter()
-            .filter(|one| !one.matches(other));
-        let failing: Vec<String> = failing.map(|one| format!("`{one}`")).collect();
-        let excepted = selector
-            .except
-            .iter()
-            .filter(|except| other.blocks.iter().any(|own| except.contains(own)));
-        let excepted: Vec<String> = excepted.map(|except| format!("not `{except}`")).collect();
-        [failing, excepted].concat()
-    });
-    let Some(nearest) = misses.min_by_key(Vec::len) else {
-        return (OTHER_KIND, "the rule names nobody".into());
-    };
-    let why = format!(
-        "it needs {}, and the {end} is `{other}`",
-        list(&nearest, "and")
-    );
-    (nearest.len(), why)
 }
 
 /// Whether an address is in the block, and in one of its exceptions: nearer than one outside of it.

@@ -6,10 +6,11 @@
 
 use super::settings::cilium::{AllowLocalhost, EnablePolicy, Options, Version};
 use super::settings::{Dialect, Settings};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, NamedPort};
 use crate::hir::{DomainPattern, Enforcement, Mode, Peer, PolicySet, Resolution};
 use crate::identity::{self, Identities, LabelFilter, Mentioned};
 use ipnet::IpNet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How a policy set is resolved under these settings.
@@ -42,6 +43,8 @@ fn enforcement(options: &Options, cluster: &Cluster, identities: Identities) -> 
             AllowLocalhost::Auto | AllowLocalhost::Always => true,
             AllowLocalhost::Policy => false,
         },
+        own_node_needs_rule: is_recent(options),
+        shared_ports: (!is_recent(options)).then(|| shared_ports(cluster)),
         allows_fragmentation_needed: options.allow_icmp_frag_needed,
         has_icmp_types: options.enable_icmp_rules,
         governs_nodes: options.enable_host_firewall,
@@ -50,14 +53,28 @@ fn enforcement(options: &Options, cluster: &Cluster, identities: Identities) -> 
     }
 }
 
-fn identity_options(options: &Options) -> identity::Options {
-    let is_recent = match options.version {
+/// Whether it is 1.20.
+fn is_recent(options: &Options) -> bool {
+    match options.version {
         Version::V1_19 => false,
         Version::V1_20 => true,
-    };
+    }
+}
+
+/// Every port that has a name: 1.19 looks names of destinations up in one list for the whole cluster.
+fn shared_ports(cluster: &Cluster) -> Vec<NamedPort> {
+    let pods = cluster.pods().iter();
+    let pods = pods.filter(|pod| !pod.host_network && !pod.finished);
+    let ports: BTreeSet<&NamedPort> = pods.flat_map(|pod| cluster.ports(pod.ports)).collect();
+    ports.into_iter().cloned().collect()
+}
+
+fn identity_options(options: &Options) -> identity::Options {
+    let is_recent = is_recent(options);
     let labels: Vec<&str> = options.labels.0.iter().map(String::as_str).collect();
     identity::Options {
         cluster: options.cluster_name.as_str().into(),
+        cluster_id: options.cluster_id,
         v4: options.enable_ipv4,
         v6: options.enable_ipv6,
         blocks_match_nodes: options.policy_cidr_match_mode.nodes,

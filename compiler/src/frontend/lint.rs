@@ -4,6 +4,7 @@
 //! changes a verdict. Guarantee: nothing is said to be missing where it may be an object that was refused. What a
 //! policy says of itself alone is for [`super::validate`] to doubt, and for [`lint_object`] where it is one of Cilium's.
 
+mod blocks;
 mod cilium;
 mod selected;
 
@@ -41,6 +42,7 @@ pub(super) fn lint(
             diagnostics.extend(port_names(cluster, policies));
         }
     }
+    diagnostics.extend(blocks::blocks(cluster, policies));
     diagnostics.extend(equal_priorities(policies));
     diagnostics
 }

@@ -8,6 +8,7 @@ use super::kinds::{Kind, Recognised};
 use super::lower::{self, Draft};
 use super::manifest::{self, NodeRef, Value};
 use super::report::{key_span, object_ref, subject_span};
+use super::settings::cilium::Version;
 use super::settings::{Dialect, Settings};
 use super::standing::{self, Standing};
 use super::validate::Acceptance;
@@ -121,7 +122,15 @@ fn finish(all: Read, settings: Settings) -> Loaded {
     diagnostics.extend(more);
     let semantics = settings.semantics();
     cluster.host_network = semantics.host_network;
-    lower::cilium::resolve_services(&cluster, &mut drafts);
+    let reading = lower::cilium::Reading {
+        splits_keys_at_dots: settings.cilium.version == Version::V1_19,
+        refused: &refused,
+    };
+    diagnostics.extend(lower::cilium::resolve_services(
+        &cluster,
+        &mut drafts,
+        reading,
+    ));
     let mut policies = lower::assemble(drafts, semantics);
     policies.resolution = enforcement::resolution(&settings, &cluster, &policies);
     diagnostics.extend(not_modelled(&settings));

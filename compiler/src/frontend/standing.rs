@@ -6,6 +6,7 @@
 use super::kinds::Kind;
 use super::manifest::NodeRef;
 use super::report::object_ref;
+use super::settings::cilium::Version;
 use super::settings::{Dialect, Settings};
 use crate::diagnostic::{Diagnostic, codes};
 
@@ -25,6 +26,8 @@ pub(super) enum Standing {
 pub(super) enum Ignored {
     /// The implementation does not know the kind.
     Kind,
+    /// That release of Cilium does not know the kind.
+    Version,
     /// An option of Cilium turns the kind off.
     Option(&'static str),
 }
@@ -37,6 +40,11 @@ pub(super) fn of(kind: Kind, settings: &Settings) -> Standing {
         }
         (Dialect::Cilium, Kind::AdminNetworkPolicy | Kind::BaselineAdminNetworkPolicy) => {
             Standing::Ignored(Ignored::Kind)
+        }
+        (Dialect::Cilium, Kind::ClusterNetworkPolicy)
+            if settings.cilium.version == Version::V1_19 =>
+        {
+            Standing::Ignored(Ignored::Version)
         }
         (Dialect::Cilium, kind) => match switch(kind, settings) {
             Some((name, false)) => Standing::Ignored(Ignored::Option(name)),
@@ -104,6 +112,11 @@ pub(super) fn remark(
             format!("the dialect `{dialect}` enforces no {name}: it is left out"),
         )
         .help("write it as a kind that is enforced, or remove it"),
+        Standing::Ignored(Ignored::Version) => Diagnostic::new(
+            &codes::IGNORED_POLICY,
+            format!("Cilium 1.19 enforces no {name}: it is left out"),
+        )
+        .help("remove it, or set `cilium.version` to the release that the cluster runs"),
         Standing::Ignored(Ignored::Option(option)) => Diagnostic::new(
             &codes::IGNORED_POLICY,
             format!("`{option}` is off, so that no {name} is enforced: it is left out"),

@@ -1,5 +1,6 @@
 //! How the policies of a set come to a verdict together, and what of it only one way asks for.
 
+use crate::cluster::NamedPort;
 use crate::identity::Identities;
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,11 @@ pub struct Enforcement {
     pub mode: Mode,
     /// Whether the node of an endpoint reaches it where no rule denies that.
     pub allows_own_node: bool,
+    /// Whether that takes a rule for the direction: without any, an endpoint that denies by default denies its node too.
+    pub own_node_needs_rule: bool,
+    /// The named ports of all pods, where a name in a rule for egress stands for the port that has it anywhere; `None`
+    /// where it stands for the destination's own.
+    pub shared_ports: Option<Vec<NamedPort>>,
     /// Whether ICMPv4 that asks for smaller packets always passes.
     pub allows_fragmentation_needed: bool,
     /// Whether ICMP is told apart by type.

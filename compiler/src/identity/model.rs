@@ -12,6 +12,8 @@ use std::net::IpAddr;
 pub struct Options {
     /// The name of the cluster.
     pub cluster: Box<str>,
+    /// Its number in a mesh; 0 stands for none.
+    pub cluster_id: u32,
     /// Whether the cluster has IPv4.
     pub v4: bool,
     /// Whether the cluster has IPv6.
@@ -35,6 +37,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             cluster: "default".into(),
+            cluster_id: 0,
             v4: true,
             v6: true,
             blocks_match_nodes: false,
@@ -228,11 +231,11 @@ impl Identities {
     }
 
     /// The blocks that have an identity of their own, as an endpoint sees them that runs on the node `from`: addresses
-    /// of nodes among them, those of pods not.
-    pub fn blocks(&self, from: NodeId) -> impl Iterator<Item = (IpNet, &Identity)> {
+    /// of nodes among them, those of pods not. Where `from` is not known, every node is another one.
+    pub fn blocks(&self, from: Option<NodeId>) -> impl Iterator<Item = (IpNet, &Identity)> {
         self.entries.iter().map(move |(block, entry)| match entry {
             Entry::Outside(identity) => (*block, identity),
-            Entry::Node { id, host, .. } if *id == from => (*block, host),
+            Entry::Node { id, host, .. } if Some(*id) == from => (*block, host),
             Entry::Node { remote, .. } => (*block, remote),
         })
     }

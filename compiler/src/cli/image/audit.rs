@@ -126,6 +126,7 @@ fn grouped(differences: &[DifferenceReport]) -> Vec<Vec<&DifferenceReport>> {
             && one.direction == other.direction
             && one.protocol == other.protocol
             && one.ranges == other.ranges
+            && one.auth == other.auth
             && one.rules == other.rules
     };
     for difference in differences {
@@ -144,14 +145,22 @@ fn print_alike(alike: &[&DifferenceReport], out: &mut dyn Write) -> io::Result<(
     let Some(first) = alike.first() else {
         return Ok(());
     };
+    let what = match &first.auth {
+        None => format!(
+            "the node says {}, the manifests {}",
+            first.node, first.manifests
+        ),
+        Some(auth) => format!(
+            "the ends must prove `{}` on the node, `{}` by the manifests",
+            auth.node, auth.manifests
+        ),
+    };
     writeln!(
         out,
-        "  {} {} {}: the node says {}, the manifests {}",
+        "  {} {} {}: {what}",
         clean(&first.pod),
         first.direction,
         carried(first),
-        first.node,
-        first.manifests
     )?;
     for peer in alike.iter().take(NAMED) {
         writeln!(

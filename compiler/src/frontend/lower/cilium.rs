@@ -13,7 +13,7 @@ mod rule;
 mod selector;
 pub(super) mod services;
 
-pub(in crate::frontend) use services::resolve as resolve_services;
+pub(in crate::frontend) use services::{Reading, resolve as resolve_services};
 
 use super::{Draft, Unread, list};
 use crate::diagnostic::ObjectRef;

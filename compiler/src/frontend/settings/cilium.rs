@@ -216,10 +216,6 @@ impl Options {
                 "enable-ipv6-fragment-tracking",
             ),
             (
-                self.bpf_policy_map_max != usual.bpf_policy_map_max,
-                "bpf-policy-map-max",
-            ),
-            (
                 self.enable_endpoint_lockdown_on_policy_overflow
                     != usual.enable_endpoint_lockdown_on_policy_overflow,
                 "enable-endpoint-lockdown-on-policy-overflow",
@@ -253,7 +249,6 @@ impl Options {
                 "tofqdns-idle-connection-grace-period",
             ),
             (self.node_labels != usual.node_labels, "node-labels"),
-            (self.cluster_id != usual.cluster_id, "cluster-id"),
         ];
         let set = set.into_iter().filter(|(is_set, _)| *is_set);
         set.map(|(_, name)| name).collect()

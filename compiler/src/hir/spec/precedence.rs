@@ -17,6 +17,7 @@ use crate::hir::{
 };
 use crate::identity::{Identity, key};
 use matches::{identities_of, known, view};
+pub use matches::{is_named_port, peer_selects};
 
 /// The outcomes that asking some rules may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,15 +184,8 @@ impl<'a> Question<'a> {
 
     /// The policies that have the endpoint as their subject.
     pub fn governing(&self) -> impl Iterator<Item = &'a Policy> {
-        let is_node = self.subject.labels.has_reserved(key::HOST);
-        self.policies
-            .policies
-            .iter()
-            .filter(move |policy| match &policy.subject {
-                Subject::Endpoints(selector) => !is_node && selector.matches(&self.subject),
-                Subject::Nodes(selector) => is_node && selector.matches(&self.subject),
-                Subject::Pods(_) => false,
-            })
+        let policies = self.policies.policies.iter();
+        policies.filter(move |policy| governs(policy, &self.subject))
     }
 
     /// All tiers: the first in which a rule decides. A pass leads to the next, and from the last to what holds by
@@ -252,8 +246,8 @@ impl<'a> Question<'a> {
     }
 
     /// What holds where no rule decides: the rules that Cilium adds in a tier behind all others. An endpoint that no
-    /// policy selects, or only such as deny nothing by default, allows; else its own node may reach it, if a policy
-    /// has a say on ingress at all.
+    /// policy selects, or only such as deny nothing by default, allows; else its own node may reach it, in 1.20 if a
+    /// policy has a say on ingress at all.
     fn allows_by_default(&self, governing: &[&Policy], other: &Identity) -> bool {
         let isolates = |policy: &&Policy| *policy.isolates.get(self.direction);
         let has_say =
@@ -265,7 +259,9 @@ impl<'a> Question<'a> {
             && self.enforcement.allows_own_node
             && other.labels.has_reserved(key::HOST)
             && !self.subject.labels.has_reserved(key::HOST);
-        !denies || is_own_node && governing.iter().any(has_say)
+        !denies
+            || is_own_node
+                && (!self.enforcement.own_node_needs_rule || governing.iter().any(has_say))
     }
 
     /// What the ends must prove where a side allows: of the rules that decide, that of the narrowest ports that says
@@ -303,6 +299,17 @@ impl<'a> Question<'a> {
             PortMatch::Named { .. } => 1,
         });
         widths.min().unwrap_or(u32::MAX)
+    }
+}
+
+/// Whether a policy has an endpoint or a node of this identity as its subject.
+#[must_use]
+pub fn governs(policy: &Policy, subject: &Identity) -> bool {
+    let is_node = subject.labels.has_reserved(key::HOST);
+    match &policy.subject {
+        Subject::Endpoints(selector) => !is_node && selector.matches(subject),
+        Subject::Nodes(selector) => is_node && selector.matches(subject),
+        Subject::Pods(_) => false,
     }
 }
 

@@ -3,8 +3,26 @@
 use crate::explain::condition;
 use crate::explain::report::{Exempt, Explanation, FlowReport, SideReport, Word};
 
-/// Why, in the words of the side that settles it.
+/// Why, in the words of the side that settles it, with what the ends must prove to either side.
 pub(super) fn reason(explanation: &Explanation) -> String {
+    let mut text = settled(explanation);
+    let passes = matches!(explanation.verdict, Word::Allow | Word::Redirect);
+    let sides = [&explanation.egress, &explanation.ingress].into_iter();
+    let demands = sides.filter_map(|side| side.auth.as_deref());
+    for auth in demands.filter(|auth| passes && *auth != NO_PROOF) {
+        if !text.contains(&format!("`{auth}`")) {
+            text.push_str(&format!(
+                ", once the ends have proved who they are (`{auth}`)"
+            ));
+        }
+    }
+    text
+}
+
+/// What a rule demands that lifts what a wider one does.
+const NO_PROOF: &str = "disabled";
+
+fn settled(explanation: &Explanation) -> String {
     let egress = &explanation.egress;
     let ingress = &explanation.ingress;
     let at_egress = || format!("egress of {}: {}", explanation.flow.src, egress.because);

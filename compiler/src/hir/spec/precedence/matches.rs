@@ -3,10 +3,13 @@
 //! Sources as in [the definition](super) that asks here.
 
 use super::Question;
-use crate::cluster::{NamedPort, NodeId};
+use crate::cluster::{NamedPort, NodeId, Protocol};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, PodView};
 use crate::hir::spec::Truth;
-use crate::hir::{Enforcement, IdentitySelector, IpBlock, Peer, PortMatch, PortRange, Rule, Tier};
+use crate::hir::{
+    Direction, DomainPattern, Enforcement, IdentitySelector, IpBlock, Peer, PortMatch, PortRange,
+    Rule, Tier,
+};
 use crate::identity::{self, Identity, source};
 use std::net::IpAddr;
 
@@ -22,17 +25,11 @@ impl Question<'_> {
         match peer {
             Peer::Identities(selectors) => selectors.iter().any(|one| selects(one, other)).into(),
             Peer::Addresses(block) => block_matches(self.enforcement, block, other).into(),
-            Peer::Domain(pattern) => {
-                let is_seen = other
-                    .labels
-                    .get(source::FQDN, &pattern.to_string())
-                    .is_some();
-                match is_seen {
-                    true => Truth::Yes,
-                    false if self.is_outside && !self.enforcement.has_names => Truth::Unknown,
-                    false => Truth::No,
-                }
-            }
+            Peer::Domain(pattern) => match has_name(pattern, other) {
+                true => Truth::Yes,
+                false if self.is_outside && !self.enforcement.has_names => Truth::Unknown,
+                false => Truth::No,
+            },
             Peer::Pods(_) | Peer::Nodes(_) => Truth::No,
         }
     }
@@ -94,23 +91,56 @@ impl Question<'_> {
                 Truth::No
             }
             PortMatch::Named { name, .. } => {
-                let EndpointKind::Pod(pod) = &self.flow.dst.seen_in(Tier::Admin).kind else {
-                    return Truth::No;
+                let own = match (&self.enforcement.shared_ports, self.direction) {
+                    (Some(shared), Direction::Egress) => Some(shared.as_slice()),
+                    (_, _) => {
+                        let EndpointKind::Pod(pod) = &self.flow.dst.seen_in(Tier::Admin).kind
+                        else {
+                            return Truth::No;
+                        };
+                        pod.ports
+                    }
                 };
-                let Some(ports) = pod.ports else {
+                let Some(ports) = own else {
                     return Truth::Unknown;
                 };
-                let is_meant =
-                    |port: &&NamedPort| port.name == *name && port.protocol == transport.protocol;
-                let mut meant = ports.iter().filter(is_meant);
-                match (meant.next(), meant.next(), number) {
-                    (Some(only), None, Some(number)) => (only.number == number).into(),
-                    (Some(_), None, None) => Truth::Unknown,
-                    (None, _, _) | (Some(_), Some(_), _) => Truth::No,
+                match (is_named_port(ports, transport.protocol, name), number) {
+                    (Some(meant), Some(number)) => (meant == number).into(),
+                    (Some(_), None) => Truth::Unknown,
+                    (None, _) => Truth::No,
                 }
             }
         }
     }
+}
+
+/// The port of a name and a protocol, unless the name stands for two.
+#[must_use]
+pub fn is_named_port(ports: &[NamedPort], protocol: Protocol, name: &str) -> Option<u16> {
+    let is_meant = |port: &&NamedPort| *port.name == *name && port.protocol == protocol;
+    let mut meant = ports.iter().filter(is_meant);
+    match (meant.next(), meant.next()) {
+        (Some(only), None) => Some(only.number),
+        (None, _) | (Some(_), Some(_)) => None,
+    }
+}
+
+/// Whether a peer of a rule is an identity by its own labels, without what it is taken together with.
+#[must_use]
+pub fn peer_selects(enforcement: &Enforcement, peer: &Peer, other: &Identity) -> bool {
+    match peer {
+        Peer::Identities(selectors) => selectors.iter().any(|one| one.matches(other)),
+        Peer::Addresses(block) => block_matches(enforcement, block, other),
+        Peer::Domain(pattern) => has_name(pattern, other),
+        Peer::Pods(_) | Peer::Nodes(_) => false,
+    }
+}
+
+fn has_name(pattern: &DomainPattern, other: &Identity) -> bool {
+    other
+        .labels
+        .get(source::FQDN, &pattern.to_string())
+        .is_some()
 }
 
 /// A selector has an identity by its labels, or by those of the aggregate that it is in.

@@ -4,57 +4,14 @@
 //! one with most bits of protocol and port that covers the packet; the same in the entries of what the identity is
 //! taken together with; of both the higher precedence.
 
-use super::dump::Entry;
+use super::entry::{Demand, Entry, Packet};
 use crate::explain::report::Word;
+use crate::hir::Auth;
 use crate::identity::Aggregate;
 use std::collections::BTreeMap;
 
 /// What no entry of another identity outweighs.
 const HIGHEST: u32 = u32::MAX;
-/// Bits of a protocol.
-const PROTOCOL_BITS: u8 = 8;
-/// Bits of a protocol and a port.
-const ALL_BITS: u8 = 24;
-
-/// What a packet carries, as it is looked up: the type of an ICMP message stands for the port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet {
-    /// The protocol.
-    pub protocol: u8,
-    /// The destination port; 0 for a packet that has none.
-    pub port: u16,
-}
-
-impl Entry {
-    /// Whether the entry covers a packet from or to its identity.
-    #[must_use]
-    pub fn covers(&self, packet: Packet) -> bool {
-        let port_bits = u32::from(self.length.saturating_sub(PROTOCOL_BITS));
-        let (first, last) = self.ports();
-        self.length == 0
-            || self.protocol == packet.protocol
-                && (port_bits == 0 || (first..=last).contains(&packet.port))
-    }
-
-    /// The ports that it covers.
-    #[must_use]
-    pub fn ports(&self) -> (u16, u16) {
-        let free = u32::from(ALL_BITS.saturating_sub(self.length.max(PROTOCOL_BITS)));
-        let rest = u16::MAX
-            .checked_shr(u16::BITS.saturating_sub(free))
-            .unwrap_or(0);
-        (self.port & !rest, self.port | rest)
-    }
-
-    fn word(&self) -> Word {
-        match (self.denies, self.redirects) {
-            (true, _) => Word::Deny,
-            (false, true) => Word::Redirect,
-            (false, false) => Word::Allow,
-        }
-    }
-}
-
 /// The entries of one direction of an endpoint's policy map.
 #[derive(Clone, Debug, Default)]
 pub struct Table<'a>(BTreeMap<u32, Vec<&'a Entry>>);
@@ -68,46 +25,86 @@ impl<'a> Table<'a> {
             table.entry(entry.identity).or_default().push(entry);
         }
         for entries in table.values_mut() {
-            entries.sort_by_key(|entry| std::cmp::Reverse(entry.length));
+            entries.sort_by_key(|entry| std::cmp::Reverse(entry.block.length));
         }
         Self(table)
     }
 
     fn longest(&self, identity: u32, packet: Packet) -> Option<&'a Entry> {
         let entries = self.0.get(&identity)?;
-        entries.iter().copied().find(|entry| entry.covers(packet))
+        entries
+            .iter()
+            .copied()
+            .find(|entry| entry.block.covers(packet))
     }
 
     /// What becomes of a packet from or to an identity: it is denied where there is no entry.
     #[must_use]
-    pub fn verdict(&self, identity: u32, aggregate: Aggregate, packet: Packet) -> Word {
-        let entry = self.find(identity, number_of(aggregate), packet);
-        entry.map_or(Word::Deny, Entry::word)
+    pub fn verdict(&self, identity: u32, aggregate: Aggregate, packet: Packet) -> Found {
+        let none = Found {
+            word: Word::Deny,
+            precedence: 0,
+            auth: None,
+        };
+        let (chosen, other) = self.find(identity, number_of(aggregate), packet);
+        chosen.map_or(none, |chosen| Found {
+            word: chosen.word(),
+            precedence: chosen.precedence,
+            auth: demand(chosen, other).auth().filter(|_| !chosen.denies),
+        })
     }
 
-    fn find(&self, identity: u32, aggregate: u32, packet: Packet) -> Option<&'a Entry> {
+    /// The entry that decides, and the one that it was weighed against.
+    fn find(
+        &self,
+        identity: u32,
+        aggregate: u32,
+        packet: Packet,
+    ) -> (Option<&'a Entry>, Option<&'a Entry>) {
         let own = self.longest(identity, packet);
-        if own.is_some_and(|own| own.precedence == HIGHEST) {
-            return own;
+        if aggregate == identity || own.is_some_and(|own| own.precedence == HIGHEST) {
+            let last = || self.longest(number_of(Aggregate::None), packet);
+            return (own.or_else(last), None);
         }
         let shared = self.longest(aggregate, packet);
         match (own, shared) {
-            (None, None) => self.longest(number_of(Aggregate::None), packet),
+            (None, None) => (self.longest(number_of(Aggregate::None), packet), None),
             (Some(own), Some(shared)) => {
-                let weight = |entry: &Entry| (entry.precedence, entry.length);
-                Some(if weight(shared) > weight(own) {
-                    shared
+                let weight = |entry: &Entry| (entry.precedence, entry.block.length);
+                if weight(shared) > weight(own) {
+                    (Some(shared), Some(own))
                 } else {
-                    own
-                })
+                    (Some(own), Some(shared))
+                }
             }
-            (one, other) => one.or(other),
+            (one, other) => (one.or(other), None),
         }
     }
 }
 
+/// What a packet gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What becomes of it.
+    pub word: Word,
+    /// The precedence of the entry that decides; 0 where there is none.
+    pub precedence: u32,
+    /// What the ends must prove first.
+    pub auth: Option<Auth>,
+}
+
+/// Of two entries of one precedence the one that decides demands what the other does, if that is more, unless a rule
+/// says itself what it demands.
+fn demand(chosen: &Entry, other: Option<&Entry>) -> Demand {
+    let own = chosen.auth;
+    let other = other.filter(|other| other.precedence == chosen.precedence && !own.is_explicit());
+    other.map_or(own.derived(), |other| {
+        own.derived().max(other.auth.derived())
+    })
+}
+
 /// What has entries of its own that stand for several identities.
-pub(super) const AGGREGATES: [Aggregate; 4] = [
+pub(crate) const AGGREGATES: [Aggregate; 4] = [
     Aggregate::Cluster,
     Aggregate::ClusterMesh,
     Aggregate::World,
@@ -115,7 +112,8 @@ pub(super) const AGGREGATES: [Aggregate; 4] = [
 ];
 
 /// The number of an aggregate; identities without one have the entries of 0.
-fn number_of(aggregate: Aggregate) -> u32 {
+#[must_use]
+pub fn number_of(aggregate: Aggregate) -> u32 {
     match aggregate {
         Aggregate::None => 0,
         Aggregate::Cluster => 11,
@@ -160,38 +158,30 @@ pub fn aggregate_of(identity: u32, own: u32) -> Aggregate {
 
 #[cfg(test)]
 mod tests {
+    use super::super::entry::Block;
     use super::*;
 
     fn entry(identity: u32, port: u16, length: u8, precedence: u32, denies: bool) -> Entry {
         Entry {
             identity,
             egress: false,
-            protocol: 6,
-            port,
-            length,
+            block: Block {
+                protocol: 6,
+                port,
+                length,
+            },
             denies,
-            redirects: false,
+            proxy: 0,
+            auth: Demand::default(),
             precedence,
         }
     }
 
     fn verdict(entries: &[Entry], identity: u32, port: u16) -> Word {
         let packet = Packet { protocol: 6, port };
-        Table::new(entries, false).verdict(identity, aggregate_of(identity, 0), packet)
-    }
-
-    #[test]
-    fn an_entry_covers_what_its_length_says() {
-        assert_eq!(entry(1, 8080, 20, 1, false).ports(), (8080, 8095));
-        assert_eq!(entry(1, 443, 24, 1, false).ports(), (443, 443));
-        assert_eq!(entry(1, 0, 8, 1, false).ports(), (0, u16::MAX));
-        assert_eq!(entry(1, 0, 0, 1, false).ports(), (0, u16::MAX));
-        let other = Packet {
-            protocol: 17,
-            port: 443,
-        };
-        assert!(!entry(1, 443, 24, 1, false).covers(other));
-        assert!(entry(1, 0, 0, 1, false).covers(other));
+        Table::new(entries, false)
+            .verdict(identity, aggregate_of(identity, 0), packet)
+            .word
     }
 
     #[test]
@@ -206,6 +196,34 @@ mod tests {
         assert_eq!(verdict(&entries, 1000, 81), Word::Deny);
         assert_eq!(verdict(&entries, 1001, 81), Word::Allow);
         assert_eq!(verdict(&entries, 1 << 24 | 1, 81), Word::Deny);
+    }
+
+    #[test]
+    fn more_is_demanded_by_one_of_two_entries_of_one_precedence() {
+        let auth = |identity, length, auth| Entry {
+            auth,
+            ..entry(identity, 80, length, 5, false)
+        };
+        let spire = Demand::explicit(Auth::Required);
+        let found = |entries: &[Entry]| {
+            let packet = Packet {
+                protocol: 6,
+                port: 80,
+            };
+            let found = Table::new(entries, false).verdict(1000, Aggregate::Cluster, packet);
+            found.auth
+        };
+        let none = Demand::default();
+        assert_eq!(
+            found(&[auth(1000, 24, none), auth(11, 8, spire)]),
+            Some(Auth::Required)
+        );
+        let disabled = Demand::explicit(Auth::Disabled);
+        assert_eq!(found(&[auth(1000, 24, disabled), auth(11, 8, spire)]), None);
+        assert_eq!(
+            found(&[auth(1000, 8, disabled), auth(11, 24, spire)]),
+            Some(Auth::Required)
+        );
     }
 
     #[test]
