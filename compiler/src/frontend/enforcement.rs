@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use std::sync::Arc;
 
 /// How a policy set is resolved under these settings.
-pub(super) fn resolution(
+pub(crate) fn resolution(
     settings: &Settings,
     cluster: &Cluster,
     policies: &PolicySet,
