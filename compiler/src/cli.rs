@@ -18,6 +18,7 @@ mod output;
 mod progress;
 pub mod render;
 mod replay;
+mod traces;
 pub mod schema;
 mod session;
 
@@ -147,22 +148,30 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         let message = "`--output` takes a file; without it the answer goes to standard output";
         return Err(Failure::Usage(message.into()));
     }
-    let (paths, one): (&[PathBuf], _) = match command {
-        Command::Check(check) => (&check.inputs.paths, None),
-        Command::Explain(explain) => (&explain.inputs.paths, None),
-        Command::List(list) => (&list.inputs.paths, None),
-        Command::Diff(diff) => (std::slice::from_ref(&diff.old), diff.new.as_ref()),
-        Command::Replay(replay) => (&replay.inputs.paths, Some(&replay.trace)),
-        Command::Compile(compile) => (&compile.inputs.paths, None),
-        Command::Image(args::Image::Inspect { images, .. }) => (images, None),
+    let (paths, more): (&[PathBuf], Vec<&PathBuf>) = match command {
+        Command::Check(check) => (&check.inputs.paths, Vec::new()),
+        Command::Explain(explain) => (&explain.inputs.paths, Vec::new()),
+        Command::List(list) => (&list.inputs.paths, Vec::new()),
+        Command::Diff(diff) => (std::slice::from_ref(&diff.old), diff.new.iter().collect()),
+        Command::Replay(replay) => (
+            &replay.inputs.paths,
+            replay.trace.iter().chain(&replay.against).collect(),
+        ),
+        Command::Compile(compile) => (&compile.inputs.paths, Vec::new()),
+        Command::Image(args::Image::Inspect { images, .. }) => (images, Vec::new()),
         Command::Image(args::Image::Explain(explain)) => {
-            (std::slice::from_ref(&explain.image), None)
+            (std::slice::from_ref(&explain.image), Vec::new())
         }
-        Command::Image(args::Image::Audit(audit)) => (&audit.inputs.paths, Some(&audit.cilium)),
-        Command::Dump(dump) => (&dump.inputs.paths, None),
-        Command::Completions { .. } | Command::Man | Command::Schema { .. } => (&[], None),
+        Command::Image(args::Image::Audit(audit)) => (&audit.inputs.paths, vec![&audit.cilium]),
+        Command::Dump(dump) => (&dump.inputs.paths, Vec::new()),
+        Command::Completions { .. } | Command::Man | Command::Schema { .. } => (&[], Vec::new()),
     };
-    let read = || paths.iter().chain(one).chain(&global.settings);
+    let read = || {
+        paths
+            .iter()
+            .chain(more.iter().copied())
+            .chain(&global.settings)
+    };
     let is_read = read().any(|path| path.is_file() && output::is_same(path, output));
     if is_read || (output.is_file() && input::reads(read(), output)) {
         let output = output.display();

@@ -12,6 +12,7 @@ use crate::hir::{PolicySet, Resolution};
 use crate::ir::Program;
 use crate::source::Sources;
 use std::fmt;
+use std::sync::OnceLock;
 
 /// Which engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +49,7 @@ pub enum Engine<'a> {
     /// The resolved program.
     Ir(Box<Program>),
     /// The images of nodes.
-    Image(Box<Images>),
+    Image(Box<Images<'a>>),
 }
 
 impl<'a> Engine<'a> {
@@ -91,6 +92,38 @@ impl<'a> Engine<'a> {
                 Self::Image(Box::new(Images::new(sources, cluster, policies, pods)?))
             }
         })
+    }
+
+    /// Makes an engine ready for flows of which it is not known between whom they are: the image of a node is made when
+    /// a flow first asks for it. The program that images are made of is put into `room`.
+    pub fn lazy(
+        kind: EngineKind,
+        sources: &'a Sources,
+        cluster: &'a Cluster,
+        policies: &'a PolicySet,
+        room: &'a OnceLock<Program>,
+    ) -> Result<Self, NodeError> {
+        match (kind, &policies.resolution) {
+            (EngineKind::Image, Resolution::Isolation) => {
+                let program = room.get_or_init(|| Program::resolve(cluster, policies));
+                let images = Images::lazy(sources, cluster, policies, program)?;
+                Ok(Self::Image(Box::new(images)))
+            }
+            (EngineKind::Spec | EngineKind::Ir, _)
+            | (EngineKind::Image, Resolution::Precedence(_)) => {
+                Self::new(kind, sources, cluster, policies)
+            }
+        }
+    }
+
+    /// Why an image could not be made that flows asked for: what was judged about its pods since then, the policies said
+    /// and not the image.
+    #[must_use]
+    pub fn failure(&self) -> Option<&NodeError> {
+        match self {
+            Self::Spec(_) | Self::Ir(_) => None,
+            Self::Image(images) => images.failure(),
+        }
     }
 
     /// Judges a flow.

@@ -16,13 +16,17 @@ use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::hir::flow::{Flow, Transport};
 use verdict_compiler::lir::transport;
 use verdict_compiler::query::{Families, Who, flows_between};
-use verdict_compiler::trace::{Options, replay};
+use verdict_compiler::trace::inspect::{Item, inspect};
+use verdict_compiler::trace::{Options, Tunnels, replay};
 use verdict_tests::asking::Asked;
 use verdict_tests::generate::large::{self, Size};
 use verdict_tests::generate::random::Random;
+use verdict_tests::generate::traffic;
 
 const RECORDS: usize = 400_000;
 const ROUNDS: usize = 5;
+const FLOWS: usize = 100_000;
+const PACKETS: usize = 1_000_000;
 
 fn main() {
     let size = Size::default();
@@ -69,6 +73,28 @@ fn main() {
         });
         Rate::of(ends.len(), known).report("the images, ends known", &baseline);
     }
+    let labels = traffic::hubble(size, 1, FLOWS);
+    let reading = |engine: &Engine<'_>| {
+        Rate::of(
+            labels.len(),
+            timed(&|| end_to_end(&asked, engine, labels.as_bytes())),
+        )
+    };
+    println!(
+        "Hubble JSON to JSON: {:.0} MB/s cpu, {:.0} MB/s cpu by images",
+        reading(&ir).cpu / 1e6,
+        reading(&image).cpu / 1e6
+    );
+    let capture = traffic::capture(size, 1, PACKETS);
+    let alone = Rate::of(PACKETS, timed(&|| parsed(&capture)));
+    alone.report("a capture, parsed alone", &alone);
+    for (name, engine) in [
+        ("a capture to verdicts", &ir),
+        ("the same by images", &image),
+    ] {
+        let whole = Rate::of(PACKETS, timed(&|| summed(&asked, engine, &capture)));
+        whole.report(name, &alone);
+    }
     let traces = [
         (
             "replay of a trace, from JSON to JSON",
@@ -80,8 +106,12 @@ fn main() {
         ),
     ];
     for (name, trace) in &traces {
-        let whole =
-            |engine: &Engine<'_>| Rate::of(RECORDS, timed(&|| end_to_end(&asked, engine, trace)));
+        let whole = |engine: &Engine<'_>| {
+            Rate::of(
+                RECORDS,
+                timed(&|| end_to_end(&asked, engine, trace.as_bytes())),
+            )
+        };
         whole(&ir).report(name, &baseline);
         whole(&image).report("the same by images", &baseline);
     }
@@ -162,14 +192,33 @@ fn random_trace(asked: &Asked, records: usize) -> String {
     String::from_utf8(text).expect("text")
 }
 
-fn end_to_end(asked: &Asked, engine: &Engine<'_>, trace: &str) {
+fn end_to_end(asked: &Asked, engine: &Engine<'_>, trace: &[u8]) {
     let mut sink = std::io::sink();
-    let outcome = replay(
-        asked.context(),
-        engine,
-        Options::default(),
-        trace.as_bytes(),
-        &mut sink,
-    );
+    let options = Options::default();
+    let outcome = replay(asked.asked(engine), options, trace, &mut sink);
     assert_eq!(outcome.expect("memory").problems, []);
+}
+
+/// Reads the packets of a capture and no more.
+fn parsed(capture: &[u8]) {
+    let mut packets = 0;
+    let each = |item: Item| {
+        packets += u64::from(matches!(
+            std::hint::black_box(item),
+            Item::Packet(_, _, Ok(_))
+        ))
+    };
+    let is_capture = inspect(capture, Tunnels::default(), each);
+    assert!(is_capture.expect("memory"));
+    assert_eq!(packets, PACKETS as u64);
+}
+
+/// The sum of a capture, without replies.
+fn summed(asked: &Asked, engine: &Engine<'_>, capture: &[u8]) {
+    let options = Options {
+        replies: false,
+        ..Options::default()
+    };
+    let outcome = replay(asked.asked(engine), options, capture, &mut std::io::sink());
+    assert_eq!(outcome.expect("memory").records, PACKETS as u64);
 }

@@ -8,7 +8,7 @@ use verdict_compiler::explain::Context;
 use verdict_compiler::frontend::load::{Loaded, load};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::source::{SourceFile, Sources};
-use verdict_compiler::trace::{Options, Outcome, replay};
+use verdict_compiler::trace::{self, Options, Outcome};
 
 /// Texts with what they say.
 #[derive(Debug)]
@@ -59,22 +59,39 @@ impl Asked {
         }
     }
 
+    /// By what traces are judged.
+    #[must_use]
+    pub fn asked<'a>(&'a self, engine: &'a Engine<'a>) -> trace::Asked<'a> {
+        trace::Asked {
+            context: self.context(),
+            engine,
+            settings: &self.loaded.settings,
+        }
+    }
+
     /// Replays a trace: the replies as text, and the outcome.
     ///
     /// # Errors
     /// Where an image has no room for something.
     pub fn replay(&self, kind: EngineKind, trace: &str) -> io::Result<(String, Outcome)> {
+        self.replay_as(kind, Options::default(), trace.as_bytes())
+    }
+
+    /// Replays a trace, of whatever kind, as the options say.
+    ///
+    /// # Errors
+    /// Where an image has no room for something.
+    pub fn replay_as(
+        &self,
+        kind: EngineKind,
+        options: Options,
+        trace: &[u8],
+    ) -> io::Result<(String, Outcome)> {
         let context = self.context();
         let engine = Engine::new(kind, context.sources, context.cluster, context.policies);
         let engine = engine.map_err(|error| io::Error::other(error.error.to_string()))?;
         let mut replies = Vec::new();
-        let outcome = replay(
-            context,
-            &engine,
-            Options::default(),
-            trace.as_bytes(),
-            &mut replies,
-        )?;
+        let outcome = trace::replay(self.asked(&engine), options, trace, &mut replies)?;
         Ok((String::from_utf8_lossy(&replies).into_owned(), outcome))
     }
 

@@ -2,16 +2,19 @@
 //!
 //! Input: bytes. Guarantee: a body returns, or it panics where something is wrong with verdict.
 
+use crate::asking::Asked;
 use crate::generate::small;
 use crate::images;
 use std::sync::LazyLock;
 use verdict_compiler::cli::args::{CheckFormat, Color, Global};
 use verdict_compiler::cli::render::{self, Report};
 use verdict_compiler::diagnostic::{Diagnostic, Severity};
+use verdict_compiler::engine::EngineKind;
 use verdict_compiler::frontend::load::load;
 use verdict_compiler::frontend::manifest;
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::source::{FileId, SourceFile, Sources};
+use verdict_compiler::trace::{Options, Place, Tunnels};
 
 /// The formats of `check`.
 const FORMATS: [CheckFormat; 8] = [
@@ -113,7 +116,7 @@ fn assert_within(source: &SourceFile, diagnostic: &Diagnostic) {
 /// All there is to show, in colour.
 fn verbose() -> Global {
     Global {
-        settings: None,
+        settings: Vec::new(),
         set: Vec::new(),
         output: None,
         quiet: false,
@@ -122,5 +125,40 @@ fn verbose() -> Global {
         keep_going: false,
         strict: false,
         color: Color::Always,
+    }
+}
+
+/// A small world that [`trace`] replays in.
+static WORLD: LazyLock<Asked> = LazyLock::new(|| {
+    let files = small::world(4).files.into_iter();
+    let files = files.map(|(name, text)| (name, text.into_bytes()));
+    Asked::of(files.collect(), &Settings::default())
+});
+
+/// Any bytes as a trace: every packet or line has a reply, and each defect stands within the bytes.
+///
+/// # Panics
+/// Where replaying does, or breaks its word.
+pub fn trace(bytes: &[u8]) {
+    let options = Options {
+        tunnels: Tunnels {
+            vxlan: true,
+            geneve: true,
+        },
+        ..Options::default()
+    };
+    let (replies, outcome) = WORLD
+        .replay_as(EngineKind::Ir, options, bytes)
+        .expect("memory");
+    let lines = replies.lines().count() as u64;
+    assert!(lines <= outcome.records, "{lines} of {}", outcome.records);
+    let is_packed = matches!(
+        bytes,
+        [0x1F, 0x8B, ..] | [0x28, 0xB5, ..] | [_, 0x2A, 0x4D, 0x18, ..]
+    );
+    for problem in &outcome.problems {
+        if let Place::Byte(at) = problem.place {
+            assert!(is_packed || at <= bytes.len() as u64, "{problem:?}");
+        }
     }
 }

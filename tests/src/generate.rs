@@ -4,12 +4,14 @@
 //! makes clusters of a given size; [`flows`] makes flows between everything that a loaded world has and much
 //! that it has not. Every object that comes out is one that the API server takes.
 
+pub mod captures;
 pub mod edit;
 pub mod flows;
 pub mod large;
 pub mod policy;
 pub mod random;
 pub mod small;
+pub mod traffic;
 pub mod yaml;
 
 use verdict_compiler::cluster::HostNetwork;

@@ -41,8 +41,7 @@ fn faults(manifests: &Path) -> Vec<String> {
         let (replies, outcome) = asked.replay(kind, &flows).unwrap();
         let problems = outcome.problems.iter();
         faults.extend(
-            problems
-                .map(|problem| format!("line {}: {}", problem.line, problem.diagnostic.message)),
+            problems.map(|problem| format!("{:?}: {}", problem.place, problem.diagnostic.message)),
         );
         faults.extend(
             outcome

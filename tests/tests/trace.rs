@@ -4,7 +4,7 @@ use serde_json::Value;
 use verdict_compiler::cluster::peer::{PeerSpec, resolve};
 use verdict_compiler::engine::EngineKind;
 use verdict_compiler::frontend::settings::Settings;
-use verdict_compiler::trace::{Outcome, Word};
+use verdict_compiler::trace::{Outcome, Place, Problem, Word};
 use verdict_tests::asking::Asked;
 use verdict_tests::generate::large::{self, Size};
 use verdict_tests::generate::random::Random;
@@ -91,6 +91,13 @@ fn replies_have_the_documented_shape() {
     );
 }
 
+fn line(problem: &Problem) -> u64 {
+    match problem.place {
+        Place::Line { line, .. } => line,
+        Place::Byte(_) | Place::Trace => 0,
+    }
+}
+
 #[test]
 fn a_bad_line_is_named_and_the_others_are_answered() {
     let good = r#"{"src":"shop/web","dst":"shop/api","protocol":"TCP","dport":8080}"#;
@@ -155,7 +162,7 @@ fn a_bad_line_is_named_and_the_others_are_answered() {
     let found: Vec<(u64, &str)> = outcome
         .problems
         .iter()
-        .map(|problem| (problem.line, problem.diagnostic.code.id))
+        .map(|problem| (line(problem), problem.diagnostic.code.id))
         .collect();
     let expected: Vec<(u64, &str)> = (1..)
         .map(|n| n * 2)
@@ -187,11 +194,7 @@ fn a_line_that_is_no_text_or_too_long_is_a_problem_only() {
         .collect();
     assert_eq!(codes, ["V0604", "V0602"]);
     assert_eq!(
-        outcome
-            .problems
-            .iter()
-            .map(|problem| problem.line)
-            .collect::<Vec<_>>(),
+        outcome.problems.iter().map(line).collect::<Vec<_>>(),
         [1, 3]
     );
 }

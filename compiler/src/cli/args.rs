@@ -6,6 +6,7 @@
 use crate::engine::EngineKind;
 use crate::hir::Direction;
 use crate::list::By;
+use crate::trace;
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -336,19 +337,92 @@ pub struct Replay {
     /// The manifests.
     #[command(flatten)]
     pub inputs: Inputs,
-    /// The recorded traffic, one JSON object a line (`verdict schema trace`).
-    #[arg(long, value_name = "FILE")]
-    pub trace: PathBuf,
-    /// With `--format jsonl`: one object of counts and of flows that disagree, not one for each record.
+    /// The recorded traffic: a capture (pcap, pcapng), flows of Hubble's, policy-action logs of GKE, or one JSON object a
+    /// line (`verdict schema trace`), also packed by gzip or zstd; a folder of such files, `-` for standard input. May be
+    /// given several times: connections go on from one to the next.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub trace: Vec<PathBuf>,
+    /// Only counts and flows that disagree, not what each record or group is.
     #[arg(long)]
     pub summary: bool,
-    /// Which engine answers; all give the same answers. Where it is not given `ir`, and `spec` in the dialect
-    /// `cilium`.
+    /// What is told one by one. Where it is not given, `packet` with `--format jsonl`, and nothing with `human`.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub by: Option<ReplayBy>,
+    /// Policies to compare with, as they were before: only what they judge otherwise is told. Where they have no pods, those
+    /// of the other side are taken.
+    #[arg(long, value_name = "OLD")]
+    pub against: Option<PathBuf>,
+    /// Write the packets of captures that would be dropped to this file, as pcapng.
+    #[arg(long, value_name = "FILE")]
+    pub write_denied: Option<PathBuf>,
+    /// Which DNS answers count for rules that name domains.
+    #[arg(long, value_enum, default_value_t = ReplayDns::Both)]
+    pub dns: ReplayDns,
+    /// Look into these tunnels: the packets within are judged, not those of the tunnel.
+    #[arg(long, value_enum, value_name = "TUNNEL", value_delimiter = ',')]
+    pub decapsulate: Vec<Decapsulate>,
+    /// Which engine answers; all give the same answers. Where it is not given `image`, of which only those are made whose
+    /// nodes the trace touches, and `spec` in the dialect `cilium`.
     #[arg(long, value_enum)]
     pub engine: Option<EngineName>,
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = ReplayFormat::Human)]
     pub format: ReplayFormat,
+}
+
+/// What a replay puts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReplayBy {
+    /// Nothing: each packet or record stands by itself.
+    #[value(alias = "record")]
+    Packet,
+    /// The packets of a connection.
+    Connection,
+    /// What is between two workloads on one port.
+    Workload,
+    /// What a policy or a rule decides.
+    Policy,
+}
+
+impl From<ReplayBy> for trace::By {
+    fn from(by: ReplayBy) -> Self {
+        match by {
+            ReplayBy::Packet => Self::Record,
+            ReplayBy::Connection => Self::Connection,
+            ReplayBy::Workload => Self::Workload,
+            ReplayBy::Policy => Self::Policy,
+        }
+    }
+}
+
+/// The DNS answers that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReplayDns {
+    /// Those in the trace, each from its time on.
+    Trace,
+    /// Those of the snapshot, at any time.
+    Snapshot,
+    /// Both.
+    Both,
+}
+
+impl From<ReplayDns> for trace::Dns {
+    fn from(dns: ReplayDns) -> Self {
+        match dns {
+            ReplayDns::Trace => Self::Trace,
+            ReplayDns::Snapshot => Self::Snapshot,
+            ReplayDns::Both => Self::Both,
+        }
+    }
+}
+
+/// The tunnels that can be looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Decapsulate {
+    /// UDP to port 4789 or 8472.
+    Vxlan,
+    /// UDP to port 6081.
+    Geneve,
 }
 
 /// The engines.
@@ -606,13 +680,19 @@ Examples:
   kubectl get ns,nodes,pods,netpol -A -o json | verdict diff - deploy/";
 
 const REPLAY_HELP: &str = "\
-Exit code 0 says that the policies agree with what every record expects or has seen, 1 that some \
-record disagrees or that \
-policies were left out, 2 that some line could not be answered (with `--keep-going` those do not count).
+What a trace is, its content tells, not its name. A capture says what was answered, so that a connection which was answered and \
+would be denied disagrees; other traces say what was decided.
+
+Exit code 0 says that the policies agree with what every record expects or has seen (with `--against`, with the other \
+policies), 1 that some record disagrees or that policies were left out, 2 that some line could not be answered or a capture is \
+damaged (with `--keep-going` those do not count).
 
 Examples:
   verdict replay deploy/ cluster.yaml --trace traffic.jsonl
-  verdict replay deploy/ cluster.yaml --trace - --format jsonl < traffic.jsonl";
+  verdict replay deploy/ cluster.yaml --trace node.pcap.gz --by connection
+  verdict replay deploy/ cluster.yaml --trace captures/ --against main/ --by workload
+  verdict replay deploy/ cluster.yaml --trace node.pcap --write-denied denied.pcapng
+  hubble observe -o jsonpb | verdict replay deploy/ cluster.yaml --trace - --format jsonl";
 
 const DUMP_HELP: &str = "\
 Exit code 0 says that everything could be shown (in the stage `yaml` a text that kubectl refuses is shown as its error), 2 \

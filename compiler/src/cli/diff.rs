@@ -228,7 +228,8 @@ impl Sides<'_> {
     }
 }
 
-fn of_side<'c>(own: &'c Cluster, other: &'c Cluster) -> Cow<'c, Cluster> {
+/// The cluster of a side: that of the other where it has none, with its own DNS answers.
+pub(super) fn of_side<'c>(own: &'c Cluster, other: &'c Cluster) -> Cow<'c, Cluster> {
     if own.has_anyone() {
         Cow::Borrowed(own)
     } else if own.names().is_empty() {

@@ -1,222 +1,405 @@
-//! `verdict replay`: recorded traffic, record by record or in sum.
+//! `verdict replay`: recorded traffic, record by record, put together, or in sum.
 //!
-//! Standard output has one JSON object a record (`jsonl`), one object of counts (`json`, or `jsonl` with
-//! `--summary`), or the counts and the flows that disagree, for people. Lines without an answer are named on
-//! standard error and make the exit code 2 unless `--keep-going` is given; all other lines are answered.
+//! Standard output has one JSON object a record or group (`jsonl`), one object of counts (`json`, or `jsonl` with
+//! `--summary`), or the same as text. Lines without an answer and defects of captures are named on standard error and make
+//! the exit code 2 unless `--keep-going` is given; everything else is answered.
 
-use super::args::{Global, Replay, ReplayFormat};
+use super::args::{Decapsulate, Global, Inputs, Replay, ReplayFormat};
 use super::compile::no_image;
+use super::diff::of_side;
 use super::output::{self, Answer};
 use super::progress::Progress;
 use super::render::{clean, json};
 use super::session::Session;
-use super::{Answered, Failure, input};
+use super::traces::{self, shown};
+use super::{Answered, Failure};
+use crate::cluster::Cluster;
+use crate::compile::NodeError;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::engine::{Engine, EngineKind};
 use crate::explain::Context;
+use crate::ir::Program;
 use crate::trace::summary::Summary;
-use crate::trace::{self, Options, Outcome, Problem};
-use std::cell::Cell;
+use crate::trace::{self, Asked, Denied, Options, Outcome, Place, Problem, Tunnels};
+use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// How much of a trace is read at once, in bytes.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// How many lines without an answer are named.
+/// How many problems are named.
 const MAX_NAMED: usize = 20;
 
 pub(super) fn run(global: &Global, replay: &Replay) -> Result<Answered, Failure> {
-    let stdin = Path::new("-");
-    if replay.trace == stdin && replay.inputs.paths.iter().any(|path| path == stdin) {
-        let message = "manifests and trace cannot both come from standard input";
-        return Err(Failure::Usage(message.into()));
+    check_stdin(replay)?;
+    let files = traces::files(&replay.trace)?;
+    if let Some(denied) = &replay.write_denied {
+        let inputs = replay.inputs.paths.iter().chain(&replay.against);
+        let written = files.iter().chain(inputs).chain(&global.output);
+        if written.clone().any(|path| output::is_same(path, denied))
+            || global.output.as_ref() == Some(denied)
+        {
+            let denied = denied.display();
+            let message = format!(
+                "`{denied}` is read or written already, and `--write-denied` would overwrite it"
+            );
+            return Err(Failure::Usage(message));
+        }
     }
-    let trace = open(&replay.trace).map_err(|error| Failure::Read(replay.trace.clone(), error))?;
+    for file in &files {
+        traces::open(file).map_err(|error| Failure::Read(file.clone(), error))?;
+    }
     let session = Session::open(global, &replay.inputs);
-    let engine = session.engine(global, replay.engine, EngineKind::Ir)?;
-    let asked = Asked {
-        replay,
-        session: &session,
-        engine,
+    let kind = session.engine(global, replay.engine, EngineKind::Image)?;
+    let old = match &replay.against {
+        Some(path) => Some(Old::open(global, replay, path, &session)?),
+        None => None,
     };
-    let outcome = answer(global, asked, trace)?;
-    report_problems(&replay.trace, &outcome);
-    if !outcome.problems.is_empty() && !global.keep_going {
+    let new = Side {
+        session: &session,
+        cluster: &session.loaded.cluster,
+        kind,
+    };
+    let room = OnceLock::new();
+    let engine = new.engine(global, &room)?;
+    let outcome = match &old {
+        Some(old) => {
+            let cluster = of_side(&old.session.loaded.cluster, &session.loaded.cluster);
+            let side = old.side(&cluster);
+            let room = OnceLock::new();
+            let before = side.engine(global, &room)?;
+            let sides = (new.asked(&engine), Some(side.asked(&before)));
+            let outcome = answer(global, replay, &files, &session, sides)?;
+            side.check(global, &before)?;
+            outcome
+        }
+        None => answer(global, replay, &files, &session, (new.asked(&engine), None))?,
+    };
+    new.check(global, &engine)?;
+    report_problems(&files, &outcome);
+    if outcome.errors > 0 && !global.keep_going {
         return Err(Failure::Input);
     }
     let certain = session.incomplete().is_empty() && outcome.assumed == 0;
     Ok((outcome.disagreeing == 0 && certain).into())
 }
 
-fn open(path: &Path) -> io::Result<Box<dyn Read>> {
-    if path == Path::new("-") {
-        return Ok(Box::new(io::stdin()));
-    }
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    Ok(Box::new(file))
+fn check_stdin(replay: &Replay) -> Result<(), Failure> {
+    let stdin = Path::new("-");
+    let paths = replay.inputs.paths.iter().chain(&replay.against);
+    let inputs = paths.filter(|path| *path == stdin).count();
+    let traces = replay.trace.iter().filter(|path| *path == stdin).count();
+    let message = match (inputs, traces) {
+        (0, _) | (_, 0) if inputs + traces < 2 => return Ok(()),
+        (_, 2..) => "`-` is standard input, which can be read once only",
+        (_, 1) => "manifests and trace cannot both come from standard input",
+        (_, 0) => "`-` is standard input, and only one side of a comparison can be read from it",
+    };
+    Err(Failure::Usage(message.into()))
 }
 
-/// A reader that remembers whether it failed: where the writer fails, that is another error.
+/// One set of policies with who judges by them.
+struct Side<'a> {
+    session: &'a Session,
+    cluster: &'a Cluster,
+    kind: EngineKind,
+}
+
+impl<'a> Side<'a> {
+    fn context(&self) -> Context<'a> {
+        Context {
+            sources: &self.session.sources,
+            cluster: self.cluster,
+            policies: &self.session.loaded.policies,
+        }
+    }
+
+    fn engine(&self, global: &Global, room: &'a OnceLock<Program>) -> Result<Engine<'a>, Failure> {
+        let Context {
+            sources,
+            cluster,
+            policies,
+        } = self.context();
+        let engine = Engine::lazy(self.kind, sources, cluster, policies, room);
+        engine.map_err(|error| self.no_image(global, &error))
+    }
+
+    fn no_image(&self, global: &Global, error: &NodeError) -> Failure {
+        let problem = no_image(self.cluster, &self.session.loaded.policies, error);
+        super::explain::say(global, self.session, &[problem]);
+        Failure::Input
+    }
+
+    /// That every image could be made that was asked for.
+    fn check(&self, global: &Global, engine: &Engine<'_>) -> Result<(), Failure> {
+        match engine.failure() {
+            Some(error) => Err(self.no_image(global, error)),
+            None => Ok(()),
+        }
+    }
+
+    fn asked<'e>(&self, engine: &'e Engine<'e>) -> Asked<'e>
+    where
+        'a: 'e,
+    {
+        Asked {
+            context: self.context(),
+            engine,
+            settings: &self.session.loaded.settings,
+        }
+    }
+}
+
+/// What is compared with.
+struct Old {
+    session: Session,
+    kind: EngineKind,
+}
+
+impl Old {
+    fn open(global: &Global, replay: &Replay, path: &Path, new: &Session) -> Result<Self, Failure> {
+        let paths = vec![path.to_owned()];
+        let session = Session::open(global, &Inputs { paths });
+        let kind = session.engine(global, replay.engine, EngineKind::Image)?;
+        if session.loaded.settings.dialect != new.loaded.settings.dialect {
+            let message = "the two sides of `--against` have different dialects";
+            output::remark(&format!("note: {message}\n"));
+        }
+        Ok(Self { session, kind })
+    }
+
+    fn side<'a>(&'a self, cluster: &'a Cluster) -> Side<'a> {
+        Side {
+            session: &self.session,
+            cluster,
+            kind: self.kind,
+        }
+    }
+}
+
+fn options(replay: &Replay) -> Options {
+    let has = |tunnel| replay.decapsulate.contains(&tunnel);
+    let lines = match replay.format {
+        ReplayFormat::Jsonl => true,
+        ReplayFormat::Human => replay.by.is_some(),
+        ReplayFormat::Json => false,
+    };
+    Options {
+        replies: lines && !replay.summary,
+        by: replay.by.map(Into::into).unwrap_or_default(),
+        human: replay.format == ReplayFormat::Human,
+        tunnels: Tunnels {
+            vxlan: has(Decapsulate::Vxlan),
+            geneve: has(Decapsulate::Geneve),
+        },
+        dns: replay.dns.into(),
+        ..Options::default()
+    }
+}
+
+/// Replays the traces and prints what is wanted of them.
+fn answer(
+    global: &Global,
+    replay: &Replay,
+    files: &[PathBuf],
+    session: &Session,
+    sides: (Asked<'_>, Option<Asked<'_>>),
+) -> Result<Outcome, Failure> {
+    let run = |denied: Option<&mut Denied<'_>>| {
+        let options = options(replay);
+        let mut outcome = Outcome::default();
+        let failed = RefCell::new(None);
+        let mut is_empty = false;
+        let written = Answer::new(global).write(|mut out| {
+            let _progress = Progress::start(global, "replaying");
+            let traces = Traces {
+                files,
+                failed: &failed,
+            };
+            outcome = traces.replay(sides, options, &mut out, denied)?;
+            if outcome.records == 0 {
+                is_empty = true;
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            print(replay, session, &outcome, options.replies, out)
+        });
+        if let Some((path, error)) = failed.take() {
+            return Err(Failure::Read(path, error));
+        }
+        if is_empty {
+            report_problems(files, &outcome);
+            output::remark(&clean(&no_records(files)));
+            return Err(Failure::Input);
+        }
+        written.map(|()| outcome)
+    };
+    match &replay.write_denied {
+        Some(path) => with_denied(path, run),
+        None => run(None),
+    }
+}
+
+/// Lets `run` write denied packets to a file, which is there whole or not at all.
+fn with_denied(
+    path: &Path,
+    run: impl FnOnce(Option<&mut Denied<'_>>) -> Result<Outcome, Failure>,
+) -> Result<Outcome, Failure> {
+    let failure = |error| Failure::Write(path.to_owned(), error);
+    let mut result = Err(Failure::Input);
+    let staged = output::stage(path, |writer| {
+        let mut denied = Denied::new(writer)?;
+        result = run(Some(&mut denied));
+        denied.finish()
+    });
+    let staged = staged.map_err(failure)?;
+    let outcome = result?;
+    staged.keep().map_err(failure)?;
+    Ok(outcome)
+}
+
+/// Prints what stands behind the replies.
+fn print(
+    replay: &Replay,
+    session: &Session,
+    outcome: &Outcome,
+    has_replies: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let summary = || Summary::of(outcome, session.incomplete(), replay.against.is_some());
+    match replay.format {
+        ReplayFormat::Human => {
+            let gap = if has_replies { "\n" } else { "" };
+            out.write_all(clean(&format!("{gap}{}", summary())).as_bytes())
+        }
+        ReplayFormat::Jsonl if !replay.summary => {
+            session.remark_incomplete();
+            Ok(())
+        }
+        ReplayFormat::Json | ReplayFormat::Jsonl => json::line(&summary(), out),
+    }
+}
+
+/// The traces, and the one that could not be read to its end.
+struct Traces<'a> {
+    files: &'a [PathBuf],
+    failed: &'a RefCell<Option<(PathBuf, io::Error)>>,
+}
+
+impl Traces<'_> {
+    fn replay(
+        &self,
+        (asked, against): (Asked<'_>, Option<Asked<'_>>),
+        options: Options,
+        out: &mut dyn Write,
+        mut denied: Option<&mut Denied<'_>>,
+    ) -> io::Result<Outcome> {
+        let mut replay = trace::Replay::new(asked, against, options);
+        for path in self.files {
+            let fail = |error: io::Error| {
+                let kind = error.kind();
+                self.failed.replace(Some((path.clone(), error)));
+                io::Error::from(kind)
+            };
+            let inner = traces::open(path).map_err(fail)?;
+            let trace = Trace { inner, fail: &fail };
+            let trace = BufReader::with_capacity(BUFFER_BYTES, trace);
+            replay.trace(trace, out, denied.as_deref_mut())?;
+        }
+        replay.finish(out)
+    }
+}
+
+/// A reader that tells of its failure: where the writer fails, that is another error.
 struct Trace<'a> {
     inner: Box<dyn Read>,
-    failed: &'a Cell<bool>,
+    fail: &'a dyn Fn(io::Error) -> io::Error,
 }
 
 impl Read for Trace<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer);
-        read.inspect_err(|error| self.failed.set(error.kind() != io::ErrorKind::Interrupted))
+        match self.inner.read(buffer) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err((self.fail)(error)),
+            read => read,
+        }
     }
-}
-
-/// What is asked, of what, and who answers.
-#[derive(Clone, Copy)]
-struct Asked<'a> {
-    replay: &'a Replay,
-    session: &'a Session,
-    engine: EngineKind,
-}
-
-/// Replays the trace and prints what is wanted of it.
-fn answer(global: &Global, asked: Asked<'_>, inner: Box<dyn Read>) -> Result<Outcome, Failure> {
-    let Asked {
-        replay, session, ..
-    } = asked;
-    let mut outcome = Outcome::default();
-    let loaded = &session.loaded;
-    let (cluster, policies) = (&loaded.cluster, &loaded.policies);
-    let engine = Engine::new(asked.engine, &session.sources, cluster, policies);
-    let engine = engine.map_err(|error| {
-        super::explain::say(global, session, &[no_image(cluster, policies, &error)]);
-        Failure::Input
-    })?;
-    let failed = Cell::new(false);
-    let is_empty = Cell::new(false);
-    let trace = Trace {
-        inner,
-        failed: &failed,
-    };
-    let trace = BufReader::with_capacity(BUFFER_BYTES, trace);
-    let written = Answer::new(global).write(|mut out| {
-        let _progress = Progress::start(global, "replaying");
-        outcome = replayed(asked, &engine, trace, &mut out)?;
-        if outcome.records == 0 {
-            is_empty.set(true);
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let summary = || Summary::of(&outcome, session.incomplete());
-        match replay.format {
-            ReplayFormat::Human => out.write_all(clean(&summary().to_string()).as_bytes()),
-            ReplayFormat::Jsonl if !replay.summary => {
-                session.remark_incomplete();
-                Ok(())
-            }
-            ReplayFormat::Json | ReplayFormat::Jsonl => json::line(&summary(), out),
-        }
-    });
-    match written {
-        Err(Failure::Write(_, error)) if failed.get() => {
-            Err(Failure::Read(replay.trace.clone(), error))
-        }
-        Err(_) if is_empty.get() => {
-            output::remark(&clean(&no_records(&replay.trace)));
-            Err(Failure::Input)
-        }
-        written => written.map(|()| outcome),
-    }
-}
-
-fn replayed(
-    Asked {
-        replay, session, ..
-    }: Asked<'_>,
-    engine: &Engine<'_>,
-    trace: impl BufRead,
-    out: &mut impl io::Write,
-) -> io::Result<Outcome> {
-    let context = Context {
-        sources: &session.sources,
-        cluster: &session.loaded.cluster,
-        policies: &session.loaded.policies,
-    };
-    let options = Options {
-        replies: replay.format == ReplayFormat::Jsonl && !replay.summary,
-        ..Options::default()
-    };
-    trace::replay(context, engine, options, trace, out)
 }
 
 /// An empty trace agrees with everything: nothing was replayed, so that nothing is answered.
-fn no_records(trace: &Path) -> String {
-    let nothing = Diagnostic::new(&codes::NO_RECORDS, "the trace has no records")
-        .help("is it the right file, and did the recorder write anything?");
+fn no_records(files: &[PathBuf]) -> String {
+    let nothing = match files {
+        [] => Diagnostic::new(&codes::NO_RECORDS, "there is no trace in the folder"),
+        [_] => Diagnostic::new(&codes::NO_RECORDS, "the trace has no records"),
+        [_, _, ..] => Diagnostic::new(&codes::NO_RECORDS, "the traces have no records"),
+    };
+    let nothing = nothing.help("is it the right file, and did the recorder write anything?");
     let mut text = String::new();
-    let code = nothing.code.id;
-    // Writing to a string does not fail.
-    let _ = writeln!(
-        text,
-        "{}: {}[{code}]: {}",
-        shown(trace),
-        nothing.severity,
-        nothing.message
-    );
-    if let Some(help) = &nothing.help {
-        let _ = writeln!(text, "  = help: {help}");
-    }
+    let name = files.first().map(|file| format!("{}: ", shown(file)));
+    describe(&mut text, &name.unwrap_or_default(), "", &nothing);
     text
 }
 
-/// A trace as it is named to people.
-fn shown(trace: &Path) -> String {
-    if trace == Path::new("-") {
-        input::STDIN.into()
-    } else {
-        trace.display().to_string()
+fn describe(text: &mut String, place: &str, excerpt: &str, diagnostic: &Diagnostic) {
+    let Diagnostic {
+        code,
+        severity,
+        message,
+        help,
+        ..
+    } = diagnostic;
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{place}{severity}[{}]: {message}", code.id);
+    if !excerpt.is_empty() {
+        let _ = writeln!(text, "  | {excerpt}");
+    }
+    if let Some(help) = help {
+        let _ = writeln!(text, "  = help: {help}");
     }
 }
 
-/// Names the lines that have no answer.
-fn report_problems(trace: &Path, outcome: &Outcome) {
+/// Names what has no answer, the defects, and what nothing explains.
+fn report_problems(files: &[PathBuf], outcome: &Outcome) {
     let mut text = String::new();
     for problem in outcome.problems.iter().take(MAX_NAMED) {
-        describe(&mut text, trace, problem);
+        let place = place(files, problem);
+        describe(&mut text, &place, &problem.excerpt, &problem.diagnostic);
     }
     let named = outcome.problems.len().min(MAX_NAMED) as u64;
     let more = outcome.problems.len() as u64 + outcome.more_problems - named;
     if more > 0 {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "... and {more} more lines without an answer");
+        let _ = writeln!(text, "... and {more} more");
+    }
+    if let Some(first) = outcome.translations.first() {
+        let count = outcome.unexplained;
+        let message = format!(
+            "{count} times a connection is seen under a second address that no service of the inputs explains: {first}"
+        );
+        let translated = Diagnostic::new(&codes::UNEXPLAINED_TRANSLATION, message).help(
+            "each is judged by the addresses that it has; capture where addresses are those of pods, or add the Services \
+             and EndpointSlices",
+        );
+        describe(&mut text, "", "", &translated);
     }
     if !text.is_empty() {
         output::remark(&clean(&text));
     }
 }
 
-fn describe(text: &mut String, trace: &Path, problem: &Problem) {
-    let Problem {
-        line,
-        column,
-        excerpt,
-        diagnostic,
-    } = problem;
-    let column = column
-        .map(|column| format!(":{column}"))
-        .unwrap_or_default();
-    let code = diagnostic.code.id;
-    let name = shown(trace);
-    // Writing to a string does not fail.
-    let _ = writeln!(
-        text,
-        "{name}:{line}{column}: {}[{code}]: {}\n  | {excerpt}",
-        diagnostic.severity, diagnostic.message
-    );
-    if let Some(help) = &diagnostic.help {
-        let _ = writeln!(text, "  = help: {help}");
+fn place(files: &[PathBuf], problem: &Problem) -> String {
+    let name = files
+        .get(problem.trace)
+        .map_or_else(String::new, |file| shown(file));
+    match problem.place {
+        Place::Line { line, column } => {
+            let column = column
+                .map(|column| format!(":{column}"))
+                .unwrap_or_default();
+            format!("{name}:{line}{column}: ")
+        }
+        Place::Byte(at) => format!("{name}: byte {at}: "),
+        Place::Trace => format!("{name}: "),
     }
 }

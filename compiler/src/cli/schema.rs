@@ -13,6 +13,7 @@ use crate::diff::report::DiffReport;
 use crate::explain::report::Explanation;
 use crate::frontend::settings::cilium;
 use crate::list::report::{GroupReport, ListReport};
+use crate::trace::group::{ConnectionReport, PolicyReport, WorkloadReport};
 use crate::trace::summary::Summary;
 use crate::trace::{Record, Reply};
 use clap::ValueEnum;
@@ -48,6 +49,12 @@ pub enum Name {
     Replay,
     /// What `replay --format json` prints.
     ReplaySummary,
+    /// A line of what `replay --by connection --format jsonl` prints.
+    ReplayConnection,
+    /// A line of what `replay --by workload --format jsonl` prints.
+    ReplayWorkload,
+    /// A line of what `replay --by policy --format jsonl` prints.
+    ReplayPolicy,
     /// The settings file, `verdict.toml`.
     Settings,
     /// The document `DnsSnapshot`.
@@ -69,6 +76,9 @@ pub const NAMES: &[Name] = &[
     Name::Trace,
     Name::Replay,
     Name::ReplaySummary,
+    Name::ReplayConnection,
+    Name::ReplayWorkload,
+    Name::ReplayPolicy,
     Name::Settings,
     Name::DnsSnapshot,
 ];
@@ -91,6 +101,9 @@ impl Name {
             Self::Trace => "trace",
             Self::Replay => "replay",
             Self::ReplaySummary => "replay-summary",
+            Self::ReplayConnection => "replay-connection",
+            Self::ReplayWorkload => "replay-workload",
+            Self::ReplayPolicy => "replay-policy",
             Self::Settings => "settings",
             Self::DnsSnapshot => "dns-snapshot",
         }
@@ -113,6 +126,9 @@ impl Name {
             Self::Trace => schema_for!(Record<'static>),
             Self::Replay => written::<Reply>(),
             Self::ReplaySummary => written::<Summary>(),
+            Self::ReplayConnection => written::<ConnectionReport>(),
+            Self::ReplayWorkload => written::<WorkloadReport>(),
+            Self::ReplayPolicy => written::<PolicyReport>(),
             Self::Settings => schema_for!(SettingsFile),
             Self::DnsSnapshot => schema_for!(DnsSnapshot),
         };

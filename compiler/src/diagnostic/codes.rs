@@ -147,6 +147,11 @@ codes! {
     RECORD_VALUE = "V0603", Error, "a value of a record that makes no sense";
     RECORD_TOO_LONG = "V0604", Error, "a line of a trace is too long";
     NO_RECORDS = "V0605", Error, "a trace without records";
+    CAPTURE_CUT_OFF = "V0606", Warning, "a capture that ends too early";
+    CAPTURE_BROKEN = "V0607", Error, "a part of a capture makes no sense";
+    CAPTURE_DAMAGED = "V0608", Error, "a packed trace is damaged";
+    LINK_TYPE = "V0609", Error, "packets of a link that is not read";
+    UNEXPLAINED_TRANSLATION = "V0610", Warning, "a connection that is translated by something unknown";
     // V07: images
     IMAGE_LIMIT = "V0701", Error, "an image has no room for something";
     NO_IMAGE = "V0702", Error, "a file is no image, or a damaged one";

@@ -6,7 +6,7 @@
 //! becomes of ends that no image knows (a pod that does not exist, an address of a family that is left open), the
 //! policies in the image say ([`verdict_abi::open`]).
 
-use crate::cluster::{Cluster, PodId};
+use crate::cluster::{Cluster, NodeId, PodId};
 use crate::compile::{CompileError, Compiler, NodeError};
 use crate::hir::flow::{self, Endpoint, EndpointKind, Flow, PodView};
 use crate::hir::spec::{self, Exemption, Judgement, Side, Verdict};
@@ -25,11 +25,10 @@ use verdict_abi::{Action, Code, Query, Use, decide, leaf_v4, leaf_v6};
 
 /// Images, ready to be asked.
 #[derive(Debug)]
-pub struct Images {
-    program: Program,
-    leaves: Leaves,
+pub struct Images<'a> {
+    base: Base<'a>,
     world: World,
-    nodes: Vec<NodeImage>,
+    nodes: Vec<OnceLock<Option<NodeImage>>>,
     /// By pod: its image and its number there.
     endpoints: Vec<Option<(u32, u32)>>,
     /// By pod: its identity in the world.
@@ -54,7 +53,120 @@ struct NodeImage {
     deciders: Vec<Decider>,
 }
 
-impl Images {
+/// What all images are made of.
+#[derive(Debug)]
+enum Base<'a> {
+    /// All are made.
+    Made {
+        program: Box<Program>,
+        leaves: Leaves,
+    },
+    /// Those that flows ask for are made then.
+    Maker(Box<Maker<'a>>),
+}
+
+impl Base<'_> {
+    fn program(&self) -> &Program {
+        match self {
+            Self::Made { program, .. } => program,
+            Self::Maker(maker) => maker.program,
+        }
+    }
+
+    fn leaves(&self) -> &Leaves {
+        match self {
+            Self::Made { leaves, .. } => leaves,
+            Self::Maker(maker) => maker.compiler.lowering().leaves(),
+        }
+    }
+
+    fn maker(&self) -> Option<&Maker<'_>> {
+        match self {
+            Self::Made { .. } => None,
+            Self::Maker(maker) => Some(maker),
+        }
+    }
+}
+
+/// Makes images when they are asked for.
+#[derive(Debug)]
+struct Maker<'a> {
+    program: &'a Program,
+    compiler: Compiler<'a>,
+    failed: OnceLock<NodeError>,
+}
+
+impl Maker<'_> {
+    /// The image with this number; `None`, and the reason is kept, where there is none.
+    fn make(&self, number: usize) -> Option<NodeImage> {
+        let (node, own) = self.compiler.lowering().nodes().get(number)?;
+        match make(&self.compiler, *node, own) {
+            Ok(image) => Some(image),
+            Err(error) => {
+                let _ = self.failed.set(error);
+                None
+            }
+        }
+    }
+}
+
+fn make(
+    compiler: &Compiler<'_>,
+    node: Option<NodeId>,
+    own: &[PodId],
+) -> Result<NodeImage, NodeError> {
+    let program = opt::optimize(compiler.lowering().node(node, own), |_, _| {});
+    let bytes = compiler.encode(node, own, &program);
+    let bytes = bytes.map_err(|error| compiler.blame(error, own));
+    let image = bytes.and_then(|bytes| NodeImage::read(&bytes));
+    image.map_err(|error| NodeError { node, error })
+}
+
+impl<'a> Images<'a> {
+    /// Makes no image yet: those that flows ask for are made then.
+    ///
+    /// # Errors
+    /// Where what all images have in common cannot be made.
+    pub fn lazy(
+        sources: &'a Sources,
+        cluster: &'a Cluster,
+        policies: &'a PolicySet,
+        program: &'a Program,
+    ) -> Result<Self, NodeError> {
+        let compiler = Compiler::new(cluster, policies, sources, program);
+        let lowering = compiler.lowering();
+        let groups: Vec<&[PodId]> = lowering
+            .nodes()
+            .iter()
+            .map(|(_, own)| own.as_slice())
+            .collect();
+        let endpoints = endpoints(cluster, &groups);
+        let world = compiler.world()?;
+        Ok(Self {
+            nodes: groups.iter().map(|_| OnceLock::new()).collect(),
+            endpoints,
+            identities: identities(cluster, &compiler),
+            governing: world.identities.iter().map(|_| OnceLock::new()).collect(),
+            world,
+            base: Base::Maker(Box::new(Maker {
+                program,
+                compiler,
+                failed: OnceLock::new(),
+            })),
+        })
+    }
+
+    /// Why an image could not be made that was asked for.
+    pub(super) fn failure(&self) -> Option<&NodeError> {
+        self.base.maker()?.failed.get()
+    }
+
+    /// An image.
+    fn node(&self, number: usize) -> Option<&NodeImage> {
+        let make = || self.base.maker().and_then(|maker| maker.make(number));
+        self.nodes.get(number)?.get_or_init(make).as_ref()
+    }
+
     /// Makes the images of the nodes on which some pods run; of all nodes where none are given.
     ///
     /// # Errors
@@ -75,42 +187,32 @@ impl Images {
         };
         let groups = lowering.nodes().iter();
         let asked: Vec<_> = groups.filter(|(_, own)| is_asked(own)).collect();
-        let make = |node, own: &[PodId]| {
-            let program = opt::optimize(lowering.node(node, own), |_, _| {});
-            let bytes = compiler.encode(node, own, &program);
-            NodeImage::read(&bytes.map_err(|error| compiler.blame(error, own))?)
-        };
         let nodes: Vec<NodeImage> = asked
             .par_iter()
-            .map(|(node, own)| make(*node, own).map_err(|error| NodeError { node: *node, error }))
+            .map(|(node, own)| make(&compiler, *node, own))
             .collect::<Result<_, NodeError>>()?;
-        let mut endpoints = vec![None; cluster.pods().len()];
-        for ((_, own), image) in asked.iter().zip(0..) {
-            for (pod, endpoint) in own.iter().zip(0..) {
-                if let Some(slot) = endpoints.get_mut(pod.index()) {
-                    *slot = Some((image, endpoint));
-                }
-            }
-        }
-        let pods = (0..crate::lir::number(cluster.pods().len())).map(PodId);
-        let identities = pods.map(|pod| compiler.identity(pod)).collect();
+        let groups: Vec<&[PodId]> = asked.iter().map(|(_, own)| own.as_slice()).collect();
+        let endpoints = endpoints(cluster, &groups);
+        let identities = identities(cluster, &compiler);
         // The section that all images have.
         let world = compiler.world()?;
         let leaves = compiler.into_leaves();
         Ok(Self {
-            leaves,
-            nodes,
+            base: Base::Made {
+                program: Box::new(program),
+                leaves,
+            },
+            nodes: nodes.into_iter().map(|node| Some(node).into()).collect(),
             endpoints,
             identities,
             governing: world.identities.iter().map(|_| OnceLock::new()).collect(),
             world,
-            program,
         })
     }
 
     /// The resolved program that the images were made of: what it cannot tell apart they cannot.
     pub(super) fn program(&self) -> &Program {
-        &self.program
+        self.base.program()
     }
 
     /// An end, found in the images once for many flows.
@@ -145,7 +247,7 @@ impl Images {
                 protocol: protocol.0,
                 value,
             };
-            let (_, code) = decide(&self.nodes.get(image as usize)?.memory, query)?;
+            let (_, code) = decide(&self.node(image as usize)?.memory, query)?;
             Some(code)
         };
         [
@@ -204,12 +306,12 @@ impl Images {
     /// The image of a pod, and its number there.
     fn held(&self, pod: PodId) -> Option<(&NodeImage, u32)> {
         let (image, endpoint) = (*self.endpoints.get(pod.index())?)?;
-        Some((self.nodes.get(image as usize)?, endpoint))
+        Some((self.node(image as usize)?, endpoint))
     }
 
     /// The leaf of an end that images know.
     fn leaf(&self, end: &Endpoint<'_>) -> Option<u32> {
-        match (&end.kind, end.address, self.nodes.first()) {
+        match (&end.kind, end.address, self.any()) {
             (EndpointKind::Outside, flow::Address::Known(address), Some(image)) => {
                 match address.to_canonical() {
                     std::net::IpAddr::V4(address) => leaf_v4(&image.memory, address.to_bits()),
@@ -219,10 +321,18 @@ impl Images {
                     }
                 }
             }
-            (EndpointKind::Pod(_) | EndpointKind::Node(_) | EndpointKind::Outside, _, _) => {
-                self.leaves.of(&self.program, end).map(|leaf| leaf.0)
-            }
+            (EndpointKind::Pod(_) | EndpointKind::Node(_) | EndpointKind::Outside, _, _) => self
+                .base
+                .leaves()
+                .of(self.base.program(), end)
+                .map(|leaf| leaf.0),
         }
+    }
+
+    /// An image, if there is one: all have the same leaves.
+    fn any(&self) -> Option<&NodeImage> {
+        let ready = self.nodes.iter().find_map(|node| node.get()?.as_ref());
+        ready.or_else(|| self.node(0))
     }
 
     /// What the policies in the images say.
@@ -257,6 +367,25 @@ impl Images {
             packet,
         )
     }
+}
+
+/// By pod: its image and its number there.
+fn endpoints(cluster: &Cluster, groups: &[&[PodId]]) -> Vec<Option<(u32, u32)>> {
+    let mut endpoints = vec![None; cluster.pods().len()];
+    for (own, image) in groups.iter().zip(0..) {
+        for (pod, endpoint) in own.iter().zip(0..) {
+            if let Some(slot) = endpoints.get_mut(pod.index()) {
+                *slot = Some((image, endpoint));
+            }
+        }
+    }
+    endpoints
+}
+
+/// By pod: its identity in the world.
+fn identities(cluster: &Cluster, compiler: &Compiler<'_>) -> Vec<Option<u32>> {
+    let pods = (0..crate::lir::number(cluster.pods().len())).map(PodId);
+    pods.map(|pod| compiler.identity(pod)).collect()
 }
 
 impl NodeImage {

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How a policy set is resolved under these settings.
-pub(super) fn resolution(
+pub(crate) fn resolution(
     settings: &Settings,
     cluster: &Cluster,
     policies: &PolicySet,

@@ -4,6 +4,7 @@
 //! document is among the diagnostics; an object that has an error is left out whole; the result depends on
 //! the texts and their names only, not on their order or on the number of threads.
 
+pub(crate) use super::enforcement::resolution;
 use super::kinds::{Kind, Recognised};
 use super::lower::{self, Draft};
 use super::manifest::{self, NodeRef, Value};
@@ -12,7 +13,7 @@ use super::settings::cilium::Version;
 use super::settings::{Dialect, Settings};
 use super::standing::{self, Standing};
 use super::validate::Acceptance;
-use super::{cilium_config, conflicts, enforcement, identify, lint, objects, secret, validate};
+use super::{cilium_config, conflicts, identify, lint, objects, secret, validate};
 use crate::cluster::interner::Interner;
 use crate::cluster::object::Object;
 use crate::cluster::{Cluster, build};
@@ -132,7 +133,7 @@ fn finish(all: Read, settings: Settings) -> Loaded {
         reading,
     ));
     let mut policies = lower::assemble(drafts, semantics);
-    policies.resolution = enforcement::resolution(&settings, &cluster, &policies);
+    policies.resolution = resolution(&settings, &cluster, &policies);
     diagnostics.extend(not_modelled(&settings));
     diagnostics.extend(conflicts::conflicts(&cluster, &policies));
     diagnostics.extend(lint::lint(&cluster, &policies, &subjects, &refused));

@@ -1,15 +1,19 @@
-//! From a record to its answer: what it says is resolved, and then looked up or judged.
+//! From what is asked to its answer: the ends are resolved, and then looked up or judged.
 
+use super::dns;
 use super::ends::Question;
 use super::memory::{Answer, AnswerId, Memory};
+use super::names::{Dns, Names};
 use super::peers::{Peer, PeerId, Peers};
 use super::record::{Port, Record};
 use crate::cluster::Cluster;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::engine::Engine;
 use crate::explain::Context;
+use crate::frontend::settings::Settings;
 use crate::hir::flow::Transport;
 use crate::query::Families;
+use std::net::IpAddr;
 
 /// What is judged by.
 #[derive(Clone, Copy)]
@@ -17,6 +21,8 @@ pub(super) struct Judge<'a> {
     pub(super) context: Context<'a>,
     pub(super) engine: &'a Engine<'a>,
     pub(super) families: Families,
+    pub(super) settings: &'a Settings,
+    pub(super) dns: Dns,
 }
 
 /// Answers records: one thread's share.
@@ -24,14 +30,25 @@ pub(super) struct Answers<'a> {
     judge: Judge<'a>,
     peers: Peers<'a>,
     memory: Memory,
+    names: Option<Box<Names>>,
+    generation: u64,
 }
 
 impl<'a> Answers<'a> {
     pub(super) fn new(judge: Judge<'a>) -> Self {
+        let Judge {
+            context,
+            engine,
+            families,
+            settings,
+            dns,
+        } = judge;
         Self {
             judge,
-            peers: Peers::new(judge.context.cluster, judge.engine, judge.families),
+            peers: Peers::new(context.cluster, engine, families),
             memory: Memory::default(),
+            names: Names::new(dns, context.cluster, context.policies, settings),
+            generation: 0,
         }
     }
 
@@ -40,16 +57,64 @@ impl<'a> Answers<'a> {
         self.judge.context.cluster
     }
 
+    /// What an id stands for changes with this number.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether it is time to forget.
+    pub(super) fn is_full(&self) -> bool {
+        self.peers.is_full() || self.memory.is_full()
+    }
+
+    /// Forgets all answers.
+    pub(super) fn forget(&mut self) {
+        self.peers.forget();
+        self.memory = Memory::default();
+        self.generation += 1;
+    }
+
+    /// Whether it matters what DNS answers say.
+    pub(super) fn wants_names(&self) -> bool {
+        self.names.is_some()
+    }
+
+    /// Whether an answer of DNS tells what is not known yet and what a policy asks for.
+    pub(super) fn would_learn(&self, answer: &dns::Answer) -> bool {
+        let names = self.names.as_ref();
+        names.is_some_and(|names| names.would_learn(answer))
+    }
+
+    /// Takes in an answer of DNS.
+    pub(super) fn learn(&mut self, answer: &dns::Answer) {
+        if let Some(names) = &mut self.names
+            && names.would_learn(answer)
+        {
+            names.learn(answer);
+            self.memory = Memory::default();
+            self.generation += 1;
+        }
+    }
+
+    /// How many addresses the trace told.
+    pub(super) fn learnt(&self) -> u64 {
+        self.names.as_ref().map_or(0, |names| names.learnt())
+    }
+
     /// Answers a record; with what the answer takes for granted that the snapshot does not tell.
     pub(super) fn answer(
         &mut self,
         record: &Record<'_>,
     ) -> Result<(Answer<'_>, Vec<&str>), Diagnostic> {
-        if self.peers.trim() || self.memory.is_full() {
-            self.memory = Memory::default();
+        if self.is_full() {
+            self.forget();
         }
         let (id, ends) = self.find(record)?;
         let answer = self.memory.get(id).ok_or_else(|| forgotten("an answer"))?;
+        Ok((answer, self.assumed(ends)?))
+    }
+
+    fn assumed(&self, ends: [PeerId; 2]) -> Result<Vec<&str>, Diagnostic> {
         let mut assumed = Vec::new();
         for end in ends {
             for one in &known(&self.peers, end)?.assumed {
@@ -58,16 +123,92 @@ impl<'a> Answers<'a> {
                 }
             }
         }
-        Ok((answer, assumed))
+        Ok(assumed)
+    }
+
+    /// The answer about a flow from an address to another, and what it takes for granted. Not to be called where it is
+    /// [time to forget](Self::is_full).
+    pub(super) fn between(
+        &mut self,
+        (src, dst): (IpAddr, IpAddr),
+        transport: Transport,
+    ) -> Result<AnswerId, Diagnostic> {
+        let ends = self.ends(src, dst);
+        self.judged(ends, transport, None)
+    }
+
+    fn ends(&mut self, src: IpAddr, dst: IpAddr) -> [PeerId; 2] {
+        let find = |peers: &mut Peers<'a>, address: IpAddr| {
+            peers.find(&address.to_canonical().to_string())
+        };
+        [find(&mut self.peers, src), find(&mut self.peers, dst)]
+    }
+
+    /// What the answer about two addresses takes for granted.
+    pub(super) fn assumed_between(&mut self, (src, dst): (IpAddr, IpAddr)) -> Vec<&str> {
+        let ends = self.ends(src, dst);
+        self.assumed(ends).unwrap_or_default()
+    }
+
+    /// An answer that was given.
+    pub(super) fn get(&self, id: AnswerId) -> Option<Answer<'_>> {
+        self.memory.get(id)
+    }
+
+    /// An answer by its number.
+    pub(super) fn get_number(&self, number: u32) -> Option<Answer<'_>> {
+        self.memory.get_number(number)
+    }
+
+    /// What replies draw on.
+    pub(super) fn context(&self) -> Context<'a> {
+        self.judge.context
+    }
+
+    /// Whether nobody in the snapshot has an address.
+    pub(super) fn is_outside(&self, address: IpAddr) -> bool {
+        let cluster = self.cluster();
+        let service = cluster.service_by_address(address.to_canonical());
+        cluster.owner(address).is_none() && service.is_none()
+    }
+
+    /// The names of two addresses.
+    pub(super) fn names_of(&mut self, (src, dst): (IpAddr, IpAddr)) -> [String; 2] {
+        self.told((src, dst), |peer| &peer.name)
+    }
+
+    /// The workloads of two addresses.
+    pub(super) fn workloads_of(&mut self, (src, dst): (IpAddr, IpAddr)) -> [String; 2] {
+        self.told((src, dst), |peer| &peer.workload)
+    }
+
+    fn told(&mut self, (src, dst): (IpAddr, IpAddr), of: fn(&Peer) -> &str) -> [String; 2] {
+        let ids = self.ends(src, dst);
+        let one = |id: PeerId, address: IpAddr| match self.peers.get(id) {
+            Some(Ok(peer)) => of(peer).to_owned(),
+            Some(Err(_)) | None => address.to_canonical().to_string(),
+        };
+        let [from, to] = ids;
+        [one(from, src), one(to, dst)]
+    }
+
+    /// The workloads of a record's ends.
+    pub(super) fn workloads(&mut self, record: &Record<'_>) -> [Box<str>; 2] {
+        let ids = [self.peers.find(&record.src), self.peers.find(&record.dst)];
+        ids.map(|id| match self.peers.get(id) {
+            Some(Ok(peer)) => peer.workload.clone(),
+            Some(Err(_)) | None => Box::default(),
+        })
     }
 
     fn find(&mut self, record: &Record<'_>) -> Result<(AnswerId, [PeerId; 2]), Diagnostic> {
         let protocol = record.protocol().map_err(in_field("protocol"))?;
         let port = record.port(protocol).map_err(in_field("dport"))?;
         let icmp = record.icmp(protocol).map_err(in_field("type"))?;
-        let (src, dst) = (self.peers.find(&record.src), self.peers.find(&record.dst));
-        let from = known(&self.peers, src).map_err(in_field("src"))?;
-        let to = known(&self.peers, dst).map_err(in_field("dst"))?;
+        let ends = [self.peers.find(&record.src), self.peers.find(&record.dst)];
+        let [src, dst] = ends;
+        known(&self.peers, src).map_err(in_field("src"))?;
+        known(&self.peers, dst).map_err(in_field("dst"))?;
         let (port, port_name) = match port {
             Port::None => (None, None),
             Port::Number(number) => (Some(number), None),
@@ -78,10 +219,24 @@ impl<'a> Answers<'a> {
             port,
             icmp,
         };
+        let answer = self.judged(ends, transport, port_name)?;
+        Ok((answer, ends))
+    }
+
+    fn judged(
+        &mut self,
+        [src, dst]: [PeerId; 2],
+        transport: Transport,
+        port_name: Option<&str>,
+    ) -> Result<AnswerId, Diagnostic> {
+        let (from, to) = (known(&self.peers, src)?, known(&self.peers, dst)?);
+        let names = self.names.as_mut().filter(|names| names.differ);
+        let names = names.filter(|_| from.may_be_outside || to.may_be_outside);
         if port_name.is_none()
+            && names.is_none()
             && let Some(answer) = self.memory.between_two(self.judge, from, to, transport)
         {
-            return Ok((answer, [src, dst]));
+            return Ok(answer);
         }
         let question = Question {
             src,
@@ -89,10 +244,12 @@ impl<'a> Answers<'a> {
             transport,
             port_name: port_name.map(Into::into),
         };
-        let answer = self
-            .memory
-            .between_several(self.judge, from, to, question)?;
-        Ok((answer, [src, dst]))
+        let names = names.map(|names| {
+            names.resolve();
+            &**names
+        });
+        self.memory
+            .between_several(self.judge, (from, to), question, names)
     }
 }
 

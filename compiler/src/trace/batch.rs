@@ -49,14 +49,20 @@ pub(super) struct Batches<R> {
 }
 
 impl<R: BufRead> Batches<R> {
-    pub(super) fn new(reader: R) -> Self {
+    /// Reads batches; `records` were counted before.
+    pub(super) fn new(reader: R, records: u64) -> Self {
         Self {
             reader,
             rest: Vec::new(),
             skipping: false,
             lines: 0,
-            records: 0,
+            records,
         }
+    }
+
+    /// How many records were counted.
+    pub(super) fn records(&self) -> u64 {
+        self.records
     }
 
     /// The next batch; `None` at the end of the stream. The memory of the last one is used again.
@@ -138,7 +144,7 @@ mod tests {
     use std::io::BufReader;
 
     fn lines(text: &[u8], capacity: usize) -> Vec<(u64, u64, usize)> {
-        let mut batches = Batches::new(BufReader::with_capacity(capacity, text));
+        let mut batches = Batches::new(BufReader::with_capacity(capacity, text), 0);
         let mut found = Vec::new();
         let mut last = None;
         while let Some(batch) = batches.next(last).unwrap() {

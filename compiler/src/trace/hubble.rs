@@ -5,11 +5,13 @@
 //! by policy: where it dropped for another reason, or only saw the packet, nothing is. Guarantee: an end is the pod,
 //! node or address of the snapshot that owns its address, else the pod of its name.
 
+use super::dns;
 use super::record::{NumberOrText, Record, Side, Word};
 use crate::cluster::Cluster;
 use crate::diagnostic::{Diagnostic, codes};
 use serde::Deserialize;
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// Whether a line is as the exporter wraps a flow.
 pub(super) fn is_wrapped(text: &[u8]) -> bool {
@@ -26,6 +28,39 @@ pub(super) fn is_no_flow(text: &[u8]) -> bool {
 /// Whether a line holds a flow of Hubble's.
 pub(super) fn is_flow(text: &[u8]) -> bool {
     is_wrapped(text) || memchr::memmem::find(text, b"\"traffic_direction\"").is_some()
+}
+
+/// What a line tells of DNS: a flow of Hubble's that is the answer to a question.
+pub(super) fn dns_answer(text: &[u8]) -> Option<dns::Answer> {
+    #[derive(Deserialize)]
+    struct Line {
+        flow: Option<Flow>,
+    }
+    #[derive(Deserialize)]
+    struct Flow {
+        l7: Layer7,
+    }
+    #[derive(Deserialize)]
+    struct Layer7 {
+        dns: Dns,
+    }
+    #[derive(Deserialize)]
+    struct Dns {
+        query: String,
+        ips: Vec<IpAddr>,
+    }
+    memchr::memmem::find(text, b"\"dns\"")?;
+    let line: Line = serde_json::from_slice(text).ok()?;
+    let Dns { query, ips } = match line.flow {
+        Some(flow) => flow,
+        None => serde_json::from_slice(text).ok()?,
+    }
+    .l7
+    .dns;
+    Some(dns::Answer {
+        name: dns::normal(&query),
+        addresses: ips,
+    })
 }
 
 /// A line: the flow itself, or the flow with the node that exported it.

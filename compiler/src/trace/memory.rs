@@ -6,6 +6,7 @@
 use super::ReplyRule;
 use super::answer::{Judge, forgotten};
 use super::ends::{self, Question};
+use super::names::Names;
 use super::peers::{Peer, only};
 use super::record::Word;
 use crate::diagnostic::Diagnostic;
@@ -46,7 +47,7 @@ pub(super) struct SideAnswer {
 
 /// An answer among those that are remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct AnswerId(u32);
+pub(super) struct AnswerId(pub(super) u32);
 
 /// An answer: its verdict and its sides, egress first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +67,11 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// An answer by its number.
+    pub(super) fn get_number(&self, number: u32) -> Option<Answer<'_>> {
+        self.get(AnswerId(number))
+    }
+
     /// An answer that was given.
     pub(super) fn get(&self, id: AnswerId) -> Option<Answer<'_>> {
         let Given(verdict, egress, ingress) = *self.answers.get(id.0 as usize)?;
@@ -153,19 +159,26 @@ impl Memory {
         })
     }
 
-    /// The answer to a question with several ends, or with an end that is not of the snapshot.
+    /// The answer to a question with several ends, with an end that is not of the snapshot, or with names that the engine
+    /// does not have. The names may change only where all is forgotten.
     pub(super) fn between_several(
         &mut self,
         judge: Judge<'_>,
-        from: &Peer,
-        to: &Peer,
+        (from, to): (&Peer, &Peer),
         question: Question,
+        names: Option<&Names>,
     ) -> Result<AnswerId, Diagnostic> {
         if let Some(known) = self.by_question.get(&question) {
             return Ok(*known);
         }
-        let flows = distinct(judge, ends::flows(judge, from, to, &question)?);
-        let judgement = combine(flows.iter().map(|flow| judge.engine.judge(flow)));
+        let flows = ends::flows(judge, from, to, &question)?;
+        let judgement = match names {
+            Some(names) => combine(flows.iter().map(|flow| names.judge(flow))),
+            None => {
+                let flows = distinct(judge, flows);
+                combine(flows.iter().map(|flow| judge.engine.judge(flow)))
+            }
+        };
         let judgement = judgement.ok_or_else(|| forgotten("a flow"))?;
         let answer = self.give(judge.context, judgement);
         self.by_question.insert(question, answer);
@@ -211,6 +224,11 @@ impl SideAnswer {
     /// What the ends must prove first.
     pub(super) fn auth(&self) -> Option<Auth> {
         self.judged.auth
+    }
+
+    /// The rules that decide.
+    pub(super) fn rule_ids(&self) -> impl Iterator<Item = RuleId> + '_ {
+        self.judged.rules.iter().copied()
     }
 
     fn new(context: Context<'_>, side: &spec::Side) -> Self {

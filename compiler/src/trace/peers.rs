@@ -1,5 +1,6 @@
 //! Peers as records write them, each resolved once.
 
+use super::told;
 use crate::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
 use crate::cluster::{Cluster, Owner, PodId};
 use crate::diagnostic::Diagnostic;
@@ -38,6 +39,12 @@ pub(super) struct Peer {
     pub(super) has_node: bool,
     /// What the program knows of it, where it is one.
     pub(super) one: Option<One>,
+    /// Whether one of them may be outside, so that it matters by which names it is known.
+    pub(super) may_be_outside: bool,
+    /// How it is named to people: an address by its owner.
+    pub(super) name: Box<str>,
+    /// The workload that it is or belongs to; `outside` for what the snapshot does not know.
+    pub(super) workload: Box<str>,
     /// What an answer about it takes for granted that the snapshot does not tell.
     pub(super) assumed: Vec<String>,
 }
@@ -101,14 +108,15 @@ impl<'c> Peers<'c> {
         }
     }
 
-    /// Forgets everything where there is much of it; to be called while no id is held.
-    pub(super) fn trim(&mut self) -> bool {
-        let full = self.peers.len() >= MAX_PEERS;
-        if full {
-            self.known.clear();
-            self.peers.clear();
-        }
-        full
+    /// Whether it is time to forget.
+    pub(super) fn is_full(&self) -> bool {
+        self.peers.len() >= MAX_PEERS
+    }
+
+    /// Forgets everything; to be called while no id is held.
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+        self.peers.clear();
     }
 
     /// Finds a peer.
@@ -140,8 +148,11 @@ fn resolve(
         .map_err(|problem| *problem)?;
     Ok(Peer {
         alike: alike(cluster, engine, &resolved),
+        name: told::name(cluster, &resolved, text).into(),
+        workload: told::workload(cluster, &resolved, text).into(),
         has_node: resolved.iter().any(|end| is_node(cluster, end)),
         one: One::of(cluster, engine, families, &resolved),
+        may_be_outside: resolved.iter().any(|end| may_be_outside(cluster, end)),
         assumed: assumed(cluster, &resolved),
         ends: resolved,
     })
@@ -175,6 +186,14 @@ fn is_node(cluster: &Cluster, end: &Resolved) -> bool {
             .any(|address| is_node_address(cluster, *address)),
         Resolved::Service { .. } => true,
         Resolved::Hypothetical { .. } | Resolved::World => false,
+    }
+}
+
+fn may_be_outside(cluster: &Cluster, end: &Resolved) -> bool {
+    match end {
+        Resolved::Pod(_) | Resolved::Node(_) | Resolved::Hypothetical { .. } => false,
+        Resolved::Address(address) => cluster.owner(*address).is_none(),
+        Resolved::Fqdn { .. } | Resolved::Service { .. } | Resolved::World => true,
     }
 }
 

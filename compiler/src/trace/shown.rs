@@ -4,10 +4,11 @@
 //! [`Reply`](super::Reply). It is put together from texts that are ready, since making it anew for each record
 //! would take longer than everything else.
 
+use super::Change;
 use super::memory::{Answer, SideAnswer};
 use super::record::{Record, Side, Word};
-use super::replay::Change;
-use crate::hir::Auth;
+use crate::cluster::Protocol;
+use crate::hir::{Auth, RuleId};
 use std::io::Write as _;
 
 /// An answer with what of it the record asks for.
@@ -18,6 +19,8 @@ pub(super) struct Shown<'a> {
     pub(super) ingress: Option<&'a SideAnswer>,
     recorded: Option<Word>,
     expect: Option<Word>,
+    /// The verdict of the policies that are compared with.
+    pub(super) before: Option<Word>,
     pub(super) agrees: Option<bool>,
     pub(super) incomplete: Vec<&'a str>,
 }
@@ -27,6 +30,7 @@ impl<'a> Shown<'a> {
         number: u64,
         record: &Record<'_>,
         (answer, incomplete): (Answer<'a>, Vec<&'a str>),
+        before: Option<Word>,
     ) -> Self {
         let Answer {
             verdict,
@@ -38,7 +42,10 @@ impl<'a> Shown<'a> {
             Some(Side::Egress) => (egress.verdict, Some(egress), None),
             Some(Side::Ingress) => (ingress.verdict, None, Some(ingress)),
         };
-        let said = [record.recorded, record.expect];
+        let said = match before {
+            Some(_) => [before, None],
+            None => [record.recorded, record.expect],
+        };
         let mut said = said.into_iter().flatten().peekable();
         Self {
             record: number,
@@ -47,6 +54,7 @@ impl<'a> Shown<'a> {
             ingress,
             recorded: record.recorded,
             expect: record.expect,
+            before,
             agrees: said
                 .peek()
                 .is_some()
@@ -55,84 +63,149 @@ impl<'a> Shown<'a> {
         }
     }
 
+    /// The verdict of an answer to a record: that of the side that is asked.
+    pub(super) fn verdict(record: &Record<'_>, answer: Answer<'_>) -> Word {
+        match record.direction {
+            None => answer.verdict,
+            Some(Side::Egress) => answer.egress.verdict,
+            Some(Side::Ingress) => answer.ingress.verdict,
+        }
+    }
+
+    /// The rules that decide.
+    pub(super) fn rule_ids(&self) -> impl Iterator<Item = RuleId> + use<'a> {
+        let sides = [self.egress, self.ingress];
+        sides.into_iter().flatten().flat_map(SideAnswer::rule_ids)
+    }
+
+    /// Writes the reply for people.
+    pub(super) fn write_text(&self, record: &Record<'_>, out: &mut Vec<u8>) {
+        let protocol = record
+            .protocol()
+            .map_or_else(|_| String::new(), |protocol| port(record, protocol));
+        let side = record.direction.map(|side| format!(" ({})", side.as_str()));
+        let side = side.unwrap_or_default();
+        let before = self.before.or(self.recorded).or(self.expect);
+        let was = match (before, self.agrees) {
+            (Some(before), Some(false)) => format!("  (was {before})"),
+            (Some(_) | None, _) => String::new(),
+        };
+        let (number, verdict) = (self.record, self.verdict.as_str());
+        // Writing to memory does not fail.
+        let _ = writeln!(
+            out,
+            "{number:>9}  {verdict:<8}  {} -> {}  {protocol}{side}{was}",
+            record.src, record.dst
+        );
+    }
+
     pub(super) fn change(&self, record: &Record<'_>) -> Option<Change> {
-        let expected = self.expect.filter(|word| *word != self.verdict);
-        let before = expected.or(self.recorded.filter(|word| *word != self.verdict))?;
+        let differs = |word: &Word| *word != self.verdict;
+        let before = match self.before {
+            Some(before) => Some(before).filter(differs),
+            None => self
+                .expect
+                .filter(differs)
+                .or(self.recorded.filter(differs)),
+        }?;
         let protocol = record.protocol().ok()?;
         Some(Change {
             src: record.src.to_string(),
             dst: record.dst.to_string(),
-            port: match (&record.dport, record.icmp_type) {
-                (Some(port), _) => format!("{port}/{protocol}"),
-                (None, Some(kind)) => format!("{kind}/{protocol}"),
-                (None, None) => protocol.to_string(),
-            },
-            side: record.direction.map(|side| match side {
-                Side::Egress => "egress",
-                Side::Ingress => "ingress",
-            }),
+            port: port(record, protocol),
+            side: record.direction.map(Side::as_str),
             before,
             after: self.verdict,
         })
-    }
-
-    /// What the ends must prove to the sides that were asked, each once.
-    fn auth(&self) -> Vec<String> {
-        let sides = [self.egress, self.ingress].into_iter().flatten();
-        let mut asked: Vec<Auth> = sides.filter_map(SideAnswer::auth).collect();
-        asked.sort_unstable();
-        asked.dedup();
-        asked.iter().map(Auth::to_string).collect()
     }
 
     /// Writes the reply and ends its line.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         write_number(self.record, out);
         let word_of = |side: &SideAnswer| side.verdict;
-        for (name, word) in [
+        let words = [
             ("verdict", Some(self.verdict)),
             ("egress", self.egress.map(word_of)),
             ("ingress", self.ingress.map(word_of)),
             ("recorded", self.recorded),
             ("expect", self.expect),
-        ] {
-            if let Some(word) = word {
-                write_field(name, out);
-                out.push(b'"');
-                out.extend_from_slice(word.as_str().as_bytes());
-                out.push(b'"');
-            }
-        }
-        if let Some(agrees) = self.agrees {
-            write_field("agrees", out);
-            out.extend_from_slice(if agrees { b"true" } else { b"false" });
-        }
-        if !self.incomplete.is_empty() {
-            write_field("incomplete", out);
-            write_json(&self.incomplete, out);
-        }
-        let auth = self.auth();
-        if !auth.is_empty() {
-            write_field("auth", out);
-            write_json(&auth, out);
-        }
-        write_field("rules", out);
-        out.push(b'[');
-        let sides = [self.egress, self.ingress];
-        let rules = sides
-            .into_iter()
-            .flatten()
-            .map(|side| side.rules.as_bytes());
-        let mut rules = rules.filter(|rules| !rules.is_empty());
-        if let Some(first) = rules.next() {
-            out.extend_from_slice(first);
-        }
-        for more in rules {
-            out.push(b',');
-            out.extend_from_slice(more);
-        }
-        out.extend_from_slice(b"]}\n");
+            ("before", self.before),
+        ];
+        write_words(words, out);
+        write_rest(
+            self.agrees,
+            &self.incomplete,
+            [self.egress, self.ingress],
+            out,
+        );
     }
+}
+
+/// What a record carries, as ports are written.
+pub(super) fn port(record: &Record<'_>, protocol: Protocol) -> String {
+    match (&record.dport, record.icmp_type) {
+        (Some(port), _) => format!("{port}/{protocol}"),
+        (None, Some(kind)) => format!("{kind}/{protocol}"),
+        (None, None) => protocol.to_string(),
+    }
+}
+
+/// Writes verdicts.
+pub(super) fn write_words<const N: usize>(words: [(&str, Option<Word>); N], out: &mut Vec<u8>) {
+    for (name, word) in words {
+        if let Some(word) = word {
+            write_field(name, out);
+            out.push(b'"');
+            out.extend_from_slice(word.as_str().as_bytes());
+            out.push(b'"');
+        }
+    }
+}
+
+/// Writes what stands behind the verdicts, and ends the line.
+pub(super) fn write_rest<S: serde::Serialize>(
+    agrees: Option<bool>,
+    incomplete: &[S],
+    sides: [Option<&SideAnswer>; 2],
+    out: &mut Vec<u8>,
+) {
+    if let Some(agrees) = agrees {
+        write_field("agrees", out);
+        out.extend_from_slice(if agrees { b"true" } else { b"false" });
+    }
+    if !incomplete.is_empty() {
+        write_field("incomplete", out);
+        write_json(incomplete, out);
+    }
+    let auth = auth(sides);
+    if !auth.is_empty() {
+        write_field("auth", out);
+        write_json(&auth, out);
+    }
+    write_field("rules", out);
+    out.push(b'[');
+    let rules = sides
+        .into_iter()
+        .flatten()
+        .map(|side| side.rules.as_bytes());
+    let mut rules = rules.filter(|rules| !rules.is_empty());
+    if let Some(first) = rules.next() {
+        out.extend_from_slice(first);
+    }
+    for more in rules {
+        out.push(b',');
+        out.extend_from_slice(more);
+    }
+    out.extend_from_slice(b"]}\n");
+}
+
+/// What the ends must prove to the sides that were asked, each once.
+fn auth(sides: [Option<&SideAnswer>; 2]) -> Vec<String> {
+    let sides = sides.into_iter().flatten();
+    let mut asked: Vec<Auth> = sides.filter_map(SideAnswer::auth).collect();
+    asked.sort_unstable();
+    asked.dedup();
+    asked.iter().map(Auth::to_string).collect()
 }
 
 /// Writes the reply to a record that has no answer.
@@ -143,18 +216,18 @@ pub(super) fn write_unanswered(record: u64, error: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"}\n");
 }
 
-fn write_number(record: u64, out: &mut Vec<u8>) {
+pub(super) fn write_number(record: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"record\":");
     write_json(&record, out);
 }
 
-fn write_field(name: &str, out: &mut Vec<u8>) {
+pub(super) fn write_field(name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
 }
 
-fn write_json<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+pub(super) fn write_json<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
     // Writing to memory does not fail, and neither does making text of these values.
     let _ = serde_json::to_writer(out.by_ref(), value);
 }
@@ -222,7 +295,7 @@ mod tests {
             ingress: &ingress,
         };
         let mut written = Vec::new();
-        Shown::new(1_000, record, (answer, incomplete.to_vec())).write(&mut written);
+        Shown::new(1_000, record, (answer, incomplete.to_vec()), None).write(&mut written);
         let asked = |side| record.direction.is_none_or(|asked| asked == side);
         let (outward, inbound) = (asked(Side::Egress), asked(Side::Ingress));
         let verdict = if inbound { Word::Deny } else { Word::Allow };
@@ -234,6 +307,14 @@ mod tests {
             .collect();
         let reply = Reply {
             record: 1_000,
+            time: None,
+            src: None,
+            dst: None,
+            port: None,
+            state: None,
+            older: false,
+            passed_over: None,
+            before: None,
             verdict: Some(verdict),
             egress: outward.then_some(Word::Allow),
             ingress: inbound.then_some(Word::Deny),
@@ -260,6 +341,14 @@ mod tests {
         write_unanswered(3, "line 4: \"x\"", &mut written);
         let reply = Reply {
             record: 3,
+            time: None,
+            src: None,
+            dst: None,
+            port: None,
+            state: None,
+            older: false,
+            passed_over: None,
+            before: None,
             verdict: None,
             egress: None,
             ingress: None,

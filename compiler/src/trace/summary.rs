@@ -1,6 +1,6 @@
 //! A replay in sum: for people, and as one JSON object.
 
-use super::replay::{Change, Outcome};
+use super::{Change, Outcome, RuleCount};
 use crate::diagnostic::counted;
 use crate::explain::report::PolicyName;
 use schemars::JsonSchema;
@@ -21,16 +21,36 @@ pub struct Summary {
     pub version: u32,
     /// How many records there were.
     pub records: u64,
+    /// How many bytes the packets among them had on the wire.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes: u64,
+    /// When the first record was taken, where they tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
+    /// When the last record was taken, where they tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
     /// What was left out of the input, so that verdicts may be others: policies of kinds that are not read,
     /// objects that have errors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<String>,
-    /// How many lines have no answer.
+    /// How many lines have no answer, and how many defects captures have.
     pub unanswered: u64,
+    /// What captures show, where any were read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture: Option<CaptureReport>,
+    /// How many addresses DNS answers in the traces told that policies ask for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub names_learnt: u64,
+    /// Whether it is a comparison with other policies (`--against`): what was recorded is then their verdict.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub against: bool,
     /// How many records have which verdict.
     pub verdicts: BTreeMap<String, u64>,
     /// How many records each policy decides, alone or with others.
     pub policies: Vec<PolicyCount>,
+    /// How many records each rule decides, alone or with others.
+    pub rules: Vec<RuleCount>,
     /// How many records have the verdict that was recorded and expected.
     pub agreeing: u64,
     /// How many have another.
@@ -39,6 +59,37 @@ pub struct Summary {
     pub changes: Vec<ChangeReport>,
     /// How many records disagree that are none of these.
     pub more_changes: u64,
+}
+
+/// What captures show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CaptureReport {
+    /// How many connections there are.
+    pub connections: u64,
+    /// How many of them began before the capture, so that it is not sure which end opened them.
+    pub older: u64,
+    /// How many addresses the snapshot does not know: they are taken as outside.
+    pub outside: u64,
+    /// How many packets are passed over, by the reason.
+    pub passed_over: BTreeMap<String, u64>,
+    /// How many connections are seen twice, before and behind a service of the snapshot.
+    pub translated: u64,
+    /// How many are seen twice that nothing explains.
+    pub unexplained: u64,
+    /// Some of these.
+    pub translations: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn addresses(count: u64) -> String {
+    match count {
+        1 => "1 address".into(),
+        count => format!("{count} addresses"),
+    }
 }
 
 /// How often a policy decides.
@@ -73,7 +124,7 @@ pub struct ChangeReport {
 impl Summary {
     /// The sum of a replay of policies from which `incomplete` was left out.
     #[must_use]
-    pub fn of(outcome: &Outcome, mut incomplete: Vec<String>) -> Self {
+    pub fn of(outcome: &Outcome, mut incomplete: Vec<String>, against: bool) -> Self {
         if outcome.assumed > 0 {
             let records = counted(outcome.assumed, "record");
             incomplete.push(format!(
@@ -86,8 +137,15 @@ impl Summary {
         Self {
             version: VERSION,
             records: outcome.records,
+            bytes: outcome.bytes,
+            first: outcome.span.first(),
+            last: outcome.span.last(),
             incomplete,
-            unanswered: outcome.problems.len() as u64 + outcome.more_problems,
+            unanswered: outcome.errors,
+            capture: capture(outcome),
+            names_learnt: outcome.learnt,
+            against,
+            rules: outcome.by_rule.clone(),
             verdicts: verdicts
                 .map(|(word, count)| (word.as_str().to_owned(), *count))
                 .collect(),
@@ -103,6 +161,21 @@ impl Summary {
             more_changes: outcome.more_changes,
         }
     }
+}
+
+fn capture(outcome: &Outcome) -> Option<CaptureReport> {
+    if outcome.connections == 0 && outcome.passed.is_empty() {
+        return None;
+    }
+    Some(CaptureReport {
+        connections: outcome.connections,
+        older: outcome.older,
+        outside: outcome.outside,
+        passed_over: outcome.passed.clone(),
+        translated: outcome.translated,
+        unexplained: outcome.unexplained,
+        translations: outcome.translations.clone(),
+    })
 }
 
 fn change((change, records): &(Change, u64)) -> ChangeReport {
@@ -129,16 +202,39 @@ impl fmt::Display for Summary {
         } else {
             verdicts.join(", ")
         };
-        writeln!(f, "{}: {verdicts}", counted(self.records, "record"))?;
+        let what = if self.capture.is_some() {
+            "packet"
+        } else {
+            "record"
+        };
+        writeln!(f, "{}: {verdicts}", counted(self.records, what))?;
+        if let (Some(first), Some(last)) = (&self.first, &self.last) {
+            let bytes = match self.bytes {
+                0 => String::new(),
+                bytes => format!("{bytes} bytes, "),
+            };
+            writeln!(f, "{bytes}{first} to {last}")?;
+        }
+        if let Some(capture) = &self.capture {
+            write!(f, "{capture}")?;
+        }
+        if self.names_learnt > 0 {
+            let addresses = addresses(self.names_learnt);
+            writeln!(
+                f,
+                "{addresses} of names that policies ask for, from DNS answers in the trace"
+            )?;
+        }
         for left_out in &self.incomplete {
             writeln!(f, "incomplete: {left_out}")?;
         }
         if self.agreeing + self.disagreeing > 0 {
-            writeln!(
-                f,
-                "{} as recorded or expected, {} not",
-                self.agreeing, self.disagreeing
-            )?;
+            let (same, other) = (self.agreeing, self.disagreeing);
+            if self.against {
+                writeln!(f, "{same} as before, {other} not")?;
+            } else {
+                writeln!(f, "{same} as recorded or expected, {other} not")?;
+            }
         }
         if self.unanswered > 0 {
             let lines = counted(self.unanswered, "line");
@@ -148,10 +244,21 @@ impl fmt::Display for Summary {
             writeln!(f, "\ndecided by")?;
             for PolicyCount { policy, records } in &self.policies {
                 writeln!(f, "{records:>9}  {policy}")?;
+                let rules = self.rules.iter();
+                for count in rules.filter(|count| count.rule.policy == *policy) {
+                    let RuleCount { rule, records } = count;
+                    let (path, file, line) = (&rule.rule, &rule.file, rule.line);
+                    writeln!(f, "{records:>9}    {path} {}  {file}:{line}", rule.action)?;
+                }
             }
         }
         if !self.changes.is_empty() {
-            writeln!(f, "\nnot as recorded or expected")?;
+            let title = if self.against {
+                "changes"
+            } else {
+                "not as recorded or expected"
+            };
+            writeln!(f, "\n{title}")?;
             for change in self.changes.iter().take(SHOWN) {
                 let ChangeReport {
                     src,
@@ -178,6 +285,39 @@ impl fmt::Display for Summary {
                     "           ... and {more} more (`--summary --format jsonl` has them)"
                 )?;
             }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for CaptureReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connections = counted(self.connections, "connection");
+        write!(f, "{connections}")?;
+        if self.older > 0 {
+            write!(f, ", {} of them older than the capture", self.older)?;
+        }
+        writeln!(f)?;
+        if self.outside > 0 {
+            let addresses = addresses(self.outside);
+            writeln!(
+                f,
+                "{addresses} that the inputs do not know, taken as outside"
+            )?;
+        }
+        if self.translated > 0 {
+            let connections = counted(self.translated, "connection");
+            writeln!(f, "{connections} seen before and behind a service")?;
+        }
+        if self.unexplained > 0 {
+            let connections = counted(self.unexplained, "connection");
+            writeln!(
+                f,
+                "{connections} translated by something that the inputs do not know (V0610)"
+            )?;
+        }
+        for (why, count) in &self.passed_over {
+            writeln!(f, "{} passed over: {why}", counted(*count, "packet"))?;
         }
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! Writes a random world as manifests: `generate [--pods N] [--namespaces N] [--policies N]
-//! [--cluster-policies N] [--label-sets N] [--nodes N] [--trace N] [--seed N] [--dual-stack] DIR`.
+//! [--cluster-policies N] [--label-sets N] [--nodes N] [--trace N] [--seed N] [--dual-stack] DIR`; or the captures of
+//! `testdata/trace`: `generate captures DIR`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use verdict_tests::generate::captures::files;
 use verdict_tests::generate::large::{self, Size};
 
 struct Wanted {
@@ -13,7 +15,14 @@ struct Wanted {
 }
 
 fn main() -> ExitCode {
-    let result = wanted(std::env::args().skip(1)).and_then(|wanted| write(&wanted));
+    let mut args = std::env::args().skip(1).peekable();
+    let result = match args.next_if(|arg| arg == "captures") {
+        Some(_) => args
+            .next()
+            .ok_or("say into which folder".into())
+            .and_then(|folder| captures(Path::new(&folder))),
+        None => wanted(args).and_then(|wanted| write(&wanted)),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -21,6 +30,14 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn captures(folder: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    for (name, bytes) in files() {
+        std::fs::write(folder.join(name), bytes).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 fn wanted(mut args: impl Iterator<Item = String>) -> Result<Wanted, String> {

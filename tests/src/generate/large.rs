@@ -140,16 +140,22 @@ fn cluster(size: Size, words: &Vocabulary) -> Vec<Value> {
     namespaces.chain(nodes).chain([dns]).collect()
 }
 
-/// Applications are spread over namespaces so that a label set always lives in the same one.
-fn pod(random: &mut Random, size: Size, index: usize) -> Value {
-    let app = index % size.label_sets.max(1);
-    let namespace = app % size.namespaces.max(1);
-    let v4 = format!(
+/// The IPv4 address of a pod.
+#[must_use]
+pub fn address(index: usize) -> String {
+    format!(
         "10.{}.{}.{}",
         index / 62_500,
         index / 250 % 250,
         index % 250 + 1
-    );
+    )
+}
+
+/// Applications are spread over namespaces so that a label set always lives in the same one.
+fn pod(random: &mut Random, size: Size, index: usize) -> Value {
+    let app = index % size.label_sets.max(1);
+    let namespace = app % size.namespaces.max(1);
+    let v4 = address(index);
     let mut addresses = vec![json!({"ip": v4})];
     if size.dual_stack {
         addresses.push(json!({"ip": format!("2001:db8::{index:x}")}));

@@ -1,0 +1,508 @@
+//! The packets of a capture file, and its defects.
+//!
+//! Sources: <https://datatracker.ietf.org/doc/html/draft-ietf-opsawg-pcap> and `...-pcapng`. Reading goes on behind a
+//! defect where the format allows: a block of pcapng tells its length, and where that makes no sense the next section
+//! header is looked for; a record of pcap with a wrong length hides all that follows.
+
+use super::super::source::Content;
+use super::window::Window;
+use crate::diagnostic::{Code, Diagnostic, codes};
+use pcap_parser::{Block, PcapHeader, nom};
+use std::io::{self, Read};
+
+/// The most bytes that a packet has in a capture (`MAXIMUM_SNAPLEN` of libpcap is 262,144 for nearly all links).
+const MAX_PACKET_BYTES: u32 = 1 << 20;
+
+/// The most bytes that a block has.
+const MAX_BLOCK_BYTES: u32 = 1 << 24;
+
+/// A packet of a file.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Frame<'a> {
+    /// Where in the file its record or block begins, in bytes.
+    pub(in super::super) at: u64,
+    /// When it was captured: nanoseconds since 1970.
+    pub(in super::super) time: u64,
+    /// The link type (<https://www.tcpdump.org/linktypes.html>).
+    pub(in super::super) link: u16,
+    /// The byte order of the machine that captured it.
+    pub(in super::super) big_endian: bool,
+    /// What was captured of it.
+    pub(in super::super) data: &'a [u8],
+    /// How long it was on the wire.
+    pub(in super::super) length: u32,
+}
+
+/// What comes out of a file.
+#[derive(Debug)]
+pub(in super::super) enum Event<'a> {
+    /// A packet.
+    Frame(Frame<'a>),
+    /// A defect, and the byte at which it stands.
+    Defect(u64, Diagnostic),
+}
+
+/// An interface of a section of pcapng.
+#[derive(Clone, Copy, Debug)]
+struct Interface {
+    link: u16,
+    snap_length: u32,
+    /// Units of time in a second.
+    resolution: u64,
+    /// Seconds that are added.
+    offset: i64,
+}
+
+/// What is known of the file so far.
+enum Format {
+    Pcap(PcapHeader),
+    PcapNg(Section),
+}
+
+struct Section {
+    big_endian: bool,
+    interfaces: Vec<Interface>,
+    /// The time of the last packet: those of the simplest kind have none.
+    time: u64,
+}
+
+/// A capture that is read.
+pub(in super::super) struct Capture<R> {
+    window: Window<R>,
+    content: Content,
+    format: Option<Format>,
+    /// How much of the window the last event took.
+    taken: usize,
+    done: bool,
+}
+
+/// What a step through the window found, without borrowing it.
+enum Step {
+    /// A packet in these bytes of the window.
+    Frame {
+        time: u64,
+        link: u16,
+        data: (usize, usize),
+        length: u32,
+    },
+    Defect(u64, Diagnostic),
+    /// Nothing to tell.
+    Nothing,
+    End,
+}
+
+impl<R: Read> Capture<R> {
+    pub(in super::super) fn new(reader: R, content: Content) -> Self {
+        Self {
+            window: Window::new(reader),
+            content,
+            format: None,
+            taken: 0,
+            done: false,
+        }
+    }
+
+    /// The next packet or defect; `None` at the end.
+    ///
+    /// # Errors
+    /// Where the reader fails.
+    pub(in super::super) fn next(&mut self) -> io::Result<Option<Event<'_>>> {
+        loop {
+            self.window.advance(self.taken);
+            self.taken = 0;
+            if self.done {
+                return Ok(None);
+            }
+            match self.step()? {
+                Step::Nothing => {}
+                Step::End => return Ok(None),
+                Step::Defect(at, diagnostic) => return Ok(Some(Event::Defect(at, diagnostic))),
+                Step::Frame {
+                    time,
+                    link,
+                    data: (start, end),
+                    length,
+                } => {
+                    let big_endian = self.is_big_endian();
+                    let at = self.window.offset();
+                    let data = self.window.bytes().get(start..end).unwrap_or(&[]);
+                    return Ok(Some(Event::Frame(Frame {
+                        at,
+                        time,
+                        link,
+                        big_endian,
+                        data,
+                        length,
+                    })));
+                }
+            }
+        }
+    }
+
+    fn is_big_endian(&self) -> bool {
+        match &self.format {
+            Some(Format::Pcap(header)) => header.is_bigendian(),
+            Some(Format::PcapNg(section)) => section.big_endian,
+            None => false,
+        }
+    }
+
+    fn step(&mut self) -> io::Result<Step> {
+        match (&self.format, self.content) {
+            (Some(Format::Pcap(header)), _) => {
+                let header = header.clone();
+                self.record(&header)
+            }
+            (None, Content::Pcap) => self.header(),
+            (_, Content::PcapNg | Content::Lines | Content::Pcap) => self.block(),
+        }
+    }
+
+    /// A defect behind which nothing is read.
+    fn last(&mut self, code: &'static Code, message: impl Into<String>, help: &str) -> Step {
+        self.done = true;
+        let diagnostic = Diagnostic::new(code, message).help(help);
+        Step::Defect(self.window.offset(), diagnostic)
+    }
+
+    fn cut_off(&mut self, what: &str) -> Step {
+        let have = self.window.bytes().len();
+        self.last(
+            &codes::CAPTURE_CUT_OFF,
+            format!("the capture ends within {what}, of which it has {have} bytes"),
+            "what stands before was read; stop the recorder with SIGINT, so that it writes what it has",
+        )
+    }
+
+    fn header(&mut self) -> io::Result<Step> {
+        self.window.has(PcapHeader::new().size())?;
+        Ok(match pcap_parser::parse_pcap_header(self.window.bytes()) {
+            Ok((_, header)) => {
+                self.taken = header.size();
+                self.format = Some(Format::Pcap(header));
+                Step::Nothing
+            }
+            Err(nom::Err::Incomplete(_)) => self.cut_off("its header"),
+            Err(_) => self.last(
+                &codes::CAPTURE_BROKEN,
+                "the header of the capture makes no sense",
+                "is it a capture?",
+            ),
+        })
+    }
+
+    fn record(&mut self, header: &PcapHeader) -> io::Result<Step> {
+        let size = if header.is_modified_format() { 24 } else { 16 };
+        if !self.window.has(size)? {
+            return Ok(match self.window.bytes() {
+                [] => Step::End,
+                _ => self.cut_off("the header of a packet"),
+            });
+        }
+        let number = |at| number(self.window.bytes(), at, header.is_bigendian());
+        let (seconds, fraction) = (number(0), number(4));
+        let (captured, length) = (number(8), number(12));
+        if captured > MAX_PACKET_BYTES.max(header.snaplen.min(MAX_BLOCK_BYTES)) {
+            return Ok(self.last(
+                &codes::CAPTURE_BROKEN,
+                format!("a packet of {captured} bytes: nothing has so many, and where the next one begins is not known"),
+                "what stands before was read; in pcapng more can be saved (`tcpdump` cannot write it, `dumpcap` does)",
+            ));
+        }
+        let end = size + captured as usize;
+        if !self.window.has(end)? {
+            return Ok(self.cut_off("a packet"));
+        }
+        let unit = if header.is_nanosecond_precision() {
+            1
+        } else {
+            1_000
+        };
+        self.taken = end;
+        Ok(Step::Frame {
+            time: u64::from(seconds) * SECOND + u64::from(fraction) * unit,
+            link: link_type(header.network.0),
+            data: (size, end),
+            length: length.max(captured),
+        })
+    }
+
+    fn block(&mut self) -> io::Result<Step> {
+        if !self.window.has(12)? {
+            return Ok(match self.window.bytes() {
+                [] => Step::End,
+                _ => self.cut_off("the header of a block"),
+            });
+        }
+        let bytes = self.window.bytes();
+        let begins_section = bytes.starts_with(&SECTION);
+        let big_endian = if begins_section {
+            bytes.get(8..12) == Some(&[0x1A, 0x2B, 0x3C, 0x4D])
+        } else {
+            self.is_big_endian()
+        };
+        let length = number(bytes, 4, big_endian);
+        if !(12..=MAX_BLOCK_BYTES).contains(&length) || !length.is_multiple_of(4) {
+            let message = format!("a block of {length} bytes, which makes no sense");
+            return self.search(message);
+        }
+        if !self.window.has(length as usize)? {
+            return Ok(self.cut_off("a block"));
+        }
+        let bytes = self.window.bytes();
+        let end = number(bytes, length as usize - 4, big_endian);
+        if end != length {
+            let message =
+                format!("a block has {length} bytes at its beginning and {end} at its end");
+            return self.search(message);
+        }
+        self.taken = length as usize;
+        Ok(self.content(length as usize, big_endian, begins_section))
+    }
+
+    /// Looks for the next section behind a block whose length is wrong.
+    fn search(&mut self, message: String) -> io::Result<Step> {
+        let at = self.window.offset();
+        self.window.advance(4);
+        loop {
+            if !self.window.has(12)? {
+                self.done = true;
+                break;
+            }
+            let bytes = self.window.bytes();
+            let found = memchr::memmem::find_iter(bytes, &SECTION).find(|at| {
+                let magic = bytes.get(at + 8..at + 12);
+                magic.is_none_or(|magic| [BYTE_ORDER, BYTE_ORDER_SWAPPED].contains(&magic))
+            });
+            match found {
+                Some(0) => break,
+                Some(next) => self.window.advance(next),
+                None => self.window.advance(bytes.len() - (SECTION.len() - 1)),
+            }
+        }
+        let help = if self.done {
+            "what stands before was read; there is no further section"
+        } else {
+            "what stands before was read, and it goes on with the next section"
+        };
+        let diagnostic = Diagnostic::new(&codes::CAPTURE_BROKEN, message).help(help);
+        Ok(Step::Defect(at, diagnostic))
+    }
+
+    fn content(&mut self, length: usize, big_endian: bool, begins_section: bool) -> Step {
+        let bytes = self.window.bytes().get(..length).unwrap_or(&[]);
+        let parsed = if big_endian {
+            pcap_parser::pcapng::parse_block_be(bytes)
+        } else {
+            pcap_parser::pcapng::parse_block_le(bytes)
+        };
+        let block = match parsed {
+            Ok((_, block)) => block,
+            Err(_) => return self.broken_block(begins_section, big_endian),
+        };
+        let section = match &mut self.format {
+            Some(Format::PcapNg(section)) => section,
+            Some(Format::Pcap(_)) | None => {
+                let section = Section::new(big_endian);
+                self.format = Some(Format::PcapNg(section));
+                match &mut self.format {
+                    Some(Format::PcapNg(section)) => section,
+                    Some(Format::Pcap(_)) | None => return Step::End,
+                }
+            }
+        };
+        let at = self.window.offset();
+        match block {
+            Block::SectionHeader(_) => {
+                *section = Section::new(big_endian);
+                Step::Nothing
+            }
+            Block::InterfaceDescription(block) => section.interface(at, &block),
+            Block::EnhancedPacket(block) => {
+                let ticks = (u64::from(block.ts_high) << 32) | u64::from(block.ts_low);
+                let start = 28;
+                section.packet(
+                    at,
+                    length,
+                    (block.if_id, ticks),
+                    start,
+                    (block.caplen, block.origlen),
+                )
+            }
+            Block::SimplePacket(block) => section.simple(length, block.origlen),
+            Block::Unknown(block) if block.block_type == OBSOLETE_PACKET => {
+                section.obsolete(at, bytes)
+            }
+            Block::NameResolution(_)
+            | Block::InterfaceStatistics(_)
+            | Block::SystemdJournalExport(_)
+            | Block::DecryptionSecrets(_)
+            | Block::ProcessInformation(_)
+            | Block::Custom(_)
+            | Block::Unknown(_) => Step::Nothing,
+        }
+    }
+
+    fn broken_block(&mut self, begins_section: bool, big_endian: bool) -> Step {
+        if begins_section {
+            // What it says of itself is lost, and its packets can be read all the same.
+            self.format = Some(Format::PcapNg(Section::new(big_endian)));
+        }
+        broken(
+            self.window.offset(),
+            "the content of a block makes no sense",
+            "the other blocks were read",
+        )
+    }
+}
+
+const SECOND: u64 = 1_000_000_000;
+const SECTION: [u8; 4] = [0x0A, 0x0D, 0x0D, 0x0A];
+const BYTE_ORDER: &[u8] = &[0x1A, 0x2B, 0x3C, 0x4D];
+const BYTE_ORDER_SWAPPED: &[u8] = &[0x4D, 0x3C, 0x2B, 0x1A];
+
+/// The block of packets before there was the enhanced one.
+const OBSOLETE_PACKET: u32 = 2;
+
+fn broken(at: u64, message: impl Into<String>, help: &str) -> Step {
+    let diagnostic = Diagnostic::new(&codes::CAPTURE_BROKEN, message).help(help);
+    Step::Defect(at, diagnostic)
+}
+
+/// The link type without what may stand above it: how long the check sequence of frames is.
+fn link_type(network: i32) -> u16 {
+    u16::try_from(network & 0xFFFF).unwrap_or(u16::MAX)
+}
+
+fn number(bytes: &[u8], at: usize, big_endian: bool) -> u32 {
+    let bytes = bytes
+        .get(at..at + 4)
+        .and_then(|bytes| bytes.try_into().ok());
+    let convert = if big_endian {
+        u32::from_be_bytes
+    } else {
+        u32::from_le_bytes
+    };
+    bytes.map_or(0, convert)
+}
+
+impl Section {
+    fn new(big_endian: bool) -> Self {
+        Self {
+            big_endian,
+            interfaces: Vec::new(),
+            time: 0,
+        }
+    }
+
+    fn interface(
+        &mut self,
+        at: u64,
+        block: &pcap_parser::pcapng::InterfaceDescriptionBlock<'_>,
+    ) -> Step {
+        let resolution = resolution(block.if_tsresol);
+        self.interfaces.push(Interface {
+            link: link_type(block.linktype.0),
+            snap_length: block.snaplen,
+            resolution: resolution.unwrap_or(1_000_000),
+            offset: block.if_tsoffset,
+        });
+        match resolution {
+            Some(_) => Step::Nothing,
+            None => broken(
+                at,
+                format!(
+                    "interface {} counts time in a unit that does not exist (0x{:02x})",
+                    self.interfaces.len() - 1,
+                    block.if_tsresol
+                ),
+                "its packets are taken to be timed in microseconds",
+            ),
+        }
+    }
+
+    /// A packet of `length` bytes of block with `fixed` bytes in front of the packet.
+    fn packet(
+        &mut self,
+        at: u64,
+        length: usize,
+        (interface, ticks): (u32, u64),
+        start: usize,
+        (captured, original): (u32, u32),
+    ) -> Step {
+        let Some(interface) = self.interfaces.get(interface as usize).copied() else {
+            let known = self.interfaces.len();
+            return broken(
+                at,
+                format!("a packet of interface {interface}, and the section has {known}"),
+                "the other packets were read",
+            );
+        };
+        let end = start + captured as usize;
+        // The length stands once more at the end of the block.
+        if end > length.saturating_sub(4) {
+            return broken(
+                at,
+                format!("a packet of {captured} bytes in a block of {length}"),
+                "the other packets were read",
+            );
+        }
+        self.time = interface.time(ticks);
+        Step::Frame {
+            time: self.time,
+            link: interface.link,
+            data: (start, end),
+            length: original.max(captured),
+        }
+    }
+
+    /// A packet with neither an interface nor a time of its own.
+    fn simple(&mut self, length: usize, original: u32) -> Step {
+        let start = 12;
+        let room = length.saturating_sub(start + 4);
+        let limit = match self.interfaces.first() {
+            Some(Interface { snap_length: 0, .. }) | None => original,
+            Some(interface) => interface.snap_length,
+        };
+        let captured = (original.min(limit) as usize).min(room);
+        Step::Frame {
+            time: self.time,
+            link: self.interfaces.first().map_or(u16::MAX, |first| first.link),
+            data: (start, start + captured),
+            length: original,
+        }
+    }
+
+    fn obsolete(&mut self, at: u64, bytes: &[u8]) -> Step {
+        let number = |at| number(bytes, at, self.big_endian);
+        // The interface and a count of drops share the first number.
+        let interface = if self.big_endian {
+            number(8) >> 16
+        } else {
+            number(8) & 0xFFFF
+        };
+        let ticks = (u64::from(number(12)) << 32) | u64::from(number(16));
+        let lengths = (number(20), number(24));
+        self.packet(at, bytes.len(), (interface, ticks), 28, lengths)
+    }
+}
+
+impl Interface {
+    /// Nanoseconds since 1970.
+    fn time(&self, ticks: u64) -> u64 {
+        let nanoseconds =
+            u128::from(ticks) * u128::from(SECOND) / u128::from(self.resolution.max(1));
+        let offset = i128::from(self.offset) * i128::from(SECOND);
+        let time = i128::try_from(nanoseconds)
+            .unwrap_or(i128::MAX)
+            .saturating_add(offset);
+        u64::try_from(time.max(0)).unwrap_or(u64::MAX)
+    }
+}
+
+/// Units of time in a second: a power of ten, or of two.
+fn resolution(written: u8) -> Option<u64> {
+    let exponent = u32::from(written & 0x7F);
+    let base: u64 = if written & 0x80 == 0 { 10 } else { 2 };
+    base.checked_pow(exponent)
+}

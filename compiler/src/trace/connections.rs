@@ -1,0 +1,449 @@
+//! Connections of a capture, followed as the datapath follows them.
+//!
+//! Input: packets in the order of the capture, with its clock. Output: to which connection each belongs, and as what. The
+//! rules are those of Cilium's connection tracking (`bpf/lib/conntrack.h`, 1.20), which Linux's are close to:
+//!
+//! - The first packet opens a connection, and the other direction is its reply; both are one entry.
+//! - An entry is forgotten after its [lifetime](lifetime), counted from its last packet. A SYN to one that has ended opens
+//!   another.
+//! - An error of ICMP about a packet of a connection is related to it, and is not judged by itself.
+//! - A later fragment belongs where the first fragment of its packet belongs.
+//!
+//! What a capture shows of a connection that began before it is taken for what it most likely is ([`Connections::opener`]),
+//! and the connection is marked. Guarantee: memory is bounded by [`MAX_CONNECTIONS`]; beyond, those that were silent longest
+//! are forgotten.
+
+use super::capture::{Carried, Packet, Tcp, Tuple};
+use crate::cluster::Protocol;
+use rustc_hash::FxHashMap;
+use std::net::IpAddr;
+
+/// How many connections are remembered (`bpf-ct-global-tcp-max`).
+pub(super) const MAX_CONNECTIONS: usize = 1 << 19;
+
+/// How many fragmented packets are remembered (`bpf-fragments-map-max`).
+const MAX_FRAGMENTED: usize = 8192;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// How long fragments are waited for (`net.ipv4.ipfrag_time`).
+const FRAGMENT_LIFETIME: u64 = 30 * SECOND;
+
+/// From here on ports are given to whoever opens a connection (`net.ipv4.ip_local_port_range`).
+const EPHEMERAL: u16 = 32_768;
+
+/// As what a packet belongs to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum State {
+    /// It opens it.
+    New,
+    /// It is a further packet of the side that opened it.
+    Established,
+    /// It is from the other side.
+    Reply,
+    /// It is an error about it.
+    Related,
+}
+
+impl State {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Established => "established",
+            Self::Reply => "reply",
+            Self::Related => "related",
+        }
+    }
+}
+
+/// The two ends of a connection whatever the direction: the lower one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    low: u128,
+    high: u128,
+    ports: u32,
+    protocol: u8,
+}
+
+/// The key of a packet, and whether it goes from the lower end to the higher one.
+fn key(ends: &Tuple) -> (Key, bool) {
+    let src = (number(ends.src), ends.ports.0);
+    let dst = (number(ends.dst), ends.ports.1);
+    let is_upward = src <= dst;
+    let (low, high) = if is_upward { (src, dst) } else { (dst, src) };
+    let key = Key {
+        low: low.0,
+        high: high.0,
+        ports: u32::from(low.1) << 16 | u32::from(high.1),
+        protocol: ends.protocol.0,
+    };
+    (key, is_upward)
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// A connection.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    /// Counted from zero, in the order in which they are opened.
+    pub(super) number: u64,
+    /// Its ends, those of the side that opened it first.
+    pub(super) ends: Tuple,
+    /// Type and code of the packet that opened it.
+    pub(super) icmp: Option<(u8, u8)>,
+    /// Whether it began before the capture, so that it is not sure which side opened it.
+    pub(super) is_older: bool,
+    /// Whether the other side has been seen.
+    pub(super) is_answered: bool,
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// How many packets the side that opened it sent, and the other.
+    pub(super) packets: [u64; 2],
+    /// How many bytes.
+    pub(super) bytes: [u64; 2],
+    /// What is known of its answer.
+    pub(super) answer: Option<super::packets::Answered>,
+    opened_upward: bool,
+    has_data: bool,
+    closing: [bool; 2],
+}
+
+impl Connection {
+    fn lifetime(&self) -> u64 {
+        if self.ends.protocol != Protocol::TCP {
+            return lifetime::ANY;
+        }
+        match (self.has_data, self.closing) {
+            (_, [true, true]) => lifetime::TCP_CLOSE,
+            (false, _) => lifetime::TCP_SYN,
+            (true, _) => lifetime::TCP,
+        }
+    }
+
+    fn has_expired(&self, now: u64) -> bool {
+        now.saturating_sub(self.last) > self.lifetime()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.closing == [true, true]
+    }
+}
+
+/// How long entries live behind their last packet: the defaults of Cilium's options, in nanoseconds.
+pub(super) mod lifetime {
+    use super::SECOND;
+    /// `bpf-ct-timeout-regular-tcp`: 2h13m20s.
+    pub(in super::super) const TCP: u64 = 8_000 * SECOND;
+    /// `bpf-ct-timeout-regular-tcp-syn`: nothing but SYN was seen.
+    pub(in super::super) const TCP_SYN: u64 = 60 * SECOND;
+    /// `bpf-ct-timeout-regular-tcp-fin`: both sides have ended it, or one has reset it.
+    pub(in super::super) const TCP_CLOSE: u64 = 10 * SECOND;
+    /// `bpf-ct-timeout-regular-any`: all other protocols.
+    pub(in super::super) const ANY: u64 = 60 * SECOND;
+}
+
+/// A packet of which there are fragments: its addresses, protocol and number.
+type Fragmented = (IpAddr, IpAddr, u8, u32);
+
+/// The connections so far.
+pub(super) struct Connections {
+    known: FxHashMap<Key, Connection>,
+    /// The ports of fragmented packets, and when the first fragment was seen.
+    fragmented: FxHashMap<Fragmented, ((u16, u16), u64)>,
+    opened: u64,
+    /// When the capture begins.
+    begin: Option<u64>,
+    /// Whether those that have ended are kept for [`Connections::take_ended`].
+    keeps: bool,
+    ended: Vec<Connection>,
+    most: usize,
+}
+
+impl Connections {
+    pub(super) fn new(keeps: bool) -> Self {
+        Self::with(keeps, MAX_CONNECTIONS)
+    }
+
+    fn with(keeps: bool, most: usize) -> Self {
+        Self {
+            known: FxHashMap::default(),
+            fragmented: FxHashMap::default(),
+            opened: 0,
+            begin: None,
+            keeps,
+            ended: Vec::new(),
+            most,
+        }
+    }
+
+    /// How many there were.
+    pub(super) fn opened(&self) -> u64 {
+        self.opened
+    }
+
+    /// Whether [`Self::take_ended`] has any.
+    pub(super) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Those that have ended or are forgotten.
+    pub(super) fn take_ended(&mut self) -> Vec<Connection> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// All others, in the order in which they were opened.
+    pub(super) fn take_rest(&mut self) -> Vec<Connection> {
+        let mut rest: Vec<Connection> = self.known.drain().map(|(_, open)| open).collect();
+        rest.sort_unstable_by_key(|connection| connection.number);
+        rest
+    }
+
+    /// The ports of a fragment, from the first fragment of its packet; `None` where that was not seen.
+    pub(super) fn with_ports(&mut self, mut packet: Packet<'_>, now: u64) -> Option<Tuple> {
+        let Some(number) = packet.fragment else {
+            return Some(packet.ends);
+        };
+        let ends = &mut packet.ends;
+        let of = (ends.src, ends.dst, ends.protocol.0, number);
+        let is_alive = |seen: u64| now.saturating_sub(seen) <= FRAGMENT_LIFETIME;
+        if let Carried::LaterFragment = packet.carried {
+            let (ports, _) = self
+                .fragmented
+                .get(&of)
+                .filter(|(_, seen)| is_alive(*seen))?;
+            ends.ports = *ports;
+            return Some(*ends);
+        }
+        if self.fragmented.len() >= MAX_FRAGMENTED {
+            self.fragmented.retain(|_, (_, seen)| is_alive(*seen));
+        }
+        if self.fragmented.len() < MAX_FRAGMENTED {
+            self.fragmented.insert(of, (ends.ports, now));
+        }
+        Some(*ends)
+    }
+
+    /// The connection to which a packet with these ends belongs, and as what.
+    pub(super) fn follow(
+        &mut self,
+        ends: &Tuple,
+        carried: Carried<'_>,
+        now: u64,
+    ) -> (State, &mut Connection) {
+        self.begin.get_or_insert(now);
+        let (key, is_upward) = key(ends);
+        let starts_anew = |known: &Connection| {
+            let is_opening = matches!(
+                carried,
+                Carried::Tcp(Tcp {
+                    syn: true,
+                    ack: false,
+                    ..
+                })
+            );
+            known.has_expired(now) || (is_opening && known.has_ended())
+        };
+        let is_known = self.known.get(&key).map(starts_anew);
+        if is_known != Some(false) {
+            self.open(key, ends, carried, (now, is_upward));
+        }
+        let connection = self.known.entry(key).or_insert_with(|| {
+            // It was put there just now.
+            unopened(*ends)
+        });
+        let is_first = connection.packets == [0, 0];
+        let is_reply =
+            connection.opened_upward != is_upward || is_to_itself_answered(connection, carried);
+        connection.last = connection.last.max(now);
+        connection.note(carried, is_reply);
+        let state = match (is_reply, is_first) {
+            (true, _) => State::Reply,
+            (false, true) => State::New,
+            (false, false) => State::Established,
+        };
+        (state, connection)
+    }
+
+    /// The connection to which an error about a packet with these ends is related.
+    pub(super) fn related(&mut self, about: &Tuple, now: u64) -> Option<&mut Connection> {
+        let connection = self.known.get_mut(&key(about).0)?;
+        (!connection.has_expired(now)).then_some(connection)
+    }
+
+    /// Whether a packet with these ends belongs to a connection that is known.
+    pub(super) fn is_known(&self, ends: &Tuple, now: u64) -> bool {
+        let known = self.known.get(&key(ends).0);
+        known.is_some_and(|connection| !connection.has_expired(now))
+    }
+
+    fn open(
+        &mut self,
+        key: Key,
+        ends: &Tuple,
+        carried: Carried<'_>,
+        (now, is_upward): (u64, bool),
+    ) {
+        if self.known.len() >= self.most {
+            self.make_room(now);
+        }
+        let (is_reply, is_older) = self.opener(ends, carried, now);
+        let connection = Connection {
+            number: self.opened,
+            ends: if is_reply { turned(ends) } else { *ends },
+            icmp: match carried {
+                Carried::Icmp {
+                    kind: (kind, code), ..
+                } => Some((asked(ends.protocol, kind), code)),
+                Carried::Error { kind, .. } => Some(kind),
+                Carried::Tcp(_) | Carried::Udp(_) | Carried::Other | Carried::LaterFragment => None,
+            },
+            is_older,
+            first: now,
+            opened_upward: is_upward != is_reply,
+            ..unopened(*ends)
+        };
+        self.opened += 1;
+        if let Some(before) = self.known.insert(key, connection) {
+            self.end(before);
+        }
+    }
+
+    fn end(&mut self, connection: Connection) {
+        if self.keeps {
+            self.ended.push(connection);
+        }
+    }
+
+    /// Whether the first packet that is seen of a connection is a reply, and whether the connection began before the
+    /// capture. A segment without SYN shows that; what else could be an answer is taken for one only as long as its
+    /// question may have been sent before the capture began. The end with the port that is not from the range of
+    /// ephemeral ports is then the one that was asked.
+    fn opener(&self, ends: &Tuple, carried: Carried<'_>, now: u64) -> (bool, bool) {
+        let looks_like_reply = ends.ports.0 < EPHEMERAL && ends.ports.1 >= EPHEMERAL;
+        let begin = self.begin.unwrap_or(now);
+        let may_be_older = now.saturating_sub(begin) <= lifetime::ANY;
+        match carried {
+            Carried::Tcp(Tcp { syn: true, ack, .. }) => (ack, ack),
+            Carried::Tcp(_) => (looks_like_reply, true),
+            Carried::Icmp { is_answer, .. } => (is_answer, is_answer),
+            Carried::Udp(_) | Carried::Other | Carried::LaterFragment => {
+                let is_reply = looks_like_reply && may_be_older;
+                (is_reply, is_reply)
+            }
+            Carried::Error { .. } => (false, false),
+        }
+    }
+
+    /// Forgets what has expired; where that is too little, the eighth that was silent longest.
+    fn make_room(&mut self, now: u64) {
+        let mut gone: Vec<Key> = Vec::new();
+        for (key, connection) in &self.known {
+            if connection.has_expired(now) {
+                gone.push(*key);
+            }
+        }
+        if gone.len() < self.most / 8 {
+            let mut ages: Vec<(u64, u64, Key)> = self
+                .known
+                .iter()
+                .map(|(key, connection)| (connection.last, connection.number, *key))
+                .collect();
+            let count = (ages.len() / 8).clamp(1, ages.len().max(1));
+            ages.select_nth_unstable_by_key(count - 1, |(last, number, _)| (*last, *number));
+            gone = ages
+                .into_iter()
+                .take(count)
+                .map(|(_, _, key)| key)
+                .collect();
+        }
+        let mut removed: Vec<Connection> = gone
+            .iter()
+            .filter_map(|key| self.known.remove(key))
+            .collect();
+        removed.sort_unstable_by_key(|connection| connection.number);
+        for connection in removed {
+            self.end(connection);
+        }
+    }
+}
+
+/// What a pod sends to itself has both directions alike; only an echo tells them apart.
+fn is_to_itself_answered(connection: &Connection, carried: Carried<'_>) -> bool {
+    let ends = &connection.ends;
+    let is_answer = matches!(
+        carried,
+        Carried::Icmp {
+            is_answer: true,
+            ..
+        }
+    );
+    ends.src == ends.dst && ends.ports.0 == ends.ports.1 && is_answer
+}
+
+fn unopened(ends: Tuple) -> Connection {
+    Connection {
+        number: 0,
+        ends,
+        icmp: None,
+        is_older: false,
+        is_answered: false,
+        first: 0,
+        last: 0,
+        packets: [0; 2],
+        bytes: [0; 2],
+        answer: None,
+        opened_upward: true,
+        has_data: false,
+        closing: [false; 2],
+    }
+}
+
+fn turned(ends: &Tuple) -> Tuple {
+    Tuple {
+        src: ends.dst,
+        dst: ends.src,
+        protocol: ends.protocol,
+        ports: (ends.ports.1, ends.ports.0),
+    }
+}
+
+/// The type of the request to which this is the answer, or the type itself.
+fn asked(protocol: Protocol, kind: u8) -> u8 {
+    match (protocol == Protocol::ICMPV6, kind) {
+        (false, 0) => 8,
+        (false, 14) => 13,
+        (true, 129) => 128,
+        (_, kind) => kind,
+    }
+}
+
+impl Connection {
+    fn note(&mut self, carried: Carried<'_>, is_reply: bool) {
+        let Carried::Tcp(tcp) = carried else {
+            self.is_answered |= is_reply;
+            return;
+        };
+        // A refusal may come from anyone on the way. Whoever acknowledges without a SYN has an answer.
+        self.is_answered |= !tcp.rst && (is_reply || (tcp.ack && !tcp.syn));
+        self.has_data |= !tcp.syn;
+        let side = usize::from(is_reply);
+        for (index, closing) in self.closing.iter_mut().enumerate() {
+            *closing |= tcp.rst || (tcp.fin && index == side);
+        }
+    }
+
+    /// Counts a packet.
+    pub(super) fn count(&mut self, is_reply: bool, length: u32) {
+        let side = usize::from(is_reply);
+        if let (Some(packets), Some(bytes)) = (self.packets.get_mut(side), self.bytes.get_mut(side))
+        {
+            *packets += 1;
+            *bytes += u64::from(length);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The answer about a packet: that about its connection.
+
+use super::{Outputs, Packets};
+use crate::cluster::Protocol;
+use crate::hir::flow::Transport;
+use crate::trace::Change;
+use crate::trace::answer::Answers;
+use crate::trace::capture::file::Frame;
+use crate::trace::capture::{Carried, Tuple};
+use crate::trace::connections::{Connection, State};
+use crate::trace::memory::AnswerId;
+use crate::trace::record::Word;
+use crate::trace::seen::{self, Seen};
+use std::io;
+
+/// How many addresses outside are told apart.
+const MAX_OUTSIDE: usize = 1 << 16;
+
+/// What is known of the answer about a connection.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Answered {
+    /// When it was asked: what was remembered then may be forgotten, and names may have other addresses.
+    pub(in super::super) generation: u64,
+    /// The answer, where there is one.
+    pub(in super::super) id: Option<AnswerId>,
+    pub(in super::super) verdict: Word,
+    /// The verdict of the policies that are compared with.
+    pub(in super::super) before: Option<Word>,
+    /// Whether the answer takes something for granted.
+    assumed: bool,
+    /// Where its disagreement is on the list, if it was looked for.
+    change: Option<Option<usize>>,
+}
+
+/// A packet with the answer about its connection.
+#[derive(Clone, Copy)]
+pub(super) struct Judged {
+    pub(super) state: State,
+    pub(super) verdict: Word,
+    pub(super) recorded: Option<Word>,
+    pub(super) agrees: Option<bool>,
+    id: AnswerId,
+    /// The ends of its connection.
+    ends: Tuple,
+    icmp: Option<(u8, u8)>,
+    is_older: bool,
+}
+
+/// What a connection carries.
+pub(super) fn transport(ends: &Tuple, icmp: Option<(u8, u8)>) -> Transport {
+    let protocol = ends.protocol;
+    Transport {
+        protocol,
+        port: protocol.has_ports().then_some(ends.ports.1),
+        icmp: icmp.filter(|_| matches!(protocol, Protocol::ICMP | Protocol::ICMPV6)),
+    }
+}
+
+impl Packets<'_> {
+    /// The answer about a packet; `None` where there is none.
+    pub(super) fn judge(
+        &mut self,
+        ends: &Tuple,
+        carried: Carried<'_>,
+        frame: Frame<'_>,
+    ) -> Option<Judged> {
+        self.make_room();
+        let about = match carried {
+            Carried::Error { about, .. } => about,
+            Carried::Tcp(_)
+            | Carried::Udp(_)
+            | Carried::Icmp { .. }
+            | Carried::Other
+            | Carried::LaterFragment => None,
+        };
+        let about = about.filter(|about| self.connections.is_known(about, frame.time));
+        let (state, connection) = match about {
+            Some(about) => (
+                State::Related,
+                self.connections.related(&about, frame.time)?,
+            ),
+            None => self.connections.follow(ends, carried, frame.time),
+        };
+        if connection.packets == [0, 0] {
+            self.older += u64::from(connection.is_older);
+            if let Carried::Tcp(tcp) = carried {
+                let cluster = self.answers.cluster();
+                self.translations.see(cluster, ends, tcp, frame.time);
+            }
+        }
+        if state != State::Related {
+            connection.count(state == State::Reply, frame.length);
+        }
+        let answered = match connection.answer {
+            Some(known) if known.generation == self.answers.generation() => known,
+            last => {
+                let answered = ask(&mut self.answers, self.before.as_mut(), connection, last);
+                for address in [connection.ends.src, connection.ends.dst] {
+                    if self.outside.len() < MAX_OUTSIDE && self.answers.is_outside(address) {
+                        self.outside.insert(address);
+                    }
+                }
+                connection.answer = Some(answered);
+                answered
+            }
+        };
+        let id = answered.id?;
+        let recorded = match &self.before {
+            Some(_) => answered.before,
+            None => connection.is_answered.then_some(Word::Allow),
+        };
+        let verdict = answered.verdict;
+        let agrees = recorded.map(|recorded| recorded == verdict);
+        match (agrees, recorded) {
+            (Some(true), _) => self.counts.agreeing += 1,
+            (Some(false), Some(recorded)) => {
+                self.counts.disagreeing += 1;
+                let change = answered.change.unwrap_or_else(|| {
+                    let change = change(&mut self.answers, connection, recorded, verdict);
+                    self.changes.find(change)
+                });
+                self.changes.count(change, 1);
+                if let Some(answered) = &mut connection.answer {
+                    answered.change = Some(change);
+                }
+            }
+            (Some(false) | None, _) => {}
+        }
+        let judged = Judged {
+            state,
+            verdict,
+            recorded,
+            agrees,
+            id,
+            ends: connection.ends,
+            icmp: connection.icmp,
+            is_older: connection.is_older,
+        };
+        self.counts.assumed += u64::from(answered.assumed);
+        self.hit(id);
+        Some(judged)
+    }
+
+    fn hit(&mut self, id: AnswerId) {
+        let index = id.0 as usize;
+        if index >= self.hits.len() {
+            self.hits.resize(index + 1, 0);
+        }
+        if let Some(hits) = self.hits.get_mut(index) {
+            *hits += 1;
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.answers.is_full() || self.before.as_ref().is_some_and(Answers::is_full) {
+            self.fold();
+            self.answers.forget();
+            if let Some(before) = &mut self.before {
+                before.forget();
+            }
+        }
+    }
+
+    /// Writes the reply to a packet.
+    pub(super) fn reply(
+        &mut self,
+        record: u64,
+        time: u64,
+        judged: &Judged,
+        outputs: &mut Outputs<'_, '_>,
+    ) -> io::Result<()> {
+        if self.before.is_some() && judged.agrees == Some(true) {
+            return Ok(());
+        }
+        let pair = (judged.ends.src, judged.ends.dst);
+        let [src, dst] = self.answers.names_of(pair);
+        let seen = Seen {
+            record,
+            time,
+            src,
+            dst,
+            port: seen::port(transport(&judged.ends, judged.icmp)),
+            state: judged.state.as_str(),
+            older: judged.is_older,
+        };
+        let incomplete: Vec<String> = self
+            .answers
+            .assumed_between(pair)
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        let Some(answer) = self.answers.get(judged.id) else {
+            return Ok(());
+        };
+        self.line.clear();
+        let said = (judged.recorded, judged.agrees);
+        seen::reply(
+            &seen,
+            answer,
+            said,
+            &incomplete,
+            self.options.human,
+            &mut self.line,
+        );
+        outputs.replies.write_all(&self.line)
+    }
+}
+
+/// Asks about a connection.
+fn ask(
+    answers: &mut Answers<'_>,
+    before: Option<&mut Answers<'_>>,
+    connection: &Connection,
+    last: Option<Answered>,
+) -> Answered {
+    let transport = transport(&connection.ends, connection.icmp);
+    let pair = (connection.ends.src, connection.ends.dst);
+    let verdict = |answers: &mut Answers<'_>| {
+        let id = answers.between(pair, transport).ok()?;
+        Some((id, answers.get(id)?.verdict))
+    };
+    let found = verdict(answers);
+    Answered {
+        generation: answers.generation(),
+        id: found.map(|(id, _)| id),
+        verdict: found.map_or(Word::Depends, |(_, verdict)| verdict),
+        before: before.and_then(verdict).map(|(_, verdict)| verdict),
+        assumed: !answers.assumed_between(pair).is_empty(),
+        change: last
+            .filter(|last| found.is_some_and(|(_, new)| new == last.verdict))
+            .and_then(|last| last.change),
+    }
+}
+
+fn change(answers: &mut Answers<'_>, connection: &Connection, before: Word, after: Word) -> Change {
+    let [src, dst] = answers.names_of((connection.ends.src, connection.ends.dst));
+    Change {
+        src,
+        dst,
+        port: seen::port(transport(&connection.ends, connection.icmp)),
+        side: None,
+        before,
+        after,
+    }
+}

@@ -1,0 +1,388 @@
+//! Captures: that the files of `testdata/trace` are what the generator makes, what is answered about each, by every engine,
+//! and that neither the byte order, nor the link, nor how it is packed changes that.
+//!
+//! `VERDICT_BLESS=1` writes the captures and the answers anew.
+
+use proptest::prelude::*;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use verdict_compiler::engine::EngineKind;
+use verdict_compiler::frontend::settings::Settings;
+use verdict_compiler::trace::inspect::{Item, inspect};
+use verdict_compiler::trace::{By, Denied, Dns, Options, Outcome, Place, Replay, Tunnels};
+use verdict_tests::asking::Asked;
+use verdict_tests::fuzz;
+use verdict_tests::generate::captures::files;
+
+fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata")
+}
+
+fn is_blessed() -> bool {
+    std::env::var_os("VERDICT_BLESS").is_some()
+}
+
+fn shop() -> Asked {
+    let texts = ["cluster.yaml", "policies.yaml"].map(|name| {
+        let text = std::fs::read(testdata().join("shop").join(name));
+        (name.to_owned(), text.expect("the shop"))
+    });
+    let asked = Asked::of(texts.into(), &Settings::default());
+    assert_eq!(asked.errors(), Vec::<String>::new());
+    asked
+}
+
+fn of(name: &str) -> Vec<u8> {
+    let found = files().into_iter().find(|(file, _)| *file == name);
+    found.expect("a file of the generator").1
+}
+
+/// What all engines answer.
+#[track_caller]
+fn replay(asked: &Asked, options: Options, trace: &[u8]) -> (String, Outcome) {
+    let [spec, ir, image] =
+        EngineKind::ALL.map(|kind| asked.replay_as(kind, options, trace).expect("an answer"));
+    assert_eq!(spec, ir);
+    assert_eq!(spec, image);
+    ir
+}
+
+/// What is told of an outcome besides the replies.
+fn told(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    for problem in &outcome.problems {
+        let at = match problem.place {
+            Place::Byte(at) => format!("byte {at}"),
+            Place::Line { line, .. } => format!("line {line}"),
+            Place::Trace => "the trace".into(),
+        };
+        text += &format!(
+            "# {at}: {} {}\n",
+            problem.diagnostic.code.id, problem.diagnostic.message
+        );
+    }
+    for translation in &outcome.translations {
+        text += &format!("# {translation}\n");
+    }
+    text += &format!(
+        "# {} records, {} bytes, {} connections, {} older, {} outside, {} translated, {} not explained, {} agree, {} do not\n",
+        outcome.records,
+        outcome.bytes,
+        outcome.connections,
+        outcome.older,
+        outcome.outside,
+        outcome.translated,
+        outcome.unexplained,
+        outcome.agreeing,
+        outcome.disagreeing
+    );
+    text
+}
+
+#[test]
+fn the_files_are_what_the_generator_makes() {
+    for (name, bytes) in files() {
+        let path = testdata().join("trace").join(name);
+        if is_blessed() {
+            std::fs::create_dir_all(testdata().join("trace")).expect("a folder");
+            std::fs::write(&path, &bytes).expect("written");
+        }
+        assert!(std::fs::read(&path).ok() == Some(bytes), "{name}: bless it");
+    }
+}
+
+#[test]
+fn each_capture_has_its_answers() {
+    let shop = shop();
+    let folder = testdata().join("trace");
+    let mut captures: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|end| end == "pcap" || end == "pcapng")
+        })
+        .collect();
+    captures.sort();
+    assert!(captures.len() >= files().len());
+    for path in captures {
+        let options = Options {
+            tunnels: Tunnels {
+                vxlan: true,
+                geneve: true,
+            },
+            ..Options::default()
+        };
+        let bytes = std::fs::read(&path).expect("a capture");
+        let (replies, outcome) = replay(&shop, options, &bytes);
+        let found = replies + &told(&outcome);
+        let expected = path.with_extension("jsonl");
+        if is_blessed() {
+            std::fs::write(&expected, &found).expect("written");
+        }
+        let expected = std::fs::read_to_string(&expected).unwrap_or_default();
+        assert_eq!(found, expected, "{}", path.display());
+    }
+}
+
+#[test]
+fn neither_order_nor_unit_nor_packing_changes_an_answer() {
+    let shop = shop();
+    let capture = of("every-kind.pcap");
+    let expected = replay(&shop, Options::default(), &capture);
+    for name in [
+        "big-endian.pcap",
+        "nanoseconds.pcap",
+        "nanoseconds-big-endian.pcap",
+    ] {
+        let (replies, mut outcome) = replay(&shop, Options::default(), &of(name));
+        let cut = |text: &str| text.replace("123456000Z", "Z").replace("123000Z", "Z");
+        assert_eq!(
+            cut(&replies).lines().count(),
+            cut(&expected.0).lines().count()
+        );
+        outcome.span = expected.1.span;
+        assert_eq!(outcome, expected.1, "{name}");
+    }
+    let (one, other) = capture.split_at(1_000);
+    let gzip = |bytes: &[u8]| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(bytes).expect("memory");
+        packed.finish().expect("memory")
+    };
+    let zstd = |bytes: &[u8]| {
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        ruzstd::encoding::compress_to_vec(bytes, level)
+    };
+    let skipped = [0x50, 0x2A, 0x4D, 0x18, 3, 0, 0, 0, 1, 2, 3];
+    for packed in [
+        gzip(&capture),
+        [gzip(one), gzip(other)].concat(),
+        zstd(&capture),
+        [zstd(one), skipped.to_vec(), zstd(other)].concat(),
+        [skipped.to_vec(), zstd(&capture)].concat(),
+    ] {
+        assert_eq!(replay(&shop, Options::default(), &packed), expected);
+        let cut = packed.get(..packed.len() - 20).expect("it is longer");
+        let (_, outcome) = replay(&shop, Options::default(), cut);
+        let codes: Vec<&str> = outcome
+            .problems
+            .iter()
+            .map(|problem| problem.diagnostic.code.id)
+            .collect();
+        assert!(codes.contains(&"V0608"), "{codes:?}");
+    }
+}
+
+#[test]
+fn the_link_changes_no_answer() {
+    let shop = shop();
+    let [expected, others @ ..] = [
+        "raw.pcap",
+        "null.pcap",
+        "loop.pcap",
+        "cooked.pcap",
+        "cooked-2.pcap",
+        "nflog.pcap",
+        "tunnels.pcap",
+    ]
+    .map(|name| {
+        let options = Options {
+            tunnels: Tunnels {
+                vxlan: true,
+                geneve: true,
+            },
+            ..Options::default()
+        };
+        replay(&shop, options, &of(name))
+    });
+    for (replies, outcome) in others {
+        assert_eq!(replies, expected.0);
+        assert_eq!(outcome.changes, expected.1.changes);
+    }
+}
+
+#[test]
+fn connections_go_on_from_one_trace_to_the_next() {
+    let shop = shop();
+    let capture = of("raw.pcap");
+    let (whole, expected) = replay(&shop, Options::default(), &capture);
+    // The header is 24 bytes, and each record has one of 16.
+    let first = 24 + 16 + 40;
+    let (one, other) = capture.split_at(first);
+    let other = [&capture[..24], other].concat();
+    let engine = verdict_compiler::engine::Engine::new(
+        EngineKind::Ir,
+        &shop.sources,
+        &shop.loaded.cluster,
+        &shop.loaded.policies,
+    );
+    let engine = engine.expect("an engine");
+    let mut replay = Replay::new(shop.asked(&engine), None, Options::default());
+    let mut replies = Vec::new();
+    for part in [one, &other] {
+        replay.trace(part, &mut replies, None).expect("memory");
+    }
+    let outcome = replay.finish(&mut replies).expect("memory");
+    assert_eq!(String::from_utf8_lossy(&replies), whole);
+    assert_eq!(outcome, expected);
+}
+
+#[test]
+fn denied_packets_are_written_as_a_capture() {
+    let shop = shop();
+    let engine = verdict_compiler::engine::Engine::new(
+        EngineKind::Ir,
+        &shop.sources,
+        &shop.loaded.cluster,
+        &shop.loaded.policies,
+    );
+    let engine = engine.expect("an engine");
+    let mut replay = Replay::new(shop.asked(&engine), None, Options::default());
+    let (mut replies, mut written) = (Vec::new(), Vec::new());
+    let mut denied = Denied::new(&mut written).expect("memory");
+    let capture = of("every-kind.pcap");
+    replay
+        .trace(&capture[..], &mut replies, Some(&mut denied))
+        .expect("memory");
+    denied.finish().expect("memory");
+    let denied = String::from_utf8_lossy(&replies)
+        .lines()
+        .filter(|line| {
+            line.contains("\"verdict\":\"deny\"") && !line.contains("\"state\":\"reply\"")
+        })
+        .count();
+    let all = items(&capture);
+    let found = items(&written);
+    assert_eq!(found.len(), denied);
+    assert!(denied > 3);
+    // Each is one of the capture, in its order, and a second replay denies all of them.
+    let mut rest = all.iter();
+    assert!(found.iter().all(|one| rest.any(|other| other == one)));
+}
+
+fn items(capture: &[u8]) -> Vec<Item> {
+    let mut items = Vec::new();
+    let is_capture = inspect(capture, Tunnels::default(), |item| items.push(item));
+    assert!(is_capture.expect("memory"));
+    items
+}
+
+const NAMED: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec: {containers: [{name: main, image: main}]}
+status: {podIP: 10.244.1.10}
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: names}
+spec:
+  tier: Admin
+  priority: 10
+  subject: {namespaces: {}}
+  egress:
+  - action: Accept
+    to: [{domainNames: [api.example.com]}]
+  - action: Deny
+    to: [{networks: ["203.0.113.0/24"]}]
+"#;
+
+const NAMED_CILIUM: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec: {containers: [{name: main, image: main}]}
+status: {podIP: 10.244.1.10}
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: names, namespace: shop}
+spec:
+  endpointSelector: {}
+  egress:
+  - toFQDNs: [{matchName: api.example.com}]
+"#;
+
+fn named(dialect: &str, text: &str, dns: Dns) -> Vec<String> {
+    let mut settings = Settings::default();
+    let id = verdict_compiler::source::FileId(1);
+    settings.read(id, &format!("dialect = \"{dialect}\""));
+    let asked = Asked::of(vec![("names.yaml".into(), text.into())], &settings);
+    assert_eq!(asked.errors(), Vec::<String>::new());
+    let options = Options {
+        dns,
+        ..Options::default()
+    };
+    let (replies, _) = replay(&asked, options, &of("names.pcap"));
+    let replies = replies
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    replies
+        .filter(|reply: &serde_json::Value| reply["port"] == "443/TCP")
+        .map(|reply| reply["verdict"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn names_are_known_from_their_answer_on() {
+    // Asked before the answer, twice behind it, again, and at last for a name that no policy has.
+    assert_eq!(named("kubernetes", NAMED, Dns::Snapshot), ["depends"; 5]);
+    for dns in [Dns::Trace, Dns::Both] {
+        assert_eq!(
+            named("kubernetes", NAMED, dns),
+            ["depends", "allow", "allow", "allow", "deny"]
+        );
+    }
+    assert_eq!(
+        named("cilium", NAMED_CILIUM, Dns::Trace),
+        ["deny", "allow", "allow", "allow", "deny"]
+    );
+    assert_eq!(
+        named("cilium", NAMED_CILIUM, Dns::Both),
+        ["depends", "allow", "allow", "allow", "deny"]
+    );
+    assert_eq!(named("cilium", NAMED_CILIUM, Dns::Snapshot), ["depends"; 5]);
+}
+
+#[test]
+fn records_are_put_together() {
+    let shop = shop();
+    for (by, lines) in [(By::Connection, 4), (By::Workload, 4), (By::Policy, 8)] {
+        let options = Options {
+            by,
+            ..Options::default()
+        };
+        let (replies, _) = replay(&shop, options, &of("raw.pcap"));
+        assert_eq!(replies.lines().count(), lines, "{replies}");
+        let human = Options {
+            human: true,
+            ..options
+        };
+        let (text, _) = replay(&shop, human, &of("raw.pcap"));
+        assert_eq!(text.lines().count(), lines, "{text}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_break_the_reader(
+        file in any::<prop::sample::Index>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        end in any::<prop::sample::Index>(),
+    ) {
+        let files = files();
+        let mut bytes = file.get(&files).1.clone();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if end.index(3) == 0 {
+            bytes.truncate(end.index(bytes.len()));
+        }
+        fuzz::trace(&bytes);
+    }
+}
