@@ -4,4 +4,5 @@ pub mod generate;
 pub mod judging;
 pub mod asking;
 pub mod images;
+pub mod bundles;
 pub mod fuzz;

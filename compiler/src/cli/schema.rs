@@ -1,9 +1,12 @@
 //! `verdict schema`: the JSON Schemas of the formats, made from the types that write and read them.
 
 use super::args::Global;
-use super::compile::CompileReport;
+use super::compile::{CheckBundleReport, CompileReport};
 use super::image::InspectReport;
+use super::image::changes::ImageDiffReport;
 use super::image::explain::ImageExplanation;
+use super::image::gc::GcReport;
+use super::image::verify::VerifyReport;
 use super::output::Answer;
 use super::render::json::CheckReport;
 use super::{Answered, Failure};
@@ -33,12 +36,20 @@ pub enum Name {
     Diff,
     /// What `compile --format json` prints.
     Compile,
+    /// What `compile --check BUNDLE --format json` prints.
+    CompileCheck,
     /// What `image audit --format json` prints.
     ImageAudit,
+    /// What `image diff --format json` prints.
+    ImageDiff,
     /// What `image explain --format json` prints.
     ImageExplain,
+    /// What `image gc --format json` prints.
+    ImageGc,
     /// What `image inspect --format json` prints.
     ImageInspect,
+    /// What `image verify --format json` prints.
+    ImageVerify,
     /// A line of the native trace, which `replay --trace` reads.
     Trace,
     /// A line of what `replay --format jsonl` prints.
@@ -59,9 +70,13 @@ pub const NAMES: &[Name] = &[
     Name::ListGroups,
     Name::Diff,
     Name::Compile,
+    Name::CompileCheck,
     Name::ImageAudit,
+    Name::ImageDiff,
     Name::ImageExplain,
+    Name::ImageGc,
     Name::ImageInspect,
+    Name::ImageVerify,
     Name::Trace,
     Name::Replay,
     Name::ReplaySummary,
@@ -80,9 +95,13 @@ impl Name {
             Self::ListGroups => "list-groups",
             Self::Diff => "diff",
             Self::Compile => "compile",
+            Self::CompileCheck => "compile-check",
             Self::ImageAudit => "image-audit",
+            Self::ImageDiff => "image-diff",
             Self::ImageExplain => "image-explain",
+            Self::ImageGc => "image-gc",
             Self::ImageInspect => "image-inspect",
+            Self::ImageVerify => "image-verify",
             Self::Trace => "trace",
             Self::Replay => "replay",
             Self::ReplaySummary => "replay-summary",
@@ -101,7 +120,11 @@ impl Name {
             Self::ListGroups => written::<GroupReport<'static>>(),
             Self::Diff => written::<DiffReport<'static>>(),
             Self::Compile => written::<CompileReport>(),
+            Self::CompileCheck => written::<CheckBundleReport>(),
             Self::ImageAudit => written::<AuditReport>(),
+            Self::ImageDiff => written::<ImageDiffReport>(),
+            Self::ImageGc => written::<GcReport>(),
+            Self::ImageVerify => written::<VerifyReport>(),
             Self::ImageExplain => written::<ImageExplanation>(),
             Self::ImageInspect => written::<InspectReport>(),
             Self::Trace => schema_for!(Record<'static>),
