@@ -5,6 +5,7 @@
 //! each command is a module of its own name.
 
 pub mod args;
+mod bundle;
 mod check;
 mod compile;
 mod diff;
@@ -117,7 +118,12 @@ fn command(args: Args) -> Result<Answered, Failure> {
 
 /// An answer does not replace what it was made from.
 fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure> {
-    if let Command::Compile(args::Compile { inputs, out, .. }) = command {
+    if let Command::Compile(args::Compile {
+        inputs,
+        out: Some(out),
+        ..
+    }) = command
+    {
         let is_image = |path: &&PathBuf| {
             let parent = path.parent().unwrap_or(Path::new(""));
             let parent = if parent == Path::new("") {
@@ -159,6 +165,11 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         ),
         Command::Compile(compile) => (&compile.inputs.paths, Vec::new()),
         Command::Image(args::Image::Inspect { images, .. }) => (images, Vec::new()),
+        Command::Image(args::Image::Verify(verify)) => (&verify.against, vec![&verify.bundle]),
+        Command::Image(args::Image::Diff(diff)) => {
+            (std::slice::from_ref(&diff.old), vec![&diff.new])
+        }
+        Command::Image(args::Image::Gc(gc)) => (std::slice::from_ref(&gc.bundle), Vec::new()),
         Command::Image(args::Image::Explain(explain)) => {
             (std::slice::from_ref(&explain.image), Vec::new())
         }
@@ -178,7 +189,7 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         let message = format!("`{output}` is read, and `--output` would overwrite it");
         return Err(Failure::Usage(message));
     }
-    if let Command::Compile(args::Compile { out, .. }) = command
+    if let Command::Compile(args::Compile { out: Some(out), .. }) = command
         && output
             .parent()
             .is_some_and(|parent| output::is_same(parent, out))

@@ -10,16 +10,19 @@ pub use blame::Contribution;
 
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::hir::PolicySet;
-use crate::image::{self, DecodeError, Image, Input, LimitError, Limits, SourceTable};
+use crate::image::{
+    self, Common, DecodeError, Image, Input, Known, LimitError, Limits, Parts, SourceTable,
+};
 use crate::ir;
 use crate::lir::leaves::Leaves;
 use crate::lir::{self, Lowering, Program, Size};
-use crate::opt::{self, Pass};
+use crate::opt::{self, Library, Pass};
 use crate::source::{Sources, Span};
 use crate::verify::{Mismatch, Prover, Subject};
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use verdict_abi::open::{Subjects, World};
 
 /// What is the same for all nodes.
@@ -32,10 +35,14 @@ pub struct Compiler<'a> {
     incomplete: Vec<Box<str>>,
     prover: Prover<'a>,
     limits: Limits,
-    /// The section `world`.
-    world: Vec<u8>,
+    /// What all images have.
+    common: Common,
     /// By identity of the program: the identity in that section.
     identities: Vec<u32>,
+    /// The tables of all nodes together.
+    library: Option<Library>,
+    /// What was checked of the sections that all images have.
+    known: OnceLock<Known>,
 }
 
 /// The image of a node.
@@ -43,11 +50,11 @@ pub struct Compiler<'a> {
 pub struct Artifact {
     /// The node; `None` for the pods whose node is not known.
     pub node: Option<NodeId>,
-    /// The file.
-    pub bytes: Vec<u8>,
+    /// The image.
+    pub image: Parts,
     /// How many endpoints it has.
     pub endpoints: usize,
-    /// The size after lowering, and after each pass.
+    /// The size after lowering, and after each pass; none where the tables of all nodes were made together.
     pub sizes: Vec<(Option<Pass>, Size)>,
     /// How many decisions were compared with the definition.
     pub compared: u64,
@@ -108,6 +115,7 @@ impl<'a> Compiler<'a> {
         let prover = Prover::new(cluster, policies, &lowering);
         let (program, leaves) = (lowering.resolved(), lowering.leaves());
         let (world, identities) = image::world(cluster, policies, sources, program, leaves);
+        let common = Common::new(leaves.v4(), leaves.v6(), world.write());
         Self {
             cluster,
             policies,
@@ -115,9 +123,11 @@ impl<'a> Compiler<'a> {
             lowering,
             prover,
             limits: Limits::default(),
-            world: world.write(),
+            common,
             identities,
             incomplete: Vec::new(),
+            library: None,
+            known: OnceLock::new(),
         }
     }
 
@@ -132,6 +142,17 @@ impl<'a> Compiler<'a> {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Tabulates what the endpoints of some nodes are asked, once for all of them: what is made for one of these is the same, and
+    /// made sooner.
+    #[must_use]
+    pub fn for_nodes<'p>(
+        mut self,
+        nodes: impl Iterator<Item = &'p (Option<NodeId>, Vec<PodId>)>,
+    ) -> Self {
+        self.library = Some(Library::new(&self.lowering, nodes));
         self
     }
 
@@ -152,7 +173,7 @@ impl<'a> Compiler<'a> {
     /// # Errors
     /// Where it cannot be read: a bug in verdict.
     pub fn world(&self) -> Result<World, NodeError> {
-        World::read(&self.world).map_err(|why| NodeError {
+        World::read(&self.common.world().bytes).map_err(|why| NodeError {
             node: None,
             error: CompileError::Decode(DecodeError::Wire { of: "world", why }),
         })
@@ -170,16 +191,22 @@ impl<'a> Compiler<'a> {
     /// # Errors
     /// Where it has no room for something, or does not say what the policies say.
     pub fn node(&self, node: Option<NodeId>, pods: &[PodId]) -> Result<Artifact, CompileError> {
-        let lowered = self.lowering.node(node, pods);
-        let mut sizes = vec![(None, lowered.size())];
-        let program = opt::optimize(lowered, |pass, size| sizes.push((Some(pass), size)));
-        let bytes = self
-            .encode(node, pods, &program)
+        let mut sizes = Vec::new();
+        let program = match &self.library {
+            Some(library) => library.program(&self.lowering, node, pods),
+            None => {
+                let lowered = self.lowering.node(node, pods);
+                sizes.push((None, lowered.size()));
+                opt::optimize(lowered, |pass, size| sizes.push((Some(pass), size)))
+            }
+        };
+        let image = self
+            .parts(node, pods, &program)
             .map_err(|error| self.blame(error, pods))?;
-        let compared = self.prove(node, pods, &program, &bytes)?;
+        let compared = self.prove_parts(node, pods, &program, &image)?;
         Ok(Artifact {
             node,
-            bytes,
+            image,
             endpoints: program.endpoints.len(),
             sizes,
             compared,
@@ -198,6 +225,39 @@ impl<'a> Compiler<'a> {
         bytes: &[u8],
     ) -> Result<u64, CompileError> {
         let image = Image::decode(bytes).map_err(CompileError::Decode)?;
+        self.compare(node, pods, program, &image)
+    }
+
+    /// Holds an image that is not in a file yet to the policies. What it shares with images that were proved is not proved once
+    /// more.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or decides a flow otherwise.
+    pub fn prove_parts(
+        &self,
+        node: Option<NodeId>,
+        pods: &[PodId],
+        program: &Program,
+        parts: &Parts,
+    ) -> Result<u64, CompileError> {
+        let decode = |known| Image::of_parts(parts, known).map_err(CompileError::Decode);
+        let mut image = decode(self.known.get())?;
+        if self.known.get().is_none()
+            && let Some(known) = image.known(&self.common)
+        {
+            // Where another node was first, this one shares what was found there.
+            image = decode(Some(self.known.get_or_init(|| known)))?;
+        }
+        self.compare(node, pods, program, &image)
+    }
+
+    fn compare(
+        &self,
+        node: Option<NodeId>,
+        pods: &[PodId],
+        program: &Program,
+        image: &Image<'_>,
+    ) -> Result<u64, CompileError> {
         let subject = Subject {
             cluster: self.cluster,
             policies: self.policies,
@@ -206,7 +266,7 @@ impl<'a> Compiler<'a> {
             node,
             pods,
             program,
-            image: &image,
+            image,
         };
         self.prover.prove(&subject).map_err(CompileError::Mismatch)
     }
@@ -218,7 +278,7 @@ impl<'a> Compiler<'a> {
         CompileError::Limit(error, most)
     }
 
-    /// Writes a program as an image.
+    /// Writes a program as the file of an image.
     ///
     /// # Errors
     /// Where it has no room for something.
@@ -228,6 +288,31 @@ impl<'a> Compiler<'a> {
         pods: &[PodId],
         program: &Program,
     ) -> Result<Vec<u8>, LimitError> {
+        Ok(self.parts(node, pods, program)?.write())
+    }
+
+    /// The section of all images that says what was compiled, free of any node.
+    #[must_use]
+    pub fn compiled(&self) -> &image::Part {
+        self.common.world()
+    }
+
+    /// How large an image may be.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Makes the sections of an image of a program.
+    ///
+    /// # Errors
+    /// Where it has no room for something.
+    pub fn parts(
+        &self,
+        node: Option<NodeId>,
+        pods: &[PodId],
+        program: &Program,
+    ) -> Result<Parts, LimitError> {
         let subjects = self.subjects(node, pods);
         let node = node.and_then(|node| self.cluster.nodes().get(node.index()));
         let mut source = SourceTable {
@@ -270,13 +355,11 @@ impl<'a> Compiler<'a> {
             .collect();
         image::encode(&Input {
             program,
-            v4: self.lowering.leaves().v4(),
-            v6: self.lowering.leaves().v6(),
+            common: &self.common,
             addresses: &addresses,
             source: &source,
             origins: &origins,
             limits: self.limits,
-            world: &self.world,
             subjects: &subjects,
         })
     }

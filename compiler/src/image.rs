@@ -13,17 +13,19 @@ mod layout;
 mod limits;
 mod memory;
 mod open;
+mod parts;
 
 pub use ask::{Asked, End, NotAsked, Said};
-pub use decode::Image;
-pub use encode::encode;
+pub use decode::{Image, Known};
+pub use encode::{Common, encode};
 pub use error::DecodeError;
 pub use layout::{digest_text, hex, section_name};
 pub use limits::{LimitError, Limits, Resource};
 pub use memory::Memory;
 pub use open::{seen, seen_pod, world};
+pub use parts::{Part, Parts};
 
-use crate::lir::{LeafId, Program};
+use crate::lir::Program;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use verdict_abi::open::Subjects;
@@ -33,10 +35,8 @@ use verdict_abi::open::Subjects;
 pub struct Input<'a> {
     /// The program: every chain is a table.
     pub program: &'a Program,
-    /// The leaf of each run of IPv4 addresses: its first address, ascending from 0.
-    pub v4: &'a [(u32, LeafId)],
-    /// The leaf of each run of IPv6 addresses.
-    pub v6: &'a [(u128, LeafId)],
+    /// What is the same for all nodes.
+    pub common: &'a Common,
     /// The addresses of each endpoint of the program.
     pub addresses: &'a [Vec<IpAddr>],
     /// Who the endpoints and the origins of codes are.
@@ -45,8 +45,6 @@ pub struct Input<'a> {
     pub origins: &'a [u32],
     /// How large it may be.
     pub limits: Limits,
-    /// The bytes of [`world()`].
-    pub world: &'a [u8],
     /// Who the endpoints are.
     pub subjects: &'a Subjects,
 }

@@ -21,6 +21,7 @@ pub mod opt;
 pub mod image;
 pub mod verify;
 pub mod compile;
+pub mod bundle;
 pub mod engine;
 pub mod flows;
 pub mod list;

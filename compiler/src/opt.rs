@@ -8,10 +8,13 @@
 mod chains;
 mod classes;
 mod dead;
+mod library;
 mod merge;
 mod rows;
 mod sets;
 mod space;
+
+pub use library::Library;
 
 use crate::lir::{Program, Size};
 

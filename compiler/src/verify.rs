@@ -44,7 +44,7 @@ use crate::hir::{PolicySet, Resolution};
 use crate::image::Image;
 use crate::lir::{LeafId, Lowering, Program};
 use crate::source::Sources;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// What the images of a cluster's nodes are held to.
 #[derive(Debug)]
@@ -57,6 +57,7 @@ pub struct Prover<'a> {
     subjects: subjects::Subjects<'a>,
     leaves: Result<(), Box<Mismatch>>,
     proved: OnceLock<addresses::Proved>,
+    proved_world: OnceLock<Arc<verdict_abi::open::World>>,
 }
 
 /// A node's image, and what it was made of.
@@ -114,6 +115,7 @@ impl<'a> Prover<'a> {
             subjects,
             leaves,
             proved: OnceLock::new(),
+            proved_world: OnceLock::new(),
         }
     }
 
@@ -127,7 +129,7 @@ impl<'a> Prover<'a> {
         self.addresses(subject)?;
         self.ports(subject)?;
         subject.codes()?;
-        open::verify(*subject)?;
+        self.open_world(subject)?;
         self.decisions(subject)
     }
 

@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod bundles;
 mod images;
 mod schemas;
 mod streams;

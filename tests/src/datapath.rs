@@ -41,7 +41,7 @@ pub fn image() -> Vec<u8> {
     let program = ir::Program::resolve(cluster, policies);
     let compiler = Compiler::new(cluster, policies, &asked.sources, &program);
     let (node, pods) = compiler.lowering().nodes().first().expect("a node");
-    compiler.node(*node, pods).expect("an image").bytes
+    compiler.node(*node, pods).expect("an image").image.write()
 }
 
 /// The attachment of a pod of the image.

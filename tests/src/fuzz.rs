@@ -3,9 +3,11 @@
 //! Input: bytes. Guarantee: a body returns, or it panics where something is wrong with verdict.
 
 use crate::asking::Asked;
+use crate::bundles::{self, Bundled};
 use crate::generate::small;
 use crate::images;
 use std::sync::LazyLock;
+use verdict_compiler::bundle::{Blob, Digest, Manifest, open_blob};
 use verdict_compiler::cli::args::{CheckFormat, Color, Global};
 use verdict_compiler::cli::render::{self, Report};
 use verdict_compiler::diagnostic::{Diagnostic, Severity};
@@ -104,6 +106,56 @@ pub fn image(bytes: &[u8]) {
         edited.truncate(edited.len() - usize::from(*last) * 16);
     }
     images::take(&images::sealed(edited));
+}
+
+/// A bundle whose documents and chunks [`bundle`] edits.
+static BUNDLE: LazyLock<Bundled> = LazyLock::new(|| bundles::of(&small::world(4), 4, false));
+
+/// Any bytes to a manifest; and a good bundle with each four bytes as an edit of one of its documents or chunks: which, a
+/// place and a value. What a blob unpacks to is bounded, and images that are put together answer every question.
+///
+/// # Panics
+/// Where reading or asking does, or breaks its word.
+pub fn bundle(bytes: &[u8]) {
+    if let Ok(manifest) = Manifest::read(bytes) {
+        assert_eq!(manifest.write(), bytes);
+    }
+    let mut edited = BUNDLE.clone();
+    for edit in bytes.chunks_exact(4).take(64) {
+        let &[which, low, high, value] = edit else {
+            continue;
+        };
+        let texts = edited.blobs.values_mut().chain([&mut edited.manifest]);
+        let mut texts: Vec<&mut Vec<u8>> = texts.collect();
+        let which = usize::from(which) % texts.len();
+        let Some(text) = texts.get_mut(which) else {
+            continue;
+        };
+        let at = usize::from(u16::from_le_bytes([low, high])) % text.len();
+        if let Some(byte) = text.get_mut(at) {
+            *byte = value;
+        }
+    }
+    let Ok(manifest) = edited.read() else { return };
+    for node in &manifest.nodes {
+        if let Ok(image) = edited.image(node) {
+            assert!(images::take(&image));
+        }
+    }
+    for blob in edited.blobs.values() {
+        for plain in [0, 100, 1 << 20] {
+            let sha256 = Digest::of(blob);
+            let bytes = blob.len() as u64;
+            let named = Blob {
+                sha256,
+                bytes,
+                plain,
+            };
+            if let Ok(opened) = open_blob(&named, blob) {
+                assert_eq!(opened.len() as u64, plain);
+            }
+        }
+    }
 }
 
 fn assert_within(source: &SourceFile, diagnostic: &Diagnostic) {

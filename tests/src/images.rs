@@ -23,7 +23,7 @@ pub fn of(world: &World, seed: u64) -> Vec<u8> {
     let compiler = Compiler::new(&loaded.cluster, &loaded.policies, &sources, &program);
     let nodes = compiler.lowering().nodes().iter();
     let (node, pods) = nodes.max_by_key(|(_, pods)| pods.len()).expect("a node");
-    compiler.node(*node, pods).expect("an image").bytes
+    compiler.node(*node, pods).expect("an image").image.write()
 }
 
 /// Writes the digests of an image anew, as one does who changes it on purpose.

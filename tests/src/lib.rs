@@ -4,6 +4,7 @@ pub mod generate;
 pub mod judging;
 pub mod asking;
 pub mod images;
+pub mod bundles;
 pub mod fuzz;
 pub mod packets;
 pub mod datapath;

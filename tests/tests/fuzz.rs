@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRng, TestRunner};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use verdict_tests::generate::small;
-use verdict_tests::{fuzz, images};
+use verdict_tests::{bundles, fuzz, images};
 
 /// How many mutated files each body is run on, unless it is set.
 const INPUTS: u32 = 400;
@@ -184,4 +184,13 @@ fn the_decoder_takes_any_bytes() {
         .map(|seed| images::of(&small::world(seed), seed))
         .collect();
     run(fuzz::image, &images, MAX_IMAGE_BYTES);
+}
+
+#[test]
+fn bundles_take_any_bytes() {
+    let manifests: Vec<Vec<u8>> = [4, 7, 11]
+        .into_iter()
+        .map(|seed| bundles::of(&small::world(seed), seed, false).manifest)
+        .collect();
+    run(fuzz::bundle, &manifests, MAX_BYTES);
 }

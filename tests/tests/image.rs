@@ -56,10 +56,31 @@ fn every_image_is_proved() {
                 made.unwrap_or_else(|error| panic!("world {seed}: {error}\n{}", world.text()));
             compared += made.compared;
             let again = compiler.node(*node, pods).unwrap();
-            assert_eq!(made.bytes, again.bytes);
+            assert_eq!(made.image, again.image);
         }
     }
     assert!(compared > 30_000, "only {compared} decisions were compared");
+}
+
+/// Tables that are made for all nodes together are those that are made for each.
+#[test]
+fn tables_of_all_nodes_are_those_of_each() {
+    for seed in 0..worlds() {
+        let world = small::world(seed);
+        let loading = Loading::of(&world, seed);
+        let by_node = loading.compiler();
+        let nodes = by_node.lowering().nodes();
+        let library = opt::Library::new(by_node.lowering(), nodes.iter());
+        let together = loading.compiler().for_nodes(nodes.iter());
+        for (node, pods) in nodes {
+            let lowered = by_node.lowering().node(*node, pods);
+            let expected = opt::optimize(lowered, |_, _| {});
+            let found = library.program(by_node.lowering(), *node, pods);
+            assert_eq!(found, expected, "world {seed}\n{}", world.text());
+            let images = [&by_node, &together].map(|one| one.node(*node, pods).unwrap().image);
+            assert_eq!(images[0], images[1], "world {seed}");
+        }
+    }
 }
 
 /// Neither what is made nor what is found wrong depends on how many threads there are.
@@ -82,7 +103,7 @@ fn nothing_depends_on_the_number_of_threads() {
                         let bytes = compiler.encode(*node, pods, &faulty).unwrap();
                         let wrong = compiler.prove(*node, pods, &faulty, &bytes).err();
                         let wrong = wrong.map(|error| error.to_string());
-                        (made.bytes, made.compared, wrong)
+                        (made.image.write(), made.compared, wrong)
                     })
                     .collect();
                 images

@@ -350,7 +350,7 @@ fn one(
         .lowering()
         .nodes()
         .iter()
-        .map(|(node, pods)| (*node, compiler.node(*node, pods).unwrap().bytes))
+        .map(|(node, pods)| (*node, compiler.node(*node, pods).unwrap().image.write()))
         .collect();
     let images: Vec<(Option<NodeId>, Image<'_>)> = made
         .iter()

@@ -3,6 +3,10 @@
 //! Input: the command line. Output: [`Args`]. Bad usage ends the process with exit code 2, help and version
 //! with 0. Where the program is called `kubectl-verdict`, it shows itself as `kubectl verdict`.
 
+mod bundle;
+
+pub use bundle::{BundleForm, CompileBundle, ImageDiff, ImageGc, ImageVerify};
+
 use crate::engine::EngineKind;
 use crate::hir::Direction;
 use crate::list::By;
@@ -481,8 +485,8 @@ pub struct Compile {
     #[command(flatten)]
     pub inputs: Inputs,
     /// The folder for the images, `NODE.image` each, or for the maps, a folder `NODE` each; it is made if it is not there.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["bundle", "check"], conflicts_with = "check")]
+    pub out: Option<PathBuf>,
     /// What to make.
     #[arg(long, value_enum, default_value_t = Target::Image)]
     pub target: Target,
@@ -495,6 +499,9 @@ pub struct Compile {
     /// How to show what was made.
     #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
     pub format: ImageFormat,
+    /// A bundle.
+    #[command(flatten)]
+    pub bundle: CompileBundle,
 }
 
 /// What `verdict compile` makes.
@@ -515,10 +522,19 @@ pub enum Image {
     /// Does a live node of Cilium's hold what the manifests say?
     #[command(after_long_help = AUDIT_HELP)]
     Audit(ImageAudit),
-    /// Show sizes, counts and digests of images, and who their endpoints are.
+    /// Is a bundle whole, signed, and what the manifests say?
+    #[command(after_long_help = bundle::VERIFY_HELP)]
+    Verify(ImageVerify),
+    /// Which verdicts differ between two bundles, and what does each node have to fetch?
+    #[command(after_long_help = bundle::IMAGE_DIFF_HELP)]
+    Diff(ImageDiff),
+    /// Remove the chunks of a bundle that no manifest names.
+    #[command(after_long_help = bundle::GC_HELP)]
+    Gc(ImageGc),
+    /// Show sizes, counts and digests of images and bundles, and who their endpoints are.
     #[command(after_long_help = INSPECT_HELP)]
     Inspect {
-        /// The images.
+        /// The images, or bundles.
         #[arg(required = true, value_name = "IMAGE")]
         images: Vec<PathBuf>,
         /// How to show them.
@@ -713,10 +729,15 @@ With `--target cilium` the folder of each node has what Cilium's command line pr
 `bpftool batch file`. The setting `cilium.version` says of which release. Identities, endpoints and proxies have numbers \
 of ours.
 
+With --check the exit code is 0 where the bundle is what the manifests say, and 1 where it is not.
+
 Examples:
   verdict compile deploy/ cluster/ --out maps --target cilium --set dialect=cilium
   verdict compile deploy/ cluster/ --out images
-  verdict compile deploy/ cluster/ --out images --node worker-1 --explain-passes";
+  verdict compile deploy/ cluster/ --out images --node worker-1 --explain-passes
+  verdict compile deploy/ cluster/ --bundle fleet.bundle --fleet prod --sign policy.pem
+  verdict compile deploy/ cluster/ --bundle layout --bundle-format oci && oras cp --from-oci-layout layout:generation-1 ...
+  verdict compile deploy/ cluster/ --check fleet.bundle";
 
 const IMAGE_EXPLAIN_HELP: &str = "\
 The image is asked alone, without the manifests. It answers for its own endpoints: the source's side where the source is \
@@ -746,7 +767,8 @@ Everything in an image is checked before anything is shown: exit code 0 says tha
 
 Examples:
   verdict image inspect images/worker-1.image
-  verdict image inspect images/*.image --format json";
+  verdict image inspect images/*.image --format json
+  verdict image inspect fleet.bundle";
 
 const COMPLETIONS_HELP: &str = "\
 Examples:

@@ -3,21 +3,24 @@
 //! Each image is made, proved and written beside its place; once all are there, all are put in place.
 
 pub(super) mod cilium;
+mod fleet;
+mod make;
+
+pub(super) use fleet::{CheckBundleReport, other_fleet};
+pub(super) use make::{Made, Passes, each, ready};
 
 use super::args::{Compile, Global, ImageFormat, Target};
 use super::dump::asked_nodes;
 use super::output::{self, Answer, Staged};
-use super::progress::Progress;
 use super::session::Session;
 use super::{Answered, Failure};
-use crate::cluster::{Cluster, NodeId};
-use crate::compile::{Artifact, CompileError, Compiler, Contribution, NodeError};
+use crate::bundle::{Blob, Packer};
+use crate::cluster::Cluster;
+use crate::compile::{Artifact, CompileError, Contribution, NodeError};
 use crate::diagnostic::{Diagnostic, Severity, codes, counted};
 use crate::hir::PolicySet;
-use crate::image::digest_text;
-use crate::ir::Program;
+use crate::image::{digest_text, hex};
 use crate::lir::Size;
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -33,6 +36,9 @@ pub(super) struct CompileReport {
     version: u32,
     /// The images, by node.
     images: Vec<ImageReport>,
+    /// The bundle, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bundle: Option<fleet::BundleReport>,
 }
 
 /// One image.
@@ -41,12 +47,16 @@ struct ImageReport {
     /// The node; missing for the pods whose node is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
-    /// The file in the folder.
-    file: String,
-    /// Its size in bytes.
+    /// The file in the folder; missing where images are written into a bundle alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    /// The size of the image in bytes.
     bytes: usize,
-    /// Its SHA-256 digest.
-    sha256: String,
+    /// The SHA-256 digest of the file; missing where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    /// The SHA-256 digest of the header, which covers every byte of the image.
+    image: String,
     /// How many endpoints it has.
     endpoints: usize,
     /// How many decisions were compared with the definition of the semantics.
@@ -78,44 +88,101 @@ struct PassReport {
 }
 
 pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failure> {
+    let is_packed = compile.bundle.bundle.is_some() || compile.bundle.check.is_some();
+    if compile.target == Target::Cilium && is_packed {
+        let message = "`--target cilium` makes a folder of maps for each node, and no bundle";
+        return Err(Failure::Usage(message.into()));
+    }
     let session = Session::open(global, &compile.inputs);
     match compile.target {
-        Target::Image => session.programmable(global)?,
-        Target::Cilium => session.answerable(global)?,
+        Target::Image => ready(global, &session, Session::programmable)?,
+        Target::Cilium => ready(global, &session, Session::answerable)?,
     }
-    let incomplete = session.incomplete();
-    if !incomplete.is_empty() && !global.keep_going {
-        output::remark(&format!(
-            "no image: it would lack {} (`--keep-going` compiles without, and the image says so)\n",
-            incomplete.join("; ")
-        ));
-        return Err(Failure::Input);
+    if let Some(bundle) = &compile.bundle.check {
+        return fleet::check(global, &session, bundle, compile.format);
     }
-    refuse_shared_addresses(global, &session)?;
-    session.remark_incomplete();
     let asked = asked_nodes(global, &session, &compile.node)?;
-    if compile.target == Target::Cilium {
-        cilium::write(global, &session, compile, &asked)?;
-        return Ok(incomplete.is_empty().into());
+    if let (Target::Cilium, Some(out)) = (compile.target, &compile.out) {
+        cilium::write(global, &session, compile, out, &asked)?;
+        return Ok(session.incomplete().is_empty().into());
     }
-    let images = {
-        let images = made(global, &session, compile, &asked)?;
-        let mut kept = Vec::with_capacity(images.len());
-        for (report, staged) in images {
-            let path = compile.out.join(&report.file);
-            staged.keep().map_err(|error| Failure::Write(path, error))?;
-            kept.push(report);
-        }
-        kept
+    let fleet = compile.bundle.bundle.as_deref();
+    let fleet = fleet
+        .map(|path| fleet::Fleet::begin(global, path, &compile.bundle))
+        .transpose()?;
+    let folder = compile.out.as_deref().map(Folder::make).transpose()?;
+    let packer = fleet.as_ref().map(|fleet| {
+        let put = |blob: &Blob, bytes: &[u8]| fleet.put(blob, bytes);
+        (Packer::new(put), fleet.path())
+    });
+    let passes = if compile.explain_passes {
+        Passes::ByNode
+    } else {
+        Passes::Once
     };
-    let report = CompileReport { version: 1, images };
+    let not_packed = |path, error| fleet::not_packed(global, path, error);
+    let take = |node: Option<&str>, artifact: &Artifact| {
+        let report = report(node, artifact, compile);
+        let staged = compile
+            .out
+            .as_deref()
+            .map(|out| stage(out, &report, artifact))
+            .transpose()?;
+        let packed = packer.as_ref().map(|(packer, path)| {
+            let packed = packer.add(node, artifact.endpoints, &artifact.image);
+            packed.map_err(|error| not_packed(path, error))
+        });
+        Ok((report, staged, packed.transpose()?))
+    };
+    let Made {
+        nodes,
+        program,
+        limits,
+    } = each(global, &session, &asked, passes, &take)?;
+    let mut images = Vec::with_capacity(nodes.len());
+    let mut staged = Vec::new();
+    let mut packed = Vec::new();
+    for (report, file, node) in nodes {
+        staged.extend(file.map(|file| (report.file.clone().unwrap_or_default(), file)));
+        packed.extend(node);
+        images.push(report);
+    }
+    let inputs = packer.map(|(packer, path)| {
+        let inputs = packer.inputs(&fleet::inputs(&session));
+        inputs.map_err(|error| not_packed(path, error))
+    });
+    let inputs = inputs.transpose()?;
+    for (name, file) in staged {
+        let path = compile.out.as_deref().unwrap_or(Path::new("")).join(name);
+        file.keep().map_err(|error| Failure::Write(path, error))?;
+    }
+    if let Some(folder) = folder {
+        folder.keep();
+    }
+    let images_bytes = images.iter().map(|image| image.bytes as u64).sum();
+    let bundle = match fleet.zip(inputs) {
+        Some((fleet, inputs)) => Some(fleet.commit(fleet::Contents {
+            packed,
+            program,
+            inputs,
+            limits,
+            incomplete: session.incomplete(),
+            images_bytes,
+        })?),
+        None => None,
+    };
+    let report = CompileReport {
+        version: 1,
+        images,
+        bundle,
+    };
     match compile.format {
         ImageFormat::Json => {
             Answer::new(global).write(|out| super::render::json::line(&report, out))?
         }
         ImageFormat::Human => Answer::new(global).write(|out| human(&report, out))?,
     }
-    Ok(incomplete.is_empty().into())
+    Ok(session.incomplete().is_empty().into())
 }
 
 /// An image knows one owner of an address: where the snapshot has two, it would decide as if the other were not there.
@@ -173,73 +240,6 @@ fn file_name(node: Option<&str>) -> String {
     format!("{}.image", node.unwrap_or(UNASSIGNED))
 }
 
-/// The images, each proved and written beside its place. Where one cannot be made, none stays.
-fn made(
-    global: &Global,
-    session: &Session,
-    compile: &Compile,
-    asked: &[Option<NodeId>],
-) -> Result<Vec<(ImageReport, Staged)>, Failure> {
-    let loaded = &session.loaded;
-    let preparing = Progress::start(global, "preparing");
-    let program = Program::resolve(&loaded.cluster, &loaded.policies);
-    let compiler = Compiler::new(
-        &loaded.cluster,
-        &loaded.policies,
-        &session.sources,
-        &program,
-    );
-    let left_out = session.incomplete();
-    let left_out = left_out.iter().map(|text| text.as_str().into());
-    let compiler = compiler.incomplete(left_out.collect());
-    drop(preparing);
-    let nodes = compiler.lowering().nodes().iter();
-    let wanted: Vec<_> = nodes
-        .filter(|(node, _)| asked.is_empty() || asked.contains(node))
-        .collect();
-    let progress = Progress::of(global, "compiling", wanted.len());
-    let folder = Folder::make(&compile.out)?;
-    let name = |node: Option<NodeId>| {
-        let node = node.and_then(|node| loaded.cluster.node(node));
-        node.map(|node| node.name.to_string())
-    };
-    let results: Vec<Result<(ImageReport, Staged), NotMade>> = wanted
-        .par_iter()
-        .map(|(node, pods)| {
-            let made = compiler.node(*node, pods).map_err(NotMade::Compile);
-            let made = made.and_then(|artifact| {
-                stage(&compile.out, name(*node), &artifact, compile.explain_passes)
-            });
-            progress.count();
-            made
-        })
-        .collect();
-    drop(progress);
-    let mut images = Vec::new();
-    let mut problems = Vec::new();
-    for (result, (node, _)) in results.into_iter().zip(wanted) {
-        match result {
-            Ok(image) => images.push(image),
-            Err(NotMade::Compile(error)) => {
-                problems.push(problem(&loaded.policies, name(*node), &error))
-            }
-            Err(NotMade::Write(failure)) => return Err(failure),
-        }
-    }
-    if problems.is_empty() {
-        folder.keep();
-        return Ok(images);
-    }
-    super::explain::say(global, session, &problems);
-    Err(Failure::Input)
-}
-
-/// Why there is no image in the folder.
-enum NotMade {
-    Compile(CompileError),
-    Write(Failure),
-}
-
 /// The folder of the images. If it was not there, it is gone again where it is not kept and empty.
 struct Folder {
     new: Option<PathBuf>,
@@ -269,27 +269,22 @@ impl Drop for Folder {
     }
 }
 
-fn stage(
-    folder: &Path,
-    node: Option<String>,
-    artifact: &Artifact,
-    passes: bool,
-) -> Result<(ImageReport, Staged), NotMade> {
-    let report = report(node, artifact, passes);
-    let path = folder.join(&report.file);
-    let staged = output::stage(&path, |out| out.write_all(&artifact.bytes));
-    let staged = staged.map_err(|error| NotMade::Write(Failure::Write(path, error)))?;
-    Ok((report, staged))
+fn stage(folder: &Path, report: &ImageReport, artifact: &Artifact) -> Result<Staged, Failure> {
+    let path = folder.join(report.file.as_deref().unwrap_or_default());
+    let staged = output::stage(&path, |out| artifact.image.write_to(out));
+    staged.map_err(|error| Failure::Write(path, error))
 }
 
-fn report(node: Option<String>, artifact: &Artifact, passes: bool) -> ImageReport {
+fn report(node: Option<&str>, artifact: &Artifact, compile: &Compile) -> ImageReport {
     let name = |pass: Option<crate::opt::Pass>| pass.map_or("lowered", |pass| pass.name);
-    let sizes = artifact.sizes.iter().filter(|_| passes);
+    let sizes = artifact.sizes.iter().filter(|_| compile.explain_passes);
+    let is_file = compile.out.is_some();
     ImageReport {
-        file: file_name(node.as_deref()),
-        node,
-        bytes: artifact.bytes.len(),
-        sha256: digest_text(&artifact.bytes),
+        file: is_file.then(|| file_name(node)),
+        node: node.map(str::to_owned),
+        bytes: artifact.image.size(),
+        sha256: is_file.then(|| digest_text(&artifact.image.write())),
+        image: hex(&artifact.image.digest()),
         endpoints: artifact.endpoints,
         compared: artifact.compared,
         passes: sizes
@@ -313,21 +308,27 @@ fn pass_report(name: &str, size: Size) -> PassReport {
 
 fn human(report: &CompileReport, out: &mut dyn Write) -> io::Result<()> {
     for image in &report.images {
+        // A bundle may have thousands.
+        let (Some(file), Some(sha256)) = (&image.file, &image.sha256) else {
+            continue;
+        };
         writeln!(
             out,
-            "{}: {}, {} bytes, {} proved, sha256 {}",
-            image.file,
+            "{file}: {}, {} bytes, {} proved, sha256 {}",
             counted(image.endpoints, "endpoint"),
             image.bytes,
             counted(image.compared, "decision"),
-            image.sha256.get(..16).unwrap_or_default()
+            sha256.get(..16).unwrap_or_default()
         )?;
         if image.passes.is_empty() {
             continue;
         }
         passes(&image.passes, out)?;
     }
-    Ok(())
+    match &report.bundle {
+        Some(bundle) => fleet::print(bundle, &report.images, out),
+        None => Ok(()),
+    }
 }
 
 /// A column of the table of passes: its title and what it shows.

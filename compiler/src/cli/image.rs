@@ -1,15 +1,19 @@
 //! `verdict image`: what is in an image, what it says of a flow, and what a node holds.
 
 mod audit;
+mod bundle;
+pub(super) mod changes;
 pub(super) mod explain;
+pub(super) mod gc;
+pub(super) mod verify;
 
 use super::args::{Global, Image as Command, ImageFormat};
-use super::output::{self, Answer, Style};
-use super::render::{Report, clean, human};
+use super::bundle::{is_bundle, say};
+use super::output::Answer;
+use super::render::clean;
 use super::{Answered, Failure};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::image::{DecodeError, Image, digest_text, hex, section_name};
-use crate::source::Sources;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -23,6 +27,9 @@ pub(super) struct InspectReport {
     version: u32,
     /// The images.
     images: Vec<Inspected>,
+    /// The bundles.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bundles: Vec<bundle::BundleReport>,
 }
 
 /// One image.
@@ -93,13 +100,21 @@ pub(super) fn run(global: &Global, image: &Command) -> Result<Answered, Failure>
         Command::Inspect { images, format } => inspect(global, images, *format),
         Command::Explain(asked) => explain::run(global, asked),
         Command::Audit(asked) => audit::run(global, asked),
+        Command::Verify(asked) => verify::run(global, asked),
+        Command::Diff(asked) => changes::run(global, asked),
+        Command::Gc(asked) => gc::run(global, asked),
     }
 }
 
 fn inspect(global: &Global, paths: &[PathBuf], format: ImageFormat) -> Result<Answered, Failure> {
     let mut images = Vec::new();
     let mut problems = Vec::new();
+    let mut bundles = Vec::new();
     for path in paths {
+        if is_bundle(path) {
+            bundles.push(bundle::inspected(global, path)?);
+            continue;
+        }
         let bytes = std::fs::read(path).map_err(|error| Failure::Read(path.clone(), error))?;
         match Image::decode(&bytes) {
             Ok(image) => images.push(inspected(path, &bytes, &image)),
@@ -109,7 +124,11 @@ fn inspect(global: &Global, paths: &[PathBuf], format: ImageFormat) -> Result<An
     if !problems.is_empty() {
         return Err(refuse(global, &problems));
     }
-    let report = InspectReport { version: 1, images };
+    let report = InspectReport {
+        version: 1,
+        images,
+        bundles,
+    };
     match format {
         ImageFormat::Json => {
             Answer::new(global).write(|out| super::render::json::line(&report, out))?
@@ -133,15 +152,7 @@ fn no_image(path: &Path, error: &DecodeError) -> Diagnostic {
 }
 
 fn refuse(global: &Global, problems: &[Diagnostic]) -> Failure {
-    let sources = Sources::default();
-    let report = Report {
-        sources: &sources,
-        diagnostics: problems,
-        files: problems.len(),
-        objects: 0,
-    };
-    let style = Style::of_stderr(global.color);
-    output::remark(&human::before_answer(&report, style, global));
+    say(global, problems);
     Failure::Input
 }
 
@@ -297,6 +308,9 @@ fn print(report: &InspectReport, out: &mut dyn Write) -> io::Result<()> {
         if let Some(more @ 1..) = image.endpoints.len().checked_sub(NAMED) {
             writeln!(out, "    and {more} more")?;
         }
+    }
+    for bundle in &report.bundles {
+        bundle::print(bundle, out)?;
     }
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! `verdict schema`: the JSON Schemas of the formats, made from the types that write and read them.
 
 use super::args::Global;
-use super::compile::CompileReport;
 use super::compile::cilium::CiliumReport;
+use super::compile::{CheckBundleReport, CompileReport};
 use super::image::InspectReport;
+use super::image::changes::ImageDiffReport;
 use super::image::explain::ImageExplanation;
+use super::image::gc::GcReport;
+use super::image::verify::VerifyReport;
 use super::output::Answer;
 use super::render::json::CheckReport;
 use super::{Answered, Failure};
@@ -37,12 +40,20 @@ pub enum Name {
     Compile,
     /// What `compile --target cilium --format json` prints.
     CompileCilium,
+    /// What `compile --check BUNDLE --format json` prints.
+    CompileCheck,
     /// What `image audit --format json` prints.
     ImageAudit,
+    /// What `image diff --format json` prints.
+    ImageDiff,
     /// What `image explain --format json` prints.
     ImageExplain,
+    /// What `image gc --format json` prints.
+    ImageGc,
     /// What `image inspect --format json` prints.
     ImageInspect,
+    /// What `image verify --format json` prints.
+    ImageVerify,
     /// A line of the native trace, which `replay --trace` reads.
     Trace,
     /// A line of what `replay --format jsonl` prints.
@@ -70,9 +81,13 @@ pub const NAMES: &[Name] = &[
     Name::Diff,
     Name::Compile,
     Name::CompileCilium,
+    Name::CompileCheck,
     Name::ImageAudit,
+    Name::ImageDiff,
     Name::ImageExplain,
+    Name::ImageGc,
     Name::ImageInspect,
+    Name::ImageVerify,
     Name::Trace,
     Name::Replay,
     Name::ReplaySummary,
@@ -95,9 +110,13 @@ impl Name {
             Self::Diff => "diff",
             Self::Compile => "compile",
             Self::CompileCilium => "compile-cilium",
+            Self::CompileCheck => "compile-check",
             Self::ImageAudit => "image-audit",
+            Self::ImageDiff => "image-diff",
             Self::ImageExplain => "image-explain",
+            Self::ImageGc => "image-gc",
             Self::ImageInspect => "image-inspect",
+            Self::ImageVerify => "image-verify",
             Self::Trace => "trace",
             Self::Replay => "replay",
             Self::ReplaySummary => "replay-summary",
@@ -120,7 +139,11 @@ impl Name {
             Self::Diff => written::<DiffReport<'static>>(),
             Self::Compile => written::<CompileReport>(),
             Self::CompileCilium => written::<CiliumReport>(),
+            Self::CompileCheck => written::<CheckBundleReport>(),
             Self::ImageAudit => written::<AuditReport>(),
+            Self::ImageDiff => written::<ImageDiffReport>(),
+            Self::ImageGc => written::<GcReport>(),
+            Self::ImageVerify => written::<VerifyReport>(),
             Self::ImageExplain => written::<ImageExplanation>(),
             Self::ImageInspect => written::<InspectReport>(),
             Self::Trace => schema_for!(Record<'static>),

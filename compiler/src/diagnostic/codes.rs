@@ -157,7 +157,15 @@ codes! {
     NO_IMAGE = "V0702", Error, "a file is no image, or a damaged one";
     IMAGE_DISAGREES = "V0703", Error, "an image does not say what the manifests say";
     NO_DUMP = "V0704", Error, "what a node holds cannot be read";
-    MAP_OVERFLOW = "V0705", Warning, "a policy map with more entries than Cilium has room for";
+    NO_BUNDLE = "V0705", Error, "a bundle cannot be read";
+    CHUNK_MISSING = "V0706", Error, "a chunk of a bundle is missing";
+    CHUNK_DAMAGED = "V0707", Error, "a chunk of a bundle is another than its name says";
+    BAD_SIGNATURE = "V0708", Error, "a bundle is not signed by the key";
+    BAD_KEY = "V0709", Error, "a key cannot be read";
+    OTHER_FLEET = "V0710", Error, "a bundle of another fleet";
+    OLD_GENERATION = "V0711", Error, "a generation that has been replaced";
+    TWO_NODES = "V0712", Error, "a bundle with two nodes of one name";
+    MAP_OVERFLOW = "V0713", Warning, "a policy map with more entries than Cilium has room for";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }

@@ -116,7 +116,7 @@ impl Image<'_> {
     }
 
     /// The addresses of endpoints, each with its endpoint.
-    fn endpoint_addresses(&self) -> impl Iterator<Item = (IpAddr, u32)> {
+    pub(crate) fn endpoint_addresses(&self) -> impl Iterator<Item = (IpAddr, u32)> {
         (0..self.count(Config::Addresses)).filter_map(|index| {
             let [upper, lower, endpoint] =
                 [0, 1, 2].map(|word| self.word(Section::Addresses, index * 3 + word));

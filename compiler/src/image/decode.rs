@@ -1,9 +1,11 @@
 //! From bytes to an image that is looked up.
 
 use super::layout::{ENTRIES, ENTRY, HEADER_DIGEST, Place, SOURCE, SUBJECTS, WORLD, digest, name};
-use super::{DecodeError, SourceTable};
+use super::parts::{Part, Parts};
+use super::{Common, DecodeError, SourceTable};
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use verdict_abi::open::{Decider, Subjects, WireError, World};
 use verdict_abi::{
     ABI_VERSION, BLOCK_ENTRIES, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION,
@@ -17,14 +19,35 @@ pub struct Image<'a> {
     /// In the order of [`Section::ALL`].
     sections: [&'a [u8]; Section::ALL.len()],
     digests: [[u8; 32]; Section::ALL.len()],
+    /// The bytes of the section `world`.
+    written: &'a [u8],
     /// Sizes and digests, in the order of [`OTHERS`].
     others: [(usize, [u8; 32]); OTHERS.len()],
     source: SourceTable,
-    world: World,
+    world: Arc<World>,
     subjects: Subjects,
     /// Who stands behind each origin of a code, from 1.
     deciders: Vec<Decider>,
 }
+
+/// What was checked of sections that other images have as well: the same memory, not only equal bytes.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The sections of addresses, in the order of [`ADDRESSES`].
+    addresses: [Arc<[u8]>; ADDRESSES.len()],
+    /// The number of leaves to which they were held.
+    leaves: u32,
+    /// The bytes of the section `world`.
+    written: Arc<[u8]>,
+    world: Arc<World>,
+    names: Arc<Names>,
+}
+
+/// The sections that say who an address is.
+const ADDRESSES: [Section; 3] = [Section::V4, Section::V6Starts, Section::V6Leaves];
+
+/// The policies of a world, by name.
+type Names = FxHashMap<Box<str>, Vec<u32>>;
 
 /// The sections of a file, as they come.
 #[derive(Default)]
@@ -74,7 +97,7 @@ impl<'a> Contents<'a> {
     }
 
     /// The image of all sections, of which the tables are still to be checked.
-    fn image(self) -> Decoded<Image<'a>> {
+    fn image(self, known: Option<&Known>) -> Decoded<Image<'a>> {
         let missing = |kind| DecodeError::Section {
             of: name(kind),
             why: "is missing",
@@ -100,14 +123,24 @@ impl<'a> Contents<'a> {
                 why,
             }
         };
-        let world = World::read(world.ok_or(missing(WORLD))?).map_err(wire(WORLD))?;
+        let written = world.ok_or(missing(WORLD))?;
+        let known = known.filter(|known| std::ptr::eq(&*known.written, written));
+        let (world, names) = match known {
+            Some(known) => (Arc::clone(&known.world), Arc::clone(&known.names)),
+            None => {
+                let world = World::read(written).map_err(wire(WORLD))?;
+                let names = names(&world);
+                (Arc::new(world), Arc::new(names))
+            }
+        };
         let subjects = subjects.ok_or(missing(SUBJECTS))?;
         let subjects = Subjects::read(subjects, &world).map_err(wire(SUBJECTS))?;
         Ok(Image {
             sections,
+            written,
             digests: self.digests,
             others,
-            deciders: deciders(&source, &world)?,
+            deciders: deciders(&source, &world, &names)?,
             source,
             world,
             subjects,
@@ -115,38 +148,43 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// Who the origins of the source table are in the world.
-fn deciders(source: &SourceTable, world: &World) -> Decoded<Vec<Decider>> {
-    let mut known: FxHashMap<(&str, &str, u32, Option<&str>), Decider> = FxHashMap::default();
+fn names(world: &World) -> Names {
+    let mut names = Names::default();
     for (policy, index) in world.policies.iter().zip(0..) {
-        let file = world.string(policy.file);
-        let key = (&*policy.name, file, policy.line, None);
-        known.insert(key, Decider::Policy(index));
-        for rule in policy.rules.iter().flatten() {
-            let key = (
-                &*policy.name,
-                file,
-                rule.line,
-                Some(world.string(rule.path)),
-            );
-            known.insert(key, Decider::Rule(rule.id));
-        }
+        names.entry(policy.name.clone()).or_default().push(index);
     }
+    names
+}
+
+/// Who the origins of the source table are in the world.
+fn deciders(source: &SourceTable, world: &World, names: &Names) -> Decoded<Vec<Decider>> {
     let origins = source.origins.iter().enumerate();
     let decider = |(index, origin): (usize, &super::Origin)| {
-        let key = (
-            &*origin.policy,
-            &*origin.file,
-            origin.line,
-            origin.rule.as_deref(),
-        );
-        known.get(&key).copied().ok_or(DecodeError::Value {
+        let own = names.get(&*origin.policy).into_iter().flatten().rev();
+        let found = own
+            .filter_map(|policy| decider(world, *policy, origin))
+            .next();
+        found.ok_or(DecodeError::Value {
             of: name(SOURCE),
             index,
             why: "is no policy or rule of section world",
         })
     };
     origins.map(decider).collect()
+}
+
+/// Who an origin is, if it is in this policy.
+fn decider(world: &World, index: u32, origin: &super::Origin) -> Option<Decider> {
+    let policy = world.policies.get(index as usize)?;
+    if *origin.file != *world.string(policy.file) {
+        return None;
+    }
+    let Some(path) = &origin.rule else {
+        return (policy.line == origin.line).then_some(Decider::Policy(index));
+    };
+    let mut rules = policy.rules.iter().flatten().rev();
+    let found = rules.find(|rule| rule.line == origin.line && *world.string(rule.path) == **path);
+    Some(Decider::Rule(found?.id))
 }
 
 impl Tables for Image<'_> {
@@ -185,9 +223,73 @@ impl<'a> Image<'a> {
                 found: bytes.len(),
             });
         }
-        let image = found.image()?;
-        image.check()?;
+        let image = found.image(None)?;
+        image.check(None)?;
         Ok(image)
+    }
+
+    /// Reads an image that is not in a file yet, as [`Self::decode`] reads its file. Sections that are known are not looked at
+    /// once more, where they are the same memory.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn of_parts(parts: &'a Parts, known: Option<&Known>) -> Decoded<Self> {
+        let page = parts.header();
+        let header = page_of_header(&page)?;
+        let mut found = Contents::default();
+        let mut next = PAGE;
+        let entries = entries(header)?;
+        let told = entries
+            .iter()
+            .map(|(place, digest)| (place.kind, place.length, *digest));
+        let own = parts.sections().iter();
+        if !told.eq(own.map(|part| (part.kind, part.bytes.len(), part.digest))) {
+            return Err(DecodeError::Digest { of: "header" });
+        }
+        for ((place, expected), part) in entries.into_iter().zip(parts.sections()) {
+            if place.offset != next {
+                return Err(DecodeError::Section {
+                    of: name(place.kind),
+                    why: "stands where none can",
+                });
+            }
+            next += place.length.next_multiple_of(PAGE);
+            found.add(place.kind, &part.bytes, expected)?;
+        }
+        let expected = long(header, 24);
+        if expected != next as u64 {
+            return Err(DecodeError::Length {
+                expected,
+                found: next,
+            });
+        }
+        let image = found.image(known)?;
+        image.check(known)?;
+        Ok(image)
+    }
+
+    /// What is known now of sections that other images share with this one.
+    #[must_use]
+    pub fn known(&self, common: &Common) -> Option<Known> {
+        let addresses = [common.v4(), common.v6_starts(), common.v6_leaves()];
+        let written = self.written;
+        let same =
+            |(part, section): (&Part, Section)| std::ptr::eq(&*part.bytes, self.section(section));
+        let is_own = addresses.into_iter().zip(ADDRESSES).all(same)
+            && std::ptr::eq(&*common.world().bytes, written);
+        is_own.then(|| Known {
+            addresses: addresses.map(|part| Arc::clone(&part.bytes)),
+            leaves: self.count(Config::Leaves),
+            written: Arc::clone(&common.world().bytes),
+            world: Arc::clone(&self.world),
+            names: Arc::new(names(&self.world)),
+        })
+    }
+
+    /// The policies with their selectors, and who the leaves are, as images share them.
+    #[must_use]
+    pub fn shared_world(&self) -> &Arc<World> {
+        &self.world
     }
 
     /// The policies with their selectors, and who the leaves are.
@@ -270,11 +372,20 @@ impl<'a> Image<'a> {
         bytes.map_or(0, |bytes| bytes.len() / size)
     }
 
-    fn check(&self) -> Decoded<()> {
+    fn check(&self, known: Option<&Known>) -> Decoded<()> {
         self.counts()?;
-        self.trie(0, 4)?;
-        self.search()?;
-        self.halves(Section::V6Leaves, Config::V6Runs, Config::Leaves)?;
+        let is_known = known.is_some_and(|known| {
+            let same = |(bytes, section): (&Arc<[u8]>, Section)| {
+                std::ptr::eq(&**bytes, self.section(section))
+            };
+            known.leaves == self.count(Config::Leaves)
+                && known.addresses.iter().zip(ADDRESSES).all(same)
+        });
+        if !is_known {
+            self.trie(0, 4)?;
+            self.search()?;
+            self.halves(Section::V6Leaves, Config::V6Runs, Config::Leaves)?;
+        }
         let leaves = self.count(Config::Leaves) as usize;
         self.quarters(Section::Leaves, leaves, Config::Classes)?;
         self.ports()?;
@@ -535,7 +646,7 @@ impl<'a> Image<'a> {
 }
 
 /// The header, with its digest checked.
-fn header(bytes: &[u8]) -> Decoded<&[u8]> {
+fn page_of_header(bytes: &[u8]) -> Decoded<&[u8]> {
     if bytes.get(..MAGIC.len()) != Some(&MAGIC[..]) {
         return Err(DecodeError::NoImage);
     }
@@ -560,6 +671,12 @@ fn header(bytes: &[u8]) -> Decoded<&[u8]> {
     if digest(told) != *own {
         return Err(DecodeError::Digest { of: "header" });
     }
+    Ok(header)
+}
+
+/// The header of a file, which is as long as it says.
+fn header(bytes: &[u8]) -> Decoded<&[u8]> {
+    let header = page_of_header(bytes)?;
     let expected = long(header, 24);
     if expected != bytes.len() as u64 {
         return Err(DecodeError::Length {

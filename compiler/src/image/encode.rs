@@ -1,6 +1,7 @@
 //! From a program to bytes.
 
-use super::layout::{ENTRIES, ENTRY, HEADER_DIGEST, SOURCE, SUBJECTS, WORLD, digest};
+use super::layout::{SOURCE, SUBJECTS, WORLD};
+use super::parts::{Part, Parts};
 use super::{Input, LimitError, Resource};
 use crate::cluster::Protocol;
 use crate::lir::transport::{NOT_KNOWN, key, whole};
@@ -9,18 +10,68 @@ use rustc_hash::FxHashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use verdict_abi::{
-    ABI_VERSION, BLOCK_ENTRIES, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION,
-    MAGIC, PAGE, Section, TO_BLOCK, TO_DIRECTORY,
+    BLOCK_ENTRIES, Code, Config, DIRECTORY_ENTRIES, Section, TO_BLOCK, TO_DIRECTORY,
 };
+
+/// What the images of all nodes have in common.
+#[derive(Clone, Debug)]
+pub struct Common {
+    v4: Part,
+    v6_starts: Part,
+    v6_leaves: Part,
+    world: Part,
+}
+
+impl Common {
+    /// The leaf of each run of addresses (its first address, ascending from 0), and the bytes of [`super::world()`].
+    #[must_use]
+    pub fn new(v4: &[(u32, LeafId)], v6: &[(u128, LeafId)], world: Vec<u8>) -> Self {
+        let entries = trie(v4);
+        let entries = entries.iter().map(|entry| entry.to_le_bytes());
+        let starts = v6.iter().flat_map(|(start, _)| halves(*start));
+        let leaves = v6.iter().map(|(_, leaf)| leaf.0.to_le_bytes());
+        Self {
+            v4: Part::new(Section::V4 as u32, bytes(entries)),
+            v6_starts: Part::new(Section::V6Starts as u32, words(starts)),
+            v6_leaves: Part::new(Section::V6Leaves as u32, bytes(leaves)),
+            world: Part::new(WORLD, world),
+        }
+    }
+
+    /// The section `world`.
+    #[must_use]
+    pub fn world(&self) -> &Part {
+        &self.world
+    }
+
+    pub(super) fn v4(&self) -> &Part {
+        &self.v4
+    }
+
+    pub(super) fn v6_starts(&self) -> &Part {
+        &self.v6_starts
+    }
+
+    pub(super) fn v6_leaves(&self) -> &Part {
+        &self.v6_leaves
+    }
+
+    fn v4_blocks(&self) -> usize {
+        self.v4.bytes.len() / (BLOCK_ENTRIES as usize * 4)
+    }
+
+    fn v6_runs(&self) -> usize {
+        self.v6_starts.bytes.len() / 16
+    }
+}
 
 /// Writes an image.
 ///
 /// # Errors
 /// Where something has no room in an image.
-pub fn encode(input: &Input<'_>) -> Result<Vec<u8>, LimitError> {
-    let program = input.program;
+pub fn encode(input: &Input<'_>) -> Result<Parts, LimitError> {
+    let (program, common) = (input.program, input.common);
     let tables = Tables::of(program);
-    let trie = trie(input.v4);
     let ports = Ports::of(program);
     let addresses = endpoint_addresses(input.addresses);
     for (resource, given) in [
@@ -29,8 +80,8 @@ pub fn encode(input: &Input<'_>) -> Result<Vec<u8>, LimitError> {
         (Resource::PortClasses, program.port_classes as usize),
         (Resource::Rows, program.rows.len()),
         (Resource::Codes, program.codes.len()),
-        (Resource::V4Blocks, trie.len() / BLOCK_ENTRIES as usize),
-        (Resource::V6Runs, input.v6.len()),
+        (Resource::V4Blocks, common.v4_blocks()),
+        (Resource::V6Runs, common.v6_runs()),
         (Resource::Pages, ports.pages.len()),
     ] {
         input.limits.hold(resource, given)?;
@@ -50,18 +101,17 @@ pub fn encode(input: &Input<'_>) -> Result<Vec<u8>, LimitError> {
         codes.len(),
         program.endpoints.len(),
         addresses.len() / 3,
-        trie.len() / BLOCK_ENTRIES as usize,
-        input.v6.len(),
+        common.v4_blocks(),
+        common.v6_runs(),
         ports.directories.len(),
         ports.pages.len(),
     ];
-    let starts = input.v6.iter().flat_map(|(start, _)| halves(*start));
-    let section = |section| -> Vec<u8> {
-        match section {
+    let section = |section| -> Part {
+        let own = match section {
+            Section::V4 => return common.v4.clone(),
+            Section::V6Starts => return common.v6_starts.clone(),
+            Section::V6Leaves => return common.v6_leaves.clone(),
             Section::Config => words(config.iter().map(|count| *count as u64)),
-            Section::V4 => bytes(trie.iter().map(|entry| entry.to_le_bytes())),
-            Section::V6Starts => words(starts.clone()),
-            Section::V6Leaves => bytes(input.v6.iter().map(|(_, leaf)| leaf.0.to_le_bytes())),
             Section::Leaves => short(program.leaves.iter().map(|class| class.0)),
             Section::Protocols => bytes(ports.protocols.iter().map(|entry| entry.to_le_bytes())),
             Section::Directories => short(ports.directories.iter().flatten().copied()),
@@ -71,49 +121,19 @@ pub fn encode(input: &Input<'_>) -> Result<Vec<u8>, LimitError> {
             Section::Codes => words(codes.iter().copied()),
             Section::Endpoints => bytes(tables.endpoints.iter().map(|table| table.to_le_bytes())),
             Section::Addresses => words(addresses.iter().copied()),
-        }
+        };
+        Part::new(section as u32, own)
     };
-    let mut sections: Vec<(u32, Vec<u8>)> = Section::ALL
-        .into_iter()
-        .map(|kind| (kind as u32, section(kind)))
-        .collect();
+    let mut sections: Vec<Part> = Section::ALL.into_iter().map(section).collect();
     // A struct of strings and numbers is JSON.
-    sections.push((SOURCE, serde_json::to_vec(input.source).unwrap_or_default()));
-    sections.push((WORLD, input.world.to_vec()));
-    sections.push((SUBJECTS, input.subjects.write()));
-    let lengths = sections.iter().map(|(_, bytes)| bytes.len());
+    let source = serde_json::to_vec(input.source).unwrap_or_default();
+    sections.push(Part::new(SOURCE, source));
+    sections.push(common.world.clone());
+    sections.push(Part::new(SUBJECTS, input.subjects.write()));
+    let lengths = sections.iter().map(|part| part.bytes.len());
     let longest = lengths.max().unwrap_or_default();
     input.limits.hold(Resource::SectionBytes, longest)?;
-    Ok(file(&sections))
-}
-
-fn file(sections: &[(u32, Vec<u8>)]) -> Vec<u8> {
-    let mut header = Vec::with_capacity(PAGE);
-    let mut body = Vec::new();
-    let mut entries = Vec::new();
-    for (kind, bytes) in sections {
-        entries.extend(kind.to_le_bytes());
-        entries.extend([0; 4]);
-        entries.extend(((PAGE + body.len()) as u64).to_le_bytes());
-        entries.extend((bytes.len() as u64).to_le_bytes());
-        entries.extend([0; 8]);
-        entries.extend(digest(bytes));
-        body.extend(bytes);
-        body.resize(body.len().next_multiple_of(PAGE), 0);
-    }
-    debug_assert_eq!(entries.len(), sections.len() * ENTRY);
-    header.extend(MAGIC);
-    header.extend(FORMAT_VERSION.to_le_bytes());
-    header.extend(ABI_VERSION.to_le_bytes());
-    header.extend(ENDIAN_MARK.to_le_bytes());
-    header.extend(number(sections.len()).to_le_bytes());
-    header.extend(((PAGE + body.len()) as u64).to_le_bytes());
-    debug_assert_eq!(header.len(), ENTRIES);
-    header.extend(entries);
-    header.resize(HEADER_DIGEST, 0);
-    header.extend(digest(&header));
-    header.extend(body);
-    header
+    Ok(Parts::of(sections))
 }
 
 fn words(values: impl Iterator<Item = u64>) -> Vec<u8> {

@@ -202,7 +202,7 @@ impl Leaves {
     }
 
     /// The leaves of some identities, or of all of a node.
-    pub(super) fn of_who(&self, who: Remote) -> (u32, u32) {
+    pub(crate) fn of_who(&self, who: Remote) -> (u32, u32) {
         let first = self.list.partition_point(|leaf| leaf.who < who);
         let end = self.list.partition_point(|leaf| leaf.who <= who);
         (number(first), number(end))

@@ -17,10 +17,7 @@ pub(super) fn tabulate(program: &mut Program) {
     let chains = std::mem::take(&mut program.chains);
     let decided: Vec<Option<Decided>> = chains
         .par_iter()
-        .map(|chain| match chain {
-            Chain::Rules(rules) => Some(Decided::of(program, rules, chain)),
-            Chain::Table(_) => None,
-        })
+        .map(|chain| Decided::of_chain(program, chain))
         .collect();
     if decided.iter().any(Option::is_some) {
         program.rows = Vec::new();
@@ -39,18 +36,26 @@ pub(super) fn tabulate(program: &mut Program) {
 }
 
 /// What a chain decides, by its own classes.
-struct Decided {
+pub(super) struct Decided {
     /// By class of leaves of the program: that of the chain.
-    remotes: Vec<u32>,
+    pub(super) remotes: Vec<u32>,
     /// By class of keys of the program: that of the chain.
-    ports: Vec<u32>,
+    pub(super) ports: Vec<u32>,
     /// By both classes of the chain.
-    rows: Vec<Vec<Decision>>,
+    pub(super) rows: Vec<Vec<Decision>>,
     /// For what an endpoint sends to itself by way of a service; none where that makes no difference.
-    hairpin: Option<Vec<Vec<Decision>>>,
+    pub(super) hairpin: Option<Vec<Vec<Decision>>>,
 }
 
 impl Decided {
+    /// What a chain of rules decides.
+    pub(super) fn of_chain(program: &Program, chain: &Chain) -> Option<Self> {
+        match chain {
+            Chain::Rules(rules) => Some(Self::of(program, rules, chain)),
+            Chain::Table(_) => None,
+        }
+    }
+
     fn of(program: &Program, rules: &RuleChain, chain: &Chain) -> Self {
         let space = Space::of(program, rules);
         let all = |hairpin| -> Vec<Vec<Decision>> {

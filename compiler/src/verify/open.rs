@@ -3,7 +3,7 @@
 //! They are lifted back: what is read from the bytes is written as the definition has it, and compared. Nothing that
 //! wrote the sections is used.
 
-use super::{Check, Mismatch, Subject, mismatch};
+use super::{Check, Mismatch, Prover, Subject, mismatch};
 use crate::cluster::Protocol;
 use crate::hir::{
     self, Direction, DomainPattern, IpBlock, NamespaceSelector, Operator, PodSelector, PortMatch,
@@ -13,13 +13,26 @@ use crate::image::{seen, seen_pod};
 use crate::lir::LeafId;
 use crate::query::pod_view;
 use ipnet::IpNet;
+use std::sync::Arc;
 use verdict_abi::open::{self, Net, Who, World};
 
-/// Compares the policies, the leaves and the endpoints.
-///
-/// # Errors
-/// The first that is another.
-pub(super) fn verify(subject: Subject<'_>) -> Result<(), Box<Mismatch>> {
+impl Prover<'_> {
+    /// Compares the policies, the leaves and the endpoints. Of these the endpoints alone are the node's own: a section `world` that
+    /// images share is compared once.
+    pub(super) fn open_world(&self, subject: &Subject<'_>) -> Result<(), Box<Mismatch>> {
+        let world = subject.image.shared_world();
+        let is_proved = |proved: &Arc<World>| Arc::ptr_eq(proved, world);
+        if !self.proved_world.get().is_some_and(is_proved) {
+            common(*subject)?;
+            // Where another node was first, its section is kept.
+            let _ = self.proved_world.set(Arc::clone(world));
+        }
+        endpoints(*subject)
+    }
+}
+
+/// The policies and the leaves.
+fn common(subject: Subject<'_>) -> Result<(), Box<Mismatch>> {
     let world = subject.image.world();
     let written = &subject.policies.policies;
     let answers = subject.cluster.names().iter();
@@ -43,7 +56,11 @@ pub(super) fn verify(subject: Subject<'_>) -> Result<(), Box<Mismatch>> {
         )?;
     }
     known(subject, world)?;
-    leaves(subject, world)?;
+    leaves(subject, world)
+}
+
+fn endpoints(subject: Subject<'_>) -> Result<(), Box<Mismatch>> {
+    let world = subject.image.world();
     for (pod, endpoint) in subject.pods.iter().zip(0..) {
         let Some(of) = subject.cluster.pod(*pod) else {
             continue;

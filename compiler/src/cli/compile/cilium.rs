@@ -25,6 +25,7 @@ use files::{Made, stage};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::io::{self, Write};
+use std::path::Path;
 
 /// How much is compared with the definition, in packets times rules.
 const BUDGET: u64 = 200_000_000;
@@ -90,6 +91,7 @@ pub(super) fn write(
     global: &Global,
     session: &Session,
     compile: &Compile,
+    out: &Path,
     asked: &[Option<NodeId>],
 ) -> Result<Answered, Failure> {
     let loaded = &session.loaded;
@@ -102,7 +104,7 @@ pub(super) fn write(
     };
     let nodes = nodes(session, asked);
     let progress = Progress::of(global, "compiling", nodes.len());
-    let folder = Folder::make(&compile.out)?;
+    let folder = Folder::make(out)?;
     let mut made = Vec::new();
     let mut problems = Vec::new();
     for node in nodes {
@@ -110,7 +112,7 @@ pub(super) fn write(
             Ok((maps, compared, warnings)) => {
                 problems.extend(warnings);
                 let name = name(session, node);
-                let path = compile.out.join(name.as_deref().unwrap_or(UNASSIGNED));
+                let path = out.join(name.as_deref().unwrap_or(UNASSIGNED));
                 made.push(stage(path, name, &maps, compared)?);
             }
             Err(problem) => problems.push(problem),

@@ -44,7 +44,7 @@ pub(in crate::cli) struct ImageExplanation {
 
 /// What one side says.
 #[derive(Debug, Serialize, JsonSchema)]
-struct SideReport {
+pub(super) struct SideReport {
     /// `allow`, `audit`, `deny`, `depends` or `redirect`.
     verdict: &'static str,
     /// The listener of a redirect.
@@ -164,7 +164,7 @@ fn packet(text: &str) -> Result<u32, Failure> {
     }
 }
 
-fn side(said: &Said) -> SideReport {
+pub(super) fn side(said: &Said) -> SideReport {
     let code = said.code;
     let verdict = match code.action {
         Action::Deny if code.depends => "depends",
@@ -181,6 +181,21 @@ fn side(said: &Said) -> SideReport {
         rule: origin.and_then(|origin| origin.rule.as_deref().map(str::to_owned)),
         file: origin.map(|origin| origin.file.to_string()),
         line: origin.map(|origin| origin.line),
+    }
+}
+
+impl SideReport {
+    /// In a line: the verdict, and who decides.
+    pub(super) fn line(&self) -> String {
+        let verdict = self.verdict;
+        match (&self.policy, &self.file, self.line) {
+            (Some(policy), Some(file), Some(line)) => {
+                let rule = self.rule.as_deref();
+                let rule = rule.unwrap_or("isolates, and no rule allows it");
+                format!("{verdict} by {policy} {rule}  {file}:{line}")
+            }
+            (_, _, _) => format!("{verdict}: no policy keeps it"),
+        }
     }
 }
 
@@ -216,17 +231,7 @@ fn print(
             )?;
             continue;
         };
-        write!(out, "  {direction:<8} {}", side.verdict)?;
-        match (&side.policy, &side.file, side.line) {
-            (Some(policy), Some(file), Some(line)) => {
-                let rule = side
-                    .rule
-                    .as_deref()
-                    .unwrap_or("isolates, and no rule allows it");
-                writeln!(out, " by {policy} {rule}  {file}:{line}")?;
-            }
-            (_, _, _) => writeln!(out, ": no policy keeps it")?,
-        }
+        writeln!(out, "  {direction:<8} {}", side.line())?;
     }
     if report.needs_recompile {
         writeln!(

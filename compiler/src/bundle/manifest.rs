@@ -1,0 +1,334 @@
+//! The documents of a bundle.
+//!
+//! Each is JSON with the fields in the order of the types, without spaces: equal content gives equal bytes.
+
+use super::{BundleError, Digest, MAX_BLOB};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use verdict_abi::{ABI_VERSION, FORMAT_VERSION};
+
+/// The version of the documents.
+pub(super) const VERSION: u32 = 1;
+/// The most bytes of a manifest: that of a million nodes.
+pub const MAX_MANIFEST: u64 = 1 << 28;
+/// The most bytes of an image: each of its sections may have a gibibyte.
+const MAX_IMAGE: u64 = 16 << 30;
+
+/// What a bundle is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The version of this document.
+    pub version: u32,
+    /// The fleet that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<Box<str>>,
+    /// One more than that of the parent; 1 where there is none.
+    pub generation: u64,
+    /// The digest of the manifest that this one replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Digest>,
+    /// What compiled it.
+    pub compiler: Box<str>,
+    /// The version of the layout of images.
+    pub format: u32,
+    /// The version of their tables.
+    pub abi: u32,
+    /// The digest of what was compiled, free of any node: the section `world` of every image.
+    pub program: Digest,
+    /// What it was compiled from ([`Inputs`]).
+    pub inputs: Blob,
+    /// What was left out of the policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<Box<str>>,
+    /// How much of what images have room for the largest takes.
+    pub limits: Vec<LimitUsed>,
+    /// The nodes, by name; the pods whose node is not known come last.
+    pub nodes: Vec<Node>,
+}
+
+/// Some stored bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blob {
+    /// The digest of the stored bytes.
+    pub sha256: Digest,
+    /// How many there are.
+    pub bytes: u64,
+    /// How many they unpack to.
+    pub plain: u64,
+}
+
+/// A limit of images.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitUsed {
+    /// Of what.
+    pub of: Box<str>,
+    /// How much the image has that has most of it.
+    pub used: u64,
+    /// How much an image may have.
+    pub most: u64,
+}
+
+/// A node of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Its name; none for the pods whose node is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Box<str>>,
+    /// What its image is made of ([`Record`]).
+    pub record: Blob,
+}
+
+/// The image of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The version of this document.
+    pub version: u32,
+    /// The digest of the header of the image, which covers every byte of it.
+    pub image: Digest,
+    /// How many bytes the image has.
+    pub bytes: u64,
+    /// How many endpoints it has.
+    pub endpoints: u32,
+    /// Its sections in their order: kind, bytes, digest.
+    pub sections: Vec<SectionRecord>,
+    /// What the sections, one after the other, are cut into.
+    pub chunks: Vec<Part>,
+}
+
+/// A section of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SectionRecord {
+    /// Its kind, as in the header of the image.
+    pub kind: u32,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Their digest.
+    pub sha256: Digest,
+}
+
+/// A chunk, or the list of some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum Part {
+    /// A chunk.
+    Chunk(Blob),
+    /// A list of chunks ([`List`]).
+    List(Blob),
+}
+
+/// Chunks that follow one another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    /// The chunks.
+    pub chunks: Vec<Blob>,
+}
+
+/// What a bundle was compiled from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inputs {
+    /// The texts, manifests and settings, by name.
+    pub inputs: Vec<Input>,
+}
+
+/// A text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Its file, as it was named.
+    pub file: Box<str>,
+    /// The digest of the text.
+    pub sha256: Digest,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+impl Blob {
+    /// Refuses sizes that no blob has.
+    pub(super) fn check(&self) -> Result<(), BundleError> {
+        for given in [self.bytes, self.plain] {
+            if given > MAX_BLOB {
+                return Err(BundleError::TooLarge {
+                    of: format!("chunk {}", self.sha256).into(),
+                    given,
+                    most: MAX_BLOB,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    /// What is named.
+    #[must_use]
+    pub fn blob(&self) -> &Blob {
+        match self {
+            Self::Chunk(blob) | Self::List(blob) => blob,
+        }
+    }
+}
+
+impl Node {
+    /// Its name, or what stands for the pods whose node is not known.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.name.as_deref().unwrap_or("_unassigned")
+    }
+}
+
+impl Manifest {
+    /// A manifest of this version, with nothing in it.
+    #[must_use]
+    pub fn new(program: Digest, inputs: Blob) -> Self {
+        Self {
+            version: VERSION,
+            fleet: None,
+            generation: 1,
+            parent: None,
+            compiler: concat!("verdict ", env!("CARGO_PKG_VERSION")).into(),
+            format: FORMAT_VERSION,
+            abi: ABI_VERSION,
+            program,
+            inputs,
+            incomplete: Vec::new(),
+            limits: Vec::new(),
+            nodes: Vec::new(),
+        }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn write(&self) -> Vec<u8> {
+        written(self)
+    }
+
+    /// Reads a manifest, and checks everything that it says by itself.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn read(bytes: &[u8]) -> Result<Self, BundleError> {
+        if bytes.len() as u64 > MAX_MANIFEST {
+            return Err(BundleError::TooLarge {
+                of: "the manifest".into(),
+                given: bytes.len() as u64,
+                most: MAX_MANIFEST,
+            });
+        }
+        let manifest: Self = versioned("the manifest", bytes)?;
+        manifest.inputs.check()?;
+        let mut names = BTreeSet::new();
+        for node in &manifest.nodes {
+            node.record.check()?;
+            if !names.insert(node.text()) {
+                return Err(BundleError::TwoNodes(node.text().into()));
+            }
+        }
+        let is_sorted = manifest.nodes.is_sorted_by_key(Self::order);
+        if !is_sorted {
+            return Err(BundleError::malformed(
+                "the manifest",
+                "its nodes do not ascend",
+            ));
+        }
+        if (manifest.generation == 1) != manifest.parent.is_none() || manifest.generation == 0 {
+            return Err(BundleError::malformed(
+                "the manifest",
+                "generation 1 has no parent, and each later one has",
+            ));
+        }
+        // Fields in another order, or spaces, would give one content two digests.
+        if manifest.write() != bytes {
+            return Err(BundleError::malformed(
+                "the manifest",
+                "it is not written as verdict writes it",
+            ));
+        }
+        Ok(manifest)
+    }
+
+    /// By what the nodes are sorted.
+    pub(super) fn order(node: &Node) -> (bool, Option<Box<str>>) {
+        (node.name.is_none(), node.name.clone())
+    }
+
+    /// The node with a name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.text() == name)
+    }
+
+    /// Whether two manifests name the same images, compiled from the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let plain = |manifest: &Self| Self {
+            generation: 1,
+            parent: None,
+            ..manifest.clone()
+        };
+        plain(self) == plain(other)
+    }
+}
+
+impl Record {
+    pub(super) fn read(of: &str, bytes: &[u8]) -> Result<Self, BundleError> {
+        let name = format!("the record of node `{of}`");
+        let record: Self = versioned(&name, bytes)?;
+        record
+            .chunks
+            .iter()
+            .try_for_each(|part| part.blob().check())?;
+        let sections = record.sections.iter().map(|section| section.bytes);
+        let sum = sections.fold(0_u64, u64::saturating_add);
+        let given = sum.max(record.bytes);
+        if given > MAX_IMAGE {
+            return Err(BundleError::TooLarge {
+                of: format!("the image of node `{of}`").into(),
+                given,
+                most: MAX_IMAGE,
+            });
+        }
+        Ok(record)
+    }
+}
+
+impl List {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, BundleError> {
+        let list: Self = parsed("a list of chunks", bytes)?;
+        list.chunks.iter().try_for_each(Blob::check)?;
+        Ok(list)
+    }
+}
+
+/// A struct of strings and numbers is JSON.
+pub(super) fn written(document: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(document).unwrap_or_default()
+}
+
+pub(super) fn parsed<T: DeserializeOwned>(of: &str, bytes: &[u8]) -> Result<T, BundleError> {
+    serde_json::from_slice(bytes).map_err(|error| BundleError::malformed(of, error))
+}
+
+/// A document whose version is looked at before anything else.
+fn versioned<T: DeserializeOwned>(of: &str, bytes: &[u8]) -> Result<T, BundleError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let found = parsed::<Versioned>(of, bytes)?.version;
+    if found != VERSION {
+        return Err(BundleError::Version {
+            found,
+            read: VERSION,
+        });
+    }
+    parsed(of, bytes)
+}

@@ -1,0 +1,330 @@
+//! `compile --bundle` and `compile --check`.
+
+use super::super::args::{CompileBundle, Global, ImageFormat};
+use super::super::bundle::{Bundle, Committed, Writer, key_file, refused, say};
+use super::super::output::Answer;
+use super::super::session::Session;
+use super::super::{Answered, Failure, render};
+use super::{ImageReport, Made, Passes, each};
+use crate::bundle::{Blob, Digest, Input, Inputs, Manifest, NotPacked, Packed, Signer, record};
+use crate::compile::Artifact;
+use crate::diagnostic::{Diagnostic, codes, counted};
+use crate::image::Limits;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A bundle that was written.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct BundleReport {
+    /// Where it is.
+    bundle: String,
+    /// `dir`, `tar` or `oci`.
+    form: &'static str,
+    /// The fleet that it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fleet: Option<String>,
+    /// Its generation.
+    generation: u64,
+    /// Whether there is a new generation; false where the one that was there says the same.
+    new_generation: bool,
+    /// The SHA-256 digest of the manifest.
+    manifest: String,
+    /// Whether the manifest is signed.
+    signed: bool,
+    /// How many chunks it has.
+    chunks: usize,
+    /// How many bytes they and the manifest take.
+    bytes: u64,
+    /// How many bytes the images of all nodes have.
+    images_bytes: u64,
+    /// Chunks that the generation before did not have.
+    new_chunks: usize,
+    /// Their bytes.
+    new_bytes: u64,
+}
+
+/// A bundle that is to be written.
+pub(super) struct Fleet {
+    path: PathBuf,
+    writer: Writer,
+    parent: Option<Bundle>,
+    fleet: Option<Box<str>>,
+    signer: Option<Signer>,
+}
+
+/// What a bundle is made of.
+pub(super) struct Contents {
+    pub(super) packed: Vec<Packed>,
+    pub(super) program: Digest,
+    pub(super) inputs: Blob,
+    pub(super) limits: Limits,
+    pub(super) incomplete: Vec<String>,
+    pub(super) images_bytes: u64,
+}
+
+/// What a packer says that cannot go on.
+pub(super) fn not_packed(global: &Global, path: &Path, error: NotPacked<Failure>) -> Failure {
+    match error {
+        NotPacked::Sink(failure) => failure,
+        NotPacked::Bundle(error) => {
+            say(global, &[refused(path, &error)]);
+            Failure::Input
+        }
+    }
+}
+
+impl Fleet {
+    /// Reads the key and what is there, before anything is compiled.
+    pub(super) fn begin(
+        global: &Global,
+        path: &Path,
+        options: &CompileBundle,
+    ) -> Result<Self, Failure> {
+        let signer = options.sign.as_deref();
+        let signer = signer
+            .map(|key| key_file(global, key, Signer::read))
+            .transpose()?;
+        let parent = options.parent.as_deref();
+        let parent = parent
+            .map(|parent| Bundle::open(global, parent))
+            .transpose()?;
+        let writer = Writer::begin(global, path, options.bundle_format)?;
+        let before = parent.as_ref().or(writer.previous());
+        let known = before.and_then(|bundle| bundle.manifest.fleet.clone());
+        let asked: Option<Box<str>> = options.fleet.as_deref().map(Into::into);
+        if let (Some(asked), Some(before)) = (&asked, before)
+            && known.as_ref() != Some(asked)
+        {
+            say(global, &[other_fleet(before, asked)]);
+            return Err(Failure::Input);
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            writer,
+            fleet: asked.or(known),
+            parent,
+            signer,
+        })
+    }
+
+    /// Takes a blob.
+    pub(super) fn put(&self, blob: &Blob, bytes: &[u8]) -> Result<(), Failure> {
+        self.writer.put(blob, bytes)
+    }
+
+    /// Where it is to be.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts everything in its place.
+    pub(super) fn commit(self, contents: Contents) -> Result<BundleReport, Failure> {
+        let mut manifest = Manifest::new(contents.program, contents.inputs);
+        manifest.fleet.clone_from(&self.fleet);
+        manifest.incomplete = contents.incomplete.into_iter().map(Into::into).collect();
+        Packed::list(contents.packed, contents.limits, &mut manifest);
+        let Committed {
+            form,
+            generation,
+            digest,
+            is_new,
+            is_signed,
+            chunks,
+            bytes,
+            new_chunks,
+            new_bytes,
+        } = self
+            .writer
+            .commit(manifest, self.parent.as_ref(), self.signer.as_ref())?;
+        Ok(BundleReport {
+            bundle: self.path.display().to_string(),
+            form: form.text(),
+            fleet: self.fleet.map(Into::into),
+            generation,
+            new_generation: is_new,
+            manifest: digest.to_string(),
+            signed: is_signed,
+            chunks,
+            bytes,
+            images_bytes: contents.images_bytes,
+            new_chunks,
+            new_bytes,
+        })
+    }
+}
+
+/// What is said of a bundle that is for another fleet than the one that is asked for.
+pub(in crate::cli) fn other_fleet(bundle: &Bundle, asked: &str) -> Diagnostic {
+    let name = bundle.path.display().to_string();
+    let found = bundle.manifest.fleet.as_deref();
+    let found = found.map_or("no fleet in particular".to_owned(), |fleet| {
+        format!("fleet `{fleet}`")
+    });
+    let message = format!("bundle `{name}` is for {found}, not for fleet `{asked}`");
+    Diagnostic::new(&codes::OTHER_FLEET, message)
+        .file(name)
+        .help("name the bundle of this fleet, or another `--fleet`")
+}
+
+/// What the images are compiled from.
+pub(super) fn inputs(session: &Session) -> Inputs {
+    let inputs = session.sources.iter().map(|(_, source)| Input {
+        file: source.name().to_string().into(),
+        sha256: Digest::of(source.text().as_bytes()),
+        bytes: source.text().len() as u64,
+    });
+    let mut inputs: Vec<Input> = inputs.collect();
+    inputs.sort_unstable();
+    Inputs { inputs }
+}
+
+/// Tells of a bundle that was written.
+pub(super) fn print(
+    bundle: &BundleReport,
+    images: &[ImageReport],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let fleet = bundle.fleet.as_deref();
+    let fleet = fleet.map_or(String::new(), |fleet| format!(" of fleet {fleet}"));
+    let signed = if bundle.signed { ", signed" } else { "" };
+    let compared: u64 = images.iter().map(|image| image.compared).sum();
+    writeln!(
+        out,
+        "{}: generation {}{fleet}{signed}, {}, {} proved, manifest sha256 {}",
+        bundle.bundle,
+        bundle.generation,
+        counted(images.len(), "node"),
+        counted(compared, "decision"),
+        bundle.manifest.get(..16).unwrap_or_default(),
+    )?;
+    writeln!(
+        out,
+        "  {}, {} bytes, {:.1} % of the images' {}",
+        counted(bundle.chunks, "chunk"),
+        bundle.bytes,
+        bundle.bytes as f64 * 100.0 / bundle.images_bytes.max(1) as f64,
+        bundle.images_bytes,
+    )?;
+    match (bundle.new_generation, bundle.generation) {
+        (true, 1) => Ok(()),
+        (true, _) => writeln!(
+            out,
+            "  {} that the generation before did not have, {} bytes",
+            counted(bundle.new_chunks, "chunk"),
+            bundle.new_bytes
+        ),
+        (false, _) => writeln!(out, "  nothing differs from what was there"),
+    }
+}
+
+/// Whether a bundle is what manifests say.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct CheckBundleReport {
+    /// The version of this format.
+    version: u32,
+    /// The bundle.
+    bundle: String,
+    /// Its generation.
+    generation: u64,
+    /// Whether all its images are those that the manifests compile to.
+    same: bool,
+    /// Nodes whose image is another.
+    changed: Vec<String>,
+    /// Nodes that the bundle lacks.
+    missing: Vec<String>,
+    /// Nodes that the manifests lack.
+    gone: Vec<String>,
+}
+
+/// `compile --check`.
+pub(super) fn check(
+    global: &Global,
+    session: &Session,
+    path: &Path,
+    format: ImageFormat,
+) -> Result<Answered, Failure> {
+    let bundle = Bundle::open(global, path)?;
+    let take = |node: Option<&str>, artifact: &Artifact| {
+        Ok((
+            node.map(str::to_owned),
+            Digest::new(artifact.image.digest()),
+        ))
+    };
+    let Made { nodes, .. } = each(global, session, &[], Passes::Once, &take)?;
+    let mut report = CheckBundleReport {
+        version: 1,
+        bundle: path.display().to_string(),
+        generation: bundle.manifest.generation,
+        same: true,
+        changed: Vec::new(),
+        missing: Vec::new(),
+        gone: Vec::new(),
+    };
+    let fetch = |blob: &Blob| bundle.fetch(blob);
+    for node in &bundle.manifest.nodes {
+        let compiled = nodes
+            .iter()
+            .find(|(name, _)| name.as_deref() == node.name.as_deref());
+        let Some((_, compiled)) = compiled else {
+            report.gone.push(node.text().to_owned());
+            continue;
+        };
+        let record = record(&fetch, node).map_err(|error| {
+            say(global, &[refused(path, &error)]);
+            Failure::Input
+        })?;
+        if record.image != *compiled {
+            report.changed.push(node.text().to_owned());
+        }
+    }
+    let known = |name: &Option<String>| {
+        let mut nodes = bundle.manifest.nodes.iter();
+        nodes.any(|node| node.name.as_deref() == name.as_deref())
+    };
+    let missing = nodes.iter().filter(|(name, _)| !known(name));
+    let missing =
+        missing.map(|(name, _)| name.clone().unwrap_or_else(|| super::UNASSIGNED.to_owned()));
+    report.missing = missing.collect();
+    report.same = report.changed.is_empty() && report.missing.is_empty() && report.gone.is_empty();
+    let answer = Answer::new(global);
+    match format {
+        ImageFormat::Json => answer.write(|out| render::json::line(&report, out))?,
+        ImageFormat::Human => answer.write(|out| print_check(&report, nodes.len(), out))?,
+    }
+    Ok((report.same && session.incomplete().is_empty()).into())
+}
+
+fn print_check(report: &CheckBundleReport, nodes: usize, out: &mut dyn Write) -> io::Result<()> {
+    let (bundle, generation) = (&report.bundle, report.generation);
+    if report.same {
+        let nodes = counted(nodes, "node");
+        return writeln!(
+            out,
+            "{bundle}: generation {generation} is what the manifests say, on {nodes}"
+        );
+    }
+    let told = [
+        ("another image for", &report.changed),
+        ("none for", &report.missing),
+        ("one too many for", &report.gone),
+    ];
+    let told = told
+        .iter()
+        .filter(|(_, nodes)| !nodes.is_empty())
+        .map(|(what, nodes)| {
+            let first = nodes.first().map_or("", String::as_str);
+            match nodes.len() {
+                1 => format!("{what} `{first}`"),
+                many => format!("{what} `{first}` and {} more", many - 1),
+            }
+        });
+    let told: Vec<String> = told.collect();
+    writeln!(
+        out,
+        "{bundle}: generation {generation} is not what the manifests say: it has {} (`verdict image verify {bundle} \
+         --against PATH...` shows a packet)",
+        told.join(", ")
+    )
+}

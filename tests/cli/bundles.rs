@@ -1,0 +1,432 @@
+//! Bundles: every form, generations, and every way in which one can be bad.
+
+use super::{Ran, run, verdict};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata");
+
+/// A folder with manifests, and places for bundles.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        let text = fs::read_to_string(format!("{ROOT}/cli/programs.in/cluster.yaml")).unwrap();
+        fs::write(
+            place.path("new.yaml"),
+            text.replace("192.0.2.0", "192.0.3.0"),
+        )
+        .unwrap();
+        fs::write(place.path("old.yaml"), text).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs a command in the folder.
+    fn run(&self, line: &str) -> Ran {
+        let arguments = line.replace("KEYS", &format!("{ROOT}/bundle"));
+        let mut command = verdict();
+        command
+            .args(arguments.split(' '))
+            .current_dir(self.0.path());
+        super::ran(command.output().unwrap())
+    }
+
+    /// Runs a command that is to end with a code.
+    fn ends(&self, code: i32, line: &str) -> Ran {
+        let ran = self.run(line);
+        assert_eq!(ran.code, Some(code), "{line}\n{}{}", ran.stdout, ran.stderr);
+        ran
+    }
+
+    /// Runs a command that is to be refused with a diagnostic.
+    fn refused(&self, exit: i32, code: &str, line: &str) -> String {
+        let ran = self.ends(exit, line);
+        assert!(
+            ran.stderr.contains(&format!("error[{code}]")),
+            "{line}\n{}",
+            ran.stderr
+        );
+        ran.stderr
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(self::files(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let named = |path: PathBuf| {
+        let bytes = fs::read(&path).unwrap();
+        (path.strip_prefix(folder).unwrap().to_owned(), bytes)
+    };
+    files(folder).into_iter().map(named).collect()
+}
+
+#[test]
+fn every_form_is_the_same_bytes_each_time_and_holds() {
+    let place = Place::new();
+    for (form, names) in [
+        ("dir", ["a", "b"]),
+        ("oci", ["c", "d"]),
+        ("tar", ["e.tar", "f.tar"]),
+    ] {
+        for name in names {
+            place.ends(
+                0,
+                &format!("compile old.yaml --bundle {name} --bundle-format {form}"),
+            );
+            let ran = place.ends(0, &format!("image verify {name} --against old.yaml"));
+            assert!(
+                ran.stdout.contains("it is what the manifests say"),
+                "{}",
+                ran.stdout
+            );
+            place.ends(0, &format!("compile --check {name} old.yaml"));
+            let said = place
+                .ends(1, &format!("compile --check {name} new.yaml"))
+                .stdout;
+            assert_eq!(said.lines().count(), 1, "{said}");
+            let ran = place.ends(0, &format!("image inspect {name} --format json"));
+            let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+            assert_eq!(report["bundles"][0]["form"], form);
+        }
+        let [one, other] = names.map(|name| place.path(name));
+        if form == "tar" {
+            assert_eq!(fs::read(one).unwrap(), fs::read(other).unwrap());
+        } else {
+            assert_eq!(contents(&one), contents(&other));
+        }
+    }
+    let left = fs::read_dir(place.0.path()).unwrap().flatten();
+    let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(left.count(), 0, "a folder is left behind");
+}
+
+#[test]
+fn the_first_difference_is_told_as_a_packet() {
+    let place = Place::new();
+    place.ends(0, "compile old.yaml --bundle a");
+    let ran = place.ends(1, "image verify a --against new.yaml");
+    for line in [
+        "node worker-1: 192.0.2.0 to shop/api (ingress), 8080/TCP",
+        "the bundle says     allow by NetworkPolicy/shop/api spec.ingress[0]  old.yaml:29",
+        "the manifests say   deny by NetworkPolicy/shop/api isolates, and no rule allows it  new.yaml:23",
+    ] {
+        assert!(ran.stdout.contains(line), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_generation_is_written_next_to_the_one_before() {
+    let place = Place::new();
+    for form in ["dir", "oci"] {
+        place.ends(
+            0,
+            &format!("compile old.yaml --bundle {form} --bundle-format {form} --fleet prod"),
+        );
+        let first = contents(&place.path(form));
+        let again = place.ends(0, &format!("compile old.yaml --bundle {form}"));
+        assert!(again.stdout.contains("nothing differs"), "{}", again.stdout);
+        assert_eq!(contents(&place.path(form)), first);
+        let next = place.ends(0, &format!("compile new.yaml --bundle {form}"));
+        assert!(
+            next.stdout.contains("generation 2 of fleet prod"),
+            "{}",
+            next.stdout
+        );
+        let both = contents(&place.path(form));
+        let kept = first
+            .iter()
+            .filter(|(name, _)| !matches!(name.to_str(), Some("manifest.json" | "index.json")));
+        assert!(kept.into_iter().all(|file| both.contains(file)), "{form}");
+        // Nothing is lost that a manifest names, and everything else is.
+        fs::write(place.path(form).join("unknown"), "x").unwrap();
+        place.ends(0, &format!("image gc {form}"));
+        let kept = contents(&place.path(form));
+        assert_eq!(kept.len(), both.len() + 1);
+        place.ends(0, &format!("image gc {form} --keep 1"));
+        place.ends(
+            0,
+            &format!("image verify {form} --against new.yaml --fleet prod --at-least 2"),
+        );
+        assert!(contents(&place.path(form)).len() < kept.len());
+    }
+    place.ends(0, "compile old.yaml --bundle old.tar");
+    place.ends(0, "compile new.yaml --bundle new.tar --parent old.tar");
+    let ran = place.ends(1, "image diff old.tar new.tar --format json");
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["generations"], serde_json::json!([1, 2]));
+    assert_eq!(report["nodes"][0]["changes"][0]["peer"], "192.0.2.0");
+    assert_eq!(report["nodes"][0]["changes"][0]["after"]["verdict"], "deny");
+    place.ends(0, "image diff old.tar old.tar");
+    assert_eq!(place.run("image gc old.tar").code, Some(2));
+}
+
+#[test]
+fn a_chunk_that_is_missing_or_another_is_named() {
+    let place = Place::new();
+    let damage = |name: &str, change: &dyn Fn(&[PathBuf])| {
+        place.ends(0, &format!("compile old.yaml --bundle {name}"));
+        change(&files(&place.path(name).join("chunks")));
+    };
+    damage("missing", &|chunks| fs::remove_file(&chunks[0]).unwrap());
+    let said = place.refused(1, "V0706", "image verify missing");
+    assert!(said.contains("is missing"), "{said}");
+    damage("swapped", &|chunks| {
+        let (one, other) = (fs::read(&chunks[0]).unwrap(), fs::read(&chunks[1]).unwrap());
+        fs::write(&chunks[0], other).unwrap();
+        fs::write(&chunks[1], one).unwrap();
+    });
+    place.refused(1, "V0707", "image verify swapped");
+    damage("cut", &|chunks| fs::write(&chunks[2], "").unwrap());
+    place.refused(1, "V0707", "image verify cut");
+    damage("folder", &|chunks| {
+        fs::remove_file(&chunks[0]).unwrap();
+        fs::create_dir(&chunks[0]).unwrap();
+    });
+    place.refused(1, "V0707", "image verify folder");
+    for name in ["missing", "swapped", "cut"] {
+        // Compiling once more puts right what is wrong.
+        place.ends(0, &format!("compile old.yaml --bundle {name}"));
+        place.ends(0, &format!("image verify {name}"));
+    }
+}
+
+#[test]
+fn keys_fleets_and_generations_are_told_apart() {
+    let place = Place::new();
+    place.ends(
+        0,
+        "compile old.yaml --bundle a --fleet prod --sign KEYS/key.pem",
+    );
+    place.ends(
+        0,
+        "image verify a --verify-key KEYS/key.pub.pem --fleet prod --at-least 1",
+    );
+    let said = place.refused(1, "V0708", "image verify a --verify-key KEYS/other.pub.pem");
+    assert!(said.contains("not one of this key"), "{said}");
+    place.refused(1, "V0710", "image verify a --fleet test");
+    place.refused(1, "V0711", "image verify a --at-least 2");
+    place.refused(2, "V0709", "image verify a --verify-key KEYS/key.pem");
+    place.refused(
+        2,
+        "V0709",
+        "compile old.yaml --bundle b --sign KEYS/key.pub.pem",
+    );
+    assert!(!place.path("b").exists());
+    place.refused(2, "V0710", "compile new.yaml --bundle a --fleet test");
+    place.ends(0, "compile old.yaml --bundle plain");
+    let said = place.refused(
+        1,
+        "V0708",
+        "image verify plain --verify-key KEYS/key.pub.pem",
+    );
+    assert!(said.contains("it is not signed"), "{said}");
+    // The manifest of one fleet with the signature of another.
+    place.ends(
+        0,
+        "compile new.yaml --bundle forged --fleet prod --sign KEYS/other.pem",
+    );
+    place.refused(
+        1,
+        "V0708",
+        "image verify forged --verify-key KEYS/key.pub.pem",
+    );
+    for form in ["oci", "tar"] {
+        let line = format!(
+            "compile old.yaml --bundle s.{form} --bundle-format {form} --sign KEYS/key.pem"
+        );
+        place.ends(0, &line);
+        place.ends(
+            0,
+            &format!("image verify s.{form} --verify-key KEYS/key.pub.pem"),
+        );
+        place.refused(
+            1,
+            "V0708",
+            &format!("image verify s.{form} --verify-key KEYS/other.pub.pem"),
+        );
+    }
+}
+
+#[test]
+fn what_is_no_bundle_is_told() {
+    let place = Place::new();
+    place.ends(0, "compile old.yaml --bundle a");
+    let manifest = place.path("a/manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    for (what, words) in [
+        (String::new(), "cannot be read"),
+        ("[".repeat(100_000), "cannot be read"),
+        (
+            text.replace("\"version\":1", "\"version\":7"),
+            "a newer verdict made it",
+        ),
+        (
+            text.replace("\"plain\":", "\"plain\":99999999999"),
+            "more than the",
+        ),
+        (text.replace("\"nodes\"", "\"policies\""), "unknown field"),
+    ] {
+        fs::write(&manifest, what).unwrap();
+        let said = place.refused(2, "V0705", "image verify a");
+        assert!(said.replace("\n  │ ", " ").contains(words), "{said}");
+    }
+    let node = text.find("{\"name\":").unwrap();
+    let end = node + text[node..].find("}}").unwrap() + 2;
+    let twice = format!("{}{},{}", &text[..node], &text[node..end], &text[node..]);
+    fs::write(&manifest, twice).unwrap();
+    place.refused(2, "V0712", "image verify a");
+    fs::create_dir(place.path("empty")).unwrap();
+    place.refused(2, "V0705", "image verify empty");
+    fs::write(place.path("empty/x"), "").unwrap();
+    place.refused(2, "V0705", "compile old.yaml --bundle empty");
+    assert_eq!(place.run("image verify nowhere").code, Some(2));
+    place.refused(2, "V0705", "image verify old.yaml");
+    place.ends(2, "compile old.yaml --bundle a --node worker-1");
+    place.ends(2, "compile old.yaml");
+}
+
+/// One entry of a tar file.
+fn entry(name: &str, size: u64, kind: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut header = [0_u8; 512];
+    header
+        .iter_mut()
+        .zip(name.bytes())
+        .for_each(|(to, from)| *to = from);
+    header[100..107].copy_from_slice(b"0000644");
+    header[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+    header[136..147].copy_from_slice(b"00000000000");
+    header[148..156].copy_from_slice(b"        ");
+    header[156] = kind;
+    header[257..263].copy_from_slice(b"ustar\0");
+    header[263..265].copy_from_slice(b"00");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut file = header.to_vec();
+    file.extend(bytes);
+    file.resize(file.len().next_multiple_of(512), 0);
+    file
+}
+
+#[test]
+fn archives_with_paths_of_their_own_are_refused() {
+    let place = Place::new();
+    place.ends(0, "compile old.yaml --bundle good.tar");
+    let good = fs::read(place.path("good.tar")).unwrap();
+    let cases: [(&str, Vec<u8>, &str); 7] = [
+        (
+            "up",
+            entry("../../etc/passwd", 1, b'0', b"x"),
+            "has no place",
+        ),
+        (
+            "absolute",
+            entry("/etc/passwd", 1, b'0', b"x"),
+            "has no place",
+        ),
+        ("link", entry("manifest.json", 0, b'2', b""), "has no place"),
+        ("folder", entry("chunks/", 0, b'5', b""), "has no place"),
+        ("twice", entry("manifest.json", 1, b'0', b"{"), "twice"),
+        (
+            "giant",
+            entry("manifest.json", 0o77_777_777_777, b'0', b"{"),
+            "is cut",
+        ),
+        ("torn", b"x".repeat(512), ""),
+    ];
+    for (name, first, words) in cases {
+        let file = format!("{name}.tar");
+        fs::write(place.path(&file), [first, good.clone()].concat()).unwrap();
+        let said = place.refused(2, "V0705", &format!("image verify {file}"));
+        assert!(said.contains(words), "{name}: {said}");
+    }
+    fs::write(place.path("short.tar"), &good[..good.len() / 2]).unwrap();
+    assert!(place.run("image verify short.tar").code > Some(0));
+    // Any byte changed: refused, or of no meaning (times and padding).
+    for at in (0..good.len()).step_by(331) {
+        let mut changed = good.clone();
+        changed[at] ^= 0x55;
+        fs::write(place.path("changed.tar"), changed).unwrap();
+        let ran = place.run("image verify changed.tar");
+        assert!(!ran.stderr.contains("V0901"), "byte {at}: {}", ran.stderr);
+    }
+}
+
+/// A disk that fills up leaves no bundle, and the one that was there as it was.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_what_was_there() {
+    let place = Place::new();
+    let disk = place.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let program = env!("CARGO_BIN_EXE_verdict");
+    let script = format!(
+        "mount -t tmpfs -o size=48k tmpfs disk && {program} compile old.yaml --bundle disk/a >/dev/null && \
+         find disk/a -type f | sort > before && dd if=/dev/zero of=disk/fill bs=1k 2>/dev/null; \
+         {program} compile new.yaml --bundle disk/a; echo code $?; \
+         {program} compile new.yaml --bundle disk/new; echo code $?; \
+         {program} compile new.yaml --bundle disk/new.tar; echo code $?; \
+         find disk/a -type f | sort | cmp - before && ls -A disk && rm disk/fill && {program} image verify disk/a"
+    );
+    let ran = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
+        .current_dir(place.0.path())
+        .env("NO_COLOR", "1")
+        .output();
+    let Ok(output) = ran else { return };
+    let ran = super::ran(output);
+    if ran.stderr.contains("unshare") || ran.stderr.contains("mount:") {
+        // No namespaces for this user on this machine.
+        return;
+    }
+    assert_eq!(
+        ran.stdout.matches("code 2").count(),
+        3,
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("no space left on device") || ran.stderr.contains("storage"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stdout.contains("\na\nfill\n"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("generation 1 holds"),
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
+}
+
+#[test]
+fn two_bundles_in_one_run_and_images_beside_them() {
+    let place = Place::new();
+    place.ends(0, "compile old.yaml --bundle a --out images");
+    let ran = place.ends(0, "image inspect a images/worker-1.image --format json");
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(
+        report["images"][0]["bytes"],
+        report["bundles"][0]["nodes"][0]["bytes"]
+    );
+    let ran = run(["image", "diff", "/nowhere", "/nowhere"]);
+    assert_eq!(ran.code, Some(2));
+}

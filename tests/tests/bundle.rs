@@ -1,0 +1,229 @@
+//! Bundles: what is packed is read back, in whatever order it was packed; what is damaged or forged is refused; and what is
+//! said to differ between two images is what packets are told.
+
+use std::fs;
+use verdict_abi::{Query, Use, decide};
+use verdict_compiler::bundle::{
+    BundleError, Changes, Decided, Digest, Examples, Manifest, Signer, Verifier, compare,
+};
+use verdict_compiler::hir::Direction;
+use verdict_compiler::image::Image;
+use verdict_tests::bundles::{self, Bundled};
+use verdict_tests::generate::random::Random;
+use verdict_tests::generate::small;
+
+#[test]
+fn what_is_packed_is_read_back_whatever_the_order() {
+    let mut shared = 0;
+    for seed in 0..20 {
+        let world = small::world(seed);
+        let bundled = bundles::of(&world, seed, false);
+        assert_eq!(bundled.all().unwrap(), bundled.images, "world {seed}");
+        let other = bundles::of(&world, seed, true);
+        assert_eq!(other.manifest, bundled.manifest);
+        assert_eq!(other.blobs, bundled.blobs);
+        let stored: usize = bundled.blobs.values().map(Vec::len).sum();
+        let whole: usize = bundled.images.iter().map(Vec::len).sum();
+        shared += usize::from(stored * 2 < whole);
+    }
+    assert!(
+        shared >= 15,
+        "only {shared} bundles are much smaller than their images"
+    );
+}
+
+/// Changes a bundle at random, below the manifest or in it.
+fn mutate(bundled: &mut Bundled, random: &mut Random) {
+    let names: Vec<Digest> = bundled.blobs.keys().copied().collect();
+    let one = names[random.below(names.len())];
+    let other = names[random.below(names.len())];
+    match random.below(6) {
+        0 => {
+            bundled.blobs.remove(&one);
+        }
+        1 => {
+            let swapped = bundled.blobs[&other].clone();
+            bundled.blobs.insert(one, swapped);
+        }
+        2 | 3 => {
+            let blob = bundled.blobs.get_mut(&one).unwrap();
+            if !blob.is_empty() {
+                let at = random.below(blob.len());
+                blob[at] ^= 1 << random.below(8);
+            }
+        }
+        4 => {
+            let blob = bundled.blobs.get_mut(&one).unwrap();
+            blob.truncate(random.below(blob.len().max(1)));
+        }
+        _ => {
+            let at = random.below(bundled.manifest.len());
+            let bytes = [b'0', b'9', b'"', b'{', b',', b'f', 0xff];
+            bundled.manifest[at] = bytes[random.below(bytes.len())];
+        }
+    }
+}
+
+#[test]
+fn what_is_damaged_is_refused_or_gives_the_same_images() {
+    let mut random = Random::new(3);
+    let mut refused = 0;
+    let originals: Vec<Bundled> = [4, 7, 11]
+        .into_iter()
+        .map(|seed| bundles::of(&small::world(seed), seed, false))
+        .collect();
+    for round in 0..1500 {
+        let original = &originals[round % originals.len()];
+        let mut changed = original.clone();
+        for _ in 0..=random.below(2) {
+            mutate(&mut changed, &mut random);
+        }
+        match changed.all() {
+            Err(_) => refused += 1,
+            // Names of nodes and digests of inputs are what the signature is for.
+            Ok(images) => assert!(
+                images == original.images || changed.manifest != original.manifest,
+                "round {round}"
+            ),
+        }
+    }
+    assert!(refused > 700, "only {refused} were refused");
+}
+
+/// A manifest with its text changed by hand.
+fn edited(text: &[u8], edit: impl Fn(&mut serde_json::Value)) -> Result<Manifest, BundleError> {
+    let mut value: serde_json::Value = serde_json::from_slice(text).unwrap();
+    edit(&mut value);
+    Manifest::read(&serde_json::to_vec(&value).unwrap())
+}
+
+#[test]
+fn manifests_that_no_compile_writes_are_told_apart() {
+    let bundled = bundles::of(&small::world(4), 4, false);
+    let text = &bundled.manifest;
+    let said = |edit: &dyn Fn(&mut serde_json::Value)| edited(text, edit).unwrap_err().to_string();
+    let twice = said(&|value| {
+        let nodes = value["nodes"].as_array_mut().unwrap();
+        nodes.insert(0, nodes[0].clone());
+    });
+    assert!(twice.starts_with("it has two nodes named `"), "{twice}");
+    let newer = said(&|value| value["version"] = 9.into());
+    assert!(newer.contains("a newer verdict made it"), "{newer}");
+    let giant = said(&|value| value["inputs"]["plain"] = (1_u64 << 60).into());
+    assert!(giant.contains("more than the"), "{giant}");
+    let orphan = said(&|value| value["generation"] = 7.into());
+    assert!(orphan.contains("has no parent"), "{orphan}");
+    let unknown = said(&|value| value["policy"] = "x".into());
+    assert!(unknown.contains("unknown field"), "{unknown}");
+    let digest = said(&|value| value["program"] = "x".into());
+    assert!(digest.contains("64 hexadecimal digits"), "{digest}");
+    assert!(Manifest::read(b"").is_err());
+    assert!(Manifest::read(&[b'['; 100_000]).is_err());
+    let spaced = [text.as_slice(), b" "].concat();
+    assert!(Manifest::read(&spaced).is_err());
+    assert!(Manifest::read(text).is_ok());
+}
+
+fn key(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/bundle");
+    fs::read_to_string(format!("{folder}/{name}")).unwrap()
+}
+
+#[test]
+fn a_signature_is_of_one_key_over_one_manifest() {
+    let signer = Signer::read(&key("key.pem")).unwrap();
+    let right = Verifier::read(&key("key.pub.pem")).unwrap();
+    let wrong = Verifier::read(&key("other.pub.pem")).unwrap();
+    let signature = signer.sign(b"manifest");
+    assert_eq!(right.check(b"manifest", Some(&signature)), Ok(()));
+    let refused = Err(BundleError::WrongKey);
+    assert_eq!(wrong.check(b"manifest", Some(&signature)), refused);
+    assert_eq!(right.check(b"another", Some(&signature)), refused);
+    assert_eq!(right.check(b"manifest", Some(&signature[1..])), refused);
+    assert_eq!(right.check(b"manifest", Some(&[])), refused);
+    assert_eq!(right.check(b"manifest", None), Err(BundleError::Unsigned));
+    for text in [
+        "",
+        "x",
+        &key("key.pub.pem"),
+        "-----BEGIN PRIVATE KEY-----\n",
+    ] {
+        assert!(Signer::read(text).is_err(), "{text}");
+    }
+    for text in [
+        "",
+        &key("key.pem"),
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+    ] {
+        assert!(Verifier::read(text).is_err(), "{text}");
+    }
+}
+
+/// What an image says of a packet of a change; none where it has no such endpoint.
+fn asked(
+    image: &Image<'_>,
+    change: &verdict_compiler::bundle::Change,
+    value: u32,
+) -> Option<(u8, bool)> {
+    let of = match (change.direction, change.by_service) {
+        (Direction::Ingress, false) => Use::Ingress,
+        (Direction::Egress, false) => Use::Egress,
+        (Direction::Ingress, true) => Use::HairpinIngress,
+        (Direction::Egress, true) => Use::HairpinEgress,
+    };
+    let query = Query {
+        endpoint: image.endpoint(&change.endpoint)?,
+        of,
+        leaf: image.leaf(change.other?)?,
+        protocol: change.protocol.0,
+        value,
+    };
+    let (_, code) = decide(image, query)?;
+    Some((code.action as u8, code.depends))
+}
+
+/// Counts what differs between the images of two worlds, and holds each example to both images.
+fn held(before: &[u8], after: &[u8]) -> Changes {
+    let (one, other) = (
+        Image::decode(before).unwrap(),
+        Image::decode(after).unwrap(),
+    );
+    let changes = compare(&one, &other, Examples(50));
+    for change in &changes.examples {
+        assert_ne!(change.before, change.after);
+        assert!(matches!(change.before, Decided::Said(_)));
+        if change.other.is_none() {
+            continue;
+        }
+        for value in [change.values.0, change.values.1] {
+            let said = [&one, &other].map(|image| asked(image, change, value));
+            assert_ne!(said[0], said[1], "{change:?}");
+        }
+    }
+    changes
+}
+
+#[test]
+fn what_differs_between_images_is_what_packets_are_told() {
+    let (mut with, mut without) = (0, 0);
+    for seed in 0..30 {
+        let world = small::world(seed);
+        let before = bundles::of(&world, seed, false);
+        for image in &before.images {
+            assert!(held(image, image).is_empty());
+        }
+        // The same cluster with the policies of another world.
+        let other = small::world(seed + 100);
+        let after = bundles::of(&other, seed, false);
+        let (one, two) = (before.read().unwrap(), after.read().unwrap());
+        for (node, image) in one.nodes.iter().zip(&before.images) {
+            let Some(at) = two.nodes.iter().position(|own| own.name == node.name) else {
+                continue;
+            };
+            let changes = held(image, &after.images[at]);
+            with += usize::from(changes.verdicts > 0);
+            without += usize::from(changes.verdicts == 0);
+        }
+    }
+    assert!(with > 5, "{with} with another verdict, {without} without");
+}
