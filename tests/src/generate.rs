@@ -4,6 +4,7 @@
 //! makes clusters of a given size; [`flows`] makes flows between everything that a loaded world has and much
 //! that it has not. Every object that comes out is one that the API server takes.
 
+pub mod cilium;
 pub mod edit;
 pub mod flows;
 pub mod large;
@@ -66,7 +67,9 @@ impl World {
         self.load_with(&settings_for(seed))
     }
 
-    fn load_with(&self, settings: &Settings) -> Loaded {
+    /// What the files say under some settings.
+    #[must_use]
+    pub fn load_with(&self, settings: &Settings) -> Loaded {
         load(&self.sources(), settings)
     }
 
