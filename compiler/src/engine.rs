@@ -53,7 +53,8 @@ pub enum Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    /// Makes an engine ready for any flow. Policies that are resolved by precedence have the definition alone.
+    /// Makes an engine ready for any flow. Policies that are resolved by precedence have no images: the resolved program
+    /// answers instead.
     ///
     /// # Errors
     /// Where an image has no room for something.
@@ -78,14 +79,11 @@ impl<'a> Engine<'a> {
         pods: Option<&[PodId]>,
     ) -> Result<Self, NodeError> {
         Ok(match (kind, &policies.resolution) {
-            (EngineKind::Spec, _)
-            | (EngineKind::Ir | EngineKind::Image, Resolution::Precedence(_)) => {
-                Self::Spec(World {
-                    policies,
-                    names: cluster.names(),
-                })
-            }
-            (EngineKind::Ir, Resolution::Isolation) => {
+            (EngineKind::Spec, _) => Self::Spec(World {
+                policies,
+                names: cluster.names(),
+            }),
+            (EngineKind::Ir, _) | (EngineKind::Image, Resolution::Precedence(_)) => {
                 Self::Ir(Box::new(Program::resolve(cluster, policies)))
             }
             (EngineKind::Image, Resolution::Isolation) => {

@@ -12,7 +12,7 @@ mod filter;
 mod model;
 
 pub use filter::LabelFilter;
-pub(crate) use model::group_key;
+pub(crate) use model::{Entry, group_key};
 pub use model::{Identities, Mentioned, Options, View};
 
 use ipnet::IpNet;

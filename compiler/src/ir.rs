@@ -21,7 +21,9 @@
 mod classify;
 mod index;
 mod judge;
+pub(crate) mod kinds;
 mod partition;
+mod precedence;
 mod resolve;
 mod set;
 pub(crate) mod tiers;
@@ -35,6 +37,7 @@ use crate::ids::ids;
 use crate::ranges::Ranges;
 use partition::Partition;
 use set::IdSet;
+use tiers::LastOf;
 
 ids! {
     IdentityId, "id": "an identity in its program";
@@ -43,6 +46,7 @@ ids! {
     PortsId, "ports": "a list of ports in its program";
     TableId, "table": "a table of governing policies in its program";
     ClassId, "cls": "a class of addresses in its program";
+    KindId, "kind": "what an end may be to rules that ask for identities, in its program";
 }
 
 /// A list's index as an id. Lists are no longer than those of the cluster and the policy set, whose ids are
@@ -71,6 +75,8 @@ pub struct Program {
     /// The first port of each class.
     pub(crate) port_classes: Partition<u16>,
     pub(crate) cidr_matches_pods: bool,
+    /// What ends are, where rules are resolved by precedence.
+    pub(crate) kinds: Option<kinds::Kinds>,
 }
 
 /// Pods that are the same to every rule, but for their address and their node.
@@ -84,6 +90,8 @@ pub struct Identity {
     pub ports: crate::cluster::PortsId,
     /// The node whose network the pods use, known or not; `None` where they have networks of their own.
     pub host: Option<Option<NodeId>>,
+    /// What they are to rules that ask for identities, whatever their address; 0 where none does.
+    pub kind: KindId,
 }
 
 /// A policy with its selector resolved.
@@ -117,13 +125,14 @@ pub(crate) struct Rule {
     pub(crate) action: hir::Action,
     pub(crate) peers: Option<PeersId>,
     pub(crate) ports: Option<PortsId>,
+    pub(crate) precedence: hir::Precedence,
 }
 
 /// A selector with the identities that it selects.
 #[derive(Debug)]
 pub(crate) struct Selector {
     /// As written, for pods that have no identity.
-    pub(crate) written: hir::PodSelector,
+    pub(crate) written: hir::Subject,
     /// Whether pods on the network of a node are among those that it may select.
     pub(crate) hosts_are_pods: bool,
     pub(crate) selected: IdSet,
@@ -152,6 +161,12 @@ pub(crate) struct Peers {
     pub(crate) hosts_are_pods: bool,
     /// Whether there is a domain that may have answers that were not seen: one without any, or a wildcard.
     pub(crate) unseen: bool,
+    /// The kinds that any of the peers is, where rules are resolved by precedence.
+    pub(crate) kinds: IdSet,
+    /// The peers as written then, for pods that have no kind.
+    pub(crate) written: Box<[hir::Peer]>,
+    /// Whether any address outside may be one of the peers, whatever its kind.
+    pub(crate) may_be_behind: bool,
 }
 
 /// What is known of a list of blocks without an address.
@@ -169,6 +184,8 @@ pub(crate) struct Ports {
     /// Sorted by protocol, each once.
     pub(crate) protocols: Vec<ProtocolPorts>,
     pub(crate) named: Vec<(Option<Protocol>, Box<str>)>,
+    /// The list as written, where rules are resolved by precedence.
+    pub(crate) written: Box<[hir::PortMatch]>,
 }
 
 /// The ports of one protocol.
@@ -191,27 +208,45 @@ pub(crate) struct Table {
 /// The rules that one direction asks, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Chain {
-    pub(crate) admin: Box<[Step]>,
+    /// The tiers that are asked first: the Admin tier, or all of them where rules are resolved by precedence.
+    pub(crate) first: Box<[Step]>,
+    /// Whether what no rule decides is denied.
+    pub(crate) is_isolated: bool,
+    /// Whether the node of the subject reaches it then.
+    pub(crate) allows_own_node: bool,
+    /// What the policies are that isolate; there may be none.
     pub(crate) isolated_by: Box<[PolicyId]>,
     pub(crate) namespace: Box<[RuleRange]>,
     pub(crate) baseline: Box<[Step]>,
     /// Whether a rule looks at the other end's address.
     pub(crate) sees_addresses: bool,
+    /// Whether a rule says what the ends must prove.
+    pub(crate) asks_for_auth: bool,
+    /// Whether a rule passes.
+    pub(crate) has_pass: bool,
 }
 
 impl Chain {
     /// Whether no policy has a say.
     pub(crate) fn is_empty(&self) -> bool {
-        self.admin.is_empty() && self.isolated_by.is_empty() && self.baseline.is_empty()
+        self.first.is_empty() && !self.is_isolated && self.baseline.is_empty()
+    }
+
+    /// Where the rules stand, in the order in which they are asked.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = RuleRange> {
+        let steps = self.first.iter().chain(&self.baseline);
+        let steps = steps.map(|step| step.rules);
+        steps.chain(self.namespace.iter().copied())
     }
 }
 
-/// One policy of a tier in which order decides.
+/// Rules of a tier in which order decides, the first that matches first: those of one policy, or a single one where
+/// rules are resolved by precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Step {
     pub(crate) rules: RuleRange,
-    /// Whether the next step has a higher number for its priority, or there is none.
-    pub(crate) ends_level: bool,
+    /// A level has the steps of one priority.
+    pub(crate) last_of: LastOf,
 }
 
 /// The classes of both families, IPv4 first, numbered through.
@@ -281,6 +316,7 @@ impl Program {
         table.map_or(&[], |table| &table.governing)
     }
 
+    /// What pods with an identity are governed by.
     fn table(&self, identity: IdentityId) -> Option<&Table> {
         let table = self.table_of.get(identity.index())?;
         self.tables.get(table.index())

@@ -5,6 +5,7 @@
 //! that it has not. Every object that comes out is one that the API server takes.
 
 pub mod captures;
+pub mod cilium;
 pub mod edit;
 pub mod flows;
 pub mod large;
@@ -68,7 +69,9 @@ impl World {
         self.load_with(&settings_for(seed))
     }
 
-    fn load_with(&self, settings: &Settings) -> Loaded {
+    /// What the files say under some settings.
+    #[must_use]
+    pub fn load_with(&self, settings: &Settings) -> Loaded {
         load(&self.sources(), settings)
     }
 

@@ -228,7 +228,20 @@ fn cilium_fault(vectors: &Path, case: &Value) -> Option<String> {
             .collect();
         trace.push_str(&format!("{}\n", Value::Object(record)));
     }
-    let (replies, _) = asked.replay(EngineKind::Spec, &trace).unwrap();
+    let engines = CILIUM_ENGINES.into_iter();
+    engines
+        .filter_map(|engine| {
+            let fault = flows_fault(&asked, engine, &flows, &trace)?;
+            Some(format!("{engine}: {fault}"))
+        })
+        .next()
+}
+
+/// The engines that answer in the dialect `cilium`.
+const CILIUM_ENGINES: [EngineKind; 2] = [EngineKind::Spec, EngineKind::Ir];
+
+fn flows_fault(asked: &Asked, engine: EngineKind, flows: &[&Value], trace: &str) -> Option<String> {
+    let (replies, _) = asked.replay(engine, trace).unwrap();
     let replies: Vec<Value> = replies
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -247,10 +260,15 @@ fn cilium_fault(vectors: &Path, case: &Value) -> Option<String> {
 /// What is wrong with the answers to the flows that Hubble recorded, if anything.
 fn hubble_fault(vectors: &Path, case: &Value) -> Option<String> {
     let trace = std::fs::read_to_string(vectors.join(case["trace"].as_str()?)).unwrap();
-    for (input, key) in [("input", "recorded"), ("without", "without")] {
+    let asked = [("input", "recorded"), ("without", "without")];
+    let asked = asked.into_iter().flat_map(|(input, key)| {
+        let engines = CILIUM_ENGINES.into_iter();
+        engines.map(move |engine| (input, key, engine))
+    });
+    for (input, key, engine) in asked {
         let folder = vectors.join(case[input].as_str()?);
         let asked = Asked::read(std::slice::from_ref(&folder), &cilium_settings(&folder)).unwrap();
-        let (replies, _) = asked.replay(EngineKind::Spec, &trace).unwrap();
+        let (replies, _) = asked.replay(engine, &trace).unwrap();
         let replies: Vec<Value> = replies
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -262,7 +280,7 @@ fn hubble_fault(vectors: &Path, case: &Value) -> Option<String> {
             let agrees = json!(expected[key] == expected["recorded"]);
             let given = [&reply[direction], &reply["recorded"], &reply["agrees"]];
             if given != [&expected[key], &expected["recorded"], &agrees] {
-                return Some(format!("{key} {number}: {reply}, not {expected}"));
+                return Some(format!("{engine}: {key} {number}: {reply}, not {expected}"));
             }
         }
     }

@@ -12,7 +12,7 @@ use verdict_compiler::ir::{FlowClass, Program, verify};
 use verdict_compiler::query::{Families, Who, flows_between};
 use verdict_tests::generate::flows::{Strangers, every_flow, flows};
 use verdict_tests::generate::random::Random;
-use verdict_tests::generate::{World, small};
+use verdict_tests::generate::{World, cilium, small};
 
 const FLOWS_PER_WORLD: usize = 60;
 
@@ -75,6 +75,41 @@ fn the_ir_engine_is_the_definition() {
             );
         }
     }
+    assert!(
+        seen.iter().all(|count| *count > 0),
+        "every verdict occurs: {seen:?}"
+    );
+}
+
+/// How many worlds of Cilium's are refused at most, in a hundred.
+const REFUSED: u64 = 40;
+
+#[test]
+fn the_ir_engine_is_the_definition_of_cilium() {
+    let strangers = Strangers::default();
+    let mut seen = [0_usize; 4];
+    let mut refused = 0;
+    for seed in 0..worlds() {
+        let Some((world, loaded)) = cilium::loaded(seed) else {
+            refused += 1;
+            continue;
+        };
+        let program = Program::resolve(&loaded.cluster, &loaded.policies);
+        if let Err(violation) = verify::verify(&program, &loaded.cluster, &loaded.policies) {
+            panic!("seed {seed}: {violation}\n{}", world.text());
+        }
+        let mut classes: HashMap<FlowClass, Judgement> = HashMap::new();
+        for (flow, expected) in answers(&loaded, &strangers, seed) {
+            seen[expected.verdict as usize] += 1;
+            let text = || format!("seed {seed}: {flow:#?}\n{}", world.text());
+            assert_eq!(program.judge(&flow), expected, "{}", text());
+            if let Some(class) = program.classify(&flow) {
+                let known = classes.entry(class).or_insert_with(|| expected.clone());
+                assert_eq!(*known, expected, "{class:?} {}", text());
+            }
+        }
+    }
+    assert!(refused * 100 <= worlds() * REFUSED, "{refused} are refused");
     assert!(
         seen.iter().all(|count| *count > 0),
         "every verdict occurs: {seen:?}"

@@ -110,7 +110,7 @@ impl Session {
                 let message =
                     format!("this is not answered in the dialect `{dialect}` by this version");
                 let diagnostics = [Diagnostic::new(&codes::DIALECT_NOT_JUDGED, message).help(
-                    "`check`, `explain` and `replay` with the engine `spec` read its policies; the rest needs \
+                    "`check`, `explain` and `replay` with the engines `spec` and `ir` read its policies; the rest needs \
                      another dialect",
                 )];
                 let report = Report {
@@ -141,13 +141,13 @@ impl Session {
             asked.map(EngineKind::from),
             &self.loaded.policies.resolution,
         ) {
-            (Some(kind @ (EngineKind::Ir | EngineKind::Image)), _) => {
-                self.programmable(global).map(|()| kind)
+            (Some(EngineKind::Image), Resolution::Precedence(_)) => {
+                self.programmable(global).map(|()| EngineKind::Image)
             }
-            (Some(EngineKind::Spec), _) | (None, Resolution::Precedence(_)) => {
-                self.answerable(global).map(|()| EngineKind::Spec)
+            (asked, _) => {
+                let kind = asked.unwrap_or(default);
+                self.answerable(global).map(|()| kind)
             }
-            (None, Resolution::Isolation) => self.answerable(global).map(|()| default),
         }
     }
 

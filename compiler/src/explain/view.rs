@@ -231,7 +231,10 @@ impl Stop<'_> {
 
     /// Whether a rule is asked before it and would let the flow past it, where precedence decides.
     pub(crate) fn is_outranked_by(self, policy: &Policy, rule: &Rule) -> bool {
-        let place = |policy: &Policy, rule: &Rule| (policy.tier, precedence::order(rule));
+        let place = |policy: &Policy, rule: &Rule| {
+            let order = precedence::order(rule.action, rule.precedence);
+            (policy.tier, order)
+        };
         match (self, rule.action) {
             (_, Action::Deny) | (Self::Isolation, Action::Pass) => false,
             (Self::Isolation, Action::Allow) => true,

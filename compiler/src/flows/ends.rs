@@ -214,13 +214,14 @@ struct Chains<'a> {
     ids: FxHashMap<ChainKey<'a>, ChainId>,
 }
 
-/// What a chain says: admin tier, whether it isolates, namespace tier, baseline tier.
-type ChainKey<'a> = (&'a [Step], bool, &'a [RuleRange], &'a [Step]);
+/// What a chain says: the tiers that come first, whether it isolates and whether from the own node, the rules of the
+/// namespace, the last tier.
+type ChainKey<'a> = (&'a [Step], [bool; 2], &'a [RuleRange], &'a [Step]);
 
 impl<'a> Chains<'a> {
     fn id(&mut self, chain: &'a Chain) -> ChainId {
-        let isolated = !chain.isolated_by.is_empty();
-        let key = (&*chain.admin, isolated, &*chain.namespace, &*chain.baseline);
+        let isolated = [chain.is_isolated, chain.allows_own_node];
+        let key = (&*chain.first, isolated, &*chain.namespace, &*chain.baseline);
         let list = &mut self.list;
         *self.ids.entry(key).or_insert_with(|| {
             list.push(chain);

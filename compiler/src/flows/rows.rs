@@ -366,11 +366,7 @@ pub(super) fn rules_of<'a>(
     program: &'a Program,
     chain: &'a Chain,
 ) -> impl Iterator<Item = (u32, &'a Rule, PeersId)> + use<'a> {
-    let steps = chain.admin.iter().chain(&chain.baseline);
-    let ranges = steps
-        .map(|step| step.rules)
-        .chain(chain.namespace.iter().copied());
-    ranges.flat_map(move |range| {
+    chain.ranges().flat_map(move |range| {
         let rules = (range.first..).zip(program.rules_in(range));
         rules.filter_map(|(index, rule)| Some((index, rule, rule.peers?)))
     })
@@ -378,11 +374,7 @@ pub(super) fn rules_of<'a>(
 
 /// Whether a rule of a chain asks for a port of the destination by its name.
 pub(super) fn asks_for_names(program: &Program, chain: &Chain) -> bool {
-    let steps = chain.admin.iter().chain(&chain.baseline);
-    let mut ranges = steps
-        .map(|step| step.rules)
-        .chain(chain.namespace.iter().copied());
-    ranges.any(|range| {
+    chain.ranges().any(|range| {
         let lists = program.rules_in(range).iter().filter_map(|rule| rule.ports);
         let mut lists = lists.filter_map(|list| program.ports.get(list.index()));
         lists.any(|ports| !ports.named.is_empty())

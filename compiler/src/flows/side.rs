@@ -6,6 +6,7 @@ use super::{Answer, Packets};
 use crate::cluster::{NamedPort, Protocol};
 use crate::hir::Action;
 use crate::hir::spec::Truth;
+use crate::ir::tiers::LastOf;
 use crate::ir::{Chain, Ports, Program, RuleRange, Step};
 use crate::ranges::Ranges;
 
@@ -45,19 +46,8 @@ pub(super) struct Side<'a, F> {
 struct Outcomes {
     allow: Packets,
     deny: Packets,
-    pass: Packets,
-    none: Packets,
-}
-
-impl Outcomes {
-    fn add(&mut self, action: Action, packets: &Packets) {
-        let of_action = match action {
-            Action::Allow => &mut self.allow,
-            Action::Deny => &mut self.deny,
-            Action::Pass => &mut self.pass,
-        };
-        *of_action = of_action.union(packets);
-    }
+    /// Nothing may have decided.
+    open: Packets,
 }
 
 /// The packets that something surely matches, and those that it may match.
@@ -69,12 +59,14 @@ struct Matched {
 
 impl<F: Fn(u32) -> Truth> Side<'_, F> {
     pub(super) fn tiers(&self, chain: &Chain, never_kept_apart: bool) -> Answer {
-        let admin = self.ordered(&chain.admin, Packets::all());
-        let (mut allow, mut deny) = (admin.allow, admin.deny);
-        let open = admin.pass.union(&admin.none);
-        if chain.isolated_by.is_empty() {
+        let Outcomes {
+            mut allow,
+            mut deny,
+            open,
+        } = self.ordered(&chain.first, Packets::all());
+        if !chain.is_isolated {
             let baseline = self.ordered(&chain.baseline, open);
-            for may in [&baseline.allow, &baseline.pass, &baseline.none] {
+            for may in [&baseline.allow, &baseline.open] {
                 allow = allow.union(may);
             }
             deny = deny.union(&baseline.deny);
@@ -104,26 +96,45 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
         all
     }
 
-    /// The tier for packets that are still open.
-    fn ordered(&self, steps: &[Step], mut open: Packets) -> Outcomes {
-        let mut outcomes = Outcomes::default();
-        let mut missed = open.clone();
+    /// Some tiers for packets that are still open.
+    fn ordered(&self, steps: &[Step], open: Packets) -> Outcomes {
+        let mut outcomes = Outcomes {
+            open,
+            ..Outcomes::default()
+        };
+        let mut missed = outcomes.open.clone();
+        let mut passed = Packets::none();
         for step in steps {
-            missed = missed.intersection(&self.first_match(step.rules, &open, &mut outcomes));
-            if step.ends_level {
-                open.clone_from(&missed);
+            missed = missed.intersection(&self.first_match(step.rules, &mut outcomes, &mut passed));
+            if step.last_of >= LastOf::Level {
+                outcomes.open.clone_from(&missed);
+            }
+            if step.last_of == LastOf::Tier {
+                outcomes.open = missed.union(&passed);
+                missed.clone_from(&outcomes.open);
+                passed = Packets::none();
             }
         }
-        outcomes.none = open;
         outcomes
     }
 
-    /// Asks the rules of one policy about some packets; returns those that none of them surely matches.
-    fn first_match(&self, range: RuleRange, asked: &Packets, outcomes: &mut Outcomes) -> Packets {
-        let mut open = asked.clone();
+    /// Asks the rules of one list about the packets that are open; returns those that none of them surely matches.
+    fn first_match(
+        &self,
+        range: RuleRange,
+        outcomes: &mut Outcomes,
+        passed: &mut Packets,
+    ) -> Packets {
+        let mut open = outcomes.open.clone();
         for (action, matched) in self.matching(range, self.named.in_order()) {
             let possible = matched.surely.union(&matched.perhaps);
-            outcomes.add(action, &open.intersection(&possible));
+            let here = open.intersection(&possible);
+            let of_action = match action {
+                Action::Allow => &mut outcomes.allow,
+                Action::Deny => &mut outcomes.deny,
+                Action::Pass => &mut *passed,
+            };
+            *of_action = of_action.union(&here);
             open = open.minus(&matched.surely);
         }
         open

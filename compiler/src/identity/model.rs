@@ -90,7 +90,7 @@ pub struct View<'a> {
 
 /// What is known of a block.
 #[derive(Clone, Debug)]
-enum Entry {
+pub(crate) enum Entry {
     Outside(Identity),
     /// An address of a node, as the endpoints of that node see it and as all others do.
     Node {
@@ -240,6 +240,11 @@ impl Identities {
         })
     }
 
+    /// The blocks of which something is known.
+    pub(crate) fn known_blocks(&self) -> impl Iterator<Item = &IpNet> {
+        self.entries.keys()
+    }
+
     /// What is outside and in no block.
     #[must_use]
     pub fn world(&self, is_v4: bool) -> &Identity {
@@ -250,7 +255,8 @@ impl Identities {
         }
     }
 
-    fn entry(&self, address: IpAddr) -> Option<&Entry> {
+    /// What is known of the longest block that has an address.
+    pub(crate) fn entry(&self, address: IpAddr) -> Option<&Entry> {
         covering(address).find_map(|block| self.entries.get(&block))
     }
 

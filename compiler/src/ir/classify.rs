@@ -2,6 +2,7 @@
 //!
 //! Guarantee: [`Program::judge`] gives two flows of one class the same judgement. There are finitely many.
 
+use super::precedence::{FRAGMENTATION_NEEDED, number};
 use super::{ClassId, IdentityId, Program};
 use crate::cluster::{NodeId, Pod, PodId};
 use crate::hir::Direction;
@@ -17,6 +18,9 @@ pub struct FlowClass {
     /// Protocol, relation and port.
     rest: u64,
 }
+
+/// In place of a port, for a packet that passes unasked.
+const UNASKED: u32 = u32::MAX - 1;
 
 impl Hash for FlowClass {
     /// What differs stands in the upper halves, which multiplying hashes such as that of `rustc-hash` do not
@@ -72,6 +76,8 @@ enum Relation {
     /// The source is the node of the destination.
     FromOwnNode = 3,
     SamePodByService = 4,
+    /// One end is a node, and it is not known whether the other, which policies govern, runs there.
+    PerhapsOwnNode = 5,
 }
 
 /// In place of an address that no rule looks at.
@@ -114,6 +120,12 @@ impl Program {
             Who::Identity(IdentityId(id)) | Who::Node(NodeId(id)) => id < FIRST_UNPACKED,
             Who::Outside => true,
         };
+        let class = self.class_of(end.address);
+        let node = match (&self.kinds, &end.kind) {
+            // Which node it is, its address says.
+            (Some(kinds), EndpointKind::Node(view)) => kinds.node_at(view.id, class),
+            (_, EndpointKind::Pod(_) | EndpointKind::Node(_) | EndpointKind::Outside) => node,
+        };
         let address = match end.address {
             Address::Known(address) => self.addresses.class(address).0,
             Address::Unknown { v4, v6 } => FIRST_SPECIAL + u32::from(v4) + 2 * u32::from(v6),
@@ -131,9 +143,11 @@ impl Program {
     /// The class of the flows between ends of two classes.
     #[must_use]
     pub fn flow_class(&self, src: &EndClass, dst: &EndClass, transport: Transport) -> FlowClass {
-        let port = transport.port;
-        let port = port.map_or(u32::MAX, |port| self.port_classes.class(port));
-        let relation = relation(src, dst) as u64;
+        let port = self.port_of(transport);
+        let relation = match &self.kinds {
+            None => relation(src, dst),
+            Some(_) => relation_to_kinds(src, dst),
+        } as u64;
         FlowClass {
             src: packed(src, self.sees_addresses(dst.who, Direction::Ingress)),
             dst: packed(dst, self.sees_addresses(src.who, Direction::Egress)),
@@ -156,14 +170,42 @@ impl Program {
         })
     }
 
+    /// The class of what a packet carries, in its protocol.
+    fn port_of(&self, transport: Transport) -> u32 {
+        let class = |port| self.port_classes.class(port);
+        match &self.kinds {
+            None => transport.port.map_or(u32::MAX, class),
+            Some(_) if transport.icmp == Some(FRAGMENTATION_NEEDED) => UNASKED,
+            Some(kinds) => number(kinds, transport).map_or(u32::MAX, class),
+        }
+    }
+
     /// Whether a rule that is asked for this end looks at the address of the other.
     fn sees_addresses(&self, subject: Who, direction: Direction) -> bool {
+        if let Some(kinds) = &self.kinds
+            && kinds.enforcement.governs_nodes
+        {
+            return true;
+        }
         match subject {
             Who::Identity(identity) => self
                 .table(identity)
                 .is_some_and(|table| table.chains.get(direction).sees_addresses),
             Who::Node(_) | Who::Outside => false,
         }
+    }
+}
+
+/// As [`relation`], where what a node is to a pod depends on whether that runs there.
+fn relation_to_kinds(src: &EndClass, dst: &EndClass) -> Relation {
+    let is_node = |end: &EndClass| matches!(end.who, Who::Node(_));
+    match relation(src, dst) {
+        Relation::None if is_node(src) && is_node(dst) && src.node == dst.node => {
+            Relation::ToOwnNode
+        }
+        Relation::None if is_node(src) && dst.node.is_none() => Relation::PerhapsOwnNode,
+        Relation::None if is_node(dst) && src.node.is_none() => Relation::PerhapsOwnNode,
+        other => other,
     }
 }
 

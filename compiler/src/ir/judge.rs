@@ -1,28 +1,39 @@
 //! What a program says of a flow. Each function here has its counterpart in [`crate::hir::spec`].
 
 use super::{
-    AddressClasses, BlockFamilies, ClassId, IdentityId, Peers, Ports, Program, Rule, RuleRange,
-    Step, Table, id, tiers,
+    AddressClasses, BlockFamilies, ClassId, IdentityId, KindId, Peers, Ports, Program, Rule,
+    RuleRange, Step, Table, id, tiers,
 };
 use crate::cluster::{NodeId, Protocol};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, NodeView, PodView, Transport};
+use crate::hir::spec::precedence::matches::peer_matches;
 use crate::hir::spec::{self, Exemption, Judgement, Side, Truth, Verdict};
-use crate::hir::{Action, Direction, RuleId};
+use crate::hir::{Direction, RuleId, Subject, Tier};
+use crate::identity;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The end of a flow that rules are matched against.
+#[derive(Clone)]
 pub(crate) struct Other<'a> {
     who: OtherKind<'a>,
     address: Option<ClassId>,
     written: Address,
 }
 
+#[derive(Clone)]
 enum OtherKind<'a> {
     Identity(IdentityId),
     /// A pod that has no identity.
     Fresh(&'a PodView<'a>),
     Node(&'a NodeView<'a>),
     Outside,
+    /// What it is to rules that ask for identities.
+    Kind {
+        kind: KindId,
+        is_outside: bool,
+    },
+    /// The same for a pod that has no kind.
+    Described(Box<identity::Identity>),
 }
 
 impl Program {
@@ -41,6 +52,9 @@ impl Program {
     /// Judges one side of a flow, as [`spec::judge_side`] does.
     #[must_use]
     pub fn judge_side(&self, flow: &Flow<'_>, direction: Direction) -> Side {
+        if let Some(kinds) = &self.kinds {
+            return self.judge_by_precedence(kinds, flow, direction);
+        }
         let (subject, other) = match direction {
             Direction::Ingress => (&flow.dst, &flow.src),
             Direction::Egress => (&flow.src, &flow.dst),
@@ -75,6 +89,7 @@ impl Program {
             chain: table.chains.get(direction),
             other: self.other(other),
             transport: flow.transport,
+            number: flow.transport.port,
             named: NamedPorts::of(&flow.dst),
         };
         side.isolated_by = question.chain.isolated_by.to_vec();
@@ -95,15 +110,27 @@ impl Program {
 
     /// The policies that govern a pod that has no identity, as indices in ascending order.
     pub(crate) fn governing(&self, pod: &PodView<'_>) -> Vec<u32> {
-        self.policies
-            .iter()
-            .enumerate()
-            .filter(|(_, policy)| {
-                let subject = self.selectors.get(policy.subject.index());
-                subject.is_some_and(|subject| spec::selects(&subject.written, pod))
-            })
-            .map(|(index, _)| id(index))
-            .collect()
+        let unknown = Address::Unknown {
+            v4: false,
+            v6: false,
+        };
+        match &self.kinds {
+            Some(kinds) => self.governing_kind(&kinds.pod(pod, unknown)),
+            None => self.governing_by(|subject| {
+                subject
+                    .pods()
+                    .is_some_and(|subject| spec::selects(subject, pod))
+            }),
+        }
+    }
+
+    /// The policies with such a subject, as indices in ascending order.
+    pub(super) fn governing_by(&self, mut governs: impl FnMut(&Subject) -> bool) -> Vec<u32> {
+        let governing = self.policies.iter().enumerate().filter(|(_, policy)| {
+            let subject = self.selectors.get(policy.subject.index());
+            subject.is_some_and(|subject| governs(&subject.written))
+        });
+        governing.map(|(index, _)| id(index)).collect()
     }
 
     /// The end of a flow that rules are matched against.
@@ -124,6 +151,15 @@ impl Program {
             address,
             written: end.address,
         }
+    }
+
+    /// Whether a pod that has no kind is one of some peers.
+    fn is_one(&self, identity: &identity::Identity, peers: &Peers) -> bool {
+        let enforcement = self.kinds.as_ref().map(|kinds| &kinds.enforcement);
+        enforcement.is_some_and(|enforcement| {
+            let mut written = peers.written.iter();
+            written.any(|peer| peer_matches(enforcement, peer, identity))
+        })
     }
 
     pub(crate) fn rules_in(&self, range: RuleRange) -> &[Rule] {
@@ -183,13 +219,15 @@ impl AddressClasses {
 
 /// What is known of the named ports of a flow's destination.
 #[derive(Clone, Copy)]
-enum NamedPorts<'a> {
+pub(super) enum NamedPorts<'a> {
     /// It is no pod.
     None,
     Unknown,
     Known(&'a [crate::cluster::NamedPort]),
     /// Those of a pod on the network of a node: cluster-wide policies do not see them.
     Host(&'a [crate::cluster::NamedPort]),
+    /// Those of a pod to rules that are resolved by precedence: a name that stands for two ports stands for none.
+    Strict(&'a [crate::cluster::NamedPort]),
 }
 
 impl<'a> NamedPorts<'a> {
@@ -204,15 +242,28 @@ impl<'a> NamedPorts<'a> {
         }
     }
 
+    /// As rules see them that are resolved by precedence.
+    pub(super) fn strict(dst: &Endpoint<'a>) -> Self {
+        match &dst.seen_in(Tier::Admin).kind {
+            EndpointKind::Pod(pod) => pod.ports.map_or(Self::Unknown, Self::Strict),
+            EndpointKind::Node(_) | EndpointKind::Outside => Self::None,
+        }
+    }
+
     /// As the rules of a tier in which order decides see them.
     fn in_order(self) -> Self {
         match self {
             Self::Host(_) => Self::None,
-            Self::None | Self::Unknown | Self::Known(_) => self,
+            Self::None | Self::Unknown | Self::Known(_) | Self::Strict(_) => self,
         }
     }
 
-    fn matches(self, protocol: Option<Protocol>, name: &str, transport: Transport) -> Truth {
+    pub(super) fn matches(
+        self,
+        protocol: Option<Protocol>,
+        name: &str,
+        transport: Transport,
+    ) -> Truth {
         let carried = transport.protocol;
         if !carried.has_ports() || protocol.is_some_and(|protocol| protocol != carried) {
             return Truth::No;
@@ -220,6 +271,16 @@ impl<'a> NamedPorts<'a> {
         match self {
             Self::None => Truth::No,
             Self::Unknown => Truth::Unknown,
+            Self::Strict(ports) => {
+                let mut own = ports
+                    .iter()
+                    .filter(|own| own.protocol == carried && *own.name == *name);
+                match (own.next(), own.next(), transport.port) {
+                    (Some(only), None, Some(port)) => (only.number == port).into(),
+                    (Some(_), None, None) => Truth::Unknown,
+                    (None, _, _) | (Some(_), Some(_), _) => Truth::No,
+                }
+            }
             Self::Known(ports) | Self::Host(ports) => {
                 let mut own = ports
                     .iter()
@@ -235,24 +296,26 @@ impl<'a> NamedPorts<'a> {
 }
 
 /// One side of a flow, while its chain is asked.
-struct Question<'a> {
-    program: &'a Program,
-    chain: &'a super::Chain,
-    other: Other<'a>,
-    transport: Transport,
-    named: NamedPorts<'a>,
+pub(super) struct Question<'a> {
+    pub(super) program: &'a Program,
+    pub(super) chain: &'a super::Chain,
+    pub(super) other: Other<'a>,
+    pub(super) transport: Transport,
+    /// What stands for the port.
+    pub(super) number: Option<u16>,
+    pub(super) named: NamedPorts<'a>,
 }
 
 impl<'a> tiers::Question for Question<'a> {
     type Rule = &'a Rule;
     type Name = RuleId;
 
-    fn admin(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, bool)> {
-        self.steps(&self.chain.admin)
+    fn first(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, tiers::LastOf)> {
+        self.steps(&self.chain.first)
     }
 
     fn is_isolated(&self) -> bool {
-        !self.chain.isolated_by.is_empty()
+        self.chain.is_isolated
     }
 
     fn namespace(&self) -> impl Iterator<Item = &'a Rule> {
@@ -261,7 +324,7 @@ impl<'a> tiers::Question for Question<'a> {
         ranges.flat_map(|range| program.rules_in(*range))
     }
 
-    fn baseline(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, bool)> {
+    fn baseline(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, tiers::LastOf)> {
         self.steps(&self.chain.baseline)
     }
 
@@ -274,8 +337,8 @@ impl<'a> tiers::Question for Question<'a> {
         self.rule(rule, named)
     }
 
-    fn action(rule: &'a Rule) -> Action {
-        rule.action
+    fn effect(rule: &'a Rule) -> tiers::Effect {
+        rule.effect()
     }
 
     fn name(rule: &'a Rule) -> RuleId {
@@ -287,10 +350,10 @@ impl<'a> Question<'a> {
     fn steps(
         &self,
         steps: &'a [Step],
-    ) -> impl Iterator<Item = (std::slice::Iter<'a, Rule>, bool)> + use<'a> {
+    ) -> impl Iterator<Item = (std::slice::Iter<'a, Rule>, tiers::LastOf)> + use<'a> {
         let program = self.program;
         let steps = steps.iter();
-        steps.map(|step| (program.rules_in(step.rules).iter(), step.ends_level))
+        steps.map(|step| (program.rules_in(step.rules).iter(), step.last_of))
     }
 
     fn rule(&self, rule: &Rule, named: NamedPorts<'_>) -> Truth {
@@ -315,9 +378,9 @@ impl<'a> Question<'a> {
             .protocols
             .iter()
             .find(|own| own.protocol == transport.protocol);
-        let by_number = of_protocol.map_or(Truth::No, |own| match transport.port {
+        let by_number = of_protocol.map_or(Truth::No, |own| match self.number {
+            _ if own.whole => Truth::Yes,
             Some(port) => own.ranges.contains(port.into()).into(),
-            None if own.whole => Truth::Yes,
             None => Truth::Unknown,
         });
         if by_number == Truth::Yes {
@@ -331,9 +394,50 @@ impl<'a> Question<'a> {
     }
 }
 
+impl<'a> Other<'a> {
+    pub(super) fn of_kind(kind: KindId, is_outside: bool, written: Address) -> Self {
+        Self {
+            who: OtherKind::Kind { kind, is_outside },
+            address: None,
+            written,
+        }
+    }
+
+    pub(super) fn described(identity: identity::Identity, written: Address) -> Self {
+        Self {
+            who: OtherKind::Described(Box::new(identity)),
+            address: None,
+            written,
+        }
+    }
+
+    pub(super) fn kind(&self) -> Option<KindId> {
+        match self.who {
+            OtherKind::Kind { kind, .. } => Some(kind),
+            OtherKind::Identity(_)
+            | OtherKind::Fresh(_)
+            | OtherKind::Node(_)
+            | OtherKind::Outside
+            | OtherKind::Described(_) => None,
+        }
+    }
+}
+
 impl Other<'_> {
     /// Whether one of some peers of a program is this end.
     pub(crate) fn is_in(&self, program: &Program, peers: &Peers) -> Truth {
+        match &self.who {
+            OtherKind::Kind { kind, .. } if peers.kinds.contains(kind.0) => return Truth::Yes,
+            OtherKind::Kind { is_outside, .. } if *is_outside && peers.may_be_behind => {
+                return Truth::Unknown;
+            }
+            OtherKind::Kind { .. } => return Truth::No,
+            OtherKind::Described(identity) => return program.is_one(identity, peers).into(),
+            OtherKind::Identity(_)
+            | OtherKind::Fresh(_)
+            | OtherKind::Node(_)
+            | OtherKind::Outside => {}
+        }
         if self.is_selected(program, peers) {
             return Truth::Yes;
         }
@@ -343,7 +447,10 @@ impl Other<'_> {
                 peers.hosts_are_pods || identity.is_none_or(|identity| identity.host.is_none())
             }
             OtherKind::Fresh(_) => true,
-            OtherKind::Node(_) | OtherKind::Outside => false,
+            OtherKind::Node(_)
+            | OtherKind::Outside
+            | OtherKind::Kind { .. }
+            | OtherKind::Described(_) => false,
         };
         let blocks = if is_pod && !program.cidr_matches_pods {
             Truth::No
@@ -366,7 +473,8 @@ impl Other<'_> {
         match &self.who {
             OtherKind::Identity(identity) => peers.pods.contains(identity.0),
             OtherKind::Fresh(pod) => {
-                selectors().any(|selector| spec::selects(&selector.written, pod))
+                let mut written = selectors().filter_map(|selector| selector.written.pods());
+                written.any(|selector| spec::selects(selector, pod))
             }
             OtherKind::Node(node) => match node.id {
                 Some(NodeId(node)) => peers.nodes.contains(node),
@@ -375,7 +483,7 @@ impl Other<'_> {
                     .iter()
                     .any(|selector| selector.matches(node.labels)),
             },
-            OtherKind::Outside => false,
+            OtherKind::Outside | OtherKind::Kind { .. } | OtherKind::Described(_) => false,
         }
     }
 

@@ -4,17 +4,21 @@
 //! selects.
 
 use super::index::LabelIndex;
+use super::kinds::Kinds;
 use super::partition::Partition;
+use super::precedence::matching;
 use super::set::IdSet;
+use super::tiers::LastOf;
 use super::{
-    AddressClasses, BlockFamilies, Chain, Identity, IdentityId, Peers, PeersId, Policy, Ports,
-    PortsId, Program, ProtocolPorts, Rule, RuleRange, Selector, SelectorId, Step, Table, TableId,
-    id,
+    AddressClasses, BlockFamilies, Chain, Identity, IdentityId, KindId, Peers, PeersId, Policy,
+    Ports, PortsId, Program, ProtocolPorts, Rule, RuleRange, Selector, SelectorId, Step, Table,
+    TableId, id,
 };
-use crate::cluster::{Cluster, HostNetwork, LabelsId, NO_LABELS, NamespaceId, NodeId};
+use crate::cluster::{Cluster, HostNetwork, LabelsId, NO_LABELS, NamespaceId, NodeId, Pod, PodId};
+use crate::hir::spec::precedence::matches::may_be_behind;
 use crate::hir::{
     self, Direction, DomainPattern, IpBlock, NamespaceSelector, Peer, PerDirection, PodSelector,
-    PolicySet, PortMatch, PortRange, Tier,
+    PolicySet, PortMatch, PortRange, Resolution, Subject, Tier,
 };
 use crate::ranges::Ranges;
 use ipnet::IpNet;
@@ -27,8 +31,15 @@ impl Program {
     /// Resolves a policy set against the cluster.
     #[must_use]
     pub fn resolve(cluster: &Cluster, set: &PolicySet) -> Self {
-        let (identities, of_pod) = identities(cluster);
-        let mut resolver = Resolver::new(cluster, set, &identities);
+        let addresses = address_classes(cluster, set);
+        let mut kinds = match &set.resolution {
+            Resolution::Isolation => None,
+            Resolution::Precedence(enforcement) => {
+                Some(Kinds::new(cluster, enforcement, &addresses))
+            }
+        };
+        let (identities, of_pod) = identities(cluster, &mut kinds);
+        let mut resolver = Resolver::new(cluster, addresses, kinds, &identities);
         let mut policies = Vec::with_capacity(set.policies.len());
         let mut rules = Vec::with_capacity(set.origins.len());
         for policy in &set.policies {
@@ -39,6 +50,7 @@ impl Program {
             peers,
             ports,
             addresses,
+            kinds,
             ..
         } = resolver;
         let mut program = Self {
@@ -54,8 +66,12 @@ impl Program {
             addresses,
             port_classes: port_classes(cluster, set),
             cidr_matches_pods: set.semantics.cidr_matches_pods,
+            kinds,
         };
-        program.make_tables();
+        match program.kinds {
+            None => program.make_tables(),
+            Some(_) => program.make_tables_of_kinds(),
+        }
         program
     }
 
@@ -107,7 +123,9 @@ impl Program {
                 .filter(|policy| policy.tier == Tier::Namespace)
         };
         Chain {
-            admin: steps(&policies, Tier::Admin, direction),
+            first: steps(&policies, Tier::Admin, direction),
+            is_isolated: of_namespaces().any(|policy| *policy.isolates.get(direction)),
+            allows_own_node: true,
             isolated_by: of_namespaces()
                 .filter(|policy| *policy.isolates.get(direction))
                 .map(|policy| policy.id)
@@ -121,6 +139,8 @@ impl Program {
                 .iter()
                 .flat_map(|policy| self.rules_in(*policy.rules.get(direction)))
                 .any(|rule| self.looks_at_addresses(rule)),
+            asks_for_auth: false,
+            has_pass: false,
         }
     }
 
@@ -138,34 +158,33 @@ fn steps(policies: &[&Policy], tier: Tier, direction: Direction) -> Box<[Step]> 
         if !rules.is_empty() {
             levels.entry(policy.priority).or_default().push(Step {
                 rules,
-                ends_level: false,
+                last_of: LastOf::Nothing,
             });
         }
     }
     let mut steps = Vec::new();
     for mut level in levels.into_values() {
         if let Some(last) = level.last_mut() {
-            last.ends_level = true;
+            last.last_of = LastOf::Level;
         }
         steps.append(&mut level);
+    }
+    if let Some(last) = steps.last_mut() {
+        last.last_of = LastOf::Tier;
     }
     steps.into()
 }
 
 /// The identities that occur, and that of each pod.
-fn identities(cluster: &Cluster) -> (Vec<Identity>, Vec<Option<IdentityId>>) {
+fn identities(
+    cluster: &Cluster,
+    kinds: &mut Option<Kinds>,
+) -> (Vec<Identity>, Vec<Option<IdentityId>>) {
     let of_pod: Vec<Option<Identity>> = cluster
         .pods()
         .iter()
-        .map(|pod| {
-            let taken_for_node = pod.host_network && cluster.host_network() == HostNetwork::Node;
-            (!taken_for_node).then_some(Identity {
-                namespace: pod.namespace,
-                labels: pod.labels,
-                ports: pod.ports,
-                host: pod.host_network.then_some(pod.node),
-            })
-        })
+        .zip((0..).map(PodId))
+        .map(|(pod, id)| identity(cluster, kinds, id, pod))
         .collect();
     let distinct: FxHashSet<Identity> = of_pod.iter().flatten().copied().collect();
     let mut identities: Vec<Identity> = distinct.into_iter().collect();
@@ -182,14 +201,37 @@ fn identities(cluster: &Cluster) -> (Vec<Identity>, Vec<Option<IdentityId>>) {
     (identities, of_pod)
 }
 
+/// The identity of a pod; `None` where it is taken for its node: by precedence that is everywhere so.
+fn identity(
+    cluster: &Cluster,
+    kinds: &mut Option<Kinds>,
+    id: PodId,
+    pod: &Pod,
+) -> Option<Identity> {
+    let are_nodes = cluster.host_network() == HostNetwork::Node || kinds.is_some();
+    if pod.host_network && are_nodes {
+        return None;
+    }
+    let kind = kinds.as_mut().map(|kinds| kinds.add_pod(cluster, id, pod));
+    Some(Identity {
+        namespace: pod.namespace,
+        labels: pod.labels,
+        ports: pod.ports,
+        host: pod.host_network.then_some(pod.node),
+        kind: kind.unwrap_or(KindId(0)),
+    })
+}
+
 /// What is shared while policies are resolved: indices, and what is interned so far.
 struct Resolver<'c> {
     cluster: &'c Cluster,
     members: Members<'c>,
     addresses: AddressClasses,
+    kinds: Option<Kinds>,
     selectors: Vec<Selector>,
     /// By selector, and by whether pods on the network of a node are pods to it.
-    selector_ids: FxHashMap<(&'c PodSelector, bool), SelectorId>,
+    selector_ids: FxHashMap<&'c Subject, SelectorId>,
+    pod_selector_ids: FxHashMap<(&'c PodSelector, bool), SelectorId>,
     peers: Vec<Peers>,
     peers_ids: FxHashMap<(&'c [Peer], bool), PeersId>,
     ports: Vec<Ports>,
@@ -197,13 +239,20 @@ struct Resolver<'c> {
 }
 
 impl<'c> Resolver<'c> {
-    fn new(cluster: &'c Cluster, set: &'c PolicySet, identities: &[Identity]) -> Self {
+    fn new(
+        cluster: &'c Cluster,
+        addresses: AddressClasses,
+        kinds: Option<Kinds>,
+        identities: &[Identity],
+    ) -> Self {
         Self {
             cluster,
             members: Members::new(cluster, identities),
-            addresses: address_classes(cluster, set),
+            addresses,
+            kinds,
             selectors: Vec::new(),
             selector_ids: FxHashMap::default(),
+            pod_selector_ids: FxHashMap::default(),
             peers: Vec::new(),
             peers_ids: FxHashMap::default(),
             ports: Vec::new(),
@@ -211,13 +260,18 @@ impl<'c> Resolver<'c> {
         }
     }
 
-    /// A policy; `None` where its subjects are no pods, which [`hir::Resolution::Isolation`] has no use for.
+    /// A policy; `None` where its subjects are no pods, which [`Resolution::Isolation`] has no use for.
     fn policy(&mut self, policy: &'c hir::Policy, rules: &mut Vec<Rule>) -> Option<Policy> {
+        let subject = match (policy.subject.pods(), &self.kinds) {
+            (Some(pods), _) => self.selector(pods, hosts_are_pods(policy.tier)),
+            (None, Some(_)) => self.subject(&policy.subject),
+            (None, None) => return None,
+        };
         Some(Policy {
             id: policy.id,
             tier: policy.tier,
             priority: policy.priority,
-            subject: self.selector(policy.subject.pods()?, hosts_are_pods(policy.tier)),
+            subject,
             isolates: policy.isolates,
             rules: PerDirection {
                 ingress: self.rules(policy.tier, &policy.rules.ingress, rules),
@@ -235,6 +289,7 @@ impl<'c> Resolver<'c> {
                 action: rule.action,
                 peers: rule.peers.as_deref().map(|peers| self.peers(peers, hosts)),
                 ports: rule.ports.as_deref().map(|ports| self.ports(ports)),
+                precedence: rule.precedence,
             });
         }
         RuleRange {
@@ -245,23 +300,40 @@ impl<'c> Resolver<'c> {
 
     fn selector(&mut self, selector: &'c PodSelector, hosts_are_pods: bool) -> SelectorId {
         let key = (selector, hosts_are_pods);
-        if let Some(known) = self.selector_ids.get(&key) {
+        if let Some(known) = self.pod_selector_ids.get(&key) {
             return *known;
         }
         let new = SelectorId(id(self.selectors.len()));
         self.selectors.push(Selector {
-            written: selector.clone(),
+            written: Subject::Pods(selector.clone()),
             hosts_are_pods,
             selected: IdSet::new(self.members.select(selector, hosts_are_pods)),
         });
-        self.selector_ids.insert(key, new);
+        self.pod_selector_ids.insert(key, new);
         new
     }
 
+    /// A subject by the labels of identities: its identities are found by kind, where tables are made.
+    fn subject(&mut self, subject: &'c Subject) -> SelectorId {
+        let selectors = &mut self.selectors;
+        *self.selector_ids.entry(subject).or_insert_with(|| {
+            selectors.push(Selector {
+                written: subject.clone(),
+                hosts_are_pods: false,
+                selected: IdSet::default(),
+            });
+            SelectorId(id(selectors.len() - 1))
+        })
+    }
+
     fn ports(&mut self, written: &'c [PortMatch]) -> PortsId {
-        let ports = &mut self.ports;
+        let (ports, kinds) = (&mut self.ports, &self.kinds);
         *self.ports_ids.entry(written).or_insert_with(|| {
-            ports.push(merge_ports(written));
+            let mut merged = merge_ports(written);
+            if kinds.is_some() {
+                merged.written = written.into();
+            }
+            ports.push(merged);
             PortsId(id(ports.len() - 1))
         })
     }
@@ -283,6 +355,13 @@ impl<'c> Resolver<'c> {
             hosts_are_pods,
             ..Peers::default()
         };
+        if let Some(kinds) = &self.kinds {
+            let enforcement = &kinds.enforcement;
+            peers.kinds = IdSet::new(matching(kinds, written));
+            peers.written = written.into();
+            peers.may_be_behind = written.iter().any(|peer| may_be_behind(enforcement, peer));
+            return peers;
+        }
         let (mut pods, mut nodes) = (Vec::new(), Vec::new());
         let (mut blocks, mut answers) = (Vec::new(), Vec::new());
         for peer in written {
@@ -506,6 +585,11 @@ fn address_classes(cluster: &Cluster, set: &PolicySet) -> AddressClasses {
             Peer::Pods(_) | Peer::Nodes(_) | Peer::Identities(_) => {}
         }
     }
+    if let Resolution::Precedence(enforcement) = &set.resolution {
+        for block in enforcement.identities.known_blocks() {
+            cut(block.network(), block.broadcast());
+        }
+    }
     if patterns {
         for address in cluster.names().values().flatten() {
             cut(*address, *address);
@@ -570,6 +654,7 @@ fn merge_ports(written: &[PortMatch]) -> Ports {
             })
             .collect(),
         named,
+        written: Box::default(),
     }
 }
 

@@ -8,17 +8,22 @@
 //!    network of a node only where they are pods to it.
 //! 4. Each identity has a table, whose governing policies are those that select it, in ascending order; no two
 //!    tables have the same.
-//! 5. In a chain, steps are sorted by priority; `ends_level` is set where the next step has another, and at
-//!    the end.
+//! 5. In a chain, steps are sorted by priority, and each says whether the next has another, or there is none.
 //! 6. A partition starts at zero and ascends.
+//! 8. Where rules are resolved by precedence, a pod's identity has the kind that the pod has without its address; the table
+//!    of a kind has the policies whose subject it is; and peers have the kinds that they match as written, and no other.
+//!    Selectors have no identities then (3), and tables may be alike (4).
 //! 7. Every id leads to an entry; ranges of address classes lie below the number of classes.
 //!
 //! Not checked here: that address classes and port classes are cut where a rule cuts, which the differential
 //! tests against the spec engine show.
 
-use super::{Identity, IdentityId, Peers, Program, RuleRange, Step, Table};
+use super::kinds::Kinds;
+use super::tiers::LastOf;
+use super::{Identity, IdentityId, KindId, Peers, Program, RuleRange, Step, Table};
 use crate::cluster::{Cluster, HostNetwork, PodId};
-use crate::hir::flow::PodView;
+use crate::hir::flow::{Address, PodView};
+use crate::hir::spec::precedence::matches::peer_matches;
 use crate::hir::{Direction, PolicySet, Tier, spec};
 use crate::invariant::{Violation, ensure};
 use crate::query::pod_view;
@@ -30,6 +35,17 @@ use crate::query::pod_view;
 pub fn verify(program: &Program, cluster: &Cluster, set: &PolicySet) -> Result<(), Violation> {
     identities(program, cluster)?;
     policies(program, set)?;
+    match &program.kinds {
+        None => by_isolation(program, cluster)?,
+        Some(kinds) => by_precedence(program, kinds, cluster)?,
+    }
+    ensure(ascends(program.addresses.v4.starts()), 6, "IPv4 addresses")?;
+    ensure(ascends(program.addresses.v6.starts()), 6, "IPv6 addresses")?;
+    ensure(ascends(program.port_classes.starts()), 6, "ports")?;
+    lists(program)
+}
+
+fn by_isolation(program: &Program, cluster: &Cluster) -> Result<(), Violation> {
     selectors(program, cluster)?;
     tables(program)?;
     for table in &program.tables {
@@ -37,10 +53,30 @@ pub fn verify(program: &Program, cluster: &Cluster, set: &PolicySet) -> Result<(
             chain(program, table, direction)?;
         }
     }
-    ensure(ascends(program.addresses.v4.starts()), 6, "IPv4 addresses")?;
-    ensure(ascends(program.addresses.v6.starts()), 6, "IPv6 addresses")?;
-    ensure(ascends(program.port_classes.starts()), 6, "ports")?;
-    lists(program)
+    Ok(())
+}
+
+fn by_precedence(program: &Program, kinds: &Kinds, cluster: &Cluster) -> Result<(), Violation> {
+    for (identity, pod) in members(program, cluster) {
+        let unknown = Address::Unknown {
+            v4: false,
+            v6: false,
+        };
+        let found = program.identities.get(identity.index());
+        let kind = kinds.of(&kinds.pod(&pod, unknown));
+        ensure(found.map(|found| found.kind) == kind, 8, identity)?;
+    }
+    for (kind, identity) in (0..).map(KindId).zip(kinds.list()) {
+        let governing = program.table_of_kind(kind).map(|table| &*table.governing);
+        let expected = program.governing_kind(identity);
+        ensure(governing == Some(&expected), 8, kind)?;
+        for peers in &program.peers {
+            let mut written = peers.written.iter();
+            let is_one = written.any(|peer| peer_matches(&kinds.enforcement, peer, identity));
+            ensure(peers.kinds.contains(kind.0) == is_one, 8, kind)?;
+        }
+    }
+    Ok(())
 }
 
 fn identities(program: &Program, cluster: &Cluster) -> Result<(), Violation> {
@@ -50,15 +86,17 @@ fn identities(program: &Program, cluster: &Cluster) -> Result<(), Violation> {
         "identities",
     )?;
     ensure(program.of_pod.len() == cluster.pods().len(), 1, "pods")?;
+    let are_nodes = cluster.host_network() == HostNetwork::Node || program.kinds.is_some();
     for (pod, found) in cluster.pods().iter().zip(&program.of_pod) {
-        let taken_for_node = pod.host_network && cluster.host_network() == HostNetwork::Node;
+        let found = found.and_then(|id| program.identities.get(id.index()));
+        let taken_for_node = pod.host_network && are_nodes;
         let expected = (!taken_for_node).then_some(Identity {
             namespace: pod.namespace,
             labels: pod.labels,
             ports: pod.ports,
             host: pod.host_network.then_some(pod.node),
+            kind: found.map_or(KindId(0), |found| found.kind),
         });
-        let found = found.and_then(|id| program.identities.get(id.index()));
         ensure(found == expected.as_ref(), 1, &pod.name)?;
     }
     Ok(())
@@ -108,7 +146,8 @@ fn selectors(program: &Program, cluster: &Cluster) -> Result<(), Violation> {
         for selector in &program.selectors {
             let selected = selector.selected.contains(identity.0);
             let sees = selector.hosts_are_pods || pod.host.is_none();
-            let expected = sees && spec::selects(&selector.written, &pod);
+            let written = selector.written.pods();
+            let expected = sees && written.is_some_and(|written| spec::selects(written, &pod));
             ensure(selected == expected, 3, identity)?;
         }
     }
@@ -142,7 +181,7 @@ fn tables(program: &Program) -> Result<(), Violation> {
 fn chain(program: &Program, table: &Table, direction: Direction) -> Result<(), Violation> {
     let chain = table.chains.get(direction);
     for (tier, steps) in [
-        (Tier::Admin, &chain.admin),
+        (Tier::Admin, &chain.first),
         (Tier::Baseline, &chain.baseline),
     ] {
         let priority = |step: &Step| {
@@ -157,7 +196,12 @@ fn chain(program: &Program, table: &Table, direction: Direction) -> Result<(), V
         ensure(found.is_sorted(), 5, tier)?;
         let ends = found.iter().skip(1).map(Some).chain([None]);
         for ((own, next), step) in found.iter().zip(ends).zip(steps.iter()) {
-            ensure(step.ends_level == (Some(own) != next), 5, tier)?;
+            let last_of = match next {
+                None => LastOf::Tier,
+                Some(next) if next == own => LastOf::Nothing,
+                Some(_) => LastOf::Level,
+            };
+            ensure(step.last_of == last_of, 5, tier)?;
         }
     }
     Ok(())

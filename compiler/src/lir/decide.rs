@@ -5,7 +5,7 @@ use super::{
     RemotesId, Rule, RuleChain,
 };
 use crate::hir::{self, spec::Truth};
-use crate::ir::tiers::{self, Outcomes};
+use crate::ir::tiers::{self, Effect, LastOf, Outcomes};
 use crate::ranges::Ranges;
 
 /// A question about one class of leaves and one of transport keys.
@@ -75,7 +75,7 @@ impl<'a> tiers::Question for Question<'a> {
     type Rule = &'a Rule;
     type Name = &'a Rule;
 
-    fn admin(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, bool)> {
+    fn first(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, LastOf)> {
         policies(&self.chain.admin)
     }
 
@@ -87,7 +87,7 @@ impl<'a> tiers::Question for Question<'a> {
         self.chain.namespace.iter()
     }
 
-    fn baseline(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, bool)> {
+    fn baseline(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, LastOf)> {
         policies(&self.chain.baseline)
     }
 
@@ -99,11 +99,12 @@ impl<'a> tiers::Question for Question<'a> {
         remotes.min(rule.ports.truth(self.program, self.port_class.0))
     }
 
-    fn action(rule: &'a Rule) -> hir::Action {
+    fn effect(rule: &'a Rule) -> Effect {
         match rule.action {
-            Action::Allow | Action::Audit | Action::Redirect(_) => hir::Action::Allow,
-            Action::Deny => hir::Action::Deny,
-            Action::Pass => hir::Action::Pass,
+            Action::Allow | Action::Audit => Effect::Allow,
+            Action::Redirect(_) => Effect::Redirect,
+            Action::Deny => Effect::Deny,
+            Action::Pass => Effect::Pass,
         }
     }
 
@@ -112,12 +113,20 @@ impl<'a> tiers::Question for Question<'a> {
     }
 }
 
-/// The policies of some levels, each with whether it is the last of its level.
-fn policies(levels: &[Level]) -> impl Iterator<Item = (std::slice::Iter<'_, Rule>, bool)> {
-    levels.iter().flat_map(|level| {
+/// The policies of the levels of a tier, each with what it is the last of.
+fn policies(levels: &[Level]) -> impl Iterator<Item = (std::slice::Iter<'_, Rule>, LastOf)> {
+    let levels = levels.iter().zip((0..levels.len()).rev());
+    levels.flat_map(|(level, further)| {
         let left = (0..level.lists.len()).rev();
         let lists = level.lists.iter().zip(left);
-        lists.map(|(rules, left)| (rules.iter(), left == 0))
+        lists.map(move |(rules, left)| {
+            let last_of = match (left, further) {
+                (0, 0) => LastOf::Tier,
+                (0, _) => LastOf::Level,
+                (_, _) => LastOf::Nothing,
+            };
+            (rules.iter(), last_of)
+        })
     })
 }
 

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::cluster::{Cluster, NamedPort, NodeId, PodId, Protocol};
 use crate::hir::{self, Direction, PerDirection, Tier};
+use crate::ir::tiers::LastOf;
 use crate::ir::{self, PeersId, RuleRange, Step, TableId};
 use crate::ranges::Ranges;
 use rustc_hash::FxHashMap;
@@ -164,7 +165,7 @@ impl<'l> Lower<'l, '_> {
         }
         let own = (direction == Direction::Ingress).then(|| self.from.cluster.ports(ports));
         let lowered = RuleChain {
-            admin: self.levels(&chain.admin, Tier::Admin, own),
+            admin: self.levels(&chain.first, Tier::Admin, own),
             isolated_by: chain.isolated_by.to_vec(),
             namespace: chain
                 .namespace
@@ -180,13 +181,8 @@ impl<'l> Lower<'l, '_> {
     }
 
     fn goes_by_name(&self, chain: &ir::Chain) -> bool {
-        let steps = chain
-            .admin
-            .iter()
-            .chain(&chain.baseline)
-            .map(|step| step.rules);
-        let mut rules = steps
-            .chain(chain.namespace.iter().copied())
+        let mut rules = chain
+            .ranges()
             .flat_map(|range| self.from.program.rules_in(range));
         rules.any(|rule| {
             let ports = rule
@@ -201,7 +197,7 @@ impl<'l> Lower<'l, '_> {
         let mut level = Level::default();
         for step in steps {
             level.lists.push(self.rules(step.rules, tier, own));
-            if step.ends_level {
+            if step.last_of != LastOf::Nothing {
                 levels.push(std::mem::take(&mut level));
             }
         }

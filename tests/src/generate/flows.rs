@@ -91,15 +91,20 @@ fn end<'c>(random: &mut Random, cluster: &'c Cluster, strangers: &'c Strangers) 
     }
 }
 
+/// Types of ICMP with a code, those that rules ask for among them.
+const ICMP: [(u8, u8); 6] = [(0, 0), (8, 0), (3, 4), (3, 1), (128, 0), (1, 0)];
+
 fn transport(random: &mut Random) -> Transport {
     let protocol = random.one(&[6, 6, 6, 17, 17, 132, 1, 58, 47]);
     let port = random.one(&[80, 80, 81, 79, 85, 8080, 9000, 9001, 0, 65_535]);
     let protocol = Protocol(protocol);
     let known = protocol.has_ports() && random.chance(90);
+    let is_icmp = matches!(protocol, Protocol::ICMP | Protocol::ICMPV6);
+    let icmp = (is_icmp && random.chance(80)).then(|| random.one(&ICMP));
     Transport {
         protocol,
         port: known.then_some(port),
-        icmp: None,
+        icmp,
     }
 }
 

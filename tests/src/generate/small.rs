@@ -49,12 +49,29 @@ pub fn vocabulary() -> Vocabulary {
 pub fn world(seed: u64) -> World {
     let mut random = Random::new(seed);
     let words = vocabulary();
+    let cluster = cluster(&mut random, &words);
+    let policies = policies(&mut random, &words);
+    of(&cluster, &policies)
+}
+
+/// A world of these objects.
+pub(super) fn of(cluster: &[Value], policies: &[Value]) -> World {
+    World {
+        files: vec![
+            ("cluster.yaml".into(), yaml::documents(cluster)),
+            ("policies.yaml".into(), yaml::documents(policies)),
+        ],
+    }
+}
+
+/// The cluster of a world.
+pub(super) fn cluster(random: &mut Random, words: &Vocabulary) -> Vec<Value> {
     let mut cluster = Vec::new();
     for name in words.namespaces.iter().take(random.between(1, 3)) {
         if random.chance(80) {
             cluster.push(json!({
                 "apiVersion": "v1", "kind": "Namespace",
-                "metadata": {"name": name, "labels": labels(&mut random, &["a"])},
+                "metadata": {"name": name, "labels": labels(random, &["a"])},
             }));
         }
     }
@@ -62,18 +79,18 @@ pub fn world(seed: u64) -> World {
     for index in 0..nodes {
         cluster.push(json!({
             "apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": format!("node-{index}"), "labels": labels(&mut random, &["a"])},
+            "metadata": {"name": format!("node-{index}"), "labels": labels(random, &["a"])},
             "status": {"addresses": [{"type": "InternalIP", "address": format!("172.18.0.{}", index + 1)}]},
         }));
     }
     for index in 1..=random.between(1, 6) {
-        cluster.push(pod(&mut random, &words, index, nodes));
+        cluster.push(pod(random, words, index, nodes));
     }
     if let Some(twin) = cluster.last().filter(|_| random.chance(40)) {
         cluster.push(on_other_node(twin.clone(), nodes));
     }
     if random.chance(30) {
-        cluster.push(deployment(&mut random));
+        cluster.push(deployment(random));
     }
     if random.chance(60) {
         cluster.push(json!({
@@ -81,15 +98,7 @@ pub fn world(seed: u64) -> World {
             "names": {"api.example.com": ["192.0.2.7", "2001:db8:1::7"], "db.example.com": ["10.0.0.2"]},
         }));
     }
-    World {
-        files: vec![
-            ("cluster.yaml".into(), yaml::documents(&cluster)),
-            (
-                "policies.yaml".into(),
-                yaml::documents(&policies(&mut random, &words)),
-            ),
-        ],
-    }
+    cluster
 }
 
 fn policies(random: &mut Random, words: &Vocabulary) -> Vec<Value> {

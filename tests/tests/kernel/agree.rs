@@ -239,7 +239,7 @@ fn each_image(
         .collect();
     let others: Vec<IpAddr> = others.iter().map(IpAddr::to_canonical).collect();
     for (node, pods) in compiler.lowering().nodes() {
-        let bytes = compiler.node(*node, pods).unwrap().bytes;
+        let bytes = compiler.node(*node, pods).unwrap().image.write();
         let image = Image::decode(&bytes).unwrap();
         let own: Vec<Own> = pods
             .iter()

@@ -6,14 +6,14 @@
 //! priority, of what the entry does. What the snapshot does not tell is [`Truth::Unknown`], as in
 //! [the other definition](super).
 
-mod matches;
+pub(crate) mod matches;
 
 use super::{Exemption, Side, Truth, Verdict, is_same_pod};
 use crate::cluster::Protocol;
 use crate::hir::flow::{EndpointKind, Flow};
 use crate::hir::{
-    Action, Auth, Direction, Enforcement, Mode, Policy, PolicySet, PortMatch, Rule, RuleId,
-    Subject, Tier,
+    Action, Auth, Direction, Enforcement, Mode, Policy, PolicySet, PortMatch, Precedence, Rule,
+    RuleId, Subject, Tier,
 };
 use crate::identity::{Identity, key};
 use matches::{identities_of, known, view};
@@ -185,7 +185,7 @@ impl<'a> Question<'a> {
     /// The policies that have the endpoint as their subject.
     pub fn governing(&self) -> impl Iterator<Item = &'a Policy> {
         let policies = self.policies.policies.iter();
-        policies.filter(move |policy| governs(policy, &self.subject))
+        policies.filter(|policy| has_subject(&policy.subject, &self.subject))
     }
 
     /// All tiers: the first in which a rule decides. A pass leads to the next, and from the last to what holds by
@@ -225,6 +225,7 @@ impl<'a> Question<'a> {
             .map(|rule| (self.peers(rule, other).min(self.ports_match(rule)), rule))
             .filter(|(truth, _)| *truth != Truth::No)
             .collect();
+        let order = |rule: &Rule| order(rule.action, rule.precedence);
         matching.sort_by_key(|(_, rule)| (order(rule), rule.id));
         let mut outcomes = Outcomes {
             none: true,
@@ -305,22 +306,27 @@ impl<'a> Question<'a> {
 /// Whether a policy has an endpoint or a node of this identity as its subject.
 #[must_use]
 pub fn governs(policy: &Policy, subject: &Identity) -> bool {
-    let is_node = subject.labels.has_reserved(key::HOST);
-    match &policy.subject {
-        Subject::Endpoints(selector) => !is_node && selector.matches(subject),
-        Subject::Nodes(selector) => is_node && selector.matches(subject),
+    has_subject(&policy.subject, subject)
+}
+
+/// Whether a policy has an endpoint as its subject.
+pub(crate) fn has_subject(subject: &Subject, endpoint: &Identity) -> bool {
+    let is_node = endpoint.labels.has_reserved(key::HOST);
+    match subject {
+        Subject::Endpoints(selector) => !is_node && selector.matches(endpoint),
+        Subject::Nodes(selector) => is_node && selector.matches(endpoint),
         Subject::Pods(_) => false,
     }
 }
 
 /// What comes first in a tier.
 #[must_use]
-pub fn order(rule: &Rule) -> (u32, u8) {
-    let strength = match (rule.action, rule.precedence.redirect) {
+pub fn order(action: Action, precedence: Precedence) -> (u32, u8) {
+    let strength = match (action, precedence.redirect) {
         (Action::Deny, _) => 0,
         (Action::Allow, Some(redirect)) => redirect.priority,
         (Action::Allow, None) => 254,
         (Action::Pass, _) => 255,
     };
-    (rule.precedence.rank, strength)
+    (precedence.rank, strength)
 }

@@ -135,7 +135,12 @@ pub(super) struct Selected {
 
 impl Selected {
     pub(super) fn new(cluster: &Cluster, program: &Program) -> Self {
-        let written = || program.selectors.iter().map(|selector| &selector.written);
+        let written = || {
+            program
+                .selectors
+                .iter()
+                .map(|selector| selector.written.pods())
+        };
         let namespaces = || (0..to_u32(cluster.namespaces().len())).map(NamespaceId);
         let in_namespaces = |selector: &PodSelector| {
             // Without the part that all namespaces have in common.
@@ -148,12 +153,15 @@ impl Selected {
             namespaces().map(|id| possible && here(id)).collect()
         };
         Self {
-            namespaces: written().map(in_namespaces).collect(),
+            namespaces: written()
+                .map(|selector| selector.map(in_namespaces).unwrap_or_default())
+                .collect(),
             pods: written()
-                .map(|selector| Cell::of(Scope::Pod, &selector.pods).unwrap_or_default())
+                .map(|selector| Cell::of(Scope::Pod, &selector?.pods))
+                .map(Option::unwrap_or_default)
                 .collect(),
             new: written()
-                .map(|selector| Space::New.selected(cluster, selector))
+                .map(|selector| Space::New.selected(cluster, selector?))
                 .collect(),
         }
     }

@@ -22,15 +22,10 @@ impl Question<'_> {
     }
 
     fn peer(&self, peer: &Peer, other: &Identity) -> Truth {
-        match peer {
-            Peer::Identities(selectors) => selectors.iter().any(|one| selects(one, other)).into(),
-            Peer::Addresses(block) => block_matches(self.enforcement, block, other).into(),
-            Peer::Domain(pattern) => match has_name(pattern, other) {
-                true => Truth::Yes,
-                false if self.is_outside && !self.enforcement.has_names => Truth::Unknown,
-                false => Truth::No,
-            },
-            Peer::Pods(_) | Peer::Nodes(_) => Truth::No,
+        match peer_matches(self.enforcement, peer, other) {
+            true => Truth::Yes,
+            false if self.is_outside && may_be_behind(self.enforcement, peer) => Truth::Unknown,
+            false => Truth::No,
         }
     }
 
@@ -130,6 +125,16 @@ pub fn is_named_port(ports: &[NamedPort], protocol: Protocol, name: &str) -> Opt
 pub fn peer_selects(enforcement: &Enforcement, peer: &Peer, other: &Identity) -> bool {
     match peer {
         Peer::Identities(selectors) => selectors.iter().any(|one| one.matches(other)),
+        Peer::Addresses(_) | Peer::Domain(_) | Peer::Pods(_) | Peer::Nodes(_) => {
+            peer_matches(enforcement, peer, other)
+        }
+    }
+}
+
+/// Whether a peer is an identity, by what is known of it.
+pub(crate) fn peer_matches(enforcement: &Enforcement, peer: &Peer, other: &Identity) -> bool {
+    match peer {
+        Peer::Identities(selectors) => selectors.iter().any(|one| selects(one, other)),
         Peer::Addresses(block) => block_matches(enforcement, block, other),
         Peer::Domain(pattern) => has_name(pattern, other),
         Peer::Pods(_) | Peer::Nodes(_) => false,
@@ -141,6 +146,11 @@ fn has_name(pattern: &DomainPattern, other: &Identity) -> bool {
         .labels
         .get(source::FQDN, &pattern.to_string())
         .is_some()
+}
+
+/// Whether any address outside may be a peer, whatever is known of it: without DNS answers, any may be behind a name.
+pub(crate) fn may_be_behind(enforcement: &Enforcement, peer: &Peer) -> bool {
+    matches!(peer, Peer::Domain(_)) && !enforcement.has_names
 }
 
 /// A selector has an identity by its labels, or by those of the aggregate that it is in.
