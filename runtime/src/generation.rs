@@ -51,7 +51,19 @@ impl Generation {
     /// # Errors
     /// Where the kernel refuses something.
     pub fn load(image: &Image<'_>, options: Options<'_>) -> Result<Self, LoadError> {
-        let generation = Self::maps(Some(image), options)?;
+        Self::load_object(OBJECT, image, options)
+    }
+
+    /// The same with another object that has these maps: what benchmarks compare with.
+    ///
+    /// # Errors
+    /// Where the kernel refuses something.
+    pub fn load_object(
+        object: &[u8],
+        image: &Image<'_>,
+        options: Options<'_>,
+    ) -> Result<Self, LoadError> {
+        let generation = Self::maps(object, Some(image), options)?;
         generation.fill(image)?;
         Ok(generation)
     }
@@ -62,10 +74,14 @@ impl Generation {
     /// # Errors
     /// Where the kernel refuses something.
     pub fn closed(options: Options<'_>) -> Result<Self, LoadError> {
-        Self::maps(None, options)
+        Self::maps(OBJECT, None, options)
     }
 
-    fn maps(image: Option<&Image<'_>>, options: Options<'_>) -> Result<Self, LoadError> {
+    fn maps(
+        object: &[u8],
+        image: Option<&Image<'_>>,
+        options: Options<'_>,
+    ) -> Result<Self, LoadError> {
         let buckets = buckets(options.connections)?;
         let pins: Vec<_> = options
             .shared
@@ -85,7 +101,7 @@ impl Generation {
         for (name, path) in &pins {
             loader.map_pin_path(name, path.as_path());
         }
-        let ebpf = loader.load(OBJECT).map_err(LoadError::Object)?;
+        let ebpf = loader.load(object).map_err(LoadError::Object)?;
         let mut generation = Self { ebpf, settings: 0 };
         generation.set_settings(options.settings)?;
         generation.seed(buckets)?;
@@ -129,12 +145,16 @@ impl Generation {
     pub fn map(&self, name: &'static str) -> Result<&MapData, LoadError> {
         match self.ebpf.map(name) {
             Some(Map::Array(map) | Map::PerCpuArray(map)) => Ok(map),
-            Some(Map::HashMap(map) | Map::LruHashMap(map)) => Ok(map),
+            Some(Map::HashMap(map) | Map::LruHashMap(map) | Map::LpmTrie(map)) => Ok(map),
             _ => Err(LoadError::Missing(name)),
         }
     }
 
-    fn typed<'a, T>(&'a mut self, name: &'static str) -> Result<T, LoadError>
+    /// A map as one of its kind.
+    ///
+    /// # Errors
+    /// Where there is none of this name and kind.
+    pub fn typed<'a, T>(&'a mut self, name: &'static str) -> Result<T, LoadError>
     where
         T: TryFrom<&'a mut Map, Error = aya::maps::MapError>,
     {

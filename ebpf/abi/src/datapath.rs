@@ -306,24 +306,33 @@ pub fn judge(
 ) -> Outcome {
     let read = network.and_then(|(v4, offset)| packet::packet(bytes, v4, offset));
     match read {
-        Ok(packet) => match judge_packet(env, bytes, packet, subject, direction) {
-            Ok(outcome) => outcome,
-            Err(reason) => Outcome::plain(reason),
-        },
+        Ok(packet) => judge_packet(env, bytes, &packet, subject, direction),
         Err(Reason::NotIp) if env.settings() & PASS_FOREIGN != 0 => Outcome::plain(Reason::Foreign),
         Err(reason) => Outcome::plain(reason),
     }
 }
 
+/// Judges a packet that was read.
 #[inline(always)]
-fn judge_packet(
+pub fn judge_packet(
     env: &impl Environment,
     bytes: &(impl Bytes + ?Sized),
-    packet: Packet,
+    packet: &Packet,
+    subject: Subject<'_>,
+    direction: Direction,
+) -> Outcome {
+    judged(env, bytes, packet, subject, direction).unwrap_or_else(Outcome::plain)
+}
+
+#[inline(always)]
+fn judged(
+    env: &impl Environment,
+    bytes: &(impl Bytes + ?Sized),
+    packet: &Packet,
     subject: Subject<'_>,
     direction: Direction,
 ) -> Result<Outcome, Reason> {
-    let mut packet = blurred(env, &packet);
+    let mut packet = blurred(env, packet);
     if packet.transport.kind == Kind::Neighbour {
         return Err(Reason::Neighbour);
     }

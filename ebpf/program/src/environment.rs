@@ -36,12 +36,6 @@ impl SocketBuffer {
         unsafe { (*self.buffer.skb).ifindex }
     }
 
-    /// What the link layer says that it is.
-    #[inline(always)]
-    pub(crate) fn ethertype(&self) -> u16 {
-        u16::from_be(self.buffer.protocol() as u16)
-    }
-
     /// Writes down what was decided.
     #[inline(always)]
     pub(crate) fn mark(&self, outcome: Outcome) {

@@ -17,34 +17,36 @@ use verdict_abi::datapath::{
 
 /// The loader says how many words a section has.
 type Words = Array<u64>;
-const WORDS: Words = Array::with_max_entries(1, BPF_F_MMAPABLE);
+const fn words() -> Words {
+    Array::with_max_entries(1, BPF_F_MMAPABLE)
+}
 
 #[map(name = "config")]
-static CONFIG: Words = WORDS;
+static CONFIG: Words = words();
 #[map(name = "v4")]
-static V4: Words = WORDS;
+static V4: Words = words();
 #[map(name = "v6_starts")]
-static V6_STARTS: Words = WORDS;
+static V6_STARTS: Words = words();
 #[map(name = "v6_leaves")]
-static V6_LEAVES: Words = WORDS;
+static V6_LEAVES: Words = words();
 #[map(name = "leaves")]
-static LEAVES: Words = WORDS;
+static LEAVES: Words = words();
 #[map(name = "protocols")]
-static PROTOCOLS: Words = WORDS;
+static PROTOCOLS: Words = words();
 #[map(name = "directories")]
-static DIRECTORIES: Words = WORDS;
+static DIRECTORIES: Words = words();
 #[map(name = "pages")]
-static PAGES: Words = WORDS;
+static PAGES: Words = words();
 #[map(name = "rows")]
-static ROWS: Words = WORDS;
+static ROWS: Words = words();
 #[map(name = "cells")]
-static CELLS: Words = WORDS;
+static CELLS: Words = words();
 #[map(name = "codes")]
-static CODES: Words = WORDS;
+static CODES: Words = words();
 #[map(name = "endpoints")]
-static ENDPOINTS: Words = WORDS;
+static ENDPOINTS: Words = words();
 #[map(name = "addresses")]
-static ADDRESSES: Words = WORDS;
+static ADDRESSES: Words = words();
 
 /// Word 0: the settings of a generation. Word 1: 0.
 #[map(name = "settings")]
