@@ -49,13 +49,20 @@
 //! nothing else; and gets what is sent to them. A `cgroup_skb` program goes by the address alone, which must be that of
 //! an endpoint of the image.
 
+mod attachments;
+mod attest;
+pub mod cli;
 mod error;
 mod generation;
+mod kernel;
 mod memory;
+pub mod node;
 mod object;
 
+pub use attest::Witness;
 pub use error::LoadError;
 pub use generation::{Generation, Options};
+pub use memory::fill;
 pub use object::{OBJECT, SHARED, map_name};
 
 #[cfg(doc)]

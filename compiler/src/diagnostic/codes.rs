@@ -148,6 +148,17 @@ codes! {
     NO_IMAGE = "V0702", Error, "a file is no image, or a damaged one";
     IMAGE_DISAGREES = "V0703", Error, "an image does not say what the manifests say";
     NO_DUMP = "V0704", Error, "what a node holds cannot be read";
+    // V08: a node
+    NODE_LACKS = "V0801", Error, "the node lacks what enforcement needs";
+    OTHER_DIGEST = "V0802", Error, "an image is another one than expected";
+    NOT_LOADED = "V0803", Error, "the kernel does not take an image";
+    NOT_ATTESTED = "V0804", Error, "what the kernel holds is not the image";
+    NOT_ATTACHED = "V0805", Error, "an endpoint cannot be attached";
+    ENDPOINT_CLOSED = "V0806", Warning, "an endpoint is closed";
+    NO_GENERATION = "V0807", Error, "there is no generation";
+    NODE_BUSY = "V0808", Error, "another command is at work on the node";
+    PINS_UNUSABLE = "V0809", Error, "the pins of a node cannot be read or written";
+    INTERFACE_GONE = "V0810", Warning, "what was attached is gone";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }
