@@ -23,8 +23,12 @@ mod traces;
 pub mod schema;
 mod session;
 
-use crate::diagnostic::codes;
-use args::{Args, Command, Global};
+pub use output::reason;
+
+use crate::diagnostic::{Diagnostic, codes};
+use crate::source::Sources;
+use args::{Args, Color, Command, Global};
+use output::Style;
 use std::ffi::OsString;
 use std::panic::{self, PanicHookInfo, UnwindSafe};
 use std::path::{Path, PathBuf};
@@ -64,9 +68,36 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     ExitCode::from(code)
 }
 
-const DONE: u8 = 0;
-const ANSWERED_NO: u8 = 1;
-const NOT_DONE: u8 = 2;
+/// Exit code: done, and the answer is yes.
+pub const DONE: u8 = 0;
+/// Exit code: done, and the answer is no.
+pub const ANSWERED_NO: u8 = 1;
+/// Exit code: not done.
+pub const NOT_DONE: u8 = 2;
+
+/// Shows diagnostics on standard error as every command does: for the programs of verdict that are others than
+/// `verdict`.
+pub fn tell(diagnostics: &[Diagnostic], color: Color) {
+    let global = Global {
+        settings: None,
+        set: Vec::new(),
+        output: None,
+        quiet: false,
+        verbose: true,
+        exit_zero: false,
+        keep_going: false,
+        strict: false,
+        color,
+    };
+    let report = render::Report {
+        sources: &Sources::default(),
+        diagnostics,
+        files: 0,
+        objects: 0,
+    };
+    let style = Style::of_stderr(color);
+    output::remark(&render::human::question(&report, style, &global));
+}
 
 fn run(arguments: &[OsString]) -> u8 {
     let args = match args::parse(arguments) {
@@ -206,11 +237,11 @@ fn report(failure: &Failure) {
     match failure {
         Failure::Usage(message) => output::remark(&format!("error: {message}\n")),
         Failure::Read(path, error) => {
-            let (path, why) = (path.display(), output::reason(error));
+            let (path, why) = (path.display(), reason(error));
             output::remark(&format!("error: `{path}` cannot be read: {why}\n"));
         }
         Failure::Write(path, error) => {
-            let (path, why) = (path.display(), output::reason(error));
+            let (path, why) = (path.display(), reason(error));
             output::remark(&format!("error: `{path}` cannot be written: {why}\n"));
         }
         Failure::Input => {}
@@ -221,7 +252,7 @@ fn report(failure: &Failure) {
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Runs some work; a panic in it becomes a report of a bug.
-fn reporting_bugs(work: impl FnOnce() -> u8 + UnwindSafe) -> u8 {
+pub fn reporting_bugs(work: impl FnOnce() -> u8 + UnwindSafe) -> u8 {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(remember));
     let result = panic::catch_unwind(work);

@@ -1,16 +1,20 @@
 //! One generation: maps that hold one image, and programs that decide by them.
 
+use crate::attachments;
+use crate::attest::{Witness, attest};
 use crate::error::LoadError;
-use crate::memory;
 use crate::object::{OBJECT, SHARED, map_name};
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use crate::{kernel, memory};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{CgroupSkb, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use std::borrow::Borrow;
 use std::hash::{BuildHasher as _, RandomState};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use verdict_abi::datapath::connections::{Slot, WAYS};
 use verdict_abi::datapath::packet::Address;
-use verdict_abi::datapath::{ATTACHMENT_PROBES, ATTACHMENTS, Attachment, Counter, OVERLAY, Reason};
+use verdict_abi::datapath::{Attachment, Counter, OVERLAY, Reason};
 use verdict_abi::{Config, Section};
 use verdict_compiler::image::Image;
 
@@ -63,9 +67,34 @@ impl Generation {
         image: &Image<'_>,
         options: Options<'_>,
     ) -> Result<Self, LoadError> {
-        let generation = Self::maps(object, Some(image), options)?;
+        let generation = Self::maps(object, Some(image), options, None)?;
         generation.fill(image)?;
         Ok(generation)
+    }
+
+    /// A generation whose maps are pinned in a folder by [`Self::pin`]. `image` is the one that they hold.
+    ///
+    /// # Errors
+    /// Where a map is not there, or the kernel refuses something.
+    pub fn open(image: &Image<'_>, options: Options<'_>, folder: &Path) -> Result<Self, LoadError> {
+        for name in own_maps() {
+            if !folder.join(name).exists() {
+                return Err(LoadError::Missing(name));
+            }
+        }
+        Self::maps(OBJECT, Some(image), options, Some(folder))
+    }
+
+    /// Pins the maps of this generation in a folder of a bpffs.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn pin(&self, folder: &Path) -> Result<(), LoadError> {
+        for name in own_maps() {
+            let pinned = self.map(name)?.pin(folder.join(name));
+            pinned.map_err(|error| LoadError::Pin(name, error))?;
+        }
+        Ok(())
     }
 
     /// A generation without an image: the programs `closed` and `cgroup_closed` are to be had from it, which let
@@ -74,20 +103,21 @@ impl Generation {
     /// # Errors
     /// Where the kernel refuses something.
     pub fn closed(options: Options<'_>) -> Result<Self, LoadError> {
-        Self::maps(OBJECT, None, options)
+        Self::maps(OBJECT, None, options, None)
     }
 
     fn maps(
         object: &[u8],
         image: Option<&Image<'_>>,
         options: Options<'_>,
+        own: Option<&Path>,
     ) -> Result<Self, LoadError> {
         let buckets = buckets(options.connections)?;
-        let pins: Vec<_> = options
-            .shared
-            .iter()
-            .flat_map(|folder| SHARED.map(|name| (name, folder.join(name))))
-            .collect();
+        let shared = options.shared.into_iter();
+        let shared = shared.flat_map(|folder| SHARED.map(|name| (name, folder.join(name))));
+        let own_pins = own.into_iter();
+        let own_pins = own_pins.flat_map(|folder| own_maps().map(|name| (name, folder.join(name))));
+        let pins: Vec<_> = shared.chain(own_pins).collect();
         let mut loader = EbpfLoader::new();
         // The log costs time and memory that grow with the programs; what they cost is told without it.
         loader.verifier_log_level(VerifierLogLevel::STATS);
@@ -103,7 +133,11 @@ impl Generation {
         }
         let ebpf = loader.load(object).map_err(LoadError::Object)?;
         let mut generation = Self { ebpf, settings: 0 };
-        generation.set_settings(options.settings)?;
+        if own.is_some() {
+            generation.settings = generation.read_settings()?;
+        } else {
+            generation.set_settings(options.settings)?;
+        }
         generation.seed(buckets)?;
         Ok(generation)
     }
@@ -118,7 +152,7 @@ impl Generation {
             } else {
                 memory::fill(map, bytes)
             };
-            let frozen = filled.and_then(|()| memory::freeze(map));
+            let frozen = filled.and_then(|()| kernel::freeze(map.fd().as_fd()));
             frozen.map_err(|error| LoadError::Fill(name, error))?;
         }
         Ok(())
@@ -156,7 +190,7 @@ impl Generation {
     /// Where there is none of this name and kind.
     pub fn typed<'a, T>(&'a mut self, name: &'static str) -> Result<T, LoadError>
     where
-        T: TryFrom<&'a mut Map, Error = aya::maps::MapError>,
+        T: TryFrom<&'a mut Map, Error = MapError>,
     {
         let map = self.ebpf.map_mut(name).ok_or(LoadError::Missing(name))?;
         T::try_from(map).map_err(|error| LoadError::Map(name, error))
@@ -198,14 +232,7 @@ impl Generation {
     /// # Errors
     /// Where there is no room, or the kernel refuses.
     pub fn attach_interface(&mut self, attachment: Attachment) -> Result<(), LoadError> {
-        let interface = attachment.interface;
-        let own = self.entry_of(interface)?;
-        let entry = match own {
-            Some(entry) => Some(entry),
-            None => self.entry_of_any(interface, 0)?,
-        };
-        let entry = entry.ok_or(LoadError::NoRoom(interface))?;
-        self.write_attachment(entry, attachment)
+        attachments::write(&mut self.typed("attachments")?, attachment)
     }
 
     /// Forgets which endpoint is behind an interface, after the programs are detached from it.
@@ -213,34 +240,15 @@ impl Generation {
     /// # Errors
     /// Where the kernel refuses.
     pub fn detach_interface(&mut self, interface: u32) -> Result<(), LoadError> {
-        match self.entry_of(interface)? {
-            Some(entry) => self.write_attachment(entry, Attachment::default()),
-            None => Ok(()),
-        }
+        attachments::clear(&mut self.typed("attachments")?, interface)
     }
 
-    fn entry_of(&mut self, interface: u32) -> Result<Option<u32>, LoadError> {
-        self.entry_of_any(interface, interface)
-    }
-
-    /// The entry, among those of an interface, that says it is of another.
-    fn entry_of_any(&mut self, interface: u32, of: u32) -> Result<Option<u32>, LoadError> {
-        let entries: Array<_, [u64; 8]> = self.typed("attachments")?;
-        for probe in 0..ATTACHMENT_PROBES {
-            let entry = interface.wrapping_add(probe) % ATTACHMENTS;
-            let words = entries.get(&entry, 0);
-            let words = words.map_err(|error| LoadError::Map("attachments", error))?;
-            if Attachment::of_words(words).interface == of {
-                return Ok(Some(entry));
-            }
-        }
-        Ok(None)
-    }
-
-    fn write_attachment(&mut self, entry: u32, attachment: Attachment) -> Result<(), LoadError> {
-        let mut entries: Array<_, [u64; 8]> = self.typed("attachments")?;
-        let written = entries.set(entry, attachment.words(), 0);
-        written.map_err(|error| LoadError::Map("attachments", error))
+    /// Compares what the kernel holds with an image: the digest of every table that is one of its maps.
+    ///
+    /// # Errors
+    /// Where a map holds something else, or cannot be asked.
+    pub fn attest(&self, image: &Image<'_>) -> Result<Witness, LoadError> {
+        attest(image, |name| self.map(name))
     }
 
     /// Writes word 0 of the map `settings`.
@@ -253,6 +261,12 @@ impl Generation {
         written.map_err(|error| LoadError::Map("settings", error))?;
         self.settings = settings;
         Ok(())
+    }
+
+    fn read_settings(&mut self) -> Result<u64, LoadError> {
+        let words: Array<_, u64> = self.typed("settings")?;
+        let word = words.get(&0, 0);
+        word.map_err(|error| LoadError::Map("settings", error))
     }
 
     /// Gives an address a leaf that the tables do not have for it.
@@ -300,19 +314,32 @@ impl Generation {
 
     fn counters(&mut self, name: &'static str, many: usize) -> Result<Vec<Counter>, LoadError> {
         let counters: PerCpuArray<_, [u64; 2]> = self.typed(name)?;
-        let indices = 0..u32::try_from(many).unwrap_or(u32::MAX);
-        indices
-            .map(|index| {
-                let each = counters.get(&index, 0);
-                let each = each.map_err(|error| LoadError::Map(name, error))?;
-                let sum = |total: Counter, [packets, bytes]: &[u64; 2]| Counter {
-                    packets: total.packets + packets,
-                    bytes: total.bytes + bytes,
-                };
-                Ok(each.iter().fold(Counter::default(), sum))
-            })
-            .collect()
+        sums(&counters, many).map_err(|error| LoadError::Map(name, error))
     }
+}
+
+/// The first counters of a map, each summed over the processors.
+pub(crate) fn sums<T: Borrow<MapData>>(
+    counters: &PerCpuArray<T, [u64; 2]>,
+    many: usize,
+) -> Result<Vec<Counter>, MapError> {
+    let indices = 0..u32::try_from(many).unwrap_or(u32::MAX);
+    indices
+        .map(|index| {
+            let each = counters.get(&index, 0)?;
+            let sum = |total: Counter, [packets, bytes]: &[u64; 2]| Counter {
+                packets: total.packets + packets,
+                bytes: total.bytes + bytes,
+            };
+            Ok(each.iter().fold(Counter::default(), sum))
+        })
+        .collect()
+}
+
+/// The maps of a generation that are its own.
+pub(crate) fn own_maps() -> impl Iterator<Item = &'static str> {
+    let others = ["settings", "attachments", "overlay", "code_counters"];
+    Section::ALL.map(map_name).into_iter().chain(others)
 }
 
 /// Words of the map of a section: a map has one at least.

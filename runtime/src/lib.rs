@@ -51,13 +51,20 @@
 
 #![cfg(target_os = "linux")]
 
+mod attachments;
+mod attest;
+pub mod cli;
 mod error;
 mod generation;
+mod kernel;
 mod memory;
+pub mod node;
 mod object;
 
+pub use attest::Witness;
 pub use error::LoadError;
 pub use generation::{Generation, Options};
+pub use memory::fill;
 pub use object::{OBJECT, SHARED, map_name};
 
 #[cfg(doc)]

@@ -1,8 +1,5 @@
-//! The memory of array maps: filled at once, then frozen.
-#![expect(
-    unsafe_code,
-    reason = "memory that is shared with the kernel, and a system call that aya keeps to itself"
-)]
+//! The memory of array maps.
+#![expect(unsafe_code, reason = "memory that is shared with the kernel")]
 
 use aya::maps::MapData;
 use memmap2::{MmapOptions, MmapRaw};
@@ -10,7 +7,10 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 /// Copies bytes to the beginning of an array map of 64-bit words that was made with `BPF_F_MMAPABLE`.
-pub(crate) fn fill(map: &MapData, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// Where the map is shorter, or cannot be mapped.
+pub fn fill(map: &MapData, bytes: &[u8]) -> io::Result<()> {
     let memory = mapped(map, bytes.len())?;
     // SAFETY: the memory is as long as the bytes, nobody has a reference into it, and it is not the bytes' own.
     unsafe {
@@ -36,28 +36,18 @@ fn mapped(map: &MapData, length: usize) -> io::Result<MmapRaw> {
         .map_raw(map.fd().as_fd().as_raw_fd())
 }
 
-/// `BPF_MAP_FREEZE` of `enum bpf_cmd` (Linux, `include/uapi/linux/bpf.h`).
-const MAP_FREEZE: libc::c_int = 22;
-
-/// From now on nobody changes the map from outside the kernel.
-pub(crate) fn freeze(map: &MapData) -> io::Result<()> {
-    // `union bpf_attr`, of which this command reads the first field and wants the rest to be zero.
-    let mut attribute = [0_u32; 32];
-    if let Some(first) = attribute.first_mut() {
-        *first = map.fd().as_fd().as_raw_fd().cast_unsigned();
+/// Reads the beginning of an array map that was made with `BPF_F_MMAPABLE`, frozen or not.
+pub(crate) fn read(map: &MapData, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0_u8; length];
+    if length > 0 {
+        let memory = MmapOptions::new()
+            .len(length)
+            .map_raw_read_only(map.fd().as_fd().as_raw_fd())?;
+        // SAFETY: the memory is as long as the bytes, which are no part of it. Where a program writes it meanwhile, each
+        // byte is read before or after.
+        unsafe {
+            std::ptr::copy_nonoverlapping(memory.as_ptr(), bytes.as_mut_ptr(), length);
+        }
     }
-    // SAFETY: the kernel reads as many bytes as it is told that there are, and keeps no pointer.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            MAP_FREEZE,
-            attribute.as_ptr(),
-            size_of_val(&attribute),
-        )
-    };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    Ok(bytes)
 }

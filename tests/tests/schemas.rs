@@ -35,7 +35,9 @@ fn no_file_is_left_over() -> io::Result<()> {
     let known: BTreeSet<String> = NAMES.iter().map(|name| file(*name)).collect();
     for entry in fs::read_dir(FOLDER)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        assert!(known.contains(&name), "no format has the schema {name}");
+        // Those of `verdict-node` are compared where it is.
+        let is_known = known.contains(&name) || name.starts_with("node-");
+        assert!(is_known, "no format has the schema {name}");
     }
     Ok(())
 }

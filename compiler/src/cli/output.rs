@@ -193,7 +193,8 @@ fn of_folder(folder: &Path, error: &io::Error) -> io::Error {
 }
 
 /// Why something cannot be read or written, without the system's number for it.
-pub(super) fn reason(error: &io::Error) -> String {
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
     const KNOWN: [(io::ErrorKind, &str); 4] = [
         (io::ErrorKind::NotFound, "there is no such file or folder"),
         (io::ErrorKind::PermissionDenied, "permission denied"),

@@ -166,6 +166,17 @@ codes! {
     OLD_GENERATION = "V0711", Error, "a generation that has been replaced";
     TWO_NODES = "V0712", Error, "a bundle with two nodes of one name";
     MAP_OVERFLOW = "V0713", Warning, "a policy map with more entries than Cilium has room for";
+    // V08: a node
+    NODE_LACKS = "V0801", Error, "the node lacks what enforcement needs";
+    OTHER_DIGEST = "V0802", Error, "an image is another one than expected";
+    NOT_LOADED = "V0803", Error, "the kernel does not take an image";
+    NOT_ATTESTED = "V0804", Error, "what the kernel holds is not the image";
+    NOT_ATTACHED = "V0805", Error, "an endpoint cannot be attached";
+    ENDPOINT_CLOSED = "V0806", Warning, "an endpoint is closed";
+    NO_GENERATION = "V0807", Error, "there is no generation";
+    NODE_BUSY = "V0808", Error, "another command is at work on the node";
+    PINS_UNUSABLE = "V0809", Error, "the pins of a node cannot be read or written";
+    INTERFACE_GONE = "V0810", Warning, "what was attached is gone";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }

@@ -1,0 +1,103 @@
+//! Answers for people.
+
+use super::report::{
+    AttachmentReport, Attestation, ChangeReport, KindWord, RuleReport, StatusReport,
+};
+use std::io::{self, Write};
+
+/// What a command changed.
+pub(super) fn change(report: &ChangeReport, out: &mut dyn Write) -> io::Result<()> {
+    match report.generation {
+        Some(generation) => writeln!(out, "generation {generation} enforces")?,
+        None => writeln!(out, "nothing is loaded")?,
+    }
+    if let Some(attested) = report.attested {
+        writeln!(out, "  attested      {}", by(attested))?;
+    }
+    for swap in &report.swapped {
+        writeln!(
+            out,
+            "  swapped       {}  {:.1} µs",
+            swap.name, swap.microseconds
+        )?;
+    }
+    Ok(())
+}
+
+fn by(attested: Attestation) -> &'static str {
+    match attested {
+        Attestation::Kernel => "by the kernel's digests of its maps",
+        Attestation::ReadBack => "by reading its maps back: this kernel computes no digests",
+    }
+}
+
+/// What a node does.
+pub(super) fn status(report: &StatusReport, out: &mut dyn Write) -> io::Result<()> {
+    match &report.generation {
+        Some(own) => {
+            writeln!(
+                out,
+                "{}: generation {}, sha256 {}",
+                report.root, own.number, own.sha256
+            )?;
+            let node = own.node.as_deref().unwrap_or("not known");
+            writeln!(out, "  node          {node}")?;
+            for left_out in &own.incomplete {
+                writeln!(out, "  incomplete    {left_out}")?;
+            }
+            writeln!(out, "  attested      {}", by(own.attested))?;
+        }
+        None => writeln!(out, "{}: nothing is loaded", report.root)?,
+    }
+    if let Some(previous) = &report.previous {
+        let (number, digest) = (previous.number, &previous.sha256);
+        writeln!(out, "  rollback      generation {number}, sha256 {digest}")?;
+    }
+    writeln!(out, "  attachments")?;
+    for own in &report.attachments {
+        writeln!(out, "    {:<12}{}", own.state.text(), place(own))?;
+    }
+    writeln!(out, "  rules")?;
+    for rule in &report.rules {
+        writeln!(out, "    {}", decided(rule))?;
+    }
+    writeln!(out, "  reasons")?;
+    for own in &report.reasons {
+        let word = if own.passes { "passed" } else { "dropped" };
+        writeln!(
+            out,
+            "    {:<12}{:>10} packets {:>12} bytes  {word}",
+            own.reason, own.packets, own.bytes
+        )?;
+    }
+    Ok(())
+}
+
+fn place(own: &AttachmentReport) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    match own.kind {
+        KindWord::Interface => format!(
+            "{}  {} (interface {})",
+            text(&own.endpoint),
+            text(&own.interface),
+            own.number
+        ),
+        KindWord::Cgroup => format!("{}  (cgroup {})", text(&own.cgroup), own.number),
+    }
+}
+
+fn decided(rule: &RuleReport) -> String {
+    let who = match (&rule.policy, &rule.rule) {
+        (Some(policy), Some(path)) => format!("{policy} {path}"),
+        (Some(policy), None) => format!("{policy} isolates, and no rule allows it"),
+        (None, _) => "no policy has a say".to_owned(),
+    };
+    let place = match (&rule.file, rule.line) {
+        (Some(file), Some(line)) => format!("  {file}:{line}"),
+        _ => String::new(),
+    };
+    format!(
+        "{:<9}{:>10} packets {:>12} bytes  {who}{place}",
+        rule.action, rule.packets, rule.bytes
+    )
+}

@@ -1,0 +1,268 @@
+//! What is loaded, attached and counted on a node, read from its pins.
+
+use super::layout::Layout;
+use super::lock::{self, Hold};
+use super::places::{self, DIRECTIONS, Kind, Place, link_name, program_name};
+use super::problem::{Done, not_loaded, pins};
+use super::{Hands, needs, stored};
+use crate::attest::Witness;
+use crate::generation::{Generation, Options, sums};
+use crate::kernel;
+use aya::maps::{Map, MapData, PerCpuArray};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use verdict_abi::datapath::{Counter, Reason};
+use verdict_abi::{Action, Code, Config, Section, Tables as _};
+use verdict_compiler::image::{Image, Origin};
+
+/// What a node does.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The generation that enforces.
+    pub generation: Option<GenerationStatus>,
+    /// The one to which `rollback` goes.
+    pub previous: Option<StoredStatus>,
+    /// What is attached.
+    pub attached: Vec<Attached>,
+    /// What was counted by reason, over all generations.
+    pub reasons: Vec<ReasonStatus>,
+}
+
+/// A generation that is kept.
+#[derive(Clone, Debug)]
+pub struct StoredStatus {
+    /// Its number.
+    pub number: u64,
+    /// The SHA-256 digest of its image.
+    pub digest: [u8; 32],
+}
+
+/// The generation that enforces.
+#[derive(Clone, Debug)]
+pub struct GenerationStatus {
+    /// Its number and digest.
+    pub stored: StoredStatus,
+    /// The node that its image was made for; `None` for the pods whose node is not known.
+    pub node: Option<String>,
+    /// The endpoints of its image.
+    pub endpoints: Vec<String>,
+    /// What was left out of the policies.
+    pub incomplete: Vec<String>,
+    /// Who says that its maps hold the image.
+    pub witness: Witness,
+    /// What was counted by rule since it was loaded; rules that decided nothing are left out.
+    pub rules: Vec<RuleStatus>,
+}
+
+/// What a rule decided.
+#[derive(Clone, Debug)]
+pub struct RuleStatus {
+    /// The rule, or the policy that isolates; `None` where no policy has a say.
+    pub origin: Option<Origin>,
+    /// What it does.
+    pub action: Action,
+    /// How often.
+    pub counter: Counter,
+}
+
+/// What was decided for a reason.
+#[derive(Clone, Copy, Debug)]
+pub struct ReasonStatus {
+    /// The reason.
+    pub reason: Reason,
+    /// How often.
+    pub counter: Counter,
+}
+
+/// What is attached.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// To what.
+    pub kind: Kind,
+    /// The index of the interface, or the number of the cgroup.
+    pub number: u64,
+    /// The name of the interface, or its index where it has none in this network namespace.
+    pub name: String,
+    /// The endpoint, or the path of the cgroup.
+    pub of: String,
+    /// Whether it is protected.
+    pub state: AttachedState,
+}
+
+/// Whether something that was asked to be protected is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachedState {
+    /// By the policies of the generation.
+    Enforced,
+    /// Nothing passes: nothing is loaded, or the image does not have the endpoint.
+    Closed,
+    /// A command was killed: some programs are of another generation. The next command finishes it.
+    Unfinished,
+    /// What it was attached to is no more.
+    Gone,
+}
+
+impl Status {
+    /// Reads the state of a node, and changes nothing.
+    ///
+    /// # Errors
+    /// Where the node lacks something, another command is at work, or a pin cannot be read; and where a map holds something
+    /// else than the image.
+    pub fn read(hands: &Hands) -> Done<Self> {
+        needs::check(&hands.root)?;
+        let layout = Layout {
+            root: hands.root.clone(),
+        };
+        if !layout.root.exists() {
+            return Ok(Self {
+                generation: None,
+                previous: None,
+                attached: Vec::new(),
+                reasons: Vec::new(),
+            });
+        }
+        let _lock = lock::take(&layout.root, Hold::Look, hands.patience)?;
+        let marker = layout.marker()?;
+        let mut generation = None;
+        let mut previous = None;
+        let mut endpoints = None;
+        if let Some(marker) = marker {
+            let read = current(&layout, hands, marker.current)?;
+            endpoints = Some(read.endpoints.clone());
+            generation = Some(read);
+            if let Some(number) = marker.previous {
+                previous = Some(digest_of(&layout.generation(number), number)?);
+            }
+        }
+        let programs = match marker {
+            Some(marker) => layout.generation(marker.current),
+            None => layout.closed(),
+        };
+        let places = places::all(&layout)?;
+        let attached = places
+            .iter()
+            .map(|place| Attached {
+                kind: place.kind,
+                number: place.number,
+                name: place.shown(),
+                of: place.of.clone(),
+                state: state(place, &programs, endpoints.as_deref()),
+            })
+            .collect();
+        Ok(Self {
+            generation,
+            previous,
+            attached,
+            reasons: reasons(&layout)?,
+        })
+    }
+
+    /// Whether a generation enforces at everything that is attached.
+    #[must_use]
+    pub fn is_enforcing(&self) -> bool {
+        let enforced = |one: &Attached| one.state == AttachedState::Enforced;
+        self.generation.is_some() && self.attached.iter().all(enforced)
+    }
+}
+
+fn digest_of(folder: &Path, number: u64) -> Done<StoredStatus> {
+    let bytes = stored::read(folder).map_err(|error| pins(folder, "read", &error))?;
+    Ok(StoredStatus {
+        number,
+        digest: Sha256::digest(bytes).into(),
+    })
+}
+
+fn current(layout: &Layout, hands: &Hands, number: u64) -> Done<GenerationStatus> {
+    let folder = layout.generation(number);
+    let failed = |error: io::Error| pins(&folder, "read", &error);
+    let bytes = stored::read(&folder).map_err(failed)?;
+    let image =
+        Image::decode(&bytes).map_err(|error| failed(io::Error::other(error.to_string())))?;
+    let options = Options {
+        shared: Some(&layout.shared()),
+        connections: hands.connections,
+        settings: 0,
+    };
+    let opened = Generation::open(&image, options, &folder);
+    let mut generation = opened.map_err(|error| not_loaded(&error))?;
+    let witness = generation
+        .attest(&image)
+        .map_err(|error| not_loaded(&error))?;
+    let counters = generation.codes().map_err(|error| not_loaded(&error))?;
+    let source = image.source();
+    Ok(GenerationStatus {
+        stored: StoredStatus {
+            number,
+            digest: Sha256::digest(&bytes).into(),
+        },
+        node: source.node.as_deref().map(str::to_owned),
+        endpoints: source.endpoints.iter().map(ToString::to_string).collect(),
+        incomplete: source.incomplete.iter().map(ToString::to_string).collect(),
+        witness,
+        rules: rules(&image, &counters),
+    })
+}
+
+/// What was counted by code, put together by rule.
+fn rules(image: &Image<'_>, counters: &[Counter]) -> Vec<RuleStatus> {
+    let mut by_rule: BTreeMap<(u32, u8), RuleStatus> = BTreeMap::new();
+    for (counter, index) in counters.iter().zip(0..image.count(Config::Codes)) {
+        let code = image.word(Section::Codes, index).and_then(Code::of);
+        let Some(code) = code.filter(|_| counter.packets > 0) else {
+            continue;
+        };
+        let origin = code.origin.checked_sub(1);
+        let origin = origin.and_then(|origin| image.source().origins.get(origin as usize));
+        let key = (code.origin, code.action as u8);
+        let rule = by_rule.entry(key).or_insert_with(|| RuleStatus {
+            origin: origin.cloned(),
+            action: code.action,
+            counter: Counter::default(),
+        });
+        rule.counter.packets += counter.packets;
+        rule.counter.bytes += counter.bytes;
+    }
+    by_rule.into_values().collect()
+}
+
+fn reasons(layout: &Layout) -> Done<Vec<ReasonStatus>> {
+    let path = layout.shared().join("reason_counters");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let failed = |error| pins(&path, "read", &io::Error::other(error));
+    let map = MapData::from_pin(&path).and_then(Map::from_map_data);
+    let counters = map.and_then(PerCpuArray::try_from).map_err(failed)?;
+    let counted = sums(&counters, Reason::ALL.len()).map_err(failed)?;
+    let counted = Reason::ALL.into_iter().zip(counted);
+    Ok(counted
+        .map(|(reason, counter)| ReasonStatus { reason, counter })
+        .collect())
+}
+
+fn state(place: &Place, programs: &Path, endpoints: Option<&[String]>) -> AttachedState {
+    let mut state = match (place.kind, endpoints) {
+        (_, None) => AttachedState::Closed,
+        (Kind::Interface, Some(endpoints)) if !endpoints.contains(&place.of) => {
+            AttachedState::Closed
+        }
+        (Kind::Interface | Kind::Cgroup, Some(_)) => AttachedState::Enforced,
+    };
+    for direction in DIRECTIONS {
+        let program = programs.join(program_name(place.kind, direction, endpoints.is_some()));
+        let link = kernel::pinned(&place.folder.join(link_name(direction)));
+        let link = link.and_then(|link| kernel::link(link.as_fd()));
+        let wanted = kernel::pinned(&program);
+        let wanted = wanted.and_then(|program| kernel::program(program.as_fd()));
+        match (link, wanted) {
+            (Ok(link), _) if link.place.is_none() => return AttachedState::Gone,
+            (Ok(link), Ok(wanted)) if link.program == wanted => {}
+            _ => state = AttachedState::Unfinished,
+        }
+    }
+    state
+}

@@ -1,0 +1,366 @@
+//! Everything that can be wrong with an image, a node or an interface: each has its message, and leaves what enforces.
+
+use super::cage::{Ran, caged, on, root, run, sh, within};
+use super::net::build;
+use super::world::{TIERS, World, pod};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const HOLD: &str = "exec 9<$0; flock -x 9; echo; exec sleep 60";
+
+fn refused(ran: Ran, code: &str, words: &str) {
+    assert_eq!(ran.code, Some(2), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.stdout, "");
+    let said = ran.said();
+    assert!(
+        said.contains(code) && said.contains(words),
+        "{code} {words}: {said}"
+    );
+}
+
+/// The digest of the generation that enforces, at an interface that is enforced.
+fn enforcing(node: &str) -> String {
+    let status = on(node, &["status", "--format", "json"]).must(0).json();
+    assert_eq!(status["attachments"][0]["state"], "enforced");
+    status["generation"]["sha256"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn without_rights_or_a_bpffs_it_says_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_str().unwrap();
+    for arguments in [&["status"][..], &["rollback"], &["load", "/dev/null"]] {
+        let ran = run(&[&["--root", root], arguments].concat());
+        refused(ran, "V0801", "is on no bpffs");
+    }
+    // Rights are given up by a tool of the same package as `unshare`.
+    if rustix::process::geteuid().is_root() {
+        let node = env!("CARGO_BIN_EXE_verdict-node");
+        let output = Command::new("setpriv")
+            .args([
+                "--bounding-set=-all",
+                "--inh-caps=-all",
+                "--",
+                node,
+                "status",
+            ])
+            .args(["--root", root])
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        refused(
+            output.into(),
+            "V0801",
+            "has no CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON",
+        );
+    }
+}
+
+#[test]
+fn usage_is_checked_before_the_node() {
+    for (arguments, words) in [
+        (
+            &["--connections", "3", "status"][..],
+            "takes a power of two",
+        ),
+        (&["load", "/nowhere"], "there is no such file"),
+        (
+            &["load", "/dev/null", "--digest", "12"],
+            "64 hexadecimal digits",
+        ),
+        (&["attach"], "it takes `--interface NAME --pod"),
+        (&["attach", "--interface", "x"], "--pod"),
+        (&["attach", "--address", "x"], "invalid value"),
+    ] {
+        let ran = run(&[&["--root", "/sys/fs/bpf/none"], arguments].concat());
+        assert_eq!(ran.code, Some(2), "{arguments:?}");
+        assert!(ran.said().contains(words), "{arguments:?}: {}", ran.said());
+    }
+    for name in ["change", "status"] {
+        let ran = run(&["schema", name]).must(0);
+        let path = format!(
+            "{}/../schemas/node-{name}.schema.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        if std::env::var_os("VERDICT_BLESS").is_some() {
+            std::fs::write(&path, &ran.stdout).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            ran.stdout,
+            "{name}"
+        );
+    }
+    assert!(
+        run(&["completions", "bash"])
+            .must(0)
+            .stdout
+            .contains("_verdict-node")
+    );
+}
+
+#[test]
+fn what_is_refused_leaves_what_enforces() {
+    caged("faults::what_is_refused_leaves_what_enforces", || {
+        build();
+        let images = World::of(TIERS).images();
+        let good = &images["n1"];
+        let file = |name: &str, bytes: &[u8]| {
+            let path = format!("/run/netns/{name}");
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let image = file("good.image", good);
+        refused(
+            on("n1", &["rollback"]),
+            "V0807",
+            "no generation to go back to",
+        );
+        on("n1", &["load", &image]).must(0);
+        on("n1", &["attach", "--address", pod("web").v4]).must(0);
+        let before = enforcing("n1");
+
+        // Images.
+        let mut damaged = good.clone();
+        damaged[5000] ^= 1;
+        refused(
+            on("n1", &["load", &file("damaged", &damaged)]),
+            "V0702",
+            "digest",
+        );
+        refused(
+            on("n1", &["load", &file("short", &good[..9000])]),
+            "V0702",
+            "no image",
+        );
+        refused(
+            on("n1", &["load", &file("empty", b"")]),
+            "V0702",
+            "no image",
+        );
+        let other = "0".repeat(64);
+        refused(
+            on("n1", &["load", &image, "--digest", &other]),
+            "V0802",
+            "was expected",
+        );
+        on(
+            "n1",
+            &["load", &image, "--digest", &format!("sha256:{before}")],
+        )
+        .must(0);
+        assert_eq!(enforcing("n1"), before);
+
+        // The kernel.
+        let node = env!("CARGO_BIN_EXE_verdict-node");
+        let roots = root("n1");
+        let ran = within("n1", || {
+            let line = format!("ulimit -n 12; exec {node} --root {roots} load {image}");
+            Command::new("sh")
+                .args(["-c", &line])
+                .env("NO_COLOR", "1")
+                .output()
+                .unwrap()
+        });
+        refused(ran.into(), "V0803", "too many open files");
+        assert_eq!(enforcing("n1"), before);
+
+        // Pins.
+        sh(&format!("mount -o remount,bind,ro {}", super::cage::BPFFS));
+        refused(
+            on("n1", &["load", &image]),
+            "V0809",
+            "read-only file system",
+        );
+        sh(&format!("mount -o remount,bind,rw {}", super::cage::BPFFS));
+        assert_eq!(enforcing("n1"), before);
+
+        // Interfaces.
+        let attach = ["attach", "--interface", "nowhere", "--pod", "shop/web"];
+        refused(on("n1", &attach), "V0805", "no interface `nowhere`");
+        refused(
+            on("n1", &["attach", "--address", "10.1.2.10"]),
+            "V0805",
+            "it shares with others",
+        );
+        refused(
+            on("n1", &["attach", "--address", "203.0.113.9"]),
+            "V0805",
+            "no route",
+        );
+        refused(
+            on("n1", &["attach", "--cgroup", "/nowhere"]),
+            "V0805",
+            "no cgroup",
+        );
+        refused(
+            on("n1", &["detach", "shop/none"]),
+            "V0805",
+            "nothing is attached",
+        );
+        assert_eq!(enforcing("n1"), before);
+
+        // Others.
+        let mut holder = Command::new("sh")
+            .args(["-c", HOLD, &root("n1")])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = [0];
+        std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut line).unwrap();
+        refused(
+            on("n1", &["--wait", "0", "rollback"]),
+            "V0808",
+            "another command is at work",
+        );
+        refused(
+            on("n1", &["--wait", "0", "status"]),
+            "V0808",
+            "another command is at work",
+        );
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        sh("sleep 0.1");
+        assert_eq!(enforcing("n1"), before);
+    });
+}
+
+#[test]
+fn pins_that_are_damaged_are_told() {
+    caged("faults::pins_that_are_damaged_are_told", || {
+        build();
+        let images = World::of(TIERS).write(Path::new("/run/netns/images"));
+        on("n1", &["load", &images.of("n1")]).must(0);
+        on("n1", &["attach", "--address", pod("web").v4]).must(0);
+        let root = root("n1");
+        sh(&format!("rm {root}/generations/1/cells"));
+        refused(on("n1", &["status"]), "V0809", "generations/1");
+        // A new image mends it: the links were never without a program.
+        on("n1", &["load", &images.of("n1")]).must(0);
+        enforcing("n1");
+        // A table of another image in the place of one.
+        sh(&format!(
+            "rm {root}/generations/2/cells; mv {root}/generations/2/rows {root}/generations/2/cells"
+        ));
+        refused(on("n1", &["status"]), "V0809", "generations/2");
+        on("n1", &["unload", "--all"]).must(0);
+        assert!(!Path::new(&root).exists());
+        let status = on("n1", &["status", "--format", "json"]).must(1).json();
+        assert_eq!(status["attachments"].as_array().unwrap().len(), 0);
+    });
+}
+
+#[test]
+fn interfaces_come_and_go() {
+    caged("faults::interfaces_come_and_go", || {
+        build();
+        let images = World::of(TIERS).write(Path::new("/run/netns/images"));
+        on("n1", &["load", &images.of("n1")]).must(0);
+        on("n1", &["attach", "--address", pod("web").v4]).must(0);
+        on("n1", &["attach", "--address", pod("api").v6]).must(0);
+        sh("ip -n web link del eth0");
+        let status = on("n1", &["status", "--format", "json"]).must(1).json();
+        let states = status["attachments"].as_array().unwrap();
+        let states: Vec<_> = states
+            .iter()
+            .map(|one| one["state"].as_str().unwrap())
+            .collect();
+        assert_eq!(states, ["gone", "enforced"]);
+        on("n1", &["rollback"]).must(2);
+        // Whatever command comes next forgets it.
+        let status = on("n1", &["status", "--format", "json"]).must(0).json();
+        assert_eq!(status["attachments"].as_array().unwrap().len(), 1);
+        // A pod that the image does not have is closed.
+        sh("ip link add veth-new netns n1 type veth peer name eth0 netns web");
+        let ran = on(
+            "n1",
+            &["attach", "--interface", "veth-new", "--pod", "shop/new"],
+        )
+        .must(1);
+        assert!(
+            ran.said().contains("V0806") && ran.said().contains("is closed"),
+            "{}",
+            ran.said()
+        );
+        // It turns out to be another one.
+        on(
+            "n1",
+            &["attach", "--interface", "veth-new", "--pod", "shop/web"],
+        )
+        .must(0);
+        let status = on("n1", &["status"]).must(0);
+        assert!(
+            status.stdout.contains("enforced    shop/web  veth-new"),
+            "{}",
+            status.stdout
+        );
+    });
+}
+
+#[test]
+fn a_cgroup_is_protected_by_the_addresses_of_its_packets() {
+    caged(
+        "faults::a_cgroup_is_protected_by_the_addresses_of_its_packets",
+        || {
+            build();
+            let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+                .into_iter()
+                .find(|path| Path::new(path).join("cgroup.controllers").exists());
+            let Some(unified) = unified else {
+                eprintln!("skipped: there is no cgroup v2 file system");
+                return;
+            };
+            let cgroup = Cgroup::new(&format!("{unified}/verdict-test-{}", std::process::id()));
+            let images = World::of(TIERS).write(Path::new("/run/netns/images"));
+            let try_from = |to: &str| {
+                let line = format!(
+                    "echo $$ > {}/cgroup.procs; exec ping -n -c 1 -W 1 {to}",
+                    cgroup.0
+                );
+                within("web", || {
+                    let ran = Command::new("sh").args(["-c", &line]).output().unwrap();
+                    ran.status.success()
+                })
+            };
+            let (api, db) = (pod("api").v4, pod("db").v4);
+            assert!(try_from(api) && try_from(db));
+            on("n1", &["attach", "--cgroup", &cgroup.0]).must(1);
+            assert!(!try_from(api) && !try_from(db));
+            // The image allows whatever the pod sends to its own namespace, where both of these are.
+            on("n1", &["load", &images.of("n1")]).must(0);
+            assert!(try_from(api) && try_from(db));
+            assert!(!try_from(pod("spy").v4));
+            on("n1", &["rollback"]).must(2);
+            assert!(!try_from(pod("spy").v4));
+            on("n1", &["detach", &cgroup.0]).must(0);
+            assert!(try_from(pod("spy").v4));
+        },
+    );
+}
+
+/// A cgroup that is gone afterwards.
+struct Cgroup(String);
+
+impl Cgroup {
+    fn new(path: &str) -> Self {
+        // Those of runs that were killed.
+        let folder = Path::new(path).parent().unwrap();
+        for entry in folder.read_dir().unwrap().flatten() {
+            if entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with("verdict-test-")
+            {
+                let _ = std::fs::remove_dir(entry.path());
+            }
+        }
+        std::fs::create_dir(path).unwrap();
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}

@@ -1,0 +1,16 @@
+//! `verdict-node` in a real kernel: what it says, what it pins, and what becomes of packets.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "helpers of tests stand outside of test functions"
+)]
+
+mod cage;
+mod net;
+mod world;
+mod traffic;
+mod swap;
+mod faults;
