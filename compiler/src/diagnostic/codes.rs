@@ -156,6 +156,7 @@ codes! {
     OTHER_FLEET = "V0710", Error, "a bundle of another fleet";
     OLD_GENERATION = "V0711", Error, "a generation that has been replaced";
     TWO_NODES = "V0712", Error, "a bundle with two nodes of one name";
+    CACHE_NOT_USED = "V0713", Note, "a cache that is not used";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }

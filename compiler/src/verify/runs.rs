@@ -42,24 +42,14 @@ pub(super) fn together<T: Copy>(columns: &[&[(u32, T)]], mut each: impl FnMut(u3
     }
 }
 
-/// Goes through two kinds of runs together: for each stretch on which neither changes, its first leaf and what each tells.
-pub(super) fn pairs<A: Copy, B: Copy>(
-    one: &[(u32, A)],
-    other: &[(u32, B)],
-) -> impl Iterator<Item = (u32, A, B)> {
-    let (mut a, mut b) = (one.iter().peekable(), other.iter().peekable());
-    let mut told = (None, None);
-    std::iter::from_fn(move || {
-        let next = [a.peek().map(|run| run.0), b.peek().map(|run| run.0)];
-        let first = next.into_iter().flatten().min()?;
-        if let Some((_, new)) = a.next_if(|run| run.0 == first) {
-            told.0 = Some(*new);
-        }
-        if let Some((_, new)) = b.next_if(|run| run.0 == first) {
-            told.1 = Some(*new);
-        }
-        Some((first, told.0?, told.1?))
-    })
+/// What is told of each of so many leaves.
+pub(super) fn dense<T: Copy>(runs: &[(u32, T)], leaves: usize) -> Vec<T> {
+    let mut told = Vec::with_capacity(leaves);
+    let ends = runs.iter().skip(1).map(|(start, _)| *start as usize);
+    for ((_, own), end) in runs.iter().zip(ends.chain([leaves])) {
+        told.resize(end.min(leaves).max(told.len()), *own);
+    }
+    told
 }
 
 #[cfg(test)]
@@ -79,9 +69,8 @@ mod tests {
         let expected = [(0, "ax"), (3, "by"), (5, "bz"), (7, "cz")];
         let expected: Vec<(u32, String)> = expected.map(|(s, t)| (s, t.to_owned())).into();
         assert_eq!(found, expected);
-        let paired: Vec<_> = pairs(&one, &other).collect();
-        let expected = [(0, 'a', 'x'), (3, 'b', 'y'), (5, 'b', 'z'), (7, 'c', 'z')];
-        assert_eq!(paired, expected);
+        assert_eq!(dense(&one, 9), "aaabbbbcc".chars().collect::<Vec<_>>());
+        assert_eq!(dense(&other, 4), "xxxy".chars().collect::<Vec<_>>());
         assert_eq!(
             [0, 2, 3, 6, 9].map(|leaf| at(&one, leaf)),
             ['a', 'a', 'b', 'b', 'c'].map(Some)
