@@ -26,5 +26,5 @@ pub use manifest::{
     Blob, Input, Inputs, LimitUsed, List, MAX_MANIFEST, Manifest, Node, Part, Record, SectionRecord,
 };
 pub use pack::{NotPacked, Packed, Packer};
-pub use read::{Fetch, blobs, image, inputs, record, stored_bytes};
+pub use read::{Fetch, blobs, blobs_of, image, inputs, record, stored_bytes};
 pub use sign::{Signer, Verifier};

@@ -79,7 +79,7 @@ pub const NOT_DONE: u8 = 2;
 /// `verdict`.
 pub fn tell(diagnostics: &[Diagnostic], color: Color) {
     let global = Global {
-        settings: None,
+        settings: Vec::new(),
         set: Vec::new(),
         output: None,
         quiet: false,

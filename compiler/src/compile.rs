@@ -5,8 +5,10 @@
 //! [`crate::verify`] found no flow that they decide otherwise than the policies; equal input gives equal bytes.
 
 mod blame;
+mod cache;
 
 pub use blame::Contribution;
+pub use cache::{Found, Kept};
 
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::hir::PolicySet;
@@ -240,15 +242,21 @@ impl<'a> Compiler<'a> {
         program: &Program,
         parts: &Parts,
     ) -> Result<u64, CompileError> {
+        let image = self.decoded(parts)?;
+        self.compare(node, pods, program, &image)
+    }
+
+    /// Reads an image that is not in a file yet.
+    fn decoded<'p>(&self, parts: &'p Parts) -> Result<Image<'p>, CompileError> {
         let decode = |known| Image::of_parts(parts, known).map_err(CompileError::Decode);
-        let mut image = decode(self.known.get())?;
+        let image = decode(self.known.get())?;
         if self.known.get().is_none()
             && let Some(known) = image.known(&self.common)
         {
             // Where another node was first, this one shares what was found there.
-            image = decode(Some(self.known.get_or_init(|| known)))?;
+            return decode(Some(self.known.get_or_init(|| known)));
         }
-        self.compare(node, pods, program, &image)
+        Ok(image)
     }
 
     fn compare(
@@ -258,7 +266,18 @@ impl<'a> Compiler<'a> {
         program: &Program,
         image: &Image<'_>,
     ) -> Result<u64, CompileError> {
-        let subject = Subject {
+        let subject = self.subject(node, pods, program, image);
+        self.prover.prove(&subject).map_err(CompileError::Mismatch)
+    }
+
+    fn subject<'s>(
+        &'s self,
+        node: Option<NodeId>,
+        pods: &'s [PodId],
+        program: &'s Program,
+        image: &'s Image<'s>,
+    ) -> Subject<'s> {
+        Subject {
             cluster: self.cluster,
             policies: self.policies,
             sources: self.sources,
@@ -267,8 +286,7 @@ impl<'a> Compiler<'a> {
             pods,
             program,
             image,
-        };
-        self.prover.prove(&subject).map_err(CompileError::Mismatch)
+        }
     }
 
     /// What has no room in the image of a node, with the policies that contribute most to it.

@@ -17,7 +17,7 @@ mod parts;
 
 pub use ask::{Asked, End, NotAsked, Said};
 pub use decode::{Image, Known};
-pub use encode::{Common, encode};
+pub use encode::{Common, encode, is_own};
 pub use error::DecodeError;
 pub use layout::{digest_text, hex, section_name};
 pub use limits::{LimitError, Limits, Resource};

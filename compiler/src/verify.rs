@@ -35,7 +35,9 @@ mod named;
 mod addresses;
 mod decisions;
 mod open;
+mod fingerprint;
 
+pub use fingerprint::Fingerprints;
 pub use mismatch::{Check, Mismatch};
 
 use crate::cluster::{Cluster, NodeId, PodId};
@@ -131,6 +133,15 @@ impl<'a> Prover<'a> {
         subject.codes()?;
         self.open_world(subject)?;
         self.decisions(subject)
+    }
+
+    /// Compares an image whose decisions were proved before, for the same [fingerprint](Prover::fingerprint), in all that is not
+    /// part of that.
+    ///
+    /// # Errors
+    /// The first mismatch.
+    pub fn prove_again(&self, subject: &Subject<'_>) -> Result<(), Box<Mismatch>> {
+        subject.proved_before(self)
     }
 
     fn world(&self) -> World<'a> {

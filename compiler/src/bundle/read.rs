@@ -33,24 +33,30 @@ fn list(fetch: &Fetch<'_>, blob: &Blob) -> Result<List, BundleError> {
     List::read(&opened(fetch, blob)?)
 }
 
-/// All blobs that a manifest names for a node, or for all nodes where none is given.
+/// All blobs that a manifest names.
 ///
 /// # Errors
 /// Where a record or a list cannot be read.
 pub fn blobs(
     fetch: &Fetch<'_>,
     manifest: &Manifest,
-    node: Option<&Node>,
 ) -> Result<BTreeMap<Digest, Blob>, BundleError> {
+    let mut found = named(fetch, &manifest.nodes)?;
+    found.insert(manifest.inputs.sha256, manifest.inputs);
+    Ok(found)
+}
+
+/// All blobs that the image of a node is made of, its record among them.
+///
+/// # Errors
+/// Where a record or a list cannot be read.
+pub fn blobs_of(fetch: &Fetch<'_>, node: &Node) -> Result<BTreeMap<Digest, Blob>, BundleError> {
+    named(fetch, std::slice::from_ref(node))
+}
+
+fn named(fetch: &Fetch<'_>, nodes: &[Node]) -> Result<BTreeMap<Digest, Blob>, BundleError> {
     let mut found = BTreeMap::new();
     let mut lists = BTreeMap::new();
-    let nodes = match node {
-        Some(node) => std::slice::from_ref(node),
-        None => {
-            found.insert(manifest.inputs.sha256, manifest.inputs);
-            &manifest.nodes
-        }
-    };
     for node in nodes {
         found.insert(node.record.sha256, node.record);
         for part in record(fetch, node)?.chunks {

@@ -499,6 +499,9 @@ pub struct Compile {
     /// How to show what was made.
     #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
     pub format: ImageFormat,
+    /// Keep images there that were proved, and take from there those whose proof would be about the same; the result is the same.
+    #[arg(long, value_name = "DIR", conflicts_with = "explain_passes")]
+    pub cache: Option<PathBuf>,
     /// A bundle.
     #[command(flatten)]
     pub bundle: CompileBundle,
@@ -737,6 +740,7 @@ Examples:
   verdict compile deploy/ cluster/ --out images --node worker-1 --explain-passes
   verdict compile deploy/ cluster/ --bundle fleet.bundle --fleet prod --sign policy.pem
   verdict compile deploy/ cluster/ --bundle layout --bundle-format oci && oras cp --from-oci-layout layout:generation-1 ...
+  verdict compile deploy/ cluster/ --bundle fleet.bundle --cache ~/.cache/verdict
   verdict compile deploy/ cluster/ --check fleet.bundle";
 
 const IMAGE_EXPLAIN_HELP: &str = "\

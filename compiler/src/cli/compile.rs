@@ -2,13 +2,15 @@
 //!
 //! Each image is made, proved and written beside its place; once all are there, all are put in place.
 
+mod cache;
 pub(super) mod cilium;
 mod fleet;
 mod make;
 
 pub(super) use fleet::{CheckBundleReport, other_fleet};
-pub(super) use make::{Made, Passes, each, ready};
+pub(super) use make::{How, Made, each, ready};
 
+use self::cache::Cache;
 use super::args::{Compile, Global, ImageFormat, Target};
 use super::dump::asked_nodes;
 use super::output::{self, Answer, Staged};
@@ -98,8 +100,15 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         Target::Image => ready(global, &session, Session::programmable)?,
         Target::Cilium => ready(global, &session, Session::answerable)?,
     }
+    let cache = compile.cache.as_deref().map(Cache::open).transpose()?;
+    let how = How {
+        by_node: compile.explain_passes,
+        cache: cache.as_ref(),
+    };
     if let Some(bundle) = &compile.bundle.check {
-        return fleet::check(global, &session, bundle, compile.format);
+        let answer = fleet::check(global, &session, bundle, how, compile.format);
+        cache::tell(global, cache.as_ref());
+        return answer;
     }
     let asked = asked_nodes(global, &session, &compile.node)?;
     if let (Target::Cilium, Some(out)) = (compile.target, &compile.out) {
@@ -115,11 +124,6 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         let put = |blob: &Blob, bytes: &[u8]| fleet.put(blob, bytes);
         (Packer::new(put), fleet.path())
     });
-    let passes = if compile.explain_passes {
-        Passes::ByNode
-    } else {
-        Passes::Once
-    };
     let not_packed = |path, error| fleet::not_packed(global, path, error);
     let take = |node: Option<&str>, artifact: &Artifact| {
         let report = report(node, artifact, compile);
@@ -138,7 +142,8 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         nodes,
         program,
         limits,
-    } = each(global, &session, &asked, passes, &take)?;
+    } = each(global, &session, &asked, how, &take)?;
+    cache::tell(global, cache.as_ref());
     let mut images = Vec::with_capacity(nodes.len());
     let mut staged = Vec::new();
     let mut packed = Vec::new();

@@ -165,7 +165,8 @@ codes! {
     OTHER_FLEET = "V0710", Error, "a bundle of another fleet";
     OLD_GENERATION = "V0711", Error, "a generation that has been replaced";
     TWO_NODES = "V0712", Error, "a bundle with two nodes of one name";
-    MAP_OVERFLOW = "V0713", Warning, "a policy map with more entries than Cilium has room for";
+    CACHE_NOT_USED = "V0713", Note, "a cache that is not used";
+    MAP_OVERFLOW = "V0721", Warning, "a policy map with more entries than Cilium has room for";
     // V08: a node
     NODE_LACKS = "V0801", Error, "the node lacks what enforcement needs";
     OTHER_DIGEST = "V0802", Error, "an image is another one than expected";

@@ -38,6 +38,23 @@ impl Common {
         }
     }
 
+    /// The sections that say who an address is.
+    #[must_use]
+    pub fn addresses(&self) -> [&Part; 3] {
+        [&self.v4, &self.v6_starts, &self.v6_leaves]
+    }
+
+    /// An image of these sections and those that are a node's own.
+    #[must_use]
+    pub fn with<'s>(&self, own: impl Iterator<Item = (u32, &'s [u8])>, subjects: Vec<u8>) -> Parts {
+        let mut parts: Vec<Part> = own.map(|(kind, bytes)| Part::new(kind, bytes)).collect();
+        parts.extend(self.addresses().map(Part::clone));
+        parts.extend([self.world.clone(), Part::new(SUBJECTS, subjects)]);
+        // The kinds ascend in a file.
+        parts.sort_by_key(|part| part.kind);
+        Parts::of(parts)
+    }
+
     /// The section `world`.
     #[must_use]
     pub fn world(&self) -> &Part {
@@ -63,6 +80,13 @@ impl Common {
     fn v6_runs(&self) -> usize {
         self.v6_starts.bytes.len() / 16
     }
+}
+
+/// Whether the sections of a kind are a node's own, and hang on nothing but what its endpoints are asked.
+#[must_use]
+pub fn is_own(kind: u32) -> bool {
+    let common = [Section::V4, Section::V6Starts, Section::V6Leaves];
+    kind != WORLD && kind != SUBJECTS && !common.iter().any(|section| *section as u32 == kind)
 }
 
 /// Writes an image.

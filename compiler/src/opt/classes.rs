@@ -6,7 +6,7 @@
 //! the coarsest that the sets allow.
 
 use super::sets::intern;
-use crate::lir::{Chain, ClassId, CodeId, PortClassId, Program, RowId};
+use crate::lir::{Chain, ClassId, CodeId, PortClassId, Program};
 use crate::ranges::Ranges;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
@@ -22,21 +22,33 @@ pub(super) struct Merged {
 
 impl Merged {
     /// The classes as what is told of each says.
-    fn by<T: Clone + Eq + Hash>(told: impl Iterator<Item = T>) -> Self {
-        let (mut known, mut kept) = (FxHashMap::default(), Vec::new());
+    fn by<T: Copy + Eq + Hash>(told: impl Iterator<Item = T>) -> Self {
+        let mut known = FxHashMap::default();
         let mut example = Vec::new();
         let mut new = Vec::new();
         for (told, old) in told.zip(0..) {
-            let id = intern(&mut known, &mut kept, told);
-            if id as usize == example.len() {
+            new.push(*known.entry(told).or_insert_with(|| {
                 example.push(old);
-            }
-            new.push(id);
+                crate::lir::number(example.len() - 1)
+            }));
         }
         Self {
-            count: crate::lir::number(kept.len()),
+            count: crate::lir::number(example.len()),
             new,
             example,
+        }
+    }
+
+    /// The classes as what some lists tell of each says. What is told stands together, so that nothing is copied.
+    fn by_columns<'t>(count: u32, lists: impl Iterator<Item = &'t [u32]>) -> Self {
+        let lists: Vec<&[u32]> = lists.collect();
+        let mut told = Vec::with_capacity(lists.len() * count as usize);
+        for class in 0..count as usize {
+            told.extend(lists.iter().map(|list| list.get(class).copied()));
+        }
+        match lists.len() {
+            0 => Self::by((0..count).map(|_| ())),
+            width => Self::by(told.chunks(width)),
         }
     }
 
@@ -104,7 +116,16 @@ pub(super) fn leaves(program: &mut Program) {
         let sets = program.remotes.iter();
         Merged::by_sets(program.classes, sets.chain([&program.own_node]))
     } else {
-        Merged::by((0..program.classes).map(|class| column(program, class)))
+        let tables = program.chains.iter().flat_map(|chain| match chain {
+            Chain::Rules(_) => [None, None],
+            Chain::Table(table) => [&table.rows, &table.hairpin].map(Some),
+        });
+        // In tables the own node is a class like others.
+        let lists: Vec<Vec<u32>> = tables
+            .flatten()
+            .map(|rows| rows.iter().map(|row| row.0).collect())
+            .collect();
+        Merged::by_columns(program.classes, lists.iter().map(Vec::as_slice))
     };
     for class in &mut program.leaves {
         *class = ClassId(merged.class(class.0));
@@ -122,25 +143,13 @@ pub(super) fn leaves(program: &mut Program) {
     }
 }
 
-/// The rows that all tables have for a class. In tables the own node is a class like others.
-fn column(program: &Program, class: u32) -> Vec<RowId> {
-    let tables = program.chains.iter().flat_map(|chain| match chain {
-        Chain::Rules(_) => [None, None],
-        Chain::Table(table) => [&table.rows, &table.hairpin].map(|rows| rows.get(class as usize)),
-    });
-    tables.flatten().copied().collect()
-}
-
 pub(super) fn ports(program: &mut Program) {
     let merged = if program.rows.is_empty() {
         Merged::by_sets(program.port_classes, program.ports.iter())
     } else {
-        let of = |class| -> Vec<CodeId> {
-            let rows = program.rows.iter();
-            rows.filter_map(|row| row.get(class as usize).copied())
-                .collect()
-        };
-        Merged::by((0..program.port_classes).map(of))
+        let codes = |row: &Vec<CodeId>| row.iter().map(|code| code.0).collect();
+        let lists: Vec<Vec<u32>> = program.rows.iter().map(codes).collect();
+        Merged::by_columns(program.port_classes, lists.iter().map(Vec::as_slice))
     };
     for (_, class) in &mut program.transports {
         *class = PortClassId(merged.class(class.0));

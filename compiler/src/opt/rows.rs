@@ -109,16 +109,19 @@ impl Decided {
 }
 
 pub(super) fn share(program: &mut Program) {
-    let given = std::mem::take(&mut program.rows);
+    let mut given = std::mem::take(&mut program.rows);
     let mut known = FxHashMap::default();
     let mut new: Vec<Option<RowId>> = vec![None; given.len()];
     for chain in &mut program.chains {
         let Chain::Table(table) = chain else { continue };
         for row in table.rows.iter_mut().chain(&mut table.hairpin) {
-            let slot = new.get_mut(row.index()).zip(given.get(row.index()));
+            let slot = new.get_mut(row.index()).zip(given.get_mut(row.index()));
             if let Some((slot, codes)) = slot {
                 let rows = &mut program.rows;
-                *row = *slot.get_or_insert_with(|| RowId(intern(&mut known, rows, codes.clone())));
+                *row = *slot.get_or_insert_with(|| {
+                    // It is asked for once.
+                    RowId(intern(&mut known, rows, std::mem::take(codes)))
+                });
             }
         }
     }

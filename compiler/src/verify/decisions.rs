@@ -8,14 +8,14 @@ use super::expected::{Expected, Relation, Row};
 use super::keys::Part;
 use super::mismatch::{Check, Mismatch};
 use super::named::is_said;
-use super::runs::{Runs, extend, pairs};
+use super::runs::dense;
 use super::subjects::Case;
 use super::{Prover, Subject};
 use crate::cluster::{Owner, PodId};
 use crate::hir::Direction;
 use crate::hir::spec::Side;
 use crate::lir::transport::{LAST, packet_from, parts};
-use crate::lir::{Chain, ChainId, ClassId, CodeId, LeafId, RowId, Table};
+use crate::lir::{Chain, ChainId, ClassId, CodeId, LeafId, Lowering, RowId, Table};
 use crate::query::{Families, Family, Who, endpoint};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
@@ -39,7 +39,8 @@ struct Proof<'c, 'a> {
 struct Node<'n, 'a> {
     prover: &'n Prover<'a>,
     subject: &'n Subject<'n>,
-    classes: Runs<Classes>,
+    /// By leaf.
+    classes: Vec<Classes>,
     parts: Vec<Part>,
 }
 
@@ -62,9 +63,9 @@ impl<'a> Prover<'a> {
     }
 
     /// The classes of the leaves, read from the program and from the image.
-    fn classes(&self, subject: &Subject<'_>) -> Result<Runs<Classes>, Box<Mismatch>> {
+    fn classes(&self, subject: &Subject<'_>) -> Result<Vec<Classes>, Box<Mismatch>> {
         let own = self.ends.of_node(subject.node);
-        let mut classes = Runs::new();
+        let mut classes = Vec::with_capacity(self.ends.examples.len());
         for (end, leaf) in self.ends.examples.iter().zip((0..).map(LeafId)) {
             let class = subject.program.leaves.get(leaf.index()).copied();
             let read = quarter(subject.image, Section::Leaves, leaf.0);
@@ -76,7 +77,7 @@ impl<'a> Prover<'a> {
                     "none",
                 ));
             };
-            extend(&mut classes, leaf.0, (class, read, own.contains(&leaf)));
+            classes.push((class, read, own.contains(&leaf)));
         }
         Ok(classes)
     }
@@ -87,7 +88,7 @@ impl<'a> Prover<'a> {
         let mut proofs = Vec::new();
         for ((pod, endpoint), index) in subject.pods.iter().zip(&subject.program.endpoints).zip(0..)
         {
-            let own = self.own_leaves(subject, *pod);
+            let own = self.own_leaves(subject.lowering, *pod);
             for (direction, of, hairpin) in [
                 (Direction::Ingress, Use::Ingress, Use::HairpinIngress),
                 (Direction::Egress, Use::Egress, Use::HairpinEgress),
@@ -117,7 +118,7 @@ impl<'a> Prover<'a> {
     }
 
     /// The leaves that an endpoint is to itself.
-    fn own_leaves(&self, subject: &Subject<'_>, pod: PodId) -> Vec<LeafId> {
+    pub(super) fn own_leaves(&self, lowering: &Lowering<'_>, pod: PodId) -> Vec<LeafId> {
         let addresses = self.cluster.pod(pod).map_or(&[][..], |pod| &pod.addresses);
         let known = addresses.iter().map(|address| {
             let owned = Who::Owned(*address, Owner::Pod(pod));
@@ -126,7 +127,6 @@ impl<'a> Prover<'a> {
         let unknown = Families::ALL.iter().map(|family| (Who::Pod(pod), family));
         let leaves = known.chain(unknown).filter_map(|(who, family)| {
             let own = endpoint(self.cluster, who, family);
-            let lowering = subject.lowering;
             lowering.leaves().of(lowering.resolved(), &own)
         });
         let mut leaves: Vec<LeafId> = leaves.collect();
@@ -193,9 +193,31 @@ impl Node<'_, '_> {
     ) -> Result<u64, Box<Mismatch>> {
         let classes = self.subject.image.count(Config::Classes);
         let mut done: FxHashSet<Rows> = FxHashSet::default();
+        // By group and class of the program: one more than the class of the image with which they were looked at last. The three
+        // lead to the same rows each time.
+        let in_program = self.subject.program.classes as usize;
+        let mut last = vec![0_u32; expected.groups.len().saturating_mul(in_program)];
         let mut compared = 0;
-        for (leaf, group, (class, read, is_own)) in pairs(&expected.leaves, &self.classes) {
+        let mut before = None;
+        let groups = dense(&expected.leaves, self.classes.len());
+        for ((group, (class, read, is_own)), leaf) in groups
+            .into_iter()
+            .zip(self.classes.iter().copied())
+            .zip(0..)
+        {
             let leaf = LeafId(leaf);
+            // Leaves in a row of which nothing differs are looked at together.
+            if before.replace((group, class, read, is_own)) == Some((group, class, read, is_own)) {
+                continue;
+            }
+            let slot = last.get_mut(group as usize * in_program + class.index());
+            if let Some(slot) = slot.filter(|_| !is_own) {
+                let seen = read.saturating_add(1);
+                if *slot == seen {
+                    continue;
+                }
+                *slot = seen;
+            }
             let group = expected.groups.get(group as usize);
             let group = group.ok_or_else(|| self.nothing(proof, leaf))?;
             if is_own {

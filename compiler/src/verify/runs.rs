@@ -60,6 +60,16 @@ pub(super) fn pairs<A: Copy, B: Copy>(
     })
 }
 
+/// What is told of each of so many leaves.
+pub(super) fn dense<T: Copy>(runs: &[(u32, T)], leaves: usize) -> Vec<T> {
+    let mut told = Vec::with_capacity(leaves);
+    let ends = runs.iter().skip(1).map(|(start, _)| *start as usize);
+    for ((_, own), end) in runs.iter().zip(ends.chain([leaves])) {
+        told.resize(end.min(leaves).max(told.len()), *own);
+    }
+    told
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +92,8 @@ mod tests {
         let paired: Vec<_> = pairs(&one, &other).collect();
         let expected = [(0, 'a', 'x'), (3, 'b', 'y'), (5, 'b', 'z'), (7, 'c', 'z')];
         assert_eq!(paired, expected);
+        assert_eq!(dense(&one, 9), "aaabbbbcc".chars().collect::<Vec<_>>());
+        assert_eq!(dense(&other, 4), "xxxy".chars().collect::<Vec<_>>());
         assert_eq!(
             [0, 2, 3, 6, 9].map(|leaf| at(&one, leaf)),
             ['a', 'a', 'b', 'b', 'c'].map(Some)

@@ -101,7 +101,7 @@ fn named(bundle: &Bundle, generations: &[Generation]) -> Result<BTreeSet<PathBuf
     let mut named = BTreeSet::new();
     for Generation { manifest, files } in generations {
         named.extend(files.iter().cloned());
-        let blobs = bundle::blobs(&|blob| bundle.fetch(blob), manifest, None)?;
+        let blobs = bundle::blobs(&|blob| bundle.fetch(blob), manifest)?;
         named.extend(blobs.keys().map(|digest| place(bundle.form, digest)));
     }
     if bundle.form == BundleForm::Dir {

@@ -113,7 +113,11 @@ impl Bundle {
         &self,
         node: Option<&Node>,
     ) -> Result<BTreeMap<Digest, Blob>, BundleError> {
-        bundle::blobs(&|blob| self.fetch(blob), &self.manifest, node)
+        let fetch = |blob: &Blob| self.fetch(blob);
+        match node {
+            Some(node) => bundle::blobs_of(&fetch, node),
+            None => bundle::blobs(&fetch, &self.manifest),
+        }
     }
 
     /// All generations that a folder or a layout still has, the newest first.

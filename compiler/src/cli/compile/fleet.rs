@@ -5,7 +5,7 @@ use super::super::bundle::{Bundle, Committed, Writer, key_file, refused, say};
 use super::super::output::Answer;
 use super::super::session::Session;
 use super::super::{Answered, Failure, render};
-use super::{ImageReport, Made, Passes, each};
+use super::{How, ImageReport, Made, each};
 use crate::bundle::{Blob, Digest, Input, Inputs, Manifest, NotPacked, Packed, Signer, record};
 use crate::compile::Artifact;
 use crate::diagnostic::{Diagnostic, codes, counted};
@@ -243,6 +243,7 @@ pub(super) fn check(
     global: &Global,
     session: &Session,
     path: &Path,
+    how: How<'_>,
     format: ImageFormat,
 ) -> Result<Answered, Failure> {
     let bundle = Bundle::open(global, path)?;
@@ -252,7 +253,7 @@ pub(super) fn check(
             Digest::new(artifact.image.digest()),
         ))
     };
-    let Made { nodes, .. } = each(global, session, &[], Passes::Once, &take)?;
+    let Made { nodes, .. } = each(global, session, &[], how, &take)?;
     let mut report = CheckBundleReport {
         version: 1,
         bundle: path.display().to_string(),

@@ -4,10 +4,11 @@ use super::super::args::Global;
 use super::super::progress::Progress;
 use super::super::session::Session;
 use super::super::{Failure, explain, output};
+use super::cache::{Cache, build};
 use super::{problem, refuse_shared_addresses};
 use crate::bundle::Digest;
-use crate::cluster::NodeId;
-use crate::compile::{Artifact, CompileError, Compiler};
+use crate::cluster::{NodeId, PodId};
+use crate::compile::{Artifact, CompileError, Compiler, Kept};
 use crate::image::Limits;
 use crate::ir::Program;
 use rayon::prelude::*;
@@ -16,13 +17,14 @@ use rayon::prelude::*;
 pub(in crate::cli) type Take<'t, T> =
     dyn Fn(Option<&str>, &Artifact) -> Result<T, Failure> + Sync + 't;
 
-/// How the optimiser runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Passes {
-    /// Once for all nodes, as far as it does not depend on the node.
-    Once,
-    /// For each node by itself, so that the sizes after each pass are known.
-    ByNode,
+/// How images are made.
+#[derive(Clone, Copy, Default)]
+pub(in crate::cli) struct How<'c> {
+    /// The passes run for each node by itself, so that the sizes after each are known; else once for all, as far as they do
+    /// not depend on the node.
+    pub(in crate::cli) by_node: bool,
+    /// Where images are kept that were proved before.
+    pub(in crate::cli) cache: Option<&'c Cache>,
 }
 
 /// What was made of all images.
@@ -66,7 +68,7 @@ pub(in crate::cli) fn each<T: Send>(
     global: &Global,
     session: &Session,
     asked: &[Option<NodeId>],
-    passes: Passes,
+    how: How<'_>,
     take: &Take<'_, T>,
 ) -> Result<Made<T>, Failure> {
     let loaded = &session.loaded;
@@ -86,22 +88,36 @@ pub(in crate::cli) fn each<T: Send>(
         .filter(|(node, _)| asked.is_empty() || asked.contains(node))
         .cloned()
         .collect();
-    let compiler = match passes {
-        Passes::Once => compiler.for_nodes(wanted.iter()),
-        Passes::ByNode => compiler,
-    };
-    drop(preparing);
-    let progress = Progress::of(global, "compiling", wanted.len());
     let name = |node: Option<NodeId>| {
         let node = node.and_then(|node| loaded.cluster.node(node));
         node.map(|node| &*node.name)
     };
+    let kept = kept(&compiler, how.cache, &wanted, &name);
+    let missing = wanted
+        .iter()
+        .zip(&kept)
+        .filter(|(_, (_, artifact))| artifact.is_none());
+    let missing: Vec<_> = missing.map(|(group, _)| group).collect();
+    let compiler = if how.by_node || missing.is_empty() {
+        compiler
+    } else {
+        compiler.for_nodes(missing.into_iter())
+    };
+    drop(preparing);
+    let progress = Progress::of(global, "compiling", wanted.len());
     let results: Vec<Result<T, NotMade>> = wanted
         .par_iter()
-        .map(|(node, pods)| {
-            let artifact = compiler.node(*node, pods).map_err(NotMade::Compile);
-            let taken =
-                artifact.and_then(|artifact| take(name(*node), &artifact).map_err(NotMade::Taken));
+        .zip(kept)
+        .map(|((node, pods), (fingerprint, kept))| {
+            let is_new = kept.is_none();
+            let artifact = kept.map_or_else(|| compiler.node(*node, pods), Ok);
+            let taken = artifact.map_err(NotMade::Compile).and_then(|artifact| {
+                if let Some((cache, fingerprint)) = how.cache.zip(fingerprint).filter(|_| is_new) {
+                    let keep = cache.keep(name(*node), &fingerprint, &Kept::of(&artifact));
+                    keep.map_err(NotMade::Taken)?;
+                }
+                take(name(*node), &artifact).map_err(NotMade::Taken)
+            });
             progress.count();
             taken
         })
@@ -128,6 +144,33 @@ pub(in crate::cli) fn each<T: Send>(
     }
     explain::say(global, session, &problems);
     Err(Failure::Input)
+}
+
+/// By node: the fingerprint of its proof where there is a cache, and its image where that has it.
+type Restored = (Option<[u8; 32]>, Option<Artifact>);
+
+/// What a cache has of the images of some nodes.
+fn kept<'n>(
+    compiler: &Compiler<'_>,
+    cache: Option<&Cache>,
+    wanted: &[(Option<NodeId>, Vec<PodId>)],
+    name: &(impl Fn(Option<NodeId>) -> Option<&'n str> + Sync),
+) -> Vec<Restored> {
+    let Some(cache) = cache else {
+        return wanted.iter().map(|_| (None, None)).collect();
+    };
+    let common = compiler.fingerprints(&build());
+    let find = |(node, pods): &(Option<NodeId>, Vec<PodId>)| {
+        let fingerprint = compiler.fingerprint(&common, *node, pods);
+        let kept = cache.find(name(*node), &fingerprint);
+        let restored = kept.and_then(|kept| {
+            let restored = compiler.restore(*node, pods, &kept);
+            // Sections that are whole and no image: somebody else wrote them.
+            restored.inspect_err(|_| cache.refuse()).ok()
+        });
+        (Some(fingerprint), restored)
+    };
+    wanted.par_iter().map(find).collect()
 }
 
 /// Why there is no image.

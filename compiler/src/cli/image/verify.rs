@@ -2,7 +2,7 @@
 
 use super::super::args::{Global, ImageFormat, ImageVerify, Inputs};
 use super::super::bundle::{Bundle, key_file, refused, say};
-use super::super::compile::{Made, Passes, each, other_fleet, ready};
+use super::super::compile::{How, Made, each, other_fleet, ready};
 use super::super::output::Answer;
 use super::super::progress::Progress;
 use super::super::render::json;
@@ -234,7 +234,7 @@ fn against(global: &Global, session: &Session, bundle: &Bundle) -> Result<Agains
         let first = FirstReport::of(node.text(), &changes);
         Ok((node.text().to_owned(), Some(first)))
     };
-    let Made { nodes, .. } = each(global, session, &[], Passes::Once, &take)?;
+    let Made { nodes, .. } = each(global, session, &[], How::default(), &take)?;
     let known = |name: &str| nodes.iter().any(|(node, _)| node == name);
     let own = bundle.manifest.nodes.iter().map(crate::bundle::Node::text);
     let gone = own.filter(|name| !known(name)).map(|name| {

@@ -1,0 +1,224 @@
+//! A fleet: all images of a cluster made, proved and packed, and made again after one policy changed.
+//!
+//! `cargo bench -p verdict-tests --bench fleet`. 100,000 pods on 1,000 nodes, 10,000 policies, 2,000 label sets, both families;
+//! `VERDICT_BENCH_PODS` and `VERDICT_BENCH_NODES` set other numbers. Two threads. Times are on the wall and of all threads, since
+//! other work on the machine stretches the former.
+//!
+//! Bounds: all images validated and packed in 15 seconds and 4 GiB after reading; the bundle 10 % of the images at most; after one
+//! policy changed, with what is kept, a tenth of that, and 5 % of an image to fetch.
+
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+use std::sync::Mutex;
+use std::time::Instant;
+use verdict_compiler::bundle::{self, Blob, BundleError, Digest, Packed, Packer};
+use verdict_compiler::compile::{Compiler, Found, Kept};
+use verdict_compiler::frontend::settings::Settings;
+use verdict_compiler::ir::Program;
+use verdict_tests::asking::Asked;
+use verdict_tests::generate::large::{self, Size};
+
+type Blobs = FxHashMap<Digest, Vec<u8>>;
+
+/// What one compile gave.
+struct Fleet {
+    packed: Vec<Packed>,
+    blobs: Blobs,
+    images: u64,
+    kept: Vec<Vec<u8>>,
+    taken: usize,
+}
+
+fn number(name: &str, usual: usize) -> usize {
+    let text = std::env::var(name).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+fn main() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2);
+    pool.build_global().expect("two threads");
+    let size = Size {
+        pods: number("VERDICT_BENCH_PODS", 100_000),
+        namespaces: 200,
+        policies: 10_000,
+        cluster_policies: 50,
+        label_sets: 2_000,
+        nodes: number("VERDICT_BENCH_NODES", 1_000),
+        dual_stack: true,
+    };
+    println!("{} pods on {} nodes", size.pods, size.nodes);
+    let folder = std::env::temp_dir().join(format!("verdict-fleet-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for (name, text) in large::world(size, 1).files {
+        std::fs::write(folder.join(name), text).expect("a manifest");
+    }
+    let read =
+        || Asked::read(std::slice::from_ref(&folder), &Settings::default()).expect("manifests");
+    let before = timed("read the YAML", read);
+    let full = timed("all images, packed", || compile(&before, &[]));
+    let same = timed("again, all kept", || compile(&before, &full.kept));
+    assert!(same.packed == full.packed && same.taken == full.packed.len());
+    change(&folder);
+    let after = read();
+    let next = timed("one policy changed", || compile(&after, &full.kept));
+    let whole = timed("the same without what was kept", || compile(&after, &[]));
+    assert!(next.packed == whole.packed, "another result");
+    std::fs::remove_dir_all(&folder).expect("the folder");
+    let stored: usize = full.blobs.values().map(Vec::len).sum();
+    let share = 100.0 * stored as f64 / full.images as f64;
+    println!(
+        "bundle: {stored} bytes in {} blobs, {share:.2} % of {}",
+        full.blobs.len(),
+        full.images
+    );
+    println!(
+        "taken from what was kept: {} of {}",
+        next.taken,
+        next.packed.len()
+    );
+    let fetched: Vec<f64> = full
+        .packed
+        .iter()
+        .zip(&next.packed)
+        .map(|(old, new)| fetched(&full, &next, old, new))
+        .collect();
+    let most = fetched.iter().fold(0.0, |most: f64, one| most.max(*one));
+    let mean = fetched.iter().sum::<f64>() / fetched.len() as f64;
+    println!("fetched of an image after the change: {mean:.2} % on average, {most:.2} % at most");
+    println!("peak of memory: {:.0} MB", peak() / 1e6);
+}
+
+/// The share of a node's new image that the node has to fetch, in percent.
+fn fetched(old: &Fleet, new: &Fleet, before: &Packed, after: &Packed) -> f64 {
+    let blobs = |fleet: &Fleet, packed: &Packed| {
+        let fetch = |blob: &Blob| {
+            let found = fleet.blobs.get(&blob.sha256).cloned();
+            found.ok_or(BundleError::Missing(blob.sha256))
+        };
+        let record = bundle::record(&fetch, &packed.node).expect("a record");
+        (
+            bundle::blobs_of(&fetch, &packed.node).expect("blobs"),
+            record.bytes,
+        )
+    };
+    let (known, _) = blobs(old, before);
+    let (mut named, image) = blobs(new, after);
+    named.retain(|digest, _| !known.contains_key(digest));
+    100.0 * bundle::stored_bytes(&named) as f64 / image as f64
+}
+
+/// Another port in the first policy that has one.
+fn change(folder: &std::path::Path) {
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("the folder")
+        .flatten()
+        .collect();
+    files.sort_by_key(std::fs::DirEntry::path);
+    for file in files {
+        let text = std::fs::read_to_string(file.path()).expect("a manifest");
+        let at = text
+            .find("kind: NetworkPolicy")
+            .or_else(|| text.find("\"kind\":\"NetworkPolicy\""));
+        let Some(at) = at else { continue };
+        let Some(port) = text[at..].find("8080") else {
+            continue;
+        };
+        let mut changed = text.clone();
+        changed.replace_range(at + port..at + port + 4, "8443");
+        std::fs::write(file.path(), changed).expect("a manifest");
+        return;
+    }
+}
+
+fn compile(asked: &Asked, kept: &[Vec<u8>]) -> Fleet {
+    let (cluster, policies) = (&asked.loaded.cluster, &asked.loaded.policies);
+    let program = Program::resolve(cluster, policies);
+    let compiler = Compiler::new(cluster, policies, &asked.sources, &program);
+    let common = compiler.fingerprints(b"bench");
+    let nodes = compiler.lowering().nodes().to_vec();
+    let restored: Vec<_> = nodes
+        .par_iter()
+        .enumerate()
+        .map(|(index, (node, pods))| {
+            let fingerprint = compiler.fingerprint(&common, *node, pods);
+            let found = kept.get(index).map(|file| Found::read(file, &fingerprint));
+            let artifact = match found {
+                Some(Found::Kept(kept)) => {
+                    Some(compiler.restore(*node, pods, &kept).expect("an image"))
+                }
+                Some(Found::Stale | Found::Unusable) | None => None,
+            };
+            (fingerprint, artifact)
+        })
+        .collect();
+    let missing = nodes
+        .iter()
+        .zip(&restored)
+        .filter(|(_, (_, artifact))| artifact.is_none());
+    let missing: Vec<_> = missing.map(|(group, _)| group).collect();
+    let taken = nodes.len() - missing.len();
+    let compiler = compiler.for_nodes(missing.into_iter());
+    let blobs: Mutex<Blobs> = Mutex::default();
+    let packer = Packer::new(|blob: &Blob, bytes: &[u8]| -> Result<(), BundleError> {
+        blobs
+            .lock()
+            .expect("a map")
+            .insert(blob.sha256, bytes.to_vec());
+        Ok(())
+    });
+    let made: Vec<(Packed, u64, Vec<u8>)> = nodes
+        .par_iter()
+        .zip(restored)
+        .map(|((node, pods), (fingerprint, artifact))| {
+            let name = node
+                .and_then(|node| cluster.node(node))
+                .map(|node| &*node.name);
+            let made = artifact.map_or_else(|| compiler.node(*node, pods), Ok);
+            let artifact = made.expect("an image");
+            let packed = packer.add(name, artifact.endpoints, &artifact.image);
+            let kept = Kept::of(&artifact).write(&fingerprint);
+            (
+                packed.expect("a packed image"),
+                artifact.image.size() as u64,
+                kept,
+            )
+        })
+        .collect();
+    drop(packer);
+    Fleet {
+        images: made.iter().map(|(_, bytes, _)| bytes).sum(),
+        kept: made.iter().map(|(_, _, kept)| kept.clone()).collect(),
+        packed: made.into_iter().map(|(packed, ..)| packed).collect(),
+        blobs: blobs.into_inner().expect("a map"),
+        taken,
+    }
+}
+
+fn timed<T>(what: &str, run: impl FnOnce() -> T) -> T {
+    let (start, before) = (Instant::now(), on_cpu());
+    let made = run();
+    let (wall, cpu) = (start.elapsed().as_secs_f64(), on_cpu() - before);
+    println!("{what:<36}{wall:>10.2} s on the wall{cpu:>10.2} s of all threads");
+    made
+}
+
+/// What the threads of this process spent running, in seconds.
+fn on_cpu() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let times = tasks.filter_map(|task| {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    times.sum::<f64>() / 1e9
+}
+
+/// The peak of this process's memory, in bytes.
+fn peak() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    kilobytes.unwrap_or(f64::NAN) * 1024.0
+}

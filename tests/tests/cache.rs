@@ -1,0 +1,160 @@
+//! What is kept of images between compiles: over random edits the result is that of a full compile, much of it is kept, and of what
+//! is damaged nothing is taken.
+
+use std::collections::BTreeMap;
+use verdict_compiler::compile::{Compiler, Found, Kept};
+use verdict_compiler::ir;
+use verdict_tests::generate::edit::edited;
+use verdict_tests::generate::random::Random;
+use verdict_tests::generate::{World, small};
+
+/// By name of a node: what is kept.
+type Cache = BTreeMap<String, Vec<u8>>;
+
+/// How often images were kept and made.
+#[derive(Debug, Default)]
+struct Counts {
+    kept: usize,
+    made: usize,
+}
+
+/// Compiles all nodes of a world with a cache, and holds each image to the one that is made without.
+fn compile(world: &World, seed: u64, cache: &mut Cache, counts: &mut Counts) {
+    let loaded = world.load_for(seed);
+    let sources = world.sources();
+    let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
+    let (cluster, policies) = (&loaded.cluster, &loaded.policies);
+    let compiler = Compiler::new(cluster, policies, &sources, &program);
+    let full = Compiler::new(cluster, policies, &sources, &program);
+    let common = compiler.fingerprints(b"test");
+    for (node, pods) in compiler.lowering().nodes() {
+        let name = node.and_then(|node| cluster.node(node));
+        let name = name.map_or(String::new(), |node| node.name.to_string());
+        // An edit may give two pods one address: no image is made of that.
+        let Ok(expected) = full.node(*node, pods) else {
+            continue;
+        };
+        let fingerprint = compiler.fingerprint(&common, *node, pods);
+        let found = cache.get(&name).map(|file| Found::read(file, &fingerprint));
+        if let Some(Found::Kept(kept)) = found {
+            let restored = compiler.restore(*node, pods, &kept);
+            let restored = restored.unwrap_or_else(|error| panic!("{error}\n{}", world.text()));
+            assert_eq!(
+                restored.image,
+                expected.image,
+                "node {name}\n{}",
+                world.text()
+            );
+            assert_eq!(restored.endpoints, expected.endpoints);
+            counts.kept += 1;
+        } else {
+            assert_ne!(found, Some(Found::Unusable));
+            counts.made += 1;
+        }
+        cache.insert(name, Kept::of(&expected).write(&fingerprint));
+    }
+}
+
+/// Where a kind of documents is: file and number.
+fn documents(world: &World, kind: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for ((_, text), file) in world.files.iter().zip(0..) {
+        for (document, index) in text.split("---\n").zip(0..) {
+            if document.contains(kind) {
+                found.push((file, index));
+            }
+        }
+    }
+    found
+}
+
+fn change(world: &mut World, at: (usize, usize), edit: impl FnOnce(&str) -> String) {
+    let text = &mut world.files[at.0].1;
+    let mut documents: Vec<String> = text.split("---\n").map(str::to_owned).collect();
+    documents[at.1] = edit(&documents[at.1]);
+    documents.retain(|document| !document.is_empty());
+    *text = documents.join("---\n");
+}
+
+/// One edit: of a policy, a pod, a label or a namespace; taken out, put in, or made another.
+fn edit(world: &mut World, other: &World, random: &mut Random) {
+    let kind = random.one(&[
+        "Policy",
+        "kind: Pod",
+        "kind: Namespace",
+        "kind: Node",
+        "Policy",
+    ]);
+    let own = documents(world, kind);
+    if own.is_empty() {
+        return;
+    }
+    let at = own[random.below(own.len())];
+    match random.below(5) {
+        0 => change(world, at, |_| String::new()),
+        1 => {
+            let theirs = documents(other, kind);
+            if let Some((file, index)) = theirs.first() {
+                let text = other.files[*file]
+                    .1
+                    .split("---\n")
+                    .nth(*index)
+                    .unwrap_or("");
+                let named = text.replace("name: ", "name: n");
+                world
+                    .files
+                    .push((format!("new-{}.yaml", random.below(1000)), named));
+            }
+        }
+        2 => change(world, at, |text| text.replacen("\"0\"", "\"1\"", 1)),
+        3 => change(world, at, |text| text.replacen("80", "81", 1)),
+        // A line further down: the same policies, said at other places.
+        _ => change(world, at, |text| format!("# a remark\n{text}")),
+    }
+}
+
+#[test]
+fn what_is_kept_is_what_a_full_compile_makes() {
+    let (mut counts, mut random) = (Counts::default(), Random::new(17));
+    for seed in 0..25 {
+        let mut world = small::world(seed);
+        let other = small::world(seed + 500);
+        let mut cache = Cache::new();
+        for _ in 0..8 {
+            compile(&world, seed, &mut cache, &mut counts);
+            if random.chance(20) {
+                world = edited(&world, random.below(1 << 20) as u64);
+            } else {
+                edit(&mut world, &other, &mut random);
+            }
+        }
+        // Nothing changed: everything is kept.
+        compile(&world, seed, &mut cache, &mut counts);
+        let before = counts.made;
+        compile(&world, seed, &mut cache, &mut counts);
+        assert_eq!(counts.made, before, "world {seed}");
+    }
+    assert!(counts.kept > 100 && counts.made > 100, "{counts:?}");
+}
+
+#[test]
+fn of_what_is_damaged_nothing_is_taken() {
+    let world = small::world(4);
+    let mut cache = Cache::new();
+    compile(&world, 4, &mut cache, &mut Counts::default());
+    let mut random = Random::new(5);
+    for file in cache.values() {
+        let fingerprint = [7; 32];
+        assert_eq!(Found::read(file, &fingerprint), Found::Stale);
+        for _ in 0..500 {
+            let mut damaged = file.clone();
+            match random.below(3) {
+                0 => damaged.truncate(random.below(file.len())),
+                1 => damaged.push(0),
+                _ => damaged[random.below(file.len())] ^= 1 << random.below(8),
+            }
+            assert_eq!(Found::read(&damaged, &fingerprint), Found::Unusable);
+        }
+    }
+    assert_eq!(Found::read(b"", &[0; 32]), Found::Unusable);
+}
