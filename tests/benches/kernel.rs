@@ -55,7 +55,7 @@ fn bench(pods: usize) {
     let program = Program::resolve(cluster, &loaded.policies);
     let compiler = Compiler::new(cluster, &loaded.policies, &sources, &program);
     let (node, own) = compiler.lowering().nodes().first().expect("a node");
-    let bytes = compiler.node(*node, own).expect("an image").bytes;
+    let bytes = compiler.node(*node, own).expect("an image").image.write();
     let image = Image::decode(&bytes).expect("an image");
     let addresses: Vec<IpAddr> = cluster
         .pods()
