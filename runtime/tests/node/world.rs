@@ -204,7 +204,7 @@ impl World {
             .map(|(node, pods)| {
                 let name = &loaded.cluster.nodes()[node.unwrap().index()].name;
                 let artifact = compiler.node(*node, pods).unwrap();
-                (name.to_string(), artifact.bytes)
+                (name.to_string(), artifact.image.write())
             })
             .collect()
     }
