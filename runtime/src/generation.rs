@@ -290,7 +290,8 @@ impl Generation {
         cleared.map_err(|error| LoadError::Fill("connections", error))
     }
 
-    /// What was counted by reason, in the order of [`Reason::ALL`].
+    /// What was counted by reason, in the order of [`Reason::ALL`]. [`Reason::Allowed`] and [`Reason::Denied`] are counted
+    /// by code alone.
     ///
     /// # Errors
     /// Where the kernel refuses.

@@ -42,7 +42,7 @@
 //! | `connections` | array of [`Slot`](verdict_abi::datapath::connections::Slot) | who opened which connection. It holds no verdicts, and needs no cleaning |
 //! | `table` | array of one entry of six words | number of the last bucket (one less than a power of two), and the secret keys of the hash |
 //! | `fragments` | LRU hash | the ports of datagrams in parts |
-//! | `reason_counters` | array for each processor of [`Counter`](verdict_abi::datapath::Counter) | by [`Reason`](verdict_abi::datapath::Reason) |
+//! | `reason_counters` | array for each processor of [`Counter`](verdict_abi::datapath::Counter) | by [`Reason`](verdict_abi::datapath::Reason); `Allowed` and `Denied` are counted by code alone |
 //!
 //! Whose packet it is: a `classifier` looks for the interface in `attachments`. What is not there is closed. An
 //! endpoint may send from the addresses of its entry and from those that [`Section::Addresses`] has for it, and

@@ -73,7 +73,7 @@ pub(crate) static TABLE: Array<(u64, Keys)> = Array::with_max_entries(1, BPF_F_M
 #[map(name = "fragments")]
 pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentFacts> =
     LruHashMap::with_max_entries(16_384, 0);
-/// By [`Reason`].
+/// By [`Reason`], but for what the policies alone decide: that is counted by code.
 #[map(name = "reason_counters")]
 static REASON_COUNTERS: PerCpuArray<Counter> =
     PerCpuArray::with_max_entries(Reason::ALL.len() as u32, 0);
@@ -117,7 +117,10 @@ pub(crate) fn attachment(interface: u32) -> Option<&'static Attachment> {
 #[inline(always)]
 pub(crate) fn finish(bytes: &SocketBuffer, outcome: Outcome) -> bool {
     bytes.mark(outcome);
-    count(&REASON_COUNTERS, outcome.reason as u32, bytes.len());
+    // Of these the code says all.
+    if !matches!(outcome.reason, Reason::Allowed | Reason::Denied) {
+        count(&REASON_COUNTERS, outcome.reason as u32, bytes.len());
+    }
     count(&CODE_COUNTERS, outcome.code, bytes.len());
     outcome.reason.passes()
 }
