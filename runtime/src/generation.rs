@@ -329,9 +329,10 @@ impl Generation {
 
 /// Entries of the map of a section: a map has one at least.
 fn entries(image: &Image<'_>, section: Section) -> u32 {
-    let words = match section {
-        Section::Config => 1,
-        _ => image.section(section).len() / 8,
+    let words = if section == Section::Config {
+        1
+    } else {
+        image.section(section).len() / 8
     };
     // The decoder lets no section be longer than a gibibyte.
     u32::try_from(words).unwrap_or(u32::MAX).max(1)
