@@ -14,7 +14,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use verdict_abi::datapath::connections::{Slot, WAYS};
 use verdict_abi::datapath::packet::Address;
-use verdict_abi::datapath::{Attachment, Counter, OVERLAY, Reason};
+use verdict_abi::datapath::{Attachment, Counter, OVERLAY, Reason, open_directions};
 use verdict_abi::{Config, Section};
 use verdict_compiler::image::Image;
 
@@ -46,6 +46,8 @@ impl Default for Options<'_> {
 pub struct Generation {
     ebpf: Ebpf,
     settings: u64,
+    /// By endpoint, which of its directions are open.
+    open: Vec<u32>,
 }
 
 impl Generation {
@@ -123,7 +125,7 @@ impl Generation {
         loader.verifier_log_level(VerifierLogLevel::STATS);
         if let Some(image) = image {
             for section in Section::ALL {
-                loader.map_max_entries(map_name(section), words(image, section));
+                loader.map_max_entries(map_name(section), entries(image, section));
             }
             loader.map_max_entries("code_counters", image.count(Config::Codes).max(1));
         }
@@ -132,7 +134,11 @@ impl Generation {
             loader.map_pin_path(name, path.as_path());
         }
         let ebpf = loader.load(object).map_err(LoadError::Object)?;
-        let mut generation = Self { ebpf, settings: 0 };
+        let mut generation = Self {
+            ebpf,
+            settings: 0,
+            open: image.map(open_directions).unwrap_or_default(),
+        };
         if own.is_some() {
             generation.settings = generation.read_settings()?;
         } else {
@@ -227,11 +233,13 @@ impl Generation {
     }
 
     /// Says which endpoint is behind an interface, before the programs are attached to it. An entry of the same
-    /// interface is written over.
+    /// interface is written over. Which directions are open is added.
     ///
     /// # Errors
     /// Where there is no room, or the kernel refuses.
-    pub fn attach_interface(&mut self, attachment: Attachment) -> Result<(), LoadError> {
+    pub fn attach_interface(&mut self, mut attachment: Attachment) -> Result<(), LoadError> {
+        let open = self.open.get(attachment.endpoint as usize);
+        attachment.flags |= open.copied().unwrap_or(0);
         attachments::write(&mut self.typed("attachments")?, attachment)
     }
 
@@ -256,8 +264,8 @@ impl Generation {
     /// # Errors
     /// Where the kernel refuses.
     pub fn set_settings(&mut self, settings: u64) -> Result<(), LoadError> {
-        let mut words: Array<_, u64> = self.typed("settings")?;
-        let written = words.set(0, settings, 0);
+        let mut words: Array<_, [u64; 2]> = self.typed("settings")?;
+        let written = words.set(0, [settings, 0], 0);
         written.map_err(|error| LoadError::Map("settings", error))?;
         self.settings = settings;
         Ok(())
@@ -293,7 +301,8 @@ impl Generation {
         cleared.map_err(|error| LoadError::Fill("connections", error))
     }
 
-    /// What was counted by reason, in the order of [`Reason::ALL`].
+    /// What was counted by reason, in the order of [`Reason::ALL`]. [`Reason::Allowed`] and [`Reason::Denied`] are counted
+    /// by code alone.
     ///
     /// # Errors
     /// Where the kernel refuses.
@@ -342,9 +351,13 @@ pub(crate) fn own_maps() -> impl Iterator<Item = &'static str> {
     Section::ALL.map(map_name).into_iter().chain(others)
 }
 
-/// Words of the map of a section: a map has one at least.
-fn words(image: &Image<'_>, section: Section) -> u32 {
-    let words = image.section(section).len() / 8;
+/// Entries of the map of a section: a map has one at least.
+fn entries(image: &Image<'_>, section: Section) -> u32 {
+    let words = if section == Section::Config {
+        1
+    } else {
+        image.section(section).len() / 8
+    };
     // The decoder lets no section be longer than a gibibyte.
     u32::try_from(words).unwrap_or(u32::MAX).max(1)
 }

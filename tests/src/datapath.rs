@@ -14,7 +14,7 @@ use verdict_abi::datapath::connections::{Keys, Slot, WAYS};
 use verdict_abi::datapath::packet::{Address, ethernet};
 use verdict_abi::datapath::{
     Attachment, Direction, Environment, FragmentFacts, FragmentKey, HAS_V4, HAS_V6, LAZY, Outcome,
-    PASS_FOREIGN, PICK_UP, Subject, judge,
+    PASS_FOREIGN, PICK_UP, Subject, judge, open_directions,
 };
 use verdict_abi::{Section, Tables};
 use verdict_compiler::compile::Compiler;
@@ -56,6 +56,7 @@ pub fn attachment(image: &Image<'_>, pod: &str) -> Attachment {
     };
     let mut attachment = Attachment {
         endpoint,
+        flags: open_directions(image)[endpoint as usize],
         ..Attachment::default()
     };
     for address in addresses {

@@ -155,7 +155,7 @@ pub struct Attachment {
     pub interface: u32,
     /// The endpoint; one that is in no table is closed.
     pub endpoint: u32,
-    /// [`HAS_V4`], [`HAS_V6`], [`CLOSED`].
+    /// [`HAS_V4`], [`HAS_V6`], [`CLOSED`], [`OPEN_INGRESS`], [`OPEN_EGRESS`].
     pub flags: u32,
     /// An IPv4 address of the endpoint.
     pub v4: u32,
@@ -203,6 +203,11 @@ pub const HAS_V6: u32 = 1 << 1;
 /// In the flags of an [`Attachment`]: no packet of IP passes.
 pub const CLOSED: u32 = 1 << 2;
 
+/// In the flags of an [`Attachment`]: all that comes in is allowed. Matters to [`LAZY`] alone.
+pub const OPEN_INGRESS: u32 = 1 << 3;
+/// In the flags of an [`Attachment`]: all that goes out is allowed. Matters to [`LAZY`] alone.
+pub const OPEN_EGRESS: u32 = 1 << 4;
+
 /// Entries of the map `attachments`.
 pub const ATTACHMENTS: u32 = 4096;
 /// An interface has its entry at its index modulo [`ATTACHMENTS`] or in one of the entries behind, this many in all.
@@ -212,8 +217,8 @@ pub const ATTACHMENT_PROBES: u32 = 8;
 pub const OVERLAY: u64 = 1;
 /// In word 0 of the map `settings`: what is not IP passes.
 pub const PASS_FOREIGN: u64 = 1 << 1;
-/// In word 0 of the map `settings`: only those connections are kept that these tables need. Replies of others are lost
-/// when a later image isolates their endpoint.
+/// In word 0 of the map `settings`: no connection is looked up or kept where the flags of an [`Attachment`] say that
+/// replies are allowed anyway. They are lost when a later image isolates the endpoint.
 pub const LAZY: u64 = 1 << 2;
 /// In word 0 of the map `settings`: TCP and SCTP packets open connections from their midst, as is wanted when endpoints
 /// are attached that have been running. Who opened them is a guess then.
@@ -337,6 +342,7 @@ fn judged(
         return Err(Reason::Neighbour);
     }
     let endpoint = endpoint(env, subject, &packet, direction)?;
+    let tracked = is_tracked(env, subject, direction);
     if packet.part.is_later() {
         let facts = env.fragment(&fragment_key(&packet));
         let facts = facts.ok_or(Reason::Fragment)?;
@@ -352,7 +358,7 @@ fn judged(
             inside: 0,
         };
     }
-    let outcome = with_connection(env, bytes, &packet, endpoint, direction)?;
+    let outcome = with_connection(env, bytes, &packet, endpoint, direction, tracked)?;
     if packet.part == Part::First && outcome.reason.passes() {
         let facts = FragmentFacts {
             expires: env.now() + FRAGMENT_TICKS,
@@ -379,6 +385,19 @@ fn fragment_key(packet: &Packet) -> FragmentKey {
         dst: packet.dst,
         identifier: packet.identifier,
         protocol: if packet.v4 { packet.protocol.into() } else { 0 },
+    }
+}
+
+/// Whether connections are kept that packets of a direction open.
+#[inline(always)]
+fn is_tracked(env: &impl Environment, subject: Subject<'_>, direction: Direction) -> bool {
+    let open = match direction {
+        Direction::Ingress => OPEN_EGRESS,
+        Direction::Egress => OPEN_INGRESS,
+    };
+    match subject {
+        Subject::Attached(attachment) if env.settings() & LAZY != 0 => attachment.flags & open == 0,
+        Subject::Attached(_) | Subject::ByAddress => true,
     }
 }
 
@@ -431,6 +450,41 @@ pub fn endpoint_of(tables: &impl Tables, address: Address) -> Option<u32> {
         return None;
     }
     Some(tables.word(Section::Addresses, found * 3 + 2)? as u32)
+}
+
+/// Of each endpoint, [`OPEN_INGRESS`] and [`OPEN_EGRESS`] as its tables have it.
+#[cfg(feature = "host")]
+#[must_use]
+pub fn open_directions(tables: &impl Tables) -> alloc::vec::Vec<u32> {
+    use crate::{half, quarter};
+    let count = |field| config(tables, field).unwrap_or(0);
+    let lets = |code| Code::of(tables.word(Section::Codes, code)?).map(lets_pass);
+    let (classes, port_classes) = (count(Config::Classes), count(Config::PortClasses));
+    let is_open_row = |row: u32| {
+        let mut cells = row * port_classes..(row + 1) * port_classes;
+        cells.all(|cell| quarter(tables, Section::Cells, cell).and_then(lets) == Some(true))
+    };
+    let rows: alloc::vec::Vec<bool> = (0..count(Config::Rows)).map(is_open_row).collect();
+    let is_open_table = |table: u32| {
+        let mut cells = table * classes..(table + 1) * classes;
+        cells.all(|cell| {
+            let row = quarter(tables, Section::Rows, cell);
+            row.and_then(|row| rows.get(row as usize).copied()) == Some(true)
+        })
+    };
+    let tables_open = (0..count(Config::Tables)).map(is_open_table);
+    let tables_open: alloc::vec::Vec<bool> = tables_open.collect();
+    let endpoints = 0..count(Config::Endpoints);
+    let flags = endpoints.map(|endpoint| {
+        let is_open = |of: Use| {
+            let table = half(tables, Section::Endpoints, (endpoint * 4) | of as u32);
+            table.and_then(|table| tables_open.get(table as usize).copied()) == Some(true)
+        };
+        let ingress = is_open(Use::Ingress) && is_open(Use::HairpinIngress);
+        let egress = is_open(Use::Egress) && is_open(Use::HairpinEgress);
+        (if ingress { OPEN_INGRESS } else { 0 }) | if egress { OPEN_EGRESS } else { 0 }
+    });
+    flags.collect()
 }
 
 /// The leaf of an address.
@@ -513,6 +567,7 @@ fn with_connection(
     packet: &Packet,
     endpoint: u32,
     direction: Direction,
+    tracked: bool,
 ) -> Result<Outcome, Reason> {
     let (own, remote) = match direction {
         Direction::Ingress => (&packet.dst, &packet.src),
@@ -546,12 +601,8 @@ fn with_connection(
         }
         Kind::Opening | Kind::Inside | Kind::Datagram | Kind::Closing | Kind::Reset => {}
     }
-    let settings = env.settings();
-    if allowed && settings & LAZY != 0 && kind != Kind::Reset && kind != Kind::Closing {
-        let back = ask(env, ends, direction.reverse(), answered(packet))?;
-        if lets_pass(back.1) {
-            return outcome(Reason::Allowed);
-        }
+    if allowed && !tracked {
+        return outcome(Reason::Allowed);
     }
     let key = Key::of(packet, direction);
     let now = env.now();
@@ -559,7 +610,7 @@ fn with_connection(
     let Some(found) = connections::find(env, places, &key, now) else {
         let opens = match kind {
             Kind::Opening | Kind::Datagram => true,
-            Kind::Inside => settings & PICK_UP != 0 && has_handshake(packet.protocol),
+            Kind::Inside => env.settings() & PICK_UP != 0 && has_handshake(packet.protocol),
             Kind::Closing | Kind::Reset | Kind::Error | Kind::Single | Kind::Neighbour => false,
         };
         if allowed && opens && !connections::open(env, places, &key, direction, now) {

@@ -57,12 +57,13 @@ pub fn parse(context: TcContext) -> i32 {
 #[inline(always)]
 pub fn verdict(context: TcContext) -> i32 {
     let bytes = SocketBuffer::new(context.skb.skb);
-    let (Some(packet), Some(attachment)) = (read(&bytes), maps::attachment(bytes.interface()))
+    let attachment = maps::attachment(bytes.interface());
+    let (Some(packet), Some(attachment), Some(kernel)) = (read(&bytes), attachment, Kernel::new())
     else {
         return TC_ACT_SHOT;
     };
     let subject = Subject::Attached(attachment);
-    let outcome = judge_packet(&Kernel, &bytes, &packet, subject, Direction::Ingress);
+    let outcome = judge_packet(&kernel, &bytes, &packet, subject, Direction::Ingress);
     if maps::finish(&bytes, outcome) {
         TC_ACT_UNSPEC
     } else {

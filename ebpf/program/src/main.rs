@@ -101,16 +101,13 @@ fn without_policies(
 fn at_interface(skb: *mut __sk_buff, direction: Direction) -> i32 {
     let bytes = SocketBuffer::new(skb);
     let network = ethernet(&bytes);
-    let outcome = match maps::attachment(bytes.interface()) {
-        Some(attachment) => judge(
-            &Kernel,
-            &bytes,
-            network,
-            Subject::Attached(attachment),
-            direction,
-        ),
+    let outcome = match (Kernel::new(), maps::attachment(bytes.interface())) {
+        (Some(kernel), Some(attachment)) => {
+            let subject = Subject::Attached(attachment);
+            judge(&kernel, &bytes, network, subject, direction)
+        }
         // Nobody said whose interface it is: closed, but for what a link needs.
-        None => without_policies(network, &bytes, Reason::NoEndpoint),
+        _ => without_policies(network, &bytes, Reason::NoEndpoint),
     };
     if maps::finish(&bytes, outcome) {
         // Whoever else is attached has a say, too.
@@ -130,7 +127,10 @@ fn ethertype(context: &SkBuffContext) -> u16 {
 fn at_cgroup(context: &SkBuffContext, direction: Direction) -> i32 {
     let bytes = SocketBuffer::new(context.as_ptr().cast());
     let network = network(ethertype(context), 0);
-    let outcome = judge(&Kernel, &bytes, network, Subject::ByAddress, direction);
+    let outcome = match Kernel::new() {
+        Some(kernel) => judge(&kernel, &bytes, network, Subject::ByAddress, direction),
+        None => without_policies(network, &bytes, Reason::Closed),
+    };
     maps::finish(&bytes, outcome).into()
 }
 
