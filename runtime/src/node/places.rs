@@ -257,7 +257,8 @@ fn cgroup_link(path: &Path, number: u64, direction: Direction, program: &Path) -
         Direction::Egress => CgroupSkbAttachType::Egress,
     };
     let mut program = CgroupSkb::from_pin(program, side)?;
-    let id = program.attach(File::open(path)?, side, CgroupAttachMode::AllowMultiple)?;
+    // A link lets others be attached beside it, and the kernel wants no flag for that.
+    let id = program.attach(File::open(path)?, side, CgroupAttachMode::Single)?;
     Ok(Some(program.take_link(id)?.try_into()?))
 }
 

@@ -133,9 +133,10 @@ impl Status {
             let read = current(&layout, hands, marker.current)?;
             endpoints = Some(read.endpoints.clone());
             generation = Some(read);
-            if let Some(number) = marker.previous {
-                previous = Some(digest_of(&layout.generation(number), number)?);
-            }
+            // One that cannot be read is none to go back to; `rollback` says why.
+            previous = marker
+                .previous
+                .and_then(|number| digest_of(&layout.generation(number), number).ok());
         }
         let programs = match marker {
             Some(marker) => layout.generation(marker.current),
@@ -168,8 +169,8 @@ impl Status {
     }
 }
 
-fn digest_of(folder: &Path, number: u64) -> Done<StoredStatus> {
-    let bytes = stored::read(folder).map_err(|error| pins(folder, "read", &error))?;
+fn digest_of(folder: &Path, number: u64) -> io::Result<StoredStatus> {
+    let bytes = stored::read(folder)?;
     Ok(StoredStatus {
         number,
         digest: Sha256::digest(bytes).into(),

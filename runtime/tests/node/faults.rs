@@ -95,7 +95,7 @@ fn usage_is_checked_before_the_node() {
         run(&["completions", "bash"])
             .must(0)
             .stdout
-            .contains("_verdict-node")
+            .contains("verdict-node")
     );
 }
 
@@ -122,11 +122,11 @@ fn what_is_refused_leaves_what_enforces() {
 
         // Images.
         let mut damaged = good.clone();
-        damaged[5000] ^= 1;
+        damaged[4096] ^= 1;
         refused(
             on("n1", &["load", &file("damaged", &damaged)]),
             "V0702",
-            "digest",
+            "damaged",
         );
         refused(
             on("n1", &["load", &file("short", &good[..9000])]),

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) const PORTS: [u16; 5] = [80, 5432, 8080, 9000, 9100];
 
 /// How long an answer may take before a packet counts as lost. Nothing is lost here but by a verdict.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(2500);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Makes nodes and pods.
 pub(crate) fn build() {
@@ -27,14 +27,14 @@ pub(crate) fn build() {
             write("/proc/sys/net/ipv6/conf/all/accept_dad", "0");
         });
     }
-    sh("ip link add up netns n1 type veth peer name up netns n2");
+    sh("ip link add uplink netns n1 type veth peer name uplink netns n2");
     for (index, (node, address, ..)) in (1..).zip(NODES) {
         let (_, next, v4, v6) = NODES[2 - index];
         let next6 = format!("fd00:7::{}", 3 - index);
         sh(&format!(
-            "ip -n {node} addr add {address}/24 dev up
-             ip -n {node} addr add fd00:7::{index}/64 dev up nodad
-             ip -n {node} link set up up
+            "ip -n {node} addr add {address}/24 dev uplink
+             ip -n {node} addr add fd00:7::{index}/64 dev uplink nodad
+             ip -n {node} link set uplink up
              ip -n {node} route add {v4} via {next}
              ip -n {node} route add {v6} via {next6}"
         ));
@@ -158,10 +158,11 @@ pub(crate) fn datagram(from: Pod, to: IpAddr, port: u16, size: usize, patience: 
 }
 
 /// Whether an echo request is answered.
-pub(crate) fn ping(from: Pod, to: IpAddr) -> bool {
+pub(crate) fn ping(from: Pod, to: IpAddr, patience: Duration) -> bool {
     within(from.name, || {
         let status = Command::new("ping")
-            .args(["-n", "-c", "1", "-W", "3", &to.to_string()])
+            .args(["-n", "-c", "1", "-W"])
+            .args([patience.as_secs().to_string(), to.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();

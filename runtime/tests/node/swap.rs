@@ -7,6 +7,7 @@ use super::net::{PATIENCE, attach_all, build, connect, datagram, exchange, serve
 use super::world::{NODES, OTHER, Pod, TIERS, World, pod, to_port};
 use std::net::IpAddr;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,7 +84,7 @@ fn under_load(work: impl FnOnce()) -> Seen {
                 while seen.goes_on() {
                     let right = datagram(pod("web"), address, 9000, 1000, Duration::from_secs(10));
                     seen.count(&seen.datagrams, right, "a datagram was lost");
-                    thread::sleep(Duration::from_millis(2));
+                    thread::sleep(Duration::from_millis(15));
                 }
             });
         }
@@ -123,7 +124,7 @@ fn keep_connecting(seen: &Seen, from: Pod, to: IpAddr, port: u16) {
     while seen.goes_on() {
         let connected = connect(from, to, port, Duration::from_secs(10)).is_some();
         seen.count(&seen.connected, connected, "a connection was not made");
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(15));
     }
 }
 
@@ -140,7 +141,7 @@ fn keep_talking(seen: &Seen, from: Pod, to: IpAddr, port: u16) {
         if !right {
             return;
         }
-        thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -252,7 +253,10 @@ fn killed_at_any_point_the_old_or_the_new_generation_enforces() {
                     };
                     let root = root(node);
                     let arguments = [&["--root", &root][..], &arguments].concat();
-                    let mut child = within(node, || command(&arguments).spawn().unwrap());
+                    let mut child = within(node, || {
+                        let mut command = command(&arguments);
+                        command.stdout(Stdio::null()).spawn().unwrap()
+                    });
                     let micros = u64::try_from(takes.as_micros()).unwrap();
                     thread::sleep(Duration::from_micros(chance.below(micros * 11 / 10)));
                     child.kill().unwrap();
