@@ -22,8 +22,9 @@ use entry::{Key, asked, is_to_itself_answered, key, lifetime, turned, unopened};
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
 
-/// How many connections are remembered (`bpf-ct-global-tcp-max`).
-pub(super) const MAX_CONNECTIONS: usize = 1 << 19;
+/// How many connections are remembered: about half of what an agent does (`bpf-ct-global-tcp-max`), as many as a table of
+/// 55 MB holds.
+pub(super) const MAX_CONNECTIONS: usize = (1 << 18) / 8 * 7;
 
 /// How many fragmented packets are remembered (`bpf-fragments-map-max`).
 const MAX_FRAGMENTED: usize = 8192;
@@ -44,6 +45,8 @@ pub(super) struct Connections {
     known: FxHashMap<Key, Connection>,
     /// The ports of fragmented packets, and when the first fragment was seen.
     fragmented: FxHashMap<Fragmented, ((u16, u16), u64)>,
+    /// When fragments that nobody waits for any more are looked for again.
+    trim_at: u64,
     opened: u64,
     /// When the capture begins.
     begin: Option<u64>,
@@ -62,6 +65,7 @@ impl Connections {
         Self {
             known: FxHashMap::default(),
             fragmented: FxHashMap::default(),
+            trim_at: 0,
             opened: 0,
             begin: None,
             keeps,
@@ -108,7 +112,8 @@ impl Connections {
             ends.ports = *ports;
             return Some(*ends);
         }
-        if self.fragmented.len() >= MAX_FRAGMENTED {
+        if self.fragmented.len() >= MAX_FRAGMENTED && now >= self.trim_at {
+            self.trim_at = now.saturating_add(FRAGMENT_LIFETIME / 4);
             self.fragmented.retain(|_, (_, seen)| is_alive(*seen));
         }
         if self.fragmented.len() < MAX_FRAGMENTED {
