@@ -191,6 +191,35 @@ fn answers_are_what_their_schemas_say() {
     for line in lines.stdout.lines() {
         hold("replay", line, &["replay"]);
     }
+    captures();
+}
+
+/// What is printed of a capture, one by one and in sum.
+fn captures() {
+    let shop = format!("{ROOT}/testdata/shop");
+    let capture = format!("{ROOT}/testdata/trace/every-kind.pcap");
+    for (name, more) in [
+        ("replay", &["--by", "packet"][..]),
+        ("replay-connection", &["--by", "connection"]),
+        ("replay-workload", &["--by", "workload"]),
+        ("replay-policy", &["--by", "policy"]),
+        ("replay-summary", &["--summary"]),
+    ] {
+        let mut command = vec![
+            "replay",
+            shop.as_str(),
+            "--trace",
+            capture.as_str(),
+            "--format",
+            "jsonl",
+        ];
+        command.extend(more);
+        let ran = run(&command);
+        assert!(ran.stdout.lines().count() > 0, "{command:?}");
+        for line in ran.stdout.lines() {
+            hold(name, line, &command);
+        }
+    }
 }
 
 fn hold(name: &str, answer: &str, command: &[&str]) {

@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use verdict_compiler::engine::EngineKind;
+use verdict_compiler::engine::{Engine, EngineKind};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::trace::inspect::{Item, inspect};
 use verdict_compiler::trace::{By, Denied, Dns, Options, Outcome, Place, Replay, Tunnels};
@@ -211,13 +211,7 @@ fn connections_go_on_from_one_trace_to_the_next() {
     let first = 24 + 16 + 40;
     let (one, other) = capture.split_at(first);
     let other = [&capture[..24], other].concat();
-    let engine = verdict_compiler::engine::Engine::new(
-        EngineKind::Ir,
-        &shop.sources,
-        &shop.loaded.cluster,
-        &shop.loaded.policies,
-    );
-    let engine = engine.expect("an engine");
+    let engine = engine(&shop);
     let mut replay = Replay::new(shop.asked(&engine), None, Options::default());
     let mut replies = Vec::new();
     for part in [one, &other] {
@@ -231,13 +225,7 @@ fn connections_go_on_from_one_trace_to_the_next() {
 #[test]
 fn denied_packets_are_written_as_a_capture() {
     let shop = shop();
-    let engine = verdict_compiler::engine::Engine::new(
-        EngineKind::Ir,
-        &shop.sources,
-        &shop.loaded.cluster,
-        &shop.loaded.policies,
-    );
-    let engine = engine.expect("an engine");
+    let engine = engine(&shop);
     let mut replay = Replay::new(shop.asked(&engine), None, Options::default());
     let (mut replies, mut written) = (Vec::new(), Vec::new());
     let mut denied = Denied::new(&mut written).expect("memory");
@@ -259,6 +247,17 @@ fn denied_packets_are_written_as_a_capture() {
     // Each is one of the capture, in its order, and a second replay denies all of them.
     let mut rest = all.iter();
     assert!(found.iter().all(|one| rest.any(|other| other == one)));
+}
+
+fn engine(asked: &Asked) -> Engine<'_> {
+    let loaded = &asked.loaded;
+    let engine = Engine::new(
+        EngineKind::Ir,
+        &asked.sources,
+        &loaded.cluster,
+        &loaded.policies,
+    );
+    engine.expect("an engine")
 }
 
 fn items(capture: &[u8]) -> Vec<Item> {
@@ -344,6 +343,62 @@ fn names_are_known_from_their_answer_on() {
         ["depends", "allow", "allow", "allow", "deny"]
     );
     assert_eq!(named("cilium", NAMED_CILIUM, Dns::Snapshot), ["depends"; 5]);
+}
+
+#[test]
+fn names_in_flows_are_known_from_their_line_on() {
+    let flow = r#"{"flow":{"verdict":"FORWARDED","IP":{"source":"10.244.1.10","destination":"203.0.113.7"},"l4":{"TCP":{"source_port":40000,"destination_port":443}},"event_type":{"type":4},"traffic_direction":"EGRESS"}}"#;
+    let answer = r#"{"flow":{"verdict":"FORWARDED","IP":{"source":"10.244.2.53","destination":"10.244.1.10"},"l4":{"UDP":{"source_port":53,"destination_port":43000}},"l7":{"type":"RESPONSE","dns":{"query":"Api.Example.com.","ips":["203.0.113.7"],"rrtypes":["A"]}},"event_type":{"type":129},"traffic_direction":"INGRESS","is_reply":true}}"#;
+    let mut settings = Settings::default();
+    settings.read(verdict_compiler::source::FileId(1), "dialect = \"cilium\"");
+    let asked = Asked::of(vec![("names.yaml".into(), NAMED_CILIUM.into())], &settings);
+    let options = Options {
+        dns: Dns::Trace,
+        ..Options::default()
+    };
+    let trace = [flow, flow, answer, flow, flow].join("\n");
+    let (replies, outcome) = replay(&asked, options, trace.as_bytes());
+    let verdicts = replies
+        .lines()
+        .map(|line| line.contains("\"verdict\":\"allow\""));
+    let verdicts: Vec<bool> = verdicts.collect();
+    // The answer itself is the third record.
+    assert_eq!(
+        (&verdicts[..2], &verdicts[3..]),
+        (&[false; 2][..], &[true; 2][..]),
+        "{replies}"
+    );
+    assert_eq!(outcome.learnt, 1);
+}
+
+#[test]
+fn only_what_other_policies_judge_otherwise_is_told() {
+    let shop = shop();
+    let texts = ["cluster.yaml"].map(|name| {
+        let text = std::fs::read(testdata().join("shop").join(name));
+        (name.to_owned(), text.expect("the shop"))
+    });
+    let open = Asked::of(texts.into(), &Settings::default());
+    let (new, old) = (engine(&shop), engine(&open));
+    for (against, told) in [(open.asked(&old), 7), (shop.asked(&new), 0)] {
+        let mut replies = Vec::new();
+        let mut replay = Replay::new(shop.asked(&new), Some(against), Options::default());
+        replay
+            .trace(&of("raw.pcap")[..], &mut replies, None)
+            .expect("memory");
+        let lines = [
+            r#"{"src":"shop/web","dst":"shop/api","protocol":"TCP","dport":8080}"#,
+            r#"{"src":"shop/web","dst":"shop/api","protocol":"TCP","dport":81}"#,
+        ];
+        replay
+            .trace(lines.join("\n").as_bytes(), &mut replies, None)
+            .expect("memory");
+        let outcome = replay.finish(&mut replies).expect("memory");
+        let count = String::from_utf8_lossy(&replies).lines().count() as u64;
+        let more = u64::from(told > 0);
+        assert_eq!((count, outcome.disagreeing), (told + more, told + more));
+        assert_eq!(outcome.agreeing, outcome.records - told - more);
+    }
 }
 
 #[test]

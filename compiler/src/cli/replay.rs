@@ -4,6 +4,8 @@
 //! `--summary`), or the same as text. Lines without an answer and defects of captures are named on standard error and make
 //! the exit code 2 unless `--keep-going` is given; everything else is answered.
 
+mod problems;
+
 use super::args::{Decapsulate, Global, Inputs, Replay, ReplayFormat};
 use super::compile::no_image;
 use super::diff::of_side;
@@ -11,27 +13,22 @@ use super::output::{self, Answer};
 use super::progress::Progress;
 use super::render::{clean, json};
 use super::session::Session;
-use super::traces::{self, shown};
+use super::traces;
 use super::{Answered, Failure};
 use crate::cluster::Cluster;
 use crate::compile::NodeError;
-use crate::diagnostic::{Diagnostic, codes};
 use crate::engine::{Engine, EngineKind};
 use crate::explain::Context;
 use crate::ir::Program;
 use crate::trace::summary::Summary;
-use crate::trace::{self, Asked, Denied, Options, Outcome, Place, Problem, Tunnels};
+use crate::trace::{self, Asked, Denied, Options, Outcome, Tunnels};
 use std::cell::RefCell;
-use std::fmt::Write as _;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// How much of a trace is read at once, in bytes.
 const BUFFER_BYTES: usize = 1 << 20;
-
-/// How many problems are named.
-const MAX_NAMED: usize = 20;
 
 pub(super) fn run(global: &Global, replay: &Replay) -> Result<Answered, Failure> {
     check_stdin(replay)?;
@@ -79,7 +76,7 @@ pub(super) fn run(global: &Global, replay: &Replay) -> Result<Answered, Failure>
         None => answer(global, replay, &files, &session, (new.asked(&engine), None))?,
     };
     new.check(global, &engine)?;
-    report_problems(&files, &outcome);
+    problems::report(&files, &outcome);
     if outcome.errors > 0 && !global.keep_going {
         return Err(Failure::Input);
     }
@@ -230,8 +227,8 @@ fn answer(
             return Err(Failure::Read(path, error));
         }
         if is_empty {
-            report_problems(files, &outcome);
-            output::remark(&clean(&no_records(files)));
+            problems::report(files, &outcome);
+            output::remark(&clean(&problems::no_records(files)));
             return Err(Failure::Input);
         }
         written.map(|()| outcome)
@@ -324,82 +321,5 @@ impl Read for Trace<'_> {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err((self.fail)(error)),
             read => read,
         }
-    }
-}
-
-/// An empty trace agrees with everything: nothing was replayed, so that nothing is answered.
-fn no_records(files: &[PathBuf]) -> String {
-    let nothing = match files {
-        [] => Diagnostic::new(&codes::NO_RECORDS, "there is no trace in the folder"),
-        [_] => Diagnostic::new(&codes::NO_RECORDS, "the trace has no records"),
-        [_, _, ..] => Diagnostic::new(&codes::NO_RECORDS, "the traces have no records"),
-    };
-    let nothing = nothing.help("is it the right file, and did the recorder write anything?");
-    let mut text = String::new();
-    let name = files.first().map(|file| format!("{}: ", shown(file)));
-    describe(&mut text, &name.unwrap_or_default(), "", &nothing);
-    text
-}
-
-fn describe(text: &mut String, place: &str, excerpt: &str, diagnostic: &Diagnostic) {
-    let Diagnostic {
-        code,
-        severity,
-        message,
-        help,
-        ..
-    } = diagnostic;
-    // Writing to a string does not fail.
-    let _ = writeln!(text, "{place}{severity}[{}]: {message}", code.id);
-    if !excerpt.is_empty() {
-        let _ = writeln!(text, "  | {excerpt}");
-    }
-    if let Some(help) = help {
-        let _ = writeln!(text, "  = help: {help}");
-    }
-}
-
-/// Names what has no answer, the defects, and what nothing explains.
-fn report_problems(files: &[PathBuf], outcome: &Outcome) {
-    let mut text = String::new();
-    for problem in outcome.problems.iter().take(MAX_NAMED) {
-        let place = place(files, problem);
-        describe(&mut text, &place, &problem.excerpt, &problem.diagnostic);
-    }
-    let named = outcome.problems.len().min(MAX_NAMED) as u64;
-    let more = outcome.problems.len() as u64 + outcome.more_problems - named;
-    if more > 0 {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "... and {more} more");
-    }
-    if let Some(first) = outcome.translations.first() {
-        let count = outcome.unexplained;
-        let message = format!(
-            "{count} times a connection is seen under a second address that no service of the inputs explains: {first}"
-        );
-        let translated = Diagnostic::new(&codes::UNEXPLAINED_TRANSLATION, message).help(
-            "each is judged by the addresses that it has; capture where addresses are those of pods, or add the Services \
-             and EndpointSlices",
-        );
-        describe(&mut text, "", "", &translated);
-    }
-    if !text.is_empty() {
-        output::remark(&clean(&text));
-    }
-}
-
-fn place(files: &[PathBuf], problem: &Problem) -> String {
-    let name = files
-        .get(problem.trace)
-        .map_or_else(String::new, |file| shown(file));
-    match problem.place {
-        Place::Line { line, column } => {
-            let column = column
-                .map(|column| format!(":{column}"))
-                .unwrap_or_default();
-            format!("{name}:{line}{column}: ")
-        }
-        Place::Byte(at) => format!("{name}: byte {at}: "),
-        Place::Trace => format!("{name}: "),
     }
 }

@@ -19,6 +19,7 @@ use crate::opt;
 use crate::source::Sources;
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
+use std::net::IpAddr;
 use std::sync::OnceLock;
 use verdict_abi::open::{self, Decider, Packet, World};
 use verdict_abi::{Action, Code, Query, Use, decide, leaf_v4, leaf_v6};
@@ -267,11 +268,47 @@ impl<'a> Images<'a> {
         }
     }
 
-    fn side(&self, flow: &Flow<'_>, direction: Direction) -> Side {
-        let (subject, other) = match direction {
-            Direction::Ingress => (&flow.dst, &flow.src),
-            Direction::Egress => (&flow.src, &flow.dst),
+    /// Judges a flow as [`Self::judge`] does, and faster: the verdict of a side is what its image decides, and the rules
+    /// are those that the program names, where they lead to this verdict and the one that the image names is among them.
+    /// Else all is the image's.
+    pub(super) fn look_up(&self, flow: &Flow<'_>) -> Judgement {
+        let said = self.program().judge(flow);
+        let side = |said: Side, direction| {
+            if self.tells(flow, direction, &said) {
+                said
+            } else {
+                self.side(flow, direction)
+            }
         };
+        let egress = side(said.egress, Direction::Egress);
+        let ingress = side(said.ingress, Direction::Ingress);
+        Judgement {
+            verdict: spec::both(egress.verdict, ingress.verdict),
+            egress,
+            ingress,
+        }
+    }
+
+    /// Whether the image of a side decides as is said.
+    fn tells(&self, flow: &Flow<'_>, direction: Direction, said: &Side) -> bool {
+        let (subject, other) = ends(flow, direction);
+        let EndpointKind::Pod(pod) = &subject.kind else {
+            return false;
+        };
+        let itself = spec::is_same_pod(pod, other);
+        if itself && !flow.dst.by_service {
+            return false;
+        }
+        let held = pod.id.and_then(|id| self.held(id));
+        let Some(((held, endpoint), leaf)) = held.zip(self.leaf(other)) else {
+            return false;
+        };
+        let query = query(endpoint, of(direction, itself), leaf, flow);
+        decide(&held.memory, query).is_some_and(|(_, code)| held.tells(code, said))
+    }
+
+    fn side(&self, flow: &Flow<'_>, direction: Direction) -> Side {
+        let (subject, other) = ends(flow, direction);
         let EndpointKind::Pod(pod) = &subject.kind else {
             return exempt(Exemption::NotAPod);
         };
@@ -285,14 +322,7 @@ impl<'a> Images<'a> {
         let Some(((held, endpoint), leaf)) = asked else {
             return side(said);
         };
-        let (protocol, value) = transport::parts(transport::of(flow.transport));
-        let query = Query {
-            endpoint,
-            of: of(direction, itself),
-            leaf,
-            protocol: protocol.0,
-            value,
-        };
+        let query = query(endpoint, of(direction, itself), leaf, flow);
         match decide(&held.memory, query) {
             Some((_, code)) => held.named(code, side(said)),
             // An image that was read answers every question.
@@ -311,17 +341,19 @@ impl<'a> Images<'a> {
 
     /// The leaf of an end that images know.
     fn leaf(&self, end: &Endpoint<'_>) -> Option<u32> {
-        match (&end.kind, end.address, self.any()) {
-            (EndpointKind::Outside, flow::Address::Known(address), Some(image)) => {
-                match address.to_canonical() {
-                    std::net::IpAddr::V4(address) => leaf_v4(&image.memory, address.to_bits()),
-                    std::net::IpAddr::V6(address) => {
-                        let bits = address.to_bits();
-                        leaf_v6(&image.memory, (bits >> 64) as u64, bits as u64)
-                    }
+        let address = match (&end.kind, end.address) {
+            (EndpointKind::Outside, flow::Address::Known(address)) => Some(address),
+            (EndpointKind::Pod(_) | EndpointKind::Node(_) | EndpointKind::Outside, _) => None,
+        };
+        match address.zip(self.any_for(address)) {
+            Some((address, image)) => match address.to_canonical() {
+                IpAddr::V4(address) => leaf_v4(&image.memory, address.to_bits()),
+                IpAddr::V6(address) => {
+                    let bits = address.to_bits();
+                    leaf_v6(&image.memory, (bits >> 64) as u64, bits as u64)
                 }
-            }
-            (EndpointKind::Pod(_) | EndpointKind::Node(_) | EndpointKind::Outside, _, _) => self
+            },
+            None => self
                 .base
                 .leaves()
                 .of(self.base.program(), end)
@@ -329,8 +361,9 @@ impl<'a> Images<'a> {
         }
     }
 
-    /// An image, if there is one: all have the same leaves.
-    fn any(&self) -> Option<&NodeImage> {
+    /// An image to find an address in, if there is one: all have the same leaves.
+    fn any_for(&self, address: Option<IpAddr>) -> Option<&NodeImage> {
+        address?;
         let ready = self.nodes.iter().find_map(|node| node.get()?.as_ref());
         ready.or_else(|| self.node(0))
     }
@@ -397,22 +430,27 @@ impl NodeImage {
         })
     }
 
-    /// What a code says, with all rules that lead to it: those of the policies in the image where they say the same, else
-    /// the one that the code names.
-    fn named(&self, code: Code, said: Side) -> Side {
-        let verdict = match code.action {
-            _ if code.depends => Verdict::Depends,
-            Action::Deny => Verdict::Deny,
-            Action::Audit | Action::Allow | Action::Redirect => Verdict::Allow,
-        };
-        let decider = code.origin.checked_sub(1);
-        let decider = decider.and_then(|index| self.deciders.get(index as usize));
-        let is_told = match decider {
+    /// Who decides by a code.
+    fn decider(&self, code: Code) -> Option<&Decider> {
+        let index = code.origin.checked_sub(1)?;
+        self.deciders.get(index as usize)
+    }
+
+    /// Whether a code says the same.
+    fn tells(&self, code: Code, said: &Side) -> bool {
+        let is_told = match self.decider(code) {
             None => true,
             Some(Decider::Policy(policy)) => said.isolated_by.contains(&PolicyId(*policy)),
             Some(Decider::Rule(rule)) => said.rules.contains(&RuleId(*rule)),
         };
-        if is_told && verdict == said.verdict {
+        is_told && verdict(code) == said.verdict
+    }
+
+    /// What a code says, with all rules that lead to it: those of the policies in the image where they say the same, else
+    /// the one that the code names.
+    fn named(&self, code: Code, said: Side) -> Side {
+        let (verdict, decider) = (verdict(code), self.decider(code));
+        if self.tells(code, &said) {
             return said;
         }
         Side {
@@ -425,6 +463,33 @@ impl NodeImage {
             isolated_by: said.isolated_by,
             auth: None,
         }
+    }
+}
+
+/// The end that is asked, and the other.
+fn ends<'f, 'a>(flow: &'f Flow<'a>, direction: Direction) -> (&'f Endpoint<'a>, &'f Endpoint<'a>) {
+    match direction {
+        Direction::Ingress => (&flow.dst, &flow.src),
+        Direction::Egress => (&flow.src, &flow.dst),
+    }
+}
+
+fn query(endpoint: u32, of: Use, leaf: u32, flow: &Flow<'_>) -> Query {
+    let (protocol, value) = transport::parts(transport::of(flow.transport));
+    Query {
+        endpoint,
+        of,
+        leaf,
+        protocol: protocol.0,
+        value,
+    }
+}
+
+fn verdict(code: Code) -> Verdict {
+    match code.action {
+        _ if code.depends => Verdict::Depends,
+        Action::Deny => Verdict::Deny,
+        Action::Audit | Action::Allow | Action::Redirect => Verdict::Allow,
     }
 }
 

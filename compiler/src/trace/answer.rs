@@ -138,10 +138,7 @@ impl<'a> Answers<'a> {
     }
 
     fn ends(&mut self, src: IpAddr, dst: IpAddr) -> [PeerId; 2] {
-        let find = |peers: &mut Peers<'a>, address: IpAddr| {
-            peers.find(&address.to_canonical().to_string())
-        };
-        [find(&mut self.peers, src), find(&mut self.peers, dst)]
+        [self.peers.at(src), self.peers.at(dst)]
     }
 
     /// What the answer about two addresses takes for granted.
@@ -166,10 +163,18 @@ impl<'a> Answers<'a> {
     }
 
     /// Whether nobody in the snapshot has an address.
-    pub(super) fn is_outside(&self, address: IpAddr) -> bool {
-        let cluster = self.cluster();
-        let service = cluster.service_by_address(address.to_canonical());
-        cluster.owner(address).is_none() && service.is_none()
+    pub(super) fn is_outside(&mut self, address: IpAddr) -> bool {
+        let id = self.peers.at(address);
+        matches!(self.peers.get(id), Some(Ok(peer)) if peer.is_unknown)
+    }
+
+    /// Whether the answer about two addresses takes something for granted.
+    pub(super) fn is_assumed_between(&mut self, (src, dst): (IpAddr, IpAddr)) -> bool {
+        let ids = self.ends(src, dst);
+        let mut known = ids
+            .into_iter()
+            .filter_map(|id| self.peers.get(id)?.as_ref().ok());
+        known.any(|peer| !peer.assumed.is_empty())
     }
 
     /// The names of two addresses.

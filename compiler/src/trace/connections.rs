@@ -4,7 +4,7 @@
 //! rules are those of Cilium's connection tracking (`bpf/lib/conntrack.h`, 1.20), which Linux's are close to:
 //!
 //! - The first packet opens a connection, and the other direction is its reply; both are one entry.
-//! - An entry is forgotten after its [lifetime](lifetime), counted from its last packet. A SYN to one that has ended opens
+//! - An entry is forgotten after its [lifetime], counted from its last packet. A SYN to one that has ended opens
 //!   another.
 //! - An error of ICMP about a packet of a connection is related to it, and is not judged by itself.
 //! - A later fragment belongs where the first fragment of its packet belongs.
@@ -13,13 +13,18 @@
 //! and the connection is marked. Guarantee: memory is bounded by [`MAX_CONNECTIONS`]; beyond, those that were silent longest
 //! are forgotten.
 
+mod entry;
+
+pub(super) use entry::{Connection, State};
+
 use super::capture::{Carried, Packet, Tcp, Tuple};
-use crate::cluster::Protocol;
+use entry::{Key, asked, is_to_itself_answered, key, lifetime, turned, unopened};
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
 
-/// How many connections are remembered (`bpf-ct-global-tcp-max`).
-pub(super) const MAX_CONNECTIONS: usize = 1 << 19;
+/// How many connections are remembered: about half of what an agent does (`bpf-ct-global-tcp-max`), as many as a table of
+/// 55 MB holds.
+pub(super) const MAX_CONNECTIONS: usize = (1 << 18) / 8 * 7;
 
 /// How many fragmented packets are remembered (`bpf-fragments-map-max`).
 const MAX_FRAGMENTED: usize = 8192;
@@ -32,121 +37,6 @@ const FRAGMENT_LIFETIME: u64 = 30 * SECOND;
 /// From here on ports are given to whoever opens a connection (`net.ipv4.ip_local_port_range`).
 const EPHEMERAL: u16 = 32_768;
 
-/// As what a packet belongs to its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum State {
-    /// It opens it.
-    New,
-    /// It is a further packet of the side that opened it.
-    Established,
-    /// It is from the other side.
-    Reply,
-    /// It is an error about it.
-    Related,
-}
-
-impl State {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Established => "established",
-            Self::Reply => "reply",
-            Self::Related => "related",
-        }
-    }
-}
-
-/// The two ends of a connection whatever the direction: the lower one first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    low: u128,
-    high: u128,
-    ports: u32,
-    protocol: u8,
-}
-
-/// The key of a packet, and whether it goes from the lower end to the higher one.
-fn key(ends: &Tuple) -> (Key, bool) {
-    let src = (number(ends.src), ends.ports.0);
-    let dst = (number(ends.dst), ends.ports.1);
-    let is_upward = src <= dst;
-    let (low, high) = if is_upward { (src, dst) } else { (dst, src) };
-    let key = Key {
-        low: low.0,
-        high: high.0,
-        ports: u32::from(low.1) << 16 | u32::from(high.1),
-        protocol: ends.protocol.0,
-    };
-    (key, is_upward)
-}
-
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
-    }
-}
-
-/// A connection.
-#[derive(Clone, Debug)]
-pub(super) struct Connection {
-    /// Counted from zero, in the order in which they are opened.
-    pub(super) number: u64,
-    /// Its ends, those of the side that opened it first.
-    pub(super) ends: Tuple,
-    /// Type and code of the packet that opened it.
-    pub(super) icmp: Option<(u8, u8)>,
-    /// Whether it began before the capture, so that it is not sure which side opened it.
-    pub(super) is_older: bool,
-    /// Whether the other side has been seen.
-    pub(super) is_answered: bool,
-    pub(super) first: u64,
-    pub(super) last: u64,
-    /// How many packets the side that opened it sent, and the other.
-    pub(super) packets: [u64; 2],
-    /// How many bytes.
-    pub(super) bytes: [u64; 2],
-    /// What is known of its answer.
-    pub(super) answer: Option<super::packets::Answered>,
-    opened_upward: bool,
-    has_data: bool,
-    closing: [bool; 2],
-}
-
-impl Connection {
-    fn lifetime(&self) -> u64 {
-        if self.ends.protocol != Protocol::TCP {
-            return lifetime::ANY;
-        }
-        match (self.has_data, self.closing) {
-            (_, [true, true]) => lifetime::TCP_CLOSE,
-            (false, _) => lifetime::TCP_SYN,
-            (true, _) => lifetime::TCP,
-        }
-    }
-
-    fn has_expired(&self, now: u64) -> bool {
-        now.saturating_sub(self.last) > self.lifetime()
-    }
-
-    fn has_ended(&self) -> bool {
-        self.closing == [true, true]
-    }
-}
-
-/// How long entries live behind their last packet: the defaults of Cilium's options, in nanoseconds.
-pub(super) mod lifetime {
-    use super::SECOND;
-    /// `bpf-ct-timeout-regular-tcp`: 2h13m20s.
-    pub(in super::super) const TCP: u64 = 8_000 * SECOND;
-    /// `bpf-ct-timeout-regular-tcp-syn`: nothing but SYN was seen.
-    pub(in super::super) const TCP_SYN: u64 = 60 * SECOND;
-    /// `bpf-ct-timeout-regular-tcp-fin`: both sides have ended it, or one has reset it.
-    pub(in super::super) const TCP_CLOSE: u64 = 10 * SECOND;
-    /// `bpf-ct-timeout-regular-any`: all other protocols.
-    pub(in super::super) const ANY: u64 = 60 * SECOND;
-}
-
 /// A packet of which there are fragments: its addresses, protocol and number.
 type Fragmented = (IpAddr, IpAddr, u8, u32);
 
@@ -155,6 +45,8 @@ pub(super) struct Connections {
     known: FxHashMap<Key, Connection>,
     /// The ports of fragmented packets, and when the first fragment was seen.
     fragmented: FxHashMap<Fragmented, ((u16, u16), u64)>,
+    /// When fragments that nobody waits for any more are looked for again.
+    trim_at: u64,
     opened: u64,
     /// When the capture begins.
     begin: Option<u64>,
@@ -173,6 +65,7 @@ impl Connections {
         Self {
             known: FxHashMap::default(),
             fragmented: FxHashMap::default(),
+            trim_at: 0,
             opened: 0,
             begin: None,
             keeps,
@@ -219,7 +112,8 @@ impl Connections {
             ends.ports = *ports;
             return Some(*ends);
         }
-        if self.fragmented.len() >= MAX_FRAGMENTED {
+        if self.fragmented.len() >= MAX_FRAGMENTED && now >= self.trim_at {
+            self.trim_at = now.saturating_add(FRAGMENT_LIFETIME / 4);
             self.fragmented.retain(|_, (_, seen)| is_alive(*seen));
         }
         if self.fragmented.len() < MAX_FRAGMENTED {
@@ -368,82 +262,6 @@ impl Connections {
         removed.sort_unstable_by_key(|connection| connection.number);
         for connection in removed {
             self.end(connection);
-        }
-    }
-}
-
-/// What a pod sends to itself has both directions alike; only an echo tells them apart.
-fn is_to_itself_answered(connection: &Connection, carried: Carried<'_>) -> bool {
-    let ends = &connection.ends;
-    let is_answer = matches!(
-        carried,
-        Carried::Icmp {
-            is_answer: true,
-            ..
-        }
-    );
-    ends.src == ends.dst && ends.ports.0 == ends.ports.1 && is_answer
-}
-
-fn unopened(ends: Tuple) -> Connection {
-    Connection {
-        number: 0,
-        ends,
-        icmp: None,
-        is_older: false,
-        is_answered: false,
-        first: 0,
-        last: 0,
-        packets: [0; 2],
-        bytes: [0; 2],
-        answer: None,
-        opened_upward: true,
-        has_data: false,
-        closing: [false; 2],
-    }
-}
-
-fn turned(ends: &Tuple) -> Tuple {
-    Tuple {
-        src: ends.dst,
-        dst: ends.src,
-        protocol: ends.protocol,
-        ports: (ends.ports.1, ends.ports.0),
-    }
-}
-
-/// The type of the request to which this is the answer, or the type itself.
-fn asked(protocol: Protocol, kind: u8) -> u8 {
-    match (protocol == Protocol::ICMPV6, kind) {
-        (false, 0) => 8,
-        (false, 14) => 13,
-        (true, 129) => 128,
-        (_, kind) => kind,
-    }
-}
-
-impl Connection {
-    fn note(&mut self, carried: Carried<'_>, is_reply: bool) {
-        let Carried::Tcp(tcp) = carried else {
-            self.is_answered |= is_reply;
-            return;
-        };
-        // A refusal may come from anyone on the way. Whoever acknowledges without a SYN has an answer.
-        self.is_answered |= !tcp.rst && (is_reply || (tcp.ack && !tcp.syn));
-        self.has_data |= !tcp.syn;
-        let side = usize::from(is_reply);
-        for (index, closing) in self.closing.iter_mut().enumerate() {
-            *closing |= tcp.rst || (tcp.fin && index == side);
-        }
-    }
-
-    /// Counts a packet.
-    pub(super) fn count(&mut self, is_reply: bool, length: u32) {
-        let side = usize::from(is_reply);
-        if let (Some(packets), Some(bytes)) = (self.packets.get_mut(side), self.bytes.get_mut(side))
-        {
-            *packets += 1;
-            *bytes += u64::from(length);
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::diagnostic::{Diagnostic, codes};
 use serde::Deserialize;
 use std::borrow::Cow;
 
+/// The most connections that an entry stands for: with any more, sums might overflow.
+const MAX_COUNT: u64 = u32::MAX as u64;
+
 /// Whether a line is an entry of such a log.
 pub(super) fn is_entry(text: &[u8]) -> bool {
     let has = |what: &[u8]| memchr::memmem::find(text, what).is_some();
@@ -113,7 +116,8 @@ pub(super) fn read<'a>(text: &'a [u8], cluster: &Cluster) -> Result<(Record<'a>,
             Disposition::Deny => Word::Deny,
         }),
     };
-    Ok((record, entry.count.map_or(1, |Count(count)| count.max(1))))
+    let count = entry.count.map_or(1, |Count(count)| count);
+    Ok((record, count.clamp(1, MAX_COUNT)))
 }
 
 fn peer<'a>(end: &End<'a>, address: Cow<'a, str>, cluster: &Cluster) -> Cow<'a, str> {

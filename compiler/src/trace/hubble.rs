@@ -5,12 +5,16 @@
 //! by policy: where it dropped for another reason, or only saw the packet, nothing is. Guarantee: an end is the pod,
 //! node or address of the snapshot that owns its address, else the pod of its name.
 
+mod labels;
+
 use super::dns;
 use super::record::{NumberOrText, Record, Side, Word};
 use crate::cluster::Cluster;
 use crate::diagnostic::{Diagnostic, codes};
+use labels::Labels;
 use serde::Deserialize;
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 
 /// Whether a line is as the exporter wraps a flow.
@@ -111,8 +115,8 @@ struct End<'a> {
     namespace: Cow<'a, str>,
     #[serde(borrow, default)]
     pod_name: Cow<'a, str>,
-    #[serde(borrow, default)]
-    labels: Vec<Cow<'a, str>>,
+    #[serde(default)]
+    labels: Labels,
 }
 
 #[derive(Default, Deserialize)]
@@ -198,9 +202,11 @@ impl Layer4 {
 
 /// Reads a flow.
 pub(super) fn read<'a>(text: &'a [u8], cluster: &Cluster) -> Result<Record<'a>, Diagnostic> {
-    let flow = match serde_json::from_slice::<Line<'_>>(text) {
+    // Of text that is known to be UTF-8 the parts need not be looked at again.
+    let text = std::str::from_utf8(text).map_err(|error| unread(&error))?;
+    let flow = match serde_json::from_str::<Line<'_>>(text) {
         Ok(Line { flow: Some(flow) }) => flow,
-        Ok(Line { flow: None }) => serde_json::from_slice(text).map_err(|error| unread(&error))?,
+        Ok(Line { flow: None }) => serde_json::from_str(text).map_err(|error| unread(&error))?,
         Err(error) => return Err(unread(&error)),
     };
     let Some(carried) = flow.l4.carried() else {
@@ -234,8 +240,8 @@ pub(super) fn read<'a>(text: &'a [u8], cluster: &Cluster) -> Result<Record<'a>, 
         peer(end, address, &flow.node_name, cluster)
     };
     Ok(Record {
-        src: end(src).into(),
-        dst: end(dst).into(),
+        src: end(src),
+        dst: end(dst),
         protocol: NumberOrText::Text(carried.protocol.into()),
         dport: port.map(|port| NumberOrText::Number(port.into())),
         sport: None,
@@ -253,7 +259,7 @@ pub(super) fn read<'a>(text: &'a [u8], cluster: &Cluster) -> Result<Record<'a>, 
     })
 }
 
-fn unread(error: &serde_json::Error) -> Diagnostic {
+fn unread(error: &dyn fmt::Display) -> Diagnostic {
     Diagnostic::new(
         &codes::RECORD_FIELD,
         format!("the line is no flow of Hubble's: {error}"),
@@ -270,25 +276,29 @@ fn opposite(side: Side) -> Side {
 
 /// Who an end is: by its address where the snapshot knows the owner, since a pod with two families has one address in
 /// a flow; else the pod of the name; else the node that exported the flow, for what it calls its host.
-fn peer(end: &End<'_>, address: &str, exporter: &str, cluster: &Cluster) -> String {
+fn peer<'a>(
+    end: &End<'_>,
+    address: &Cow<'a, str>,
+    exporter: &str,
+    cluster: &Cluster,
+) -> Cow<'a, str> {
     let known = address
         .parse()
         .ok()
         .and_then(|address| cluster.owner(address));
     if known.is_some() {
-        return address.to_owned();
+        return address.clone();
     }
     let pod = cluster.find_pod(&end.namespace, &end.pod_name);
     if pod.is_some() || address.is_empty() {
-        return format!("{}/{}", end.namespace, end.pod_name);
+        return format!("{}/{}", end.namespace, end.pod_name).into();
     }
     // The name of the cluster stands in front of that of the node.
     let node = exporter.rsplit('/').next().unwrap_or(exporter);
-    let is_host = end.labels.iter().any(|label| label == "reserved:host");
-    if is_host && cluster.find_node(node).is_some() {
-        return format!("node/{node}");
+    if end.labels.is_host && cluster.find_node(node).is_some() {
+        return format!("node/{node}").into();
     }
-    address.to_owned()
+    address.clone()
 }
 
 /// The types of events that are decisions: drops, and verdicts of policy (`pkg/monitor/api`).

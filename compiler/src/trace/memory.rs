@@ -129,7 +129,7 @@ impl Memory {
             dst: endpoint(cluster, only(cluster, &to.ends)?, family),
             transport,
         };
-        let answer = self.give(judge.context, judge.engine.judge(&flow));
+        let answer = self.give(judge.context, judge.engine.look_up(&flow));
         self.by_class.insert(class, answer);
         Some(answer)
     }
@@ -176,7 +176,7 @@ impl Memory {
             Some(names) => combine(flows.iter().map(|flow| names.judge(flow))),
             None => {
                 let flows = distinct(judge, flows);
-                combine(flows.iter().map(|flow| judge.engine.judge(flow)))
+                combine(flows.iter().map(|flow| judge.engine.look_up(flow)))
             }
         };
         let judgement = judgement.ok_or_else(|| forgotten("a flow"))?;

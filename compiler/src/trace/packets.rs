@@ -139,7 +139,7 @@ impl<'a> Packets<'a> {
         let Carried::Udp(data) = packet.carried else {
             return;
         };
-        if packet.ends.ports.0 != dns::PORT || !self.answers.wants_names() {
+        if packet.ends.ports.0 != dns::PORT || !self.wants_names() {
             return;
         }
         if let Some(answer) = dns::read(data) {
@@ -147,8 +147,13 @@ impl<'a> Packets<'a> {
         }
     }
 
-    pub(super) fn learn_answer(&mut self, answer: &dns::Answer) {
-        if self.answers.would_learn(answer) {
+    fn wants_names(&self) -> bool {
+        self.answers.wants_names() || self.before.as_ref().is_some_and(Answers::wants_names)
+    }
+
+    fn learn_answer(&mut self, answer: &dns::Answer) {
+        let before = self.before.as_ref();
+        if self.answers.would_learn(answer) || before.is_some_and(|one| one.would_learn(answer)) {
             // What was counted by an answer's number is told apart from what comes.
             self.fold();
             self.answers.learn(answer);

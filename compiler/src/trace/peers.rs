@@ -21,6 +21,7 @@ pub(super) struct Peers<'c> {
     engine: &'c Engine<'c>,
     families: Families,
     known: FxHashMap<Box<str>, PeerId>,
+    by_address: FxHashMap<IpAddr, PeerId>,
     peers: Vec<Result<Peer, Diagnostic>>,
 }
 
@@ -45,6 +46,8 @@ pub(super) struct Peer {
     pub(super) name: Box<str>,
     /// The workload that it is or belongs to; `outside` for what the snapshot does not know.
     pub(super) workload: Box<str>,
+    /// Whether it is an address that nobody in the snapshot has.
+    pub(super) is_unknown: bool,
     /// What an answer about it takes for granted that the snapshot does not tell.
     pub(super) assumed: Vec<String>,
 }
@@ -104,6 +107,7 @@ impl<'c> Peers<'c> {
             engine,
             families,
             known: FxHashMap::default(),
+            by_address: FxHashMap::default(),
             peers: Vec::new(),
         }
     }
@@ -116,6 +120,7 @@ impl<'c> Peers<'c> {
     /// Forgets everything; to be called while no id is held.
     pub(super) fn forget(&mut self) {
         self.known.clear();
+        self.by_address.clear();
         self.peers.clear();
     }
 
@@ -128,6 +133,16 @@ impl<'c> Peers<'c> {
         self.peers
             .push(resolve(self.cluster, self.engine, self.families, text));
         self.known.insert(text.into(), id);
+        id
+    }
+
+    /// Finds the peer that an address is.
+    pub(super) fn at(&mut self, address: IpAddr) -> PeerId {
+        if let Some(known) = self.by_address.get(&address) {
+            return *known;
+        }
+        let id = self.find(&address.to_canonical().to_string());
+        self.by_address.insert(address, id);
         id
     }
 
@@ -152,6 +167,7 @@ fn resolve(
         workload: told::workload(cluster, &resolved, text).into(),
         has_node: resolved.iter().any(|end| is_node(cluster, end)),
         one: One::of(cluster, engine, families, &resolved),
+        is_unknown: is_unknown(cluster, &resolved),
         may_be_outside: resolved.iter().any(|end| may_be_outside(cluster, end)),
         assumed: assumed(cluster, &resolved),
         ends: resolved,
@@ -187,6 +203,10 @@ fn is_node(cluster: &Cluster, end: &Resolved) -> bool {
         Resolved::Service { .. } => true,
         Resolved::Hypothetical { .. } | Resolved::World => false,
     }
+}
+
+fn is_unknown(cluster: &Cluster, ends: &[Resolved]) -> bool {
+    matches!(ends, [Resolved::Address(address)] if cluster.owner(*address).is_none())
 }
 
 fn may_be_outside(cluster: &Cluster, end: &Resolved) -> bool {

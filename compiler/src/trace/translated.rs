@@ -24,6 +24,8 @@ pub(super) const MAX_KEPT: usize = 20;
 #[derive(Default)]
 pub(super) struct Translations {
     recent: FxHashMap<u32, (Tuple, u64)>,
+    /// When those that are too old are looked for again.
+    trim_at: u64,
     /// How many a service explains.
     pub(super) explained: u64,
     /// How many nothing explains.
@@ -54,9 +56,11 @@ impl Translations {
         if let Some((before, _)) = known.copied() {
             self.compare(cluster, before, opening);
         } else if !tcp.ack {
-            if self.recent.len() >= MAX_SEGMENTS {
+            if self.recent.len() >= MAX_SEGMENTS && now >= self.trim_at {
                 self.recent
                     .retain(|_, (_, seen)| now.saturating_sub(*seen) <= NEAR);
+                // Before this much of the capture has passed, looking through all again finds few.
+                self.trim_at = now.saturating_add(NEAR / 4);
             }
             if self.recent.len() < MAX_SEGMENTS {
                 self.recent.insert(sequence, (opening, now));

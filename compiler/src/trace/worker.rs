@@ -42,11 +42,12 @@ impl<'a> Worker<'a> {
     }
 
     pub(super) fn wants_names(&self) -> bool {
-        self.answers.wants_names()
+        self.answers.wants_names() || self.before.as_ref().is_some_and(Answers::wants_names)
     }
 
     pub(super) fn would_learn(&self, answer: &dns::Answer) -> bool {
-        self.answers.would_learn(answer)
+        let before = self.before.as_ref();
+        self.answers.would_learn(answer) || before.is_some_and(|one| one.would_learn(answer))
     }
 
     pub(super) fn learn(&mut self, answer: &dns::Answer) {

@@ -225,7 +225,7 @@ fn ask(
         id: found.map(|(id, _)| id),
         verdict: found.map_or(Word::Depends, |(_, verdict)| verdict),
         before: before.and_then(verdict).map(|(_, verdict)| verdict),
-        assumed: !answers.assumed_between(pair).is_empty(),
+        assumed: answers.is_assumed_between(pair),
         change: last
             .filter(|last| found.is_some_and(|(_, new)| new == last.verdict))
             .and_then(|last| last.change),
