@@ -11,7 +11,7 @@ use verdict_abi::{
     ABI_VERSION, Action, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION, MAGIC,
     NOT_KNOWN, PAGE, PAGE_ENTRIES, Section, TO_BLOCK, TO_DIRECTORY, Use, V6_STEPS,
 };
-use verdict_compiler::image::{Image, Input, Limits, Origin, SourceTable, encode, hex};
+use verdict_compiler::image::{Common, Image, Input, Limits, Origin, SourceTable, encode, hex};
 use verdict_compiler::lir::{LeafId, text};
 
 const PROGRAM: &str = "leaves 4
@@ -162,22 +162,22 @@ fn image() -> Vec<u8> {
         node: Some(0),
         identities: vec![0],
     };
+    let v4 = [
+        (0, LeafId(3)),
+        (0x0a00_0007, LeafId(0)),
+        (0x0a00_0008, LeafId(3)),
+    ];
+    let v6 = [(0, LeafId(3)), (1 << 64, LeafId(1))];
     let input = Input {
         limits: Limits::default(),
         program: &program,
-        v4: &[
-            (0, LeafId(3)),
-            (0x0a00_0007, LeafId(0)),
-            (0x0a00_0008, LeafId(3)),
-        ],
-        v6: &[(0, LeafId(3)), (1 << 64, LeafId(1))],
+        common: &Common::new(&v4, &v6, world().write()),
         addresses: &[vec![address]],
         source: &source,
         origins: &[1, 2],
-        world: &world().write(),
         subjects: &subjects,
     };
-    encode(&input).unwrap()
+    encode(&input).unwrap().write()
 }
 
 /// Everything that whoever reads an image relies on.
