@@ -67,11 +67,12 @@ impl Writer {
         };
         let is_empty =
             |path: &Path| std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-        let previous = if path.exists() && !is_empty(path) {
-            Some(Bundle::open(global, path)?)
-        } else {
-            None
-        };
+        let is_there = path.exists() && !is_empty(path);
+        // Whoever writes there now is waited for, so that what is found is what the next generation follows.
+        let lock = (is_there && path.is_dir())
+            .then(|| lock_folder(path))
+            .transpose()?;
+        let previous = is_there.then(|| Bundle::open(global, path)).transpose()?;
         let found = previous.as_ref().map(|bundle| bundle.form);
         let wanted = form.or(found).unwrap_or(usual);
         if let Some(found) = found.filter(|found| *found != wanted) {
@@ -84,7 +85,6 @@ impl Writer {
         let into = previous
             .as_ref()
             .filter(|bundle| bundle.form != BundleForm::Tar);
-        let lock = into.map(|_| lock_folder(path)).transpose()?;
         let staging = match (wanted, into) {
             (BundleForm::Tar, _) => None,
             (BundleForm::Dir | BundleForm::Oci, Some(_)) => Some(staging_in(path)?),
