@@ -113,7 +113,7 @@ fn assert_within(source: &SourceFile, diagnostic: &Diagnostic) {
 /// All there is to show, in colour.
 fn verbose() -> Global {
     Global {
-        settings: None,
+        settings: Vec::new(),
         set: Vec::new(),
         output: None,
         quiet: false,

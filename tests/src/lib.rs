@@ -5,3 +5,4 @@ pub mod judging;
 pub mod asking;
 pub mod images;
 pub mod fuzz;
+pub mod yardstick;
