@@ -10,3 +10,4 @@ pub mod packets;
 pub mod datapath;
 #[cfg(target_os = "linux")]
 pub mod kernel;
+pub mod yardstick;

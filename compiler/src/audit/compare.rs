@@ -293,11 +293,14 @@ impl<'a> Audit<'a> {
             };
             let found = look(&tables.node);
             let node = found.word;
-            let demanded = tables.demanding.as_ref().and_then(|table| look(table).auth);
+            let demanded = tables.demanding.as_ref().map(look);
             let manifests = Word::from(side.verdict);
             // What hangs on something that is not known is no difference that can be told.
-            let auth = match manifests == node {
-                true => [found.auth, demanded],
+            // What an entry takes over from a wider one hangs on the order in which the agent met the rules: it stops
+            // where it meets an entry with a demand of its own.
+            let is_open = demanded.is_some_and(|found| found.auth.is_some() && found.is_derived);
+            let auth = match manifests == node && !is_open {
+                true => [found.auth, demanded.and_then(|found| found.auth)],
                 false => [None, None],
             };
             if manifests == Word::Depends || manifests == node && auth[0] == auth[1] {

@@ -45,12 +45,17 @@ impl<'a> Table<'a> {
             word: Word::Deny,
             precedence: 0,
             auth: None,
+            is_derived: false,
         };
         let (chosen, other) = self.find(identity, number_of(aggregate), packet);
-        chosen.map_or(none, |chosen| Found {
-            word: chosen.word(),
-            precedence: chosen.precedence,
-            auth: demand(chosen, other).auth().filter(|_| !chosen.denies),
+        chosen.map_or(none, |chosen| {
+            let demand = demand(chosen, other);
+            Found {
+                word: chosen.word(),
+                precedence: chosen.precedence,
+                auth: demand.auth().filter(|_| !chosen.denies),
+                is_derived: !demand.is_explicit(),
+            }
         })
     }
 
@@ -91,6 +96,8 @@ pub struct Found {
     pub precedence: u32,
     /// What the ends must prove first.
     pub auth: Option<Auth>,
+    /// Whether the entry that demands it took that over from a wider one.
+    pub is_derived: bool,
 }
 
 /// Of two entries of one precedence the one that decides demands what the other does, if that is more, unless a rule
@@ -98,9 +105,11 @@ pub struct Found {
 fn demand(chosen: &Entry, other: Option<&Entry>) -> Demand {
     let own = chosen.auth;
     let other = other.filter(|other| other.precedence == chosen.precedence && !own.is_explicit());
-    other.map_or(own.derived(), |other| {
-        own.derived().max(other.auth.derived())
-    })
+    let other = other.map(|other| other.auth);
+    match other.filter(|other| other.derived() > own.derived()) {
+        Some(other) => other,
+        None => own,
+    }
 }
 
 /// What has entries of its own that stand for several identities.

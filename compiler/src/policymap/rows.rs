@@ -260,7 +260,9 @@ impl<'a> Rows<'a> {
             },
             auth: rule.precedence.auth,
         };
-        let selected = self.selected(rule);
+        let Some(selected) = self.selected(rule) else {
+            return;
+        };
         let mut blocks = Vec::new();
         let mut names = Vec::new();
         match &rule.ports {
@@ -307,7 +309,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn selected(&self, rule: &Rule) -> Selected {
+    /// Whom a rule selects, found out once; `None` for a rule of another set.
+    fn selected(&self, rule: &Rule) -> Option<&Selected> {
         let find = || {
             let Some(peers) = &rule.peers else {
                 return Selected {
@@ -336,10 +339,8 @@ impl<'a> Rows<'a> {
                 identities: identities.map(|(number, _)| *number).collect(),
             }
         };
-        match self.selected.get(rule.id.index()) {
-            Some(cell) => cell.get_or_init(find).clone(),
-            None => find(),
-        }
+        let cell = self.selected.get(rule.id.index())?;
+        Some(cell.get_or_init(find))
     }
 }
 

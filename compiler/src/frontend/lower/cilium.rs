@@ -19,7 +19,7 @@ use super::{Draft, Unread, list};
 use crate::diagnostic::ObjectRef;
 use crate::frontend::kinds::Kind;
 use crate::frontend::manifest::NodeRef;
-use crate::frontend::settings::cilium::Options;
+use crate::frontend::settings::cilium::{Options, Version};
 
 /// The switches that change what policies are translated to.
 #[derive(Clone, Debug)]
@@ -30,6 +30,12 @@ pub struct Translation {
     pub local_peers: bool,
     /// Whether `enableDefaultDeny` counts.
     pub default_deny_is_optional: bool,
+    /// Whether selectors of groups of addresses have what blocks may match, and nothing else.
+    pub blocks_are_outside: bool,
+    /// Whether blocks match nodes.
+    pub blocks_match_nodes: bool,
+    /// Whether blocks match pods.
+    pub blocks_match_pods: bool,
 }
 
 impl Translation {
@@ -40,6 +46,9 @@ impl Translation {
             cluster: options.cluster_name.as_str().into(),
             local_peers: options.policy_default_local_cluster,
             default_deny_is_optional: options.enable_non_default_deny_policies,
+            blocks_are_outside: options.version == Version::V1_20,
+            blocks_match_nodes: options.policy_cidr_match_mode.nodes,
+            blocks_match_pods: options.policy_cidr_match_mode.pods,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The peers of a rule: `fromEndpoints`, `toCIDRSet`, `toFQDNs` and so on.
 
+mod groups;
+
 use super::selector::{Defaults, of_source, sourced};
 use crate::frontend::address;
 use crate::frontend::lower::selector::text;
@@ -49,7 +51,7 @@ pub(super) fn peers(rule: NodeRef<'_>, defaults: Defaults<'_>) -> Result<Option<
                 except: Vec::new(),
             }))
         })?;
-        add(&mut found, rule, sets, cidr_set)?;
+        add(&mut found, rule, sets, |item| cidr_set(item, defaults))?;
         add(&mut found, rule, entities, |item| {
             let selectors = item.as_str().and_then(|name| entity(name, defaults));
             read(item, selectors.map(Peer::Identities))
@@ -63,13 +65,8 @@ pub(super) fn peers(rule: NodeRef<'_>, defaults: Defaults<'_>) -> Result<Option<
         let pattern = name.or(text(item, "matchPattern")).unwrap_or_default();
         Ok(Peer::Domain(DomainPattern::Glob(Glob::new(pattern))))
     })?;
-    for groups in ["fromGroups", "toGroups"] {
-        // Their addresses are looked up by the operator, who keeps them in a group of another name.
-        add(&mut found, rule, groups, |_| {
-            let name =
-                SourcedRequirement::new(source::CIDR_GROUP, EXTERNAL_GROUP, Operator::Exists);
-            Ok(Peer::Identities(vec![[name].into_iter().collect()]))
-        })?;
+    for key in ["fromGroups", "toGroups"] {
+        add(&mut found, rule, key, groups::peer)?;
     }
     Ok(if found.is_empty() && !is_heard {
         None
@@ -77,9 +74,6 @@ pub(super) fn peers(rule: NodeRef<'_>, defaults: Defaults<'_>) -> Result<Option<
         Some(found)
     })
 }
-
-/// In front of the key of a group that the operator looks up.
-const EXTERNAL_GROUP: &str = "extgrp.cilium.io/";
 
 fn add(
     found: &mut Found,
@@ -95,7 +89,7 @@ fn add(
 }
 
 /// An item of `toCIDRSet`: a block or groups of blocks, without some.
-fn cidr_set(item: NodeRef<'_>) -> Result<Peer, Unread> {
+fn cidr_set(item: NodeRef<'_>, defaults: Defaults<'_>) -> Result<Peer, Unread> {
     let except = item.get("except").into_iter().flat_map(NodeRef::items);
     let except = except.map(|one| read(one, one.as_str().and_then(address::parse_block)));
     let except = except.collect::<Result<Vec<IpNet>, Unread>>()?;
@@ -110,7 +104,7 @@ fn cidr_set(item: NodeRef<'_>) -> Result<Peer, Unread> {
     if let Some(selector) = item.get("cidrGroupSelector") {
         let mut selector = of_source(Some(selector), source::CIDR_GROUP, "")?;
         selector.except = except;
-        return Ok(Peer::Identities(vec![selector]));
+        return Ok(Peer::Identities(groups::of_addresses(selector, defaults)));
     }
     let cidr = read(item, text(item, "cidr").and_then(address::parse_block))?;
     Ok(Peer::Addresses(IpBlock { cidr, except }))
