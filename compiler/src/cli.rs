@@ -7,6 +7,7 @@
 pub mod args;
 mod check;
 mod compile;
+mod dialect;
 mod diff;
 mod documents;
 mod dump;

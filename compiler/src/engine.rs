@@ -6,9 +6,9 @@ pub use image::{Found, Images};
 
 use crate::cluster::{Cluster, PodId};
 use crate::compile::NodeError;
+use crate::hir::PolicySet;
 use crate::hir::flow::Flow;
 use crate::hir::spec::{self, Judgement, World};
-use crate::hir::{PolicySet, Resolution};
 use crate::ir::Program;
 use crate::source::Sources;
 use std::fmt;
@@ -52,8 +52,7 @@ pub enum Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    /// Makes an engine ready for any flow. Policies that are resolved by precedence have no images: the resolved program
-    /// answers instead.
+    /// Makes an engine ready for any flow.
     ///
     /// # Errors
     /// Where an image has no room for something.
@@ -77,15 +76,13 @@ impl<'a> Engine<'a> {
         policies: &'a PolicySet,
         pods: Option<&[PodId]>,
     ) -> Result<Self, NodeError> {
-        Ok(match (kind, &policies.resolution) {
-            (EngineKind::Spec, _) => Self::Spec(World {
+        Ok(match kind {
+            EngineKind::Spec => Self::Spec(World {
                 policies,
                 names: cluster.names(),
             }),
-            (EngineKind::Ir, _) | (EngineKind::Image, Resolution::Precedence(_)) => {
-                Self::Ir(Box::new(Program::resolve(cluster, policies)))
-            }
-            (EngineKind::Image, Resolution::Isolation) => {
+            EngineKind::Ir => Self::Ir(Box::new(Program::resolve(cluster, policies))),
+            EngineKind::Image => {
                 Self::Image(Box::new(Images::new(sources, cluster, policies, pods)?))
             }
         })

@@ -77,7 +77,7 @@ struct PassReport {
 
 pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failure> {
     let session = Session::open(global, &compile.inputs);
-    session.programmable(global)?;
+    session.compilable(global)?;
     let incomplete = session.incomplete();
     if !incomplete.is_empty() && !global.keep_going {
         output::remark(&format!(

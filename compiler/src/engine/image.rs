@@ -170,6 +170,9 @@ impl Images {
             Direction::Ingress => (&flow.dst, &flow.src),
             Direction::Egress => (&flow.src, &flow.dst),
         };
+        if self.world.closed {
+            return self.closed_side(flow, direction);
+        }
         let EndpointKind::Pod(pod) = &subject.kind else {
             return exempt(Exemption::NotAPod);
         };
@@ -192,11 +195,47 @@ impl Images {
             value,
         };
         match decide(&held.memory, query) {
-            Some((_, code)) => held.named(code, side(said)),
+            Some((_, code)) => held.named(&self.world, code, side(said)),
             // An image that was read answers every question.
             None => Side {
                 verdict: Verdict::Deny,
                 ..side(said)
+            },
+        }
+    }
+
+    /// One side of a flow where the images are closed: what they do not have, and names of all rules that decide, are the
+    /// resolved program's.
+    fn closed_side(&self, flow: &Flow<'_>, direction: Direction) -> Side {
+        let (subject, other) = match direction {
+            Direction::Ingress => (&flow.dst, &flow.src),
+            Direction::Egress => (&flow.src, &flow.dst),
+        };
+        let said = self.program.judge_side(flow, direction);
+        let EndpointKind::Pod(pod) = &subject.kind else {
+            return said;
+        };
+        if said.exempt == Some(Exemption::Itself) {
+            return said;
+        }
+        let held = pod.id.and_then(|id| self.held(id));
+        let Some(((held, endpoint), leaf)) = held.zip(self.leaf(other)) else {
+            return said;
+        };
+        let (protocol, value) = transport::parts(transport::of(flow.transport));
+        let query = Query {
+            endpoint,
+            of: of(direction, false),
+            leaf,
+            protocol: protocol.0,
+            value,
+        };
+        match decide(&held.memory, query) {
+            Some((_, code)) => held.named(&self.world, code, said),
+            // An image that was read answers every question.
+            None => Side {
+                verdict: Verdict::Deny,
+                ..said
             },
         }
     }
@@ -270,18 +309,22 @@ impl NodeImage {
 
     /// What a code says, with all rules that lead to it: those of the policies in the image where they say the same, else
     /// the one that the code names.
-    fn named(&self, code: Code, said: Side) -> Side {
+    fn named(&self, world: &World, code: Code, said: Side) -> Side {
         let verdict = match code.action {
             _ if code.depends => Verdict::Depends,
             Action::Deny => Verdict::Deny,
-            Action::Audit | Action::Allow | Action::Redirect => Verdict::Allow,
+            Action::Audit | Action::Allow => Verdict::Allow,
+            Action::Redirect => Verdict::Redirect,
         };
         let decider = code.origin.checked_sub(1);
         let decider = decider.and_then(|index| self.deciders.get(index as usize));
         let is_told = match decider {
             None => true,
             Some(Decider::Policy(policy)) => said.isolated_by.contains(&PolicyId(*policy)),
-            Some(Decider::Rule(rule)) => said.rules.contains(&RuleId(*rule)),
+            Some(Decider::Rule(rule)) => {
+                let mut rules = said.rules.iter();
+                rules.any(|own| own.0 == *rule || is_written_with(world, own.0, *rule))
+            }
         };
         if is_told && verdict == said.verdict {
             return said;
@@ -297,6 +340,15 @@ impl NodeImage {
             auth: None,
         }
     }
+}
+
+/// Whether two rules stand at one place: what is written there may be several, which an image does not tell apart.
+fn is_written_with(world: &World, one: u32, other: u32) -> bool {
+    let place = |rule| {
+        let (policy, rule) = world.rule(rule)?;
+        Some((&policy.name, rule.path, rule.line))
+    };
+    place(one).is_some() && place(one) == place(other)
 }
 
 fn exempt(exemption: Exemption) -> Side {

@@ -13,6 +13,7 @@ use super::subjects::Case;
 use super::{Prover, Subject};
 use crate::cluster::{Owner, PodId};
 use crate::hir::Direction;
+use crate::hir::flow::EndpointKind;
 use crate::hir::spec::Side;
 use crate::lir::transport::{LAST, packet_from, parts};
 use crate::lir::{Chain, ChainId, ClassId, CodeId, LeafId, RowId, Table};
@@ -21,8 +22,8 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use verdict_abi::{Config, Query, Section, Use, decide, half, quarter};
 
-/// Where a leaf of a node leads: its class in the program, that in the image, and whether it is the node itself.
-type Classes = (ClassId, u32, bool);
+/// Where a leaf of a node leads: its class in the program, that in the image, and how the node stands to it.
+type Classes = (ClassId, u32, Relation);
 
 /// One proof: a case with its number, the chain of the program, the table of the image, and an endpoint that has them.
 struct Proof<'c, 'a> {
@@ -64,6 +65,7 @@ impl<'a> Prover<'a> {
     /// The classes of the leaves, read from the program and from the image.
     fn classes(&self, subject: &Subject<'_>) -> Result<Runs<Classes>, Box<Mismatch>> {
         let own = self.ends.of_node(subject.node);
+        let is_unplaced = subject.node.is_none() && self.enforcement().is_some();
         let mut classes = Runs::new();
         for (end, leaf) in self.ends.examples.iter().zip((0..).map(LeafId)) {
             let class = subject.program.leaves.get(leaf.index()).copied();
@@ -76,7 +78,19 @@ impl<'a> Prover<'a> {
                     "none",
                 ));
             };
-            extend(&mut classes, leaf.0, (class, read, own.contains(&leaf)));
+            let relation = match end.kind {
+                EndpointKind::Node(_) if is_unplaced => Relation::Unplaced,
+                _ if own.contains(&leaf) => Relation::OwnNode,
+                EndpointKind::Pod(_) | EndpointKind::Node(_) | EndpointKind::Outside => {
+                    Relation::Apart
+                }
+            };
+            // Runs of what is asked about one by one are not made.
+            if relation == Relation::Apart {
+                extend(&mut classes, leaf.0, (class, read, relation));
+            } else {
+                classes.push((leaf.0, (class, read, relation)));
+            }
         }
         Ok(classes)
     }
@@ -194,12 +208,12 @@ impl Node<'_, '_> {
         let classes = self.subject.image.count(Config::Classes);
         let mut done: FxHashSet<Rows> = FxHashSet::default();
         let mut compared = 0;
-        for (leaf, group, (class, read, is_own)) in pairs(&expected.leaves, &self.classes) {
+        for (leaf, group, (class, read, relation)) in pairs(&expected.leaves, &self.classes) {
             let leaf = LeafId(leaf);
             let group = expected.groups.get(group as usize);
             let group = group.ok_or_else(|| self.nothing(proof, leaf))?;
-            if is_own {
-                let row = expected.row(self.prover, proof.case, group, leaf, Relation::OwnNode);
+            if relation != Relation::Apart {
+                let row = expected.row(self.prover, proof.case, group, leaf, relation);
                 let row = row.ok_or_else(|| self.nothing(proof, leaf))?;
                 compared += self.compare(proof, expected, &row, leaf)?;
                 continue;
@@ -326,5 +340,8 @@ fn describe(side: &Side) -> String {
     let rules = side.rules.iter().map(ToString::to_string);
     let policies = side.isolated_by.iter().map(ToString::to_string);
     let names: Vec<String> = rules.chain(policies).collect();
-    format!("{:?} by {}", side.verdict, names.join(" "))
+    match side.exempt {
+        None => format!("{:?} by {}", side.verdict, names.join(" ")),
+        Some(exemption) => format!("{:?}: {exemption:?}", side.verdict),
+    }
 }

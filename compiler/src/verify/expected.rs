@@ -6,12 +6,14 @@
 //! definition itself is asked once for all pairs of a group and a class in which every rule matches alike.
 
 use super::Prover;
+use super::identities::ELSEWHERE;
+use super::keys::FRAGMENTATION_NEEDED;
 use super::runs::{self, Runs, extend, together};
 use super::subjects::Case;
 use crate::cluster::PodId;
 use crate::hir::Direction;
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView};
-use crate::hir::spec::{self, Side, Truth};
+use crate::hir::spec::{self, Side, Truth, precedence};
 use crate::lir::{LeafId, number, transport};
 use crate::query::Family;
 use rustc_hash::FxHashMap;
@@ -36,6 +38,8 @@ pub(super) struct Group {
     peers: Box<[Truth]>,
     /// A leaf of it.
     example: LeafId,
+    /// Whether its leaf is asked about as a whole, since the snapshot leaves open what it is.
+    is_open: bool,
     /// Its classes of keys.
     keys: u32,
     /// What is said where the ends are two.
@@ -67,6 +71,8 @@ struct KeyClass {
     ports: Box<[Truth]>,
     /// A key of it that packets have.
     packet: u32,
+    /// Whether it may pass without being asked about.
+    unasked: bool,
 }
 
 /// How the subject stands to the other end.
@@ -78,6 +84,8 @@ pub(super) enum Relation {
     OwnNode,
     /// Both are one, and the flow goes by way of a service.
     Itself,
+    /// The other is a node, and it is not known whether the subject runs there.
+    Unplaced,
 }
 
 impl Expected {
@@ -131,8 +139,13 @@ impl Expected {
     ) -> Option<Row> {
         let slot = match relation {
             Relation::Apart => return self.rows.get(group.row as usize).cloned(),
-            Relation::OwnNode => &group.own_node,
+            // What a node is to its own endpoints is another thing for each.
+            Relation::OwnNode if prover.enforcement().is_none() => &group.own_node,
             Relation::Itself => &group.itself,
+            // Each leaf is asked about by itself.
+            Relation::OwnNode | Relation::Unplaced => {
+                return Some(self.ask(prover, case, group, leaf, relation, &mut Sides::default()));
+            }
         };
         let ask = || self.ask(prover, case, group, leaf, relation, &mut Sides::default());
         Some(slot.get_or_init(ask).clone())
@@ -154,12 +167,18 @@ impl Expected {
         relation: Relation,
         sides: &mut Sides,
     ) -> Row {
+        // How the rules match the leaf tells nothing where the other end is seen otherwise than the group is.
+        let is_own = matches!(relation, Relation::OwnNode | Relation::Unplaced);
+        let asked_alone = group.is_open || is_own && prover.enforcement().is_some();
         let classes = self.keys.get(group.keys as usize);
         let classes = classes.into_iter().flat_map(|keys| &keys.classes);
         let said = classes.map(|class| {
             let rules = group.peers.iter().zip(&class.ports);
             let rules: Vec<Truth> = rules.map(|(peers, ports)| *peers.min(ports)).collect();
-            let known = sides.by_rules.entry(rules);
+            if asked_alone {
+                return Arc::new(judge(prover, case, leaf, class.packet, relation));
+            }
+            let known = sides.by_rules.entry((rules, class.unasked));
             let side = known.or_insert_with(|| {
                 let side = judge(prover, case, leaf, class.packet, relation);
                 let side = sides.equal.entry(side);
@@ -178,7 +197,7 @@ impl Expected {
 /// What was said so far of one case and relation.
 #[derive(Default)]
 struct Sides {
-    by_rules: FxHashMap<Vec<Truth>, Arc<Side>>,
+    by_rules: FxHashMap<(Vec<Truth>, bool), Arc<Side>>,
     equal: FxHashMap<Side, Arc<Side>>,
 }
 
@@ -204,15 +223,17 @@ fn grouped(prover: &Prover<'_>, case: &Case<'_>) -> (Runs<u32>, Vec<Group>, Vec<
     let of_leaf = case.by_name && case.direction == Direction::Egress;
     let same = vec![(0, 0)];
     let ports = if of_leaf { &prover.ends.ports } else { &same };
+    let open = open_leaves(prover);
     let mut groups: Vec<Group> = Vec::new();
-    let mut ids: FxHashMap<(u32, u32), u32> = FxHashMap::default();
+    let mut ids: FxHashMap<(u32, u32, u32), u32> = FxHashMap::default();
     let mut leaves: Runs<u32> = Vec::new();
-    together(&[&by_peers, ports], |first, parts| {
-        let [peers, keys] = parts else { return };
-        let id = *ids.entry((*peers, *keys)).or_insert_with(|| {
+    together(&[&by_peers, ports, &open], |first, parts| {
+        let [peers, keys, open] = parts else { return };
+        let id = *ids.entry((*peers, *keys, *open)).or_insert_with(|| {
             groups.push(Group {
                 peers: told.get(*peers as usize).cloned().unwrap_or_default(),
                 example: LeafId(first),
+                is_open: *open > 0,
                 keys: *keys,
                 row: 0,
                 own_node: OnceLock::new(),
@@ -231,6 +252,16 @@ fn grouped(prover: &Prover<'_>, case: &Case<'_>) -> (Runs<u32>, Vec<Group>, Vec<
     (leaves, groups, with_ports)
 }
 
+/// Each leaf of which it is open what it is, with a number of its own; 0 is told of all others.
+fn open_leaves(prover: &Prover<'_>) -> Runs<u32> {
+    let mut open = vec![(0, 0)];
+    for (seen, leaf) in prover.ends.identities.iter().zip(0..) {
+        let number = if seen.only.is_none() { leaf + 1 } else { 0 };
+        extend(&mut open, leaf, number);
+    }
+    open
+}
+
 impl Keys {
     /// The keys as the rules of a case match them where the destination is a leaf, or the subject itself.
     fn of(prover: &Prover<'_>, case: &Case<'_>, dst: Option<LeafId>) -> Self {
@@ -238,7 +269,11 @@ impl Keys {
         let dst = dst.copied().unwrap_or(subject(case.pod, Family::V4));
         let mut answers: FxHashMap<u32, Box<[Truth]>> = FxHashMap::default();
         for (_, ports) in &case.rules {
-            let ask = || prover.lists.ports(&prover.keys, *ports, &dst);
+            let ask = || {
+                prover
+                    .lists
+                    .ports(prover.world(), &prover.keys, *ports, &dst)
+            };
             answers.entry(*ports).or_insert_with(ask);
         }
         let columns: Vec<&[Truth]> = case
@@ -246,7 +281,7 @@ impl Keys {
             .iter()
             .filter_map(|(_, ports)| answers.get(ports).map(|answers| &**answers))
             .collect();
-        let mut known: FxHashMap<Box<[Truth]>, u32> = FxHashMap::default();
+        let mut known: FxHashMap<(Box<[Truth]>, bool), u32> = FxHashMap::default();
         let mut classes: Vec<KeyClass> = Vec::new();
         let class = prover
             .keys
@@ -259,10 +294,15 @@ impl Keys {
                 let truths = columns
                     .iter()
                     .filter_map(|column| column.get(cell).copied());
-                *known.entry(truths.collect()).or_insert_with_key(|ports| {
+                let (kind, code) = FRAGMENTATION_NEEDED;
+                let unasked = prover.enforcement().is_some()
+                    && transport::example(packet).icmp == Some((kind, code));
+                let told = (truths.collect(), unasked);
+                *known.entry(told).or_insert_with_key(|(ports, _)| {
                     classes.push(KeyClass {
                         ports: ports.clone(),
                         packet,
+                        unasked,
                     });
                     number(classes.len() - 1)
                 })
@@ -289,6 +329,9 @@ fn judge(
     relation: Relation,
 ) -> Side {
     let mut pod = case.pod;
+    if prover.enforcement().is_some() && relation != Relation::Unplaced {
+        pod.node = Some(ELSEWHERE);
+    }
     let example = prover.ends.examples.get(leaf.index()).copied();
     let mut other = example.unwrap_or(subject(pod, Family::V4));
     let family = match other.address {
@@ -302,7 +345,7 @@ fn judge(
             pod.id = pod.id.or(Some(PodId(0)));
             own.id = pod.id;
         }
-        (Relation::Apart | Relation::OwnNode | Relation::Itself, _) => {}
+        (Relation::Apart | Relation::OwnNode | Relation::Itself | Relation::Unplaced, _) => {}
     }
     let own = subject(pod, family);
     let (src, mut dst) = match case.direction {
@@ -315,5 +358,14 @@ fn judge(
         dst,
         transport: transport::example(packet),
     };
-    spec::judge_by(prover.world(), &case.governing, &flow, case.direction)
+    match prover.enforcement() {
+        None => spec::judge_by(prover.world(), &case.governing, &flow, case.direction),
+        Some(enforcement) => precedence::judge_by(
+            prover.policies,
+            enforcement,
+            &case.governing,
+            &flow,
+            case.direction,
+        ),
+    }
 }
