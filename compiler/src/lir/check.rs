@@ -11,8 +11,8 @@
 //! 6. Rules of a namespace allow: they neither deny nor pass.
 //! 7. A table has a row for each class, for both uses, and the rows exist. A row has a code for each port class,
 //!    and the codes exist. A decision does not pass on; one that depends denies.
-//! 9. What is open stands in ascending order, and is one of classes that exist and are not open themselves.
 //! 8. Either every chain is rules, or every chain is a table.
+//! 9. What is open stands in ascending order, and is one of classes that exist and are not open themselves.
 
 use super::{Action, Chain, Program, Rule, RuleChain};
 use crate::invariant::{Violation, ensure};
