@@ -8,6 +8,7 @@ pub mod args;
 mod bundle;
 mod check;
 mod compile;
+mod dialect;
 mod diff;
 mod documents;
 mod dump;

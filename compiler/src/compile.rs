@@ -11,7 +11,7 @@ pub use blame::Contribution;
 pub use cache::{Found, Kept};
 
 use crate::cluster::{Cluster, NodeId, PodId};
-use crate::hir::PolicySet;
+use crate::hir::{PolicySet, Resolution};
 use crate::image::{
     self, Common, DecodeError, Image, Input, Known, LimitError, Limits, Parts, SourceTable,
 };
@@ -148,13 +148,16 @@ impl<'a> Compiler<'a> {
     }
 
     /// Tabulates what the endpoints of some nodes are asked, once for all of them: what is made for one of these is the same, and
-    /// made sooner.
+    /// made sooner. Where rules are resolved by precedence each is made by itself all the same.
     #[must_use]
     pub fn for_nodes<'p>(
         mut self,
         nodes: impl Iterator<Item = &'p (Option<NodeId>, Vec<PodId>)>,
     ) -> Self {
-        self.library = Some(Library::new(&self.lowering, nodes));
+        self.library = match self.policies.resolution {
+            Resolution::Isolation => Some(Library::new(&self.lowering, nodes)),
+            Resolution::Precedence(_) => None,
+        };
         self
     }
 

@@ -53,8 +53,7 @@ pub enum Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    /// Makes an engine ready for any flow. Policies that are resolved by precedence have no images: the resolved program
-    /// answers instead.
+    /// Makes an engine ready for any flow.
     ///
     /// # Errors
     /// Where an image has no room for something.
@@ -78,15 +77,13 @@ impl<'a> Engine<'a> {
         policies: &'a PolicySet,
         pods: Option<&[PodId]>,
     ) -> Result<Self, NodeError> {
-        Ok(match (kind, &policies.resolution) {
-            (EngineKind::Spec, _) => Self::Spec(World {
+        Ok(match kind {
+            EngineKind::Spec => Self::Spec(World {
                 policies,
                 names: cluster.names(),
             }),
-            (EngineKind::Ir, _) | (EngineKind::Image, Resolution::Precedence(_)) => {
-                Self::Ir(Box::new(Program::resolve(cluster, policies)))
-            }
-            (EngineKind::Image, Resolution::Isolation) => {
+            EngineKind::Ir => Self::Ir(Box::new(Program::resolve(cluster, policies))),
+            EngineKind::Image => {
                 Self::Image(Box::new(Images::new(sources, cluster, policies, pods)?))
             }
         })

@@ -23,13 +23,14 @@ mod index;
 mod judge;
 pub(crate) mod kinds;
 mod partition;
-mod precedence;
+pub(crate) mod precedence;
 mod resolve;
 mod set;
 pub(crate) mod tiers;
 pub mod verify;
 
 pub use classify::{EndClass, FlowClass, PodClass};
+pub(crate) use judge::Other;
 
 use crate::cluster::{LabelsId, NamespaceId, NodeId, PodId, Protocol};
 use crate::hir::{self, PolicyId, RuleId, Tier};

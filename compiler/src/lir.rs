@@ -17,6 +17,7 @@ pub mod check;
 mod decide;
 pub mod leaves;
 mod lower;
+mod seen;
 pub mod text;
 pub mod transport;
 
@@ -49,12 +50,16 @@ pub struct Program {
     pub leaves: Vec<ClassId>,
     /// How many classes there are.
     pub classes: u32,
-    /// The classes of the node on which the endpoints run: no policy of a namespace keeps the two apart.
+    /// Classes of which the snapshot leaves open what they are: each is one of these others. Ascending.
+    pub either: Vec<(ClassId, Vec<ClassId>)>,
+    /// The classes of the node on which the endpoints run: what isolates does not keep the two apart.
     pub own_node: Ranges<u32>,
     /// The classes of transport keys: runs that begin at a key, sorted; the first begins at 0.
     pub transports: Vec<(u32, PortClassId)>,
     /// How many classes of transport keys there are.
     pub port_classes: u32,
+    /// The classes of transport keys of packets that pass without being asked about.
+    pub unasked: Ranges<u32>,
     /// Sets of classes of leaves.
     pub remotes: Vec<Ranges<u32>>,
     /// Sets of classes of transport keys.
@@ -90,10 +95,15 @@ pub enum Chain {
 /// Rules in the order in which they are asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RuleChain {
-    /// The levels of the Admin tier.
+    /// The levels of the tiers that are asked first: of the Admin tier, or of all where rules are resolved by precedence.
     pub admin: Vec<Level>,
-    /// The policies that isolate: where there is one, the baseline is not asked.
-    pub isolated_by: Vec<PolicyId>,
+    /// Whether what no rule decides is denied: then the baseline is not asked. With the policies that isolate, if there are
+    /// any.
+    pub isolated_by: Option<Vec<PolicyId>>,
+    /// Whether that holds for the node on which the endpoints run, too.
+    pub keeps_own_node: bool,
+    /// Whether what an endpoint sends to itself passes without being asked about.
+    pub skips_itself: bool,
     /// The rules of the namespace's policies: their order means nothing.
     pub namespace: Vec<Rule>,
     /// The levels of the Baseline tier.
@@ -105,6 +115,8 @@ pub struct RuleChain {
 pub struct Level {
     /// The rules of each policy.
     pub lists: Vec<Vec<Rule>>,
+    /// Whether another tier begins behind it, where a rule of its tier that passes leads.
+    pub ends_tier: bool,
 }
 
 /// A rule. It matches where both its remotes and its ports do; surely where both surely do.

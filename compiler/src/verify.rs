@@ -27,6 +27,7 @@ mod runs;
 mod truths;
 mod partition;
 mod ends;
+mod identities;
 mod keys;
 mod matches;
 mod subjects;
@@ -42,7 +43,7 @@ pub use mismatch::{Check, Mismatch};
 
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::hir::spec::World;
-use crate::hir::{PolicySet, Resolution};
+use crate::hir::{Enforcement, PolicySet, Resolution};
 use crate::image::Image;
 use crate::lir::{LeafId, Lowering, Program};
 use crate::source::Sources;
@@ -60,6 +61,14 @@ pub struct Prover<'a> {
     leaves: Result<(), Box<Mismatch>>,
     proved: OnceLock<addresses::Proved>,
     proved_world: OnceLock<Arc<verdict_abi::open::World>>,
+}
+
+/// The switches and identities, where rules are resolved by precedence.
+fn enforcement(policies: &PolicySet) -> Option<&Enforcement> {
+    match &policies.resolution {
+        Resolution::Isolation => None,
+        Resolution::Precedence(enforcement) => Some(enforcement),
+    }
 }
 
 /// A node's image, and what it was made of.
@@ -96,16 +105,8 @@ impl<'a> Prover<'a> {
     /// Prepares what is the same for all nodes.
     #[must_use]
     pub fn new(cluster: &'a Cluster, policies: &'a PolicySet, lowering: &Lowering<'_>) -> Self {
-        let ends = ends::Ends::of(cluster, lowering);
-        let leaves = match policies.resolution {
-            Resolution::Isolation => ends.check(cluster, policies, lowering),
-            Resolution::Precedence(_) => Err(mismatch::general(
-                Check::Leaves,
-                "policies that are resolved by precedence",
-                "a program of their own",
-                "one that resolves them by isolation",
-            )),
-        };
+        let ends = ends::Ends::of(cluster, policies, lowering);
+        let leaves = ends.check(cluster, policies, lowering);
         let mut lists = matches::Lists::default();
         let subjects = subjects::Subjects::of(cluster, policies, &mut lists);
         Self {
@@ -142,6 +143,11 @@ impl<'a> Prover<'a> {
     /// The first mismatch.
     pub fn prove_again(&self, subject: &Subject<'_>) -> Result<(), Box<Mismatch>> {
         subject.proved_before(self)
+    }
+
+    /// The switches and identities, where rules are resolved by precedence.
+    fn enforcement(&self) -> Option<&'a Enforcement> {
+        enforcement(self.policies)
     }
 
     fn world(&self) -> World<'a> {

@@ -27,6 +27,16 @@ pub struct World {
     pub files: Vec<(String, String)>,
 }
 
+/// The worlds of some seeds, of both dialects: each with its seed.
+pub fn of_both(seeds: std::ops::Range<u64>) -> impl Iterator<Item = (u64, World, Loaded)> {
+    seeds.flat_map(|seed| {
+        let world = small::world(seed);
+        let loaded = world.load_for(seed);
+        let of_cilium = cilium::compilable(seed).map(|(world, loaded)| (seed, world, loaded));
+        std::iter::once((seed, world, loaded)).chain(of_cilium)
+    })
+}
+
 /// The settings that change verdicts, in turn.
 #[must_use]
 pub fn settings_for(seed: u64) -> Settings {

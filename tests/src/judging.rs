@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use verdict_compiler::cluster::{PodId, Protocol};
 use verdict_compiler::flows::Answer;
 use verdict_compiler::frontend::load::Loaded;
-use verdict_compiler::hir::Direction;
 use verdict_compiler::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transport};
+use verdict_compiler::hir::spec::precedence::order;
 use verdict_compiler::hir::spec::{self, Verdict, World as Judged};
+use verdict_compiler::hir::{Direction, PerDirection, PolicySet};
 use verdict_compiler::query::{Families, Family, Who, combine, endpoint, families_of};
 
 fn judged(loaded: &Loaded) -> Judged<'_> {
@@ -14,6 +15,22 @@ fn judged(loaded: &Loaded) -> Judged<'_> {
         policies: &loaded.policies,
         names: loaded.cluster.names(),
     }
+}
+
+/// The policies with what goes by a proxy simply allowed, at the same place in the order: sets of flows tell what passes, not
+/// how.
+#[must_use]
+pub fn without_proxies(policies: &PolicySet) -> PolicySet {
+    let mut policies = policies.clone();
+    for policy in &mut policies.policies {
+        let PerDirection { ingress, egress } = &mut policy.rules;
+        for rule in ingress.iter_mut().chain(egress) {
+            let (rank, strength) = order(rule.action, rule.precedence);
+            rule.precedence.rank = rank * 256 + u32::from(strength);
+            rule.precedence.redirect = None;
+        }
+    }
+    policies
 }
 
 /// Packets around every bound of the small worlds.
@@ -31,6 +48,7 @@ pub fn packets() -> Vec<Transport> {
     };
     with_ports
         .chain([
+            bare(Protocol::ICMP, Some((0, 0))),
             bare(Protocol::ICMP, Some((8, 0))),
             bare(Protocol::ICMPV6, Some((128, 0))),
             bare(Protocol(47), None),

@@ -238,7 +238,7 @@ fn cilium_fault(vectors: &Path, case: &Value) -> Option<String> {
 }
 
 /// The engines that answer in the dialect `cilium`.
-const CILIUM_ENGINES: [EngineKind; 2] = [EngineKind::Spec, EngineKind::Ir];
+const CILIUM_ENGINES: [EngineKind; 3] = EngineKind::ALL;
 
 fn flows_fault(asked: &Asked, engine: EngineKind, flows: &[&Value], trace: &str) -> Option<String> {
     let (replies, _) = asked.replay(engine, trace).unwrap();

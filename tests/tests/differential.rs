@@ -12,7 +12,7 @@ use verdict_compiler::ir::{FlowClass, Program, verify};
 use verdict_compiler::query::{Families, Who, flows_between};
 use verdict_tests::generate::flows::{Strangers, every_flow, flows};
 use verdict_tests::generate::random::Random;
-use verdict_tests::generate::{World, cilium, small};
+use verdict_tests::generate::{World, cilium, of_both, small};
 
 const FLOWS_PER_WORLD: usize = 60;
 
@@ -119,10 +119,8 @@ fn the_ir_engine_is_the_definition_of_cilium() {
 #[test]
 fn the_image_engine_is_the_definition() {
     let strangers = Strangers::default();
-    let mut seen = [0_usize; 3];
-    for seed in 0..worlds() / 4 {
-        let world = small::world(seed);
-        let loaded = load(&world, seed);
+    let mut seen = [0_usize; 4];
+    for (seed, world, loaded) in of_both(0..worlds() / 4) {
         let (cluster, policies) = (&loaded.cluster, &loaded.policies);
         let engine = Engine::new(EngineKind::Image, &world.sources(), cluster, policies).unwrap();
         for (flow, expected) in answers(&loaded, &strangers, seed) {

@@ -8,8 +8,8 @@ use verdict_compiler::flows::{Connections, Outside};
 use verdict_compiler::hir::Direction;
 use verdict_compiler::ir::Program;
 use verdict_compiler::query::Families;
-use verdict_tests::generate::small;
-use verdict_tests::judging::{expected, outside, packets, pods, verdict_of};
+use verdict_tests::generate::of_both;
+use verdict_tests::judging::{expected, outside, packets, pods, verdict_of, without_proxies};
 
 fn worlds() -> u64 {
     let wanted = std::env::var("VERDICT_WORLDS")
@@ -21,10 +21,9 @@ fn worlds() -> u64 {
 #[test]
 fn between_pods_the_sets_are_the_definition() {
     let mut seen = [0_usize; 3];
-    for seed in 0..worlds() {
-        let world = small::world(seed);
-        let loaded = world.load_for(seed);
+    for (seed, world, mut loaded) in of_both(0..worlds()) {
         let program = Program::resolve(&loaded.cluster, &loaded.policies);
+        loaded.policies = without_proxies(&loaded.policies);
         let families = Families::of(&loaded.cluster);
         let mut connections = Connections::new(&loaded.cluster, &program, families);
         let list = loaded.cluster.pods();
@@ -58,11 +57,10 @@ fn between_pods_the_sets_are_the_definition() {
 #[test]
 fn towards_the_outside_the_sets_are_the_definition() {
     let mut seen = [0_usize; 3];
-    for seed in 0..worlds() {
-        let world = small::world(seed);
-        let loaded = world.load_for(seed);
+    for (seed, world, mut loaded) in of_both(0..worlds()) {
+        let program = Program::resolve(&loaded.cluster, &loaded.policies);
+        loaded.policies = without_proxies(&loaded.policies);
         let cluster = &loaded.cluster;
-        let program = Program::resolve(cluster, &loaded.policies);
         let families = Families::of(cluster);
         let mut connections = Connections::new(cluster, &program, families);
         for pod in pods(&loaded) {
@@ -90,9 +88,7 @@ fn towards_the_outside_the_sets_are_the_definition() {
 
 #[test]
 fn the_outside_is_covered_once() {
-    for seed in 0..worlds() / 8 {
-        let world = small::world(seed);
-        let loaded = world.load(true);
+    for (_, _, loaded) in of_both(0..worlds() / 8) {
         let program = Program::resolve(&loaded.cluster, &loaded.policies);
         let mut connections = Connections::new(&loaded.cluster, &program, Families::ALL);
         for pod in pods(&loaded) {

@@ -9,7 +9,7 @@ use verdict_compiler::ir;
 use verdict_compiler::opt;
 use verdict_compiler::source::Sources;
 use verdict_tests::generate::random::Random;
-use verdict_tests::generate::{World, small};
+use verdict_tests::generate::{World, of_both, small};
 use verdict_tests::images::{self, sealed};
 
 fn worlds() -> u64 {
@@ -24,7 +24,10 @@ struct Loading {
 
 impl Loading {
     fn of(world: &World, seed: u64) -> Self {
-        let loaded = world.load_for(seed);
+        Self::with(world, world.load_for(seed))
+    }
+
+    fn with(world: &World, loaded: Loaded) -> Self {
         let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
         Self {
             sources: world.sources(),
@@ -46,9 +49,8 @@ impl Loading {
 #[test]
 fn every_image_is_proved() {
     let mut compared = 0;
-    for seed in 0..worlds() {
-        let world = small::world(seed);
-        let loading = Loading::of(&world, seed);
+    for (seed, world, loaded) in of_both(0..worlds()) {
+        let loading = Loading::with(&world, loaded);
         let compiler = loading.compiler();
         for (node, pods) in compiler.lowering().nodes() {
             let made = compiler.node(*node, pods);

@@ -53,6 +53,7 @@ fn world() -> open::World {
     };
     open::World {
         strings: texts.iter().map(|text| (*text).into()).collect(),
+        closed: false,
         cidr_matches_pods: true,
         selectors: vec![
             Vec::new(),

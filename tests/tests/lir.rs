@@ -9,7 +9,7 @@ use verdict_compiler::ir;
 use verdict_compiler::lir::{Action, Decision, Lowering, Origin, Program, check, text, transport};
 use verdict_compiler::opt;
 use verdict_compiler::query::{Families, Who, endpoint, families_of};
-use verdict_tests::generate::small;
+use verdict_tests::generate::of_both;
 use verdict_tests::judging::{packets, pods};
 
 fn worlds() -> u64 {
@@ -47,7 +47,12 @@ fn keys() -> impl Iterator<Item = Transport> {
             transport::NOT_KNOWN,
         ))
     });
-    packets().into_iter().chain(unknown)
+    let smaller =
+        [(1, 3 << 8 | 4), (1, 3 << 8 | 1), (1, transport::NOT_KNOWN)].map(|(protocol, value)| {
+            let protocol = verdict_compiler::cluster::Protocol(protocol);
+            transport::example(transport::key(protocol, value))
+        });
+    packets().into_iter().chain(unknown).chain(smaller)
 }
 
 struct Case<'a> {
@@ -112,6 +117,10 @@ fn verdict(decision: Decision) -> Verdict {
             action: Action::Deny,
             ..
         } => Verdict::Deny,
+        Decision {
+            action: Action::Redirect(_),
+            ..
+        } => Verdict::Redirect,
         Decision { action, .. } => {
             assert!(action.passes());
             Verdict::Allow
@@ -121,6 +130,9 @@ fn verdict(decision: Decision) -> Verdict {
 
 fn is_named(decision: Decision, side: &Side) -> bool {
     match decision.origin {
+        Origin::Nobody if matches!(side.verdict, Verdict::Deny | Verdict::Depends) => {
+            side.isolated_by.is_empty()
+        }
         Origin::Nobody => side.verdict == Verdict::Allow,
         Origin::Isolation(policy) => {
             side.isolated_by.contains(&policy) && side.verdict != Verdict::Allow
@@ -156,9 +168,7 @@ fn faults(
 
 #[test]
 fn every_pass_keeps_what_the_definition_says() {
-    for seed in 0..worlds() {
-        let world = small::world(seed);
-        let loaded = world.load_for(seed);
+    for (seed, world, loaded) in of_both(0..worlds()) {
         let resolved = ir::Program::resolve(&loaded.cluster, &loaded.policies);
         let lowering = Lowering::new(&loaded.cluster, &resolved);
         for (node, pods) in lowering.nodes() {

@@ -12,8 +12,8 @@ use verdict_compiler::hir::spec::Verdict;
 use verdict_compiler::ir::Program;
 use verdict_compiler::list::{Block, By, Focus, Listing, Pair, Party, words};
 use verdict_compiler::query::Families;
-use verdict_tests::generate::small;
-use verdict_tests::judging::{agreed, families, outside, packets, verdict_of};
+use verdict_tests::generate::of_both;
+use verdict_tests::judging::{agreed, families, outside, packets, verdict_of, without_proxies};
 
 fn worlds(most: u64) -> u64 {
     let wanted = std::env::var("VERDICT_WORLDS")
@@ -24,10 +24,9 @@ fn worlds(most: u64) -> u64 {
 
 /// Runs a check on the list of each world, by workload and by pod.
 fn on_lists(most: u64, mut check: impl FnMut(&mut Listing<'_>, &Loaded, &str)) {
-    for seed in 0..worlds(most) {
-        let world = small::world(seed);
-        let loaded = world.load_for(seed);
+    for (seed, world, mut loaded) in of_both(0..worlds(most)) {
         let program = Program::resolve(&loaded.cluster, &loaded.policies);
+        loaded.policies = without_proxies(&loaded.policies);
         for by in [By::Workload, By::Pod] {
             let families = Families::of(&loaded.cluster);
             let connections = Connections::new(&loaded.cluster, &program, families);

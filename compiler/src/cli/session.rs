@@ -8,12 +8,11 @@ use super::args::{EngineName, Global, Inputs};
 use super::output::{self, Style};
 use super::progress::Progress;
 use super::render::{Report, human};
-use super::{Failure, input};
+use super::{Failure, dialect, input};
 use crate::diagnostic::{Code, Diagnostic, ObjectRef, Severity, codes};
 use crate::engine::EngineKind;
 use crate::frontend::load::{self, Loaded};
 use crate::frontend::settings::Settings;
-use crate::hir::Resolution;
 use crate::source::{FileId, SourceFile, Sources, to_u32};
 use std::path::{Path, PathBuf};
 
@@ -96,35 +95,49 @@ impl Session {
         Ok(())
     }
 
-    /// As [`Session::answerable`], for what only programs can tell: there are none of policies that are resolved by
-    /// precedence yet.
+    /// As [`Session::answerable`], for what is told of sets of flows.
     ///
     /// # Errors
-    /// Also where the dialect is one of those.
+    /// Also where there is something in the dialect that sets of flows do not have.
     pub(super) fn programmable(&self, global: &Global) -> Result<(), Failure> {
         self.answerable(global)?;
+        self.unless(global, dialect::not_in_sets(&self.loaded.policies))
+    }
+
+    /// As [`Session::programmable`], for images.
+    ///
+    /// # Errors
+    /// Also where there is something in the dialect that images do not have.
+    pub(super) fn compilable(&self, global: &Global) -> Result<(), Failure> {
+        self.programmable(global)?;
+        self.unless(global, dialect::not_in_images(&self.loaded.policies))
+    }
+
+    /// As [`Session::programmable`], for what is told of pods that do not exist.
+    ///
+    /// # Errors
+    /// Also in a dialect in which that is not told.
+    pub(super) fn exposable(&self, global: &Global) -> Result<(), Failure> {
+        self.programmable(global)?;
+        self.unless(global, dialect::not_in_exposure(&self.loaded.policies))
+    }
+
+    fn unless(&self, global: &Global, why: Option<String>) -> Result<(), Failure> {
+        let Some(why) = why else { return Ok(()) };
         let dialect = self.loaded.settings.dialect;
-        match self.loaded.policies.resolution {
-            Resolution::Isolation => Ok(()),
-            Resolution::Precedence(_) => {
-                let message =
-                    format!("this is not answered in the dialect `{dialect}` by this version");
-                let diagnostics = [Diagnostic::new(&codes::DIALECT_NOT_JUDGED, message).help(
-                    "`check`, `explain` and `replay` with the engines `spec` and `ir` read its policies; the rest needs \
-                     another dialect",
-                )];
-                let report = Report {
-                    diagnostics: &diagnostics,
-                    ..self.report()
-                };
-                output::remark(&human::question(
-                    &report,
-                    Style::of_stderr(global.color),
-                    global,
-                ));
-                Err(Failure::Input)
-            }
-        }
+        let message = format!("this is not answered in the dialect `{dialect}` {why}");
+        let diagnostics = [Diagnostic::new(&codes::DIALECT_NOT_JUDGED, message)
+            .help("`explain` and `replay` with the engines `spec` and `ir` answer")];
+        let report = Report {
+            diagnostics: &diagnostics,
+            ..self.report()
+        };
+        output::remark(&human::question(
+            &report,
+            Style::of_stderr(global.color),
+            global,
+        ));
+        Err(Failure::Input)
     }
 
     /// Lets a question be answered by an engine: the one that is asked for, else one that can.
@@ -137,18 +150,12 @@ impl Session {
         asked: Option<EngineName>,
         default: EngineKind,
     ) -> Result<EngineKind, Failure> {
-        match (
-            asked.map(EngineKind::from),
-            &self.loaded.policies.resolution,
-        ) {
-            (Some(EngineKind::Image), Resolution::Precedence(_)) => {
-                self.programmable(global).map(|()| EngineKind::Image)
-            }
-            (asked, _) => {
-                let kind = asked.unwrap_or(default);
-                self.answerable(global).map(|()| kind)
-            }
+        let kind = asked.map_or(default, EngineKind::from);
+        match kind {
+            EngineKind::Image => self.compilable(global)?,
+            EngineKind::Spec | EngineKind::Ir => self.answerable(global)?,
         }
+        Ok(kind)
     }
 
     /// Says what is missing from the input, beside answers that have no room for it.

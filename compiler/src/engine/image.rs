@@ -303,12 +303,18 @@ impl<'a> Images<'a> {
         let Some(((held, endpoint), leaf)) = held.zip(self.leaf(other)) else {
             return false;
         };
-        let query = query(endpoint, of(direction, itself), leaf, flow);
-        decide(&held.memory, query).is_some_and(|(_, code)| held.tells(code, said))
+        // Closed images judge what an endpoint sends to itself by way of a service as all else.
+        let hairpin = itself && !self.world.closed;
+        let query = query(endpoint, of(direction, hairpin), leaf, flow);
+        let decided = decide(&held.memory, query);
+        decided.is_some_and(|(_, code)| held.tells(&self.world, code, said))
     }
 
     fn side(&self, flow: &Flow<'_>, direction: Direction) -> Side {
         let (subject, other) = ends(flow, direction);
+        if self.world.closed {
+            return self.closed_side(flow, direction);
+        }
         let EndpointKind::Pod(pod) = &subject.kind else {
             return exempt(Exemption::NotAPod);
         };
@@ -324,11 +330,37 @@ impl<'a> Images<'a> {
         };
         let query = query(endpoint, of(direction, itself), leaf, flow);
         match decide(&held.memory, query) {
-            Some((_, code)) => held.named(code, side(said)),
+            Some((_, code)) => held.named(&self.world, code, side(said)),
             // An image that was read answers every question.
             None => Side {
                 verdict: Verdict::Deny,
                 ..side(said)
+            },
+        }
+    }
+
+    /// One side of a flow where the images are closed: what they do not have, and names of all rules that decide, are the
+    /// resolved program's.
+    fn closed_side(&self, flow: &Flow<'_>, direction: Direction) -> Side {
+        let (subject, other) = ends(flow, direction);
+        let said = self.program().judge_side(flow, direction);
+        let EndpointKind::Pod(pod) = &subject.kind else {
+            return said;
+        };
+        if said.exempt == Some(Exemption::Itself) {
+            return said;
+        }
+        let held = pod.id.and_then(|id| self.held(id));
+        let Some(((held, endpoint), leaf)) = held.zip(self.leaf(other)) else {
+            return said;
+        };
+        let query = query(endpoint, of(direction, false), leaf, flow);
+        match decide(&held.memory, query) {
+            Some((_, code)) => held.named(&self.world, code, said),
+            // An image that was read answers every question.
+            None => Side {
+                verdict: Verdict::Deny,
+                ..said
             },
         }
     }
@@ -437,20 +469,23 @@ impl NodeImage {
     }
 
     /// Whether a code says the same.
-    fn tells(&self, code: Code, said: &Side) -> bool {
+    fn tells(&self, world: &World, code: Code, said: &Side) -> bool {
         let is_told = match self.decider(code) {
             None => true,
             Some(Decider::Policy(policy)) => said.isolated_by.contains(&PolicyId(*policy)),
-            Some(Decider::Rule(rule)) => said.rules.contains(&RuleId(*rule)),
+            Some(Decider::Rule(rule)) => {
+                let mut rules = said.rules.iter();
+                rules.any(|own| own.0 == *rule || is_written_with(world, own.0, *rule))
+            }
         };
         is_told && verdict(code) == said.verdict
     }
 
     /// What a code says, with all rules that lead to it: those of the policies in the image where they say the same, else
     /// the one that the code names.
-    fn named(&self, code: Code, said: Side) -> Side {
+    fn named(&self, world: &World, code: Code, said: Side) -> Side {
         let (verdict, decider) = (verdict(code), self.decider(code));
-        if self.tells(code, &said) {
+        if self.tells(world, code, &said) {
             return said;
         }
         Side {
@@ -489,8 +524,18 @@ fn verdict(code: Code) -> Verdict {
     match code.action {
         _ if code.depends => Verdict::Depends,
         Action::Deny => Verdict::Deny,
-        Action::Audit | Action::Allow | Action::Redirect => Verdict::Allow,
+        Action::Audit | Action::Allow => Verdict::Allow,
+        Action::Redirect => Verdict::Redirect,
     }
+}
+
+/// Whether two rules stand at one place: what is written there may be several, which an image does not tell apart.
+fn is_written_with(world: &World, one: u32, other: u32) -> bool {
+    let place = |rule| {
+        let (policy, rule) = world.rule(rule)?;
+        Some((&policy.name, rule.path, rule.line))
+    };
+    place(one).is_some() && place(one) == place(other)
 }
 
 fn exempt(exemption: Exemption) -> Side {

@@ -41,6 +41,8 @@ pub(super) enum EndKind {
         host: bool,
         /// Their named ports; those of the sample, where no rule asks for a port by name.
         ports: PortsId,
+        /// Whether it is known on which node they are, or nobody asks.
+        placed: bool,
     },
     /// They are taken for this node.
     Node(Option<NodeId>),
@@ -62,7 +64,7 @@ pub(super) struct Ends<'a> {
 /// What tells classes apart.
 #[derive(PartialEq, Eq, Hash)]
 enum Key {
-    Pod(u32, PerFamily),
+    Pod(u32, PerFamily, bool),
     Node(Option<NodeId>, PerFamily),
 }
 
@@ -101,19 +103,23 @@ impl<'a> Ends<'a> {
             chains: chains.list,
         };
         // Rules that govern no pod yet count as well: a pod that does not exist may be governed by them.
-        let sees = program
-            .peers
-            .iter()
-            .any(|peers| peers.domains || peers.block_families != BlockFamilies::default());
+        let sees = match &program.kinds {
+            Some(kinds) => kinds.sees_addresses_of_pods(),
+            None => program
+                .peers
+                .iter()
+                .any(|peers| peers.domains || peers.block_families != BlockFamilies::default()),
+        };
         let mut known: FxHashMap<Key, EndId> = FxHashMap::default();
         for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
             let own = query::families_of(cluster, families, Who::Pod(id));
             let identity = program.identity_of(id);
             let seen = [Family::V4, Family::V6]
                 .map(|family| seen(program, cluster, id, family, own, sees));
+            let placed = program.kinds.is_none() || pod.node.is_some();
             let group = identity.and_then(|identity| ends.group_of.get(identity.index()).copied());
             let key = match group {
-                Some(group) => Key::Pod(group, seen),
+                Some(group) => Key::Pod(group, seen, placed),
                 None => Key::Node(pod.node, seen),
             };
             let next = EndId(to_u32(ends.list.len()));
@@ -124,6 +130,7 @@ impl<'a> Ends<'a> {
                         chains,
                         host: pod.host_network,
                         ports: pod.ports,
+                        placed,
                     },
                     None => EndKind::Node(pod.node),
                 };
@@ -175,12 +182,12 @@ impl End {
     }
 
     /// Its named ports, as the destination of a flow.
-    pub(super) fn named<'c>(&self, cluster: &'c Cluster) -> NamedPorts<'c> {
+    pub(super) fn named<'c>(&self, cluster: &'c Cluster, program: &Program) -> NamedPorts<'c> {
         match self.kind {
             EndKind::Pod {
                 ports, host: true, ..
             } => NamedPorts::Host(cluster.ports(ports)),
-            EndKind::Pod { ports, .. } => NamedPorts::Known(cluster.ports(ports)),
+            EndKind::Pod { ports, .. } => NamedPorts::of(program, cluster.ports(ports)),
             EndKind::Node(_) => NamedPorts::None,
         }
     }
@@ -257,8 +264,16 @@ fn groups(
         }
         of.push(group);
     }
+    let mut of_kind: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+    for (identity, index) in program.identities.iter().zip(0..) {
+        of_kind.entry(identity.kind.0).or_default().push(index);
+    }
     for peers in &program.peers {
         split(&mut of, &mut sizes, &peers.pods.to_vec());
+        let kinds = peers.kinds.to_vec().into_iter();
+        let of_kinds = kinds.filter_map(|kind| of_kind.get(&kind));
+        let members: Vec<u32> = of_kinds.flatten().copied().collect();
+        split(&mut of, &mut sizes, &members);
     }
     let count = sizes.len();
     Groups { of, count }

@@ -4,16 +4,16 @@
 //! address and its node are not. What its own policies say, and what those of the pod at the other end say, are
 //! asked apart: many pods that do not exist have one of them in common.
 
-use super::answer::AnswerId;
+use super::answer::{AnswerId, Operation};
 use super::connections::Connections;
 use super::ends::{ChainId, End, EndId, EndKind};
 use super::rows::{Signature, asks_for_names, rules_of};
 use super::side::{NamedPorts, Side};
 use crate::cluster::PortsId;
 use crate::hir::Direction;
-use crate::hir::flow::Endpoint;
 use crate::hir::spec::Truth;
-use crate::ir::{Chain, Program, SelectorId, Table};
+use crate::ir::kinds::From;
+use crate::ir::{Chain, Other, Program, SelectorId, Table};
 use crate::query::{self, Family, Hypothetical, Who};
 use crate::source::to_u32;
 use rustc_hash::FxHashMap;
@@ -35,8 +35,9 @@ pub(super) struct Fresh {
 }
 
 /// What makes an answer of one side: the chain, the named ports of the destination where a rule asks for them
-/// and whether it is on the network of a node, and the rules that match the other end.
-type SideKey = (Chained, Option<(PortsId, bool)>, Signature);
+/// and whether it is on the network of a node, the rules that match the other end, and whether that is the node of the
+/// subject.
+type SideKey = (Chained, Option<(PortsId, bool)>, Signature, bool);
 
 /// Which chain is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,13 +86,14 @@ impl Connections<'_> {
 
     /// The policies that would govern a pod.
     pub fn governed(&mut self, pod: Hypothetical<'_>) -> Governed {
-        let governing = self.program.governing(&query::hypothetical_view(pod));
+        let view = query::hypothetical_view(pod);
+        let governing = self.program.governing(&view);
         let Fresh { tables, ids, .. } = &mut self.fresh;
         if let Some(known) = ids.get(&*governing) {
             return *known;
         }
         let new = Governed(to_u32(tables.len()));
-        tables.push(self.program.make_table(&governing));
+        tables.push(self.program.fresh_table_of(&view, &governing));
         ids.insert(governing.into(), new);
         new
     }
@@ -113,25 +115,33 @@ impl Connections<'_> {
             let table = self.fresh.tables.get(governed.0 as usize)?;
             let chain = table.chains.get(own);
             let one = self.ends.get(end)?;
-            let signature = signature(self.program, chain, &one.endpoint(self.cluster, family));
             let names = direction == Direction::Ingress && asks_for_names(self.program, chain);
             let ports = match one.kind {
                 EndKind::Pod { ports, host, .. } if names => Some((ports, host)),
                 EndKind::Pod { .. } | EndKind::Node(_) => None,
             };
-            let key = (Chained::Fresh(governed, own), ports, signature);
-            if let Some(known) = self.fresh.sides.get(&key) {
-                return Some(*known);
-            }
             let named = match direction {
-                Direction::Ingress if ports.is_some() => one.named(self.cluster),
+                Direction::Ingress if ports.is_some() => one.named(self.cluster, self.program),
                 Direction::Ingress => NamedPorts::None,
                 Direction::Egress => NamedPorts::Unknown,
             };
-            let answer = side(self.program, chain, named, &key.2);
-            let answer = self.answers.id(answer);
-            self.fresh.sides.insert(key, answer);
-            Some(answer)
+            let endpoint = one.endpoint(self.cluster, family);
+            let others = self.program.others(&endpoint, From::Unknown);
+            let answers = others.into_iter().map(|other| {
+                let signature = signature(self.program, chain, &other);
+                let is_host = self.program.is_host(&other);
+                let key = (Chained::Fresh(governed, own), ports, signature, is_host);
+                if let Some(known) = self.fresh.sides.get(&key) {
+                    return *known;
+                }
+                let answer = side(self.program, chain, named, &key.2, is_host);
+                let answer = self.answers.id(answer);
+                self.fresh.sides.insert(key, answer);
+                answer
+            });
+            let answers: Vec<AnswerId> = answers.collect();
+            let agreed = |one, other| self.answers.of(Operation::Agreed, one, other);
+            answers.into_iter().reduce(agreed)
         });
         let sides = sides.map(|answer| answer.unwrap_or(AnswerId::ALL));
         self.fresh.own.insert(key, sides);
@@ -152,6 +162,7 @@ impl Connections<'_> {
                     chains,
                     ports,
                     host,
+                    ..
                 },
             ..
         }) = self.ends.get(end)
@@ -164,20 +175,26 @@ impl Connections<'_> {
         };
         [Family::V4, Family::V6].map(|family| {
             let other = query::endpoint(self.cluster, Who::Hypothetical(pod), family);
-            let signature = signature(self.program, chain, &other);
+            let others = self.program.others(&other, From::Unknown);
+            let signature = others
+                .first()
+                .map(|other| signature(self.program, chain, other));
+            let signature = signature.unwrap_or_default();
             let (named, ports) = match direction {
                 Direction::Ingress => {
                     let end = self.ends.get(end);
-                    let named = end.map_or(NamedPorts::None, |end| end.named(self.cluster));
+                    let named = end.map_or(NamedPorts::None, |end| {
+                        end.named(self.cluster, self.program)
+                    });
                     (named, Some(ports))
                 }
                 Direction::Egress => (NamedPorts::Unknown, None),
             };
-            let key = (Chained::Known(id), ports, signature);
+            let key = (Chained::Known(id), ports, signature, false);
             if let Some(known) = self.fresh.sides.get(&key) {
                 return *known;
             }
-            let answer = side(self.program, chain, named, &key.2);
+            let answer = side(self.program, chain, named, &key.2, false);
             let answer = self.answers.id(answer);
             self.fresh.sides.insert(key, answer);
             answer
@@ -186,8 +203,7 @@ impl Connections<'_> {
 }
 
 /// Which rules of a chain match the other end.
-fn signature(program: &Program, chain: &Chain, other: &Endpoint<'_>) -> Signature {
-    let other = program.other(other);
+fn signature(program: &Program, chain: &Chain, other: &Other<'_>) -> Signature {
     let matching = rules_of(program, chain).filter_map(|(index, _, peers)| {
         let truth = other.is_in(program, program.peers.get(peers.index())?);
         (truth != Truth::No).then_some((index, truth))
@@ -202,6 +218,7 @@ fn side(
     chain: &Chain,
     named: NamedPorts<'_>,
     signature: &Signature,
+    is_host: bool,
 ) -> super::Answer {
     let side = Side {
         program,
@@ -212,6 +229,7 @@ fn side(
             found.map_or(Truth::No, |(_, truth)| *truth)
         },
     };
-    // Where a pod that does not exist will run is not known: it is on no node that a class is on.
-    side.tiers(chain, false)
+    // Where a pod that does not exist will run is not known: it is on no node that a class is on, but where rules ask what
+    // both would be.
+    side.tiers(chain, is_host)
 }

@@ -10,7 +10,8 @@ use crate::cluster::{Cluster, PortsId};
 use crate::hir::flow::{Address, Endpoint, EndpointKind};
 use crate::hir::spec::Truth;
 use crate::hir::{Direction, PerDirection};
-use crate::ir::{BlockFamilies, Chain, Peers, PeersId, Program, Rule};
+use crate::ir::kinds::From;
+use crate::ir::{BlockFamilies, Chain, KindId, Other, Peers, PeersId, Program, Rule};
 use crate::query::Family;
 use crate::source::to_u32;
 use rayon::prelude::*;
@@ -57,10 +58,19 @@ impl Rows {
         let of_end = ends
             .iter()
             .map(|(_, end)| match end.kind {
-                EndKind::Pod { chains, ports, .. } => Some(PerDirection {
-                    ingress: wanted.rows(ends, chains.ingress, Direction::Ingress, ports),
-                    egress: wanted.rows(ends, chains.egress, Direction::Egress, ports),
-                }),
+                EndKind::Pod {
+                    chains,
+                    ports,
+                    placed,
+                    ..
+                } => {
+                    let mut rows =
+                        |chain, direction| wanted.rows(ends, chain, direction, ports, placed);
+                    Some(PerDirection {
+                        ingress: rows(chains.ingress, Direction::Ingress),
+                        egress: rows(chains.egress, Direction::Egress),
+                    })
+                }
                 EndKind::Node(_) => None,
             })
             .collect();
@@ -94,6 +104,8 @@ struct RowKey {
     ports: Option<PortsId>,
     /// The family, where a rule looks at addresses.
     family: Option<Family>,
+    /// Whether it is known which node is the subject's own.
+    placed: bool,
 }
 
 /// The rows that ends ask for.
@@ -110,6 +122,7 @@ impl Wanted {
         chain: ChainId,
         direction: Direction,
         ports: PortsId,
+        placed: bool,
     ) -> [u32; 2] {
         let sees = ends.chain(chain).is_some_and(|chain| chain.sees_addresses);
         [Family::V4, Family::V6].map(|family| {
@@ -118,6 +131,7 @@ impl Wanted {
                 direction,
                 ports: (direction == Direction::Ingress).then_some(ports),
                 family: sees.then_some(family),
+                placed,
             };
             let list = &mut self.list;
             *self.ids.entry(key).or_insert_with(|| {
@@ -175,12 +189,27 @@ struct Context<'a> {
     cluster: &'a Cluster,
     program: &'a Program,
     ends: &'a Ends<'a>,
-    /// By [`PeersId`] and family: the ends that match.
-    touched: Vec<[Vec<(EndId, Truth)>; 2]>,
+    /// By [`PeersId`] and family: the ends that match, as pods see them that are not on their node.
+    touched: Vec<Touched>,
+    /// The same, as pods see them that are; none where that makes no difference.
+    touched_here: Option<Vec<Touched>>,
 }
+
+/// The ends that a list of peers matches, in each family.
+type Touched = [Vec<(EndId, Truth)>; 2];
 
 impl<'a> Context<'a> {
     fn new(cluster: &'a Cluster, program: &'a Program, ends: &'a Ends<'a>) -> Self {
+        if program.kinds.is_some() {
+            let of = |here| touched_by_kind(cluster, program, ends, here);
+            return Self {
+                cluster,
+                program,
+                ends,
+                touched: of(false),
+                touched_here: Some(of(true)),
+            };
+        }
         let touched = program
             .peers
             .par_iter()
@@ -191,6 +220,7 @@ impl<'a> Context<'a> {
             program,
             ends,
             touched,
+            touched_here: None,
         }
     }
 
@@ -202,7 +232,9 @@ impl<'a> Context<'a> {
             known: FxHashMap::default(),
             answers: Vec::new(),
         };
-        let signatures = self.signatures(&row);
+        let signatures = self.signatures(&row, &self.touched);
+        let here = self.touched_here.as_ref();
+        let here = here.map(|touched| self.signatures(&row, touched));
         let default = row.answer(Vec::new(), NamedPorts::None, false);
         let names = key.direction == Direction::Egress
             && row
@@ -218,14 +250,29 @@ impl<'a> Context<'a> {
             }
             let signature = signature.cloned().unwrap_or_default();
             let named = if names {
-                one.named(self.cluster)
+                one.named(self.cluster, self.program)
             } else {
                 NamedPorts::None
             };
-            if is_node {
-                own_node.push((end, row.answer(signature.clone(), named, true)));
+            if !is_node {
+                others.push((end, row.answer(signature, named, false)));
+                continue;
             }
-            others.push((end, row.answer(signature, named, false)));
+            let own = match &here {
+                None => signature.clone(),
+                Some(here) => here.get(&end).cloned().unwrap_or_default(),
+            };
+            let own = row.answer(own, named, true);
+            own_node.push((end, own));
+            let other = row.answer(signature, named, false);
+            let is_known = key.placed && !matches!(one.kind, EndKind::Node(None));
+            let is_known = is_known || self.program.kinds.is_none();
+            let other = if is_known {
+                other
+            } else {
+                row.agreed(own, other)
+            };
+            others.push((end, other));
         }
         let outside = row.outside();
         RawRow {
@@ -238,11 +285,10 @@ impl<'a> Context<'a> {
     }
 
     /// The ends that rules of a chain name.
-    fn signatures(&self, row: &Making<'_>) -> FxHashMap<EndId, Signature> {
+    fn signatures(&self, row: &Making<'_>, touched: &[Touched]) -> FxHashMap<EndId, Signature> {
         let mut signatures: FxHashMap<EndId, Signature> = FxHashMap::default();
         for (index, _, peers) in row.rules() {
-            let of_family = self
-                .touched
+            let of_family = touched
                 .get(peers.index())
                 .map(|[v4, v6]| match row.key.family {
                     Some(Family::V4) | None => v4,
@@ -277,7 +323,7 @@ impl<'a> Making<'a> {
     fn answer(&mut self, mut signature: Signature, named: NamedPorts<'a>, own_node: bool) -> usize {
         signature.sort_unstable();
         let named = match self.key.ports {
-            Some(ports) => NamedPorts::Known(self.context.cluster.ports(ports)),
+            Some(ports) => NamedPorts::of(self.context.program, self.context.cluster.ports(ports)),
             None => named,
         };
         let key = (signature, named, own_node);
@@ -300,6 +346,15 @@ impl<'a> Making<'a> {
         let index = self.answers.len() - 1;
         self.known.insert(key, index);
         index
+    }
+
+    /// The number of the answer that two answers make together.
+    fn agreed(&mut self, one: usize, other: usize) -> usize {
+        let pair = self.answers.get(one).zip(self.answers.get(other));
+        let both = pair.filter(|_| one != other).map(|(a, b)| a.agreed(b));
+        let Some(both) = both else { return one };
+        self.answers.push(both);
+        self.answers.len() - 1
     }
 
     /// The answers for the outside, by runs of addresses.
@@ -335,6 +390,9 @@ impl<'a> Making<'a> {
                 cuts.extend([from, to + 1]);
             }
         }
+        if program.kinds.is_some() {
+            cuts.extend(first..end);
+        }
         cuts.retain(|cut| (first..end).contains(cut));
         cuts.sort_unstable();
         cuts.dedup();
@@ -348,7 +406,11 @@ impl<'a> Making<'a> {
             by_service: false,
         };
         let program = self.context.program;
-        let other = program.other(&end);
+        // What is outside at an address is one thing.
+        let others = program.others(&end, From::Elsewhere);
+        let Some(other) = others.first() else {
+            return self.answer(Vec::new(), NamedPorts::None, false);
+        };
         let signature = self
             .rules()
             .filter_map(|(index, _, peers)| {
@@ -399,6 +461,46 @@ fn bounds(program: &Program, family: Family, from: u32, to: u32) -> (IpAddr, IpA
             )
         }
     }
+}
+
+/// The ends that each list of peers matches, in each family, where rules ask for identities. `here`: as they are seen from
+/// their own node.
+fn touched_by_kind(
+    cluster: &Cluster,
+    program: &Program,
+    ends: &Ends<'_>,
+    here: bool,
+) -> Vec<Touched> {
+    let by_kind = [Family::V4, Family::V6].map(|family| {
+        let mut by_kind: FxHashMap<KindId, Vec<EndId>> = FxHashMap::default();
+        for (id, end) in ends.iter() {
+            let from = match end.kind {
+                EndKind::Node(Some(node)) if here => From::Node(node),
+                EndKind::Node(None) if here => From::Unknown,
+                EndKind::Node(_) | EndKind::Pod { .. } => From::Elsewhere,
+            };
+            let endpoint = end.endpoint(cluster, family);
+            // Of what may be the own node or another, the first is the own one.
+            let others = program.others(&endpoint, from);
+            let kinds: Vec<KindId> = others.iter().filter_map(Other::kind).collect();
+            let kind = if here { kinds.first() } else { kinds.last() };
+            if let Some(kind) = kind {
+                by_kind.entry(*kind).or_default().push(id);
+            }
+        }
+        by_kind
+    });
+    let of_peers = |peers: &Peers| {
+        [0, 1].map(|family| {
+            let by_kind = by_kind.get(family);
+            let kinds = peers.kinds.to_vec().into_iter();
+            let named = kinds.filter_map(|kind| by_kind?.get(&KindId(kind)));
+            let mut named: Vec<_> = named.flatten().map(|end| (*end, Truth::Yes)).collect();
+            named.sort_unstable();
+            named
+        })
+    };
+    program.peers.par_iter().map(of_peers).collect()
 }
 
 /// The ends that a list of peers matches, in each family.

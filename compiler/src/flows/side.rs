@@ -21,14 +21,24 @@ pub(super) enum NamedPorts<'a> {
     Known(&'a [NamedPort]),
     /// A pod on the network of a node with these: cluster-wide policies do not see them.
     Host(&'a [NamedPort]),
+    /// A pod with these, to rules that are resolved by precedence: a name that stands for two ports stands for none.
+    Strict(&'a [NamedPort]),
 }
 
-impl NamedPorts<'_> {
+impl<'a> NamedPorts<'a> {
+    /// Those of a pod with a network of its own.
+    pub(super) fn of(program: &Program, ports: &'a [NamedPort]) -> Self {
+        match program.kinds {
+            None => Self::Known(ports),
+            Some(_) => Self::Strict(ports),
+        }
+    }
+
     /// As the rules of a tier in which order decides see them.
     fn in_order(self) -> Self {
         match self {
             Self::Host(_) => Self::None,
-            Self::None | Self::Unknown | Self::Known(_) => self,
+            Self::None | Self::Unknown | Self::Known(_) | Self::Strict(_) => self,
         }
     }
 }
@@ -58,7 +68,8 @@ struct Matched {
 }
 
 impl<F: Fn(u32) -> Truth> Side<'_, F> {
-    pub(super) fn tiers(&self, chain: &Chain, never_kept_apart: bool) -> Answer {
+    pub(super) fn tiers(&self, chain: &Chain, own_node: bool) -> Answer {
+        let never_kept_apart = own_node && chain.allows_own_node;
         let Outcomes {
             mut allow,
             mut deny,
@@ -157,7 +168,7 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
                     .ports
                     .map(|ports| self.program.ports.get(ports.index()));
                 ports.map_or_else(everything, |ports| {
-                    ports.map_or_else(nothing, |ports| matched_ports(ports, named))
+                    ports.map_or_else(nothing, |ports| matched_ports(ports, named, self.program))
                 })
             };
             match peers {
@@ -175,14 +186,22 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
 }
 
 /// The packets of a list of ports.
-fn matched_ports(ports: &Ports, named: NamedPorts<'_>) -> Matched {
+fn matched_ports(ports: &Ports, named: NamedPorts<'_>, program: &Program) -> Matched {
     let mut matched = nothing();
     for own in &ports.protocols {
         let numbers = own.ranges.iter().map(|(first, last)| {
             let number = |wide: u32| u16::try_from(wide).unwrap_or(u16::MAX);
             (number(first), number(last))
         });
-        let packets = Packets::of(own.protocol, &Ranges::new(numbers.collect()));
+        let mut packets = Packets::of(own.protocol, &Ranges::new(numbers.collect()));
+        let is_icmp = [Protocol::ICMP, Protocol::ICMPV6].contains(&own.protocol);
+        if is_icmp && !program.tells_types_of_icmp() {
+            // Every packet is one of type 0.
+            packets = match own.ranges.contains(0) {
+                true => Packets::of_protocol(own.protocol),
+                false => Packets::none(),
+            };
+        }
         matched.surely = matched.surely.union(&packets);
     }
     for (protocol, name) in &ports.named {
@@ -191,9 +210,15 @@ fn matched_ports(ports: &Ports, named: NamedPorts<'_>) -> Matched {
             NamedPorts::Unknown => {
                 matched.perhaps = matched.perhaps.union(&with_ports(*protocol));
             }
-            NamedPorts::Known(own) | NamedPorts::Host(own) => {
-                let own = own.iter().filter(|own| {
+            NamedPorts::Known(all) | NamedPorts::Host(all) | NamedPorts::Strict(all) => {
+                let is_meant = |own: &&NamedPort| {
                     own.name == *name && protocol.is_none_or(|asked| asked == own.protocol)
+                };
+                let own = all.iter().filter(is_meant).filter(|own| {
+                    let same = |other: &&NamedPort| {
+                        other.name == own.name && other.protocol == own.protocol
+                    };
+                    !matches!(named, NamedPorts::Strict(_)) || all.iter().filter(same).count() == 1
                 });
                 for own in own.filter(|own| own.protocol.has_ports()) {
                     let number = Ranges::new(vec![(own.number, own.number)]);

@@ -6,7 +6,7 @@
 use crate::cluster::{Cluster, LabelsId, PortsId};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, NodeView, PodView};
 use crate::hir::{
-    self, Direction, DomainPattern, NamespaceSelector, PolicySet, PortMatch, RuleOrigin,
+    self, Direction, DomainPattern, NamespaceSelector, PolicySet, PortMatch, Resolution, RuleOrigin,
 };
 use crate::ir;
 use crate::lir::leaves::{Leaves, Remote};
@@ -32,6 +32,7 @@ pub fn world(
     let texts = Texts::of(policies, sources);
     let mut world = World {
         strings: texts.all.iter().map(|text| (*text).into()).collect(),
+        closed: matches!(policies.resolution, Resolution::Precedence(_)),
         cidr_matches_pods: policies.semantics.cidr_matches_pods,
         answers: cluster
             .names()
@@ -49,10 +50,11 @@ pub fn world(
         peers: Interned::default(),
         ports: Interned::default(),
     };
+    let is_closed = world.closed;
     world.policies = policies
         .policies
         .iter()
-        .map(|own| made.policy(own))
+        .map(|own| made.policy(own, is_closed))
         .collect();
     world.selectors = made.selectors.kept;
     world.pod_selectors = made.pod_selectors.kept;
@@ -234,11 +236,12 @@ struct Made<'p> {
 }
 
 impl<'p> Made<'p> {
-    fn policy(&mut self, policy: &'p hir::Policy) -> open::Policy {
+    /// A policy; of a closed world, without what it matches.
+    fn policy(&mut self, policy: &'p hir::Policy, is_closed: bool) -> open::Policy {
         let (file, location) = self.sources.location(policy.span);
         let mut rules = |direction| {
             let rules = policy.rules.get(direction).iter();
-            rules.map(|rule| self.rule(rule)).collect()
+            rules.map(|rule| self.rule(rule, is_closed)).collect()
         };
         open::Policy {
             rules: [rules(Direction::Ingress), rules(Direction::Egress)],
@@ -251,12 +254,15 @@ impl<'p> Made<'p> {
                 hir::Tier::Baseline => open::Tier::Baseline,
             },
             priority: policy.priority,
-            subject: policy.subject.pods().map(|pods| self.pods(pods)),
+            subject: match policy.subject.pods() {
+                Some(pods) if !is_closed => Some(self.pods(pods)),
+                Some(_) | None => None,
+            },
             isolates: [policy.isolates.ingress, policy.isolates.egress],
         }
     }
 
-    fn rule(&mut self, rule: &'p hir::Rule) -> open::Rule {
+    fn rule(&mut self, rule: &'p hir::Rule, is_closed: bool) -> open::Rule {
         let origin: Option<&RuleOrigin> = self.policies.origin(rule.id);
         let line = origin.map(|origin| self.sources.location(origin.span).1.line);
         open::Rule {
@@ -266,8 +272,14 @@ impl<'p> Made<'p> {
                 hir::Action::Deny => RuleAction::Deny,
                 hir::Action::Pass => RuleAction::Pass,
             },
-            peers: rule.peers.as_ref().map(|peers| self.peers(peers)),
-            ports: rule.ports.as_ref().map(|ports| self.ports(ports)),
+            peers: match &rule.peers {
+                Some(peers) if !is_closed => Some(self.peers(peers)),
+                Some(_) | None => None,
+            },
+            ports: match &rule.ports {
+                Some(ports) if !is_closed => Some(self.ports(ports)),
+                Some(_) | None => None,
+            },
             path: origin.map_or(0, |origin| self.texts.number(&origin.path)),
             line: line.unwrap_or_default(),
         }

@@ -205,7 +205,12 @@ fn relation_to_kinds(src: &EndClass, dst: &EndClass) -> Relation {
         }
         Relation::None if is_node(src) && dst.node.is_none() => Relation::PerhapsOwnNode,
         Relation::None if is_node(dst) && src.node.is_none() => Relation::PerhapsOwnNode,
-        other => other,
+        found @ (Relation::None
+        | Relation::SamePod
+        | Relation::ToOwnNode
+        | Relation::FromOwnNode
+        | Relation::SamePodByService
+        | Relation::PerhapsOwnNode) => found,
     }
 }
 

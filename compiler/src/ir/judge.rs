@@ -411,7 +411,8 @@ impl<'a> Other<'a> {
         }
     }
 
-    pub(super) fn kind(&self) -> Option<KindId> {
+    /// What it is to rules that ask for identities.
+    pub(crate) fn kind(&self) -> Option<KindId> {
         match self.who {
             OtherKind::Kind { kind, .. } => Some(kind),
             OtherKind::Identity(_)

@@ -42,7 +42,7 @@ enum At {
 }
 
 /// Where the endpoint runs that sees the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum From {
     /// On this node.
     Node(NodeId),

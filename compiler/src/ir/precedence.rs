@@ -8,7 +8,7 @@ use super::kinds::{From, Kinds};
 use super::tiers::{self, Effect, LastOf, Outcomes};
 use super::{Chain, ClassId, KindId, Policy, Program, Rule, RuleRange, Step, Table, TableId, id};
 use crate::cluster::{NodeId, Protocol};
-use crate::hir::flow::{Endpoint, EndpointKind, Flow, Transport};
+use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView, Transport};
 use crate::hir::spec::precedence::{has_subject, matches::peer_matches, order};
 use crate::hir::spec::{self, Exemption, Side, Truth, Verdict};
 use crate::hir::{self, Action, Auth, Direction, Mode, PortMatch, RuleId, Tier};
@@ -176,6 +176,12 @@ impl Program {
         others.into_iter().map(of_kind).collect()
     }
 
+    /// Whether rules tell the types of ICMP apart.
+    pub(crate) fn tells_types_of_icmp(&self) -> bool {
+        let kinds = self.kinds.as_ref();
+        kinds.is_none_or(|kinds| kinds.enforcement.has_icmp_types)
+    }
+
     /// Whether an end is the node of whoever asks.
     pub(crate) fn is_host(&self, other: &Other<'_>) -> bool {
         let kinds = self.kinds.as_ref().zip(other.kind());
@@ -183,10 +189,10 @@ impl Program {
     }
 
     /// The class of an address.
-    pub(super) fn class_of(&self, address: hir::flow::Address) -> Option<ClassId> {
+    pub(super) fn class_of(&self, address: Address) -> Option<ClassId> {
         match address {
-            hir::flow::Address::Known(address) => Some(self.addresses.class(address)),
-            hir::flow::Address::Unknown { .. } => None,
+            Address::Known(address) => Some(self.addresses.class(address)),
+            Address::Unknown { .. } => None,
         }
     }
 
@@ -202,6 +208,18 @@ impl Program {
 
     fn make_table_of(&self, subject: &Identity) -> Table {
         self.make_table_for(&self.governing_kind(subject), subject)
+    }
+
+    /// The table of a pod that does not exist, which these policies govern.
+    pub(crate) fn fresh_table_of(&self, pod: &PodView<'_>, governing: &[u32]) -> Table {
+        let unknown = Address::Unknown {
+            v4: false,
+            v6: false,
+        };
+        match &self.kinds {
+            None => self.make_table(governing),
+            Some(kinds) => self.make_table_for(governing, &kinds.pod(pod, unknown)),
+        }
     }
 
     /// The table of a subject, of which these policies govern.
@@ -225,6 +243,9 @@ impl Program {
         let Some(enforcement) = self.kinds.as_ref().map(|kinds| &kinds.enforcement) else {
             return Chain::default();
         };
+        if enforcement.mode == Mode::Never {
+            return Chain::default();
+        }
         let policies: Vec<&Policy> = governing
             .iter()
             .filter_map(|index| self.policies.get(*index as usize))

@@ -10,10 +10,10 @@
 //!    tables have the same.
 //! 5. In a chain, steps are sorted by priority, and each says whether the next has another, or there is none.
 //! 6. A partition starts at zero and ascends.
+//! 7. Every id leads to an entry; ranges of address classes lie below the number of classes.
 //! 8. Where rules are resolved by precedence, a pod's identity has the kind that the pod has without its address; the table
 //!    of a kind has the policies whose subject it is; and peers have the kinds that they match as written, and no other.
 //!    Selectors have no identities then (3), and tables may be alike (4).
-//! 7. Every id leads to an entry; ranges of address classes lie below the number of classes.
 //!
 //! Not checked here: that address classes and port classes are cut where a rule cuts, which the differential
 //! tests against the spec engine show.

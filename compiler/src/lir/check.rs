@@ -7,11 +7,12 @@
 //! 3. An endpoint's chains exist.
 //! 4. A rule has origins, sorted, each once; its sets exist; what it surely matches and what it may match have
 //!    nothing in common.
-//! 5. No list of a level and no level is without rules behind it: a level has a list.
+//! 5. No list of a level and no level is without rules behind it: a level has a list. Behind the last level is no tier.
 //! 6. Rules of a namespace allow: they neither deny nor pass.
 //! 7. A table has a row for each class, for both uses, and the rows exist. A row has a code for each port class,
 //!    and the codes exist. A decision does not pass on; one that depends denies.
 //! 8. Either every chain is rules, or every chain is a table.
+//! 9. What is open stands in ascending order, and is one of classes that exist and are not open themselves.
 
 use super::{Action, Chain, Program, Rule, RuleChain};
 use crate::invariant::{Violation, ensure};
@@ -25,6 +26,32 @@ pub fn check(program: &Program) -> Result<(), Violation> {
     let below = |set: &Ranges<u32>, count: u32| set.iter().all(|(_, last)| last < count);
     let known = program.leaves.iter().all(|class| class.0 < program.classes);
     ensure(known, 1, "the leaves")?;
+    let open = program.either.iter();
+    let either = open
+        .clone()
+        .flat_map(|(open, classes)| classes.iter().chain([open]));
+    let mut either = either.map(|class| class.0);
+    ensure(
+        either.all(|class| class < program.classes),
+        9,
+        "what is open",
+    )?;
+    let ascending = program.either.is_sorted_by(|(a, _), (b, _)| a < b);
+    let is_open = |class| {
+        program
+            .either
+            .binary_search_by_key(class, |(open, _)| *open)
+            .is_ok()
+    };
+    let known = open
+        .clone()
+        .all(|(_, classes)| !classes.iter().any(is_open));
+    ensure(ascending && known, 9, "what is open")?;
+    ensure(
+        below(&program.unasked, program.port_classes),
+        2,
+        "what passes unasked",
+    )?;
     ensure(below(&program.own_node, program.classes), 1, "the own node")?;
     for (set, index) in program.remotes.iter().zip(0..) {
         ensure(below(set, program.classes), 1, super::RemotesId(index))?;
@@ -71,6 +98,9 @@ fn rules(program: &Program, chain: &RuleChain, id: super::ChainId) -> Result<(),
     }
     let levels = chain.admin.iter().chain(&chain.baseline);
     ensure(levels.clone().all(|level| !level.lists.is_empty()), 5, id)?;
+    let last = [chain.admin.last(), chain.baseline.last()];
+    let mut last = last.into_iter().flatten();
+    ensure(last.all(|level| !level.ends_tier), 5, id)?;
     let allows = |rule: &Rule| match rule.action {
         Action::Deny | Action::Pass => false,
         Action::Audit | Action::Allow | Action::Redirect(_) => true,

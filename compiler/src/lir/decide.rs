@@ -4,7 +4,10 @@ use super::{
     Action, Chain, ClassId, Decision, Level, Match, Origin, PortClassId, PortsId, Program,
     RemotesId, Rule, RuleChain,
 };
-use crate::hir::{self, spec::Truth};
+use crate::hir::{
+    self,
+    spec::{Truth, Verdict},
+};
 use crate::ir::tiers::{self, Effect, LastOf, Outcomes};
 use crate::ranges::Ranges;
 
@@ -29,16 +32,28 @@ impl Program {
     ) -> Decision {
         match chain {
             Chain::Rules(chain) => {
-                let question = Question {
-                    program: self,
-                    chain,
-                    class,
-                    port_class,
-                };
-                let never_kept_apart = hairpin || self.own_node.contains(class.0);
+                let passes = hairpin && chain.skips_itself || self.unasked.contains(port_class.0);
+                if passes {
+                    return Decision::OPEN;
+                }
+                let mut outcomes = Outcomes::default();
                 let mut rules = Vec::new();
-                let outcomes = tiers::ask(&question, never_kept_apart, &mut rules);
-                decision(outcomes, &rules, &chain.isolated_by)
+                for class in self.classes_behind(&class) {
+                    let question = Question {
+                        program: self,
+                        chain,
+                        class: *class,
+                        port_class,
+                    };
+                    let own_node = self.own_node.contains(class.0) && !chain.keeps_own_node;
+                    let asked = tiers::ask(&question, hairpin || own_node, &mut rules);
+                    outcomes = outcomes.or(asked);
+                }
+                decision(
+                    outcomes,
+                    &rules,
+                    chain.isolated_by.as_deref().unwrap_or(&[]),
+                )
             }
             Chain::Table(table) => {
                 let rows = if hairpin { &table.hairpin } else { &table.rows };
@@ -48,6 +63,15 @@ impl Program {
                 let decision = code.and_then(|code| self.codes.get(code.index()));
                 decision.copied().unwrap_or(Decision::CLOSED)
             }
+        }
+    }
+
+    /// What a class may be: itself, but where that is open.
+    fn classes_behind<'a>(&'a self, class: &'a ClassId) -> &'a [ClassId] {
+        let known = self.either.binary_search_by_key(class, |(open, _)| *open);
+        match known.ok().and_then(|index| self.either.get(index)) {
+            Some((_, classes)) => classes,
+            None => std::slice::from_ref(class),
         }
     }
 
@@ -80,7 +104,7 @@ impl<'a> tiers::Question for Question<'a> {
     }
 
     fn is_isolated(&self) -> bool {
-        !self.chain.isolated_by.is_empty()
+        self.chain.isolated_by.is_some()
     }
 
     fn namespace(&self) -> impl Iterator<Item = &'a Rule> {
@@ -122,6 +146,7 @@ fn policies(levels: &[Level]) -> impl Iterator<Item = (std::slice::Iter<'_, Rule
         lists.map(move |(rules, left)| {
             let last_of = match (left, further) {
                 (0, 0) => LastOf::Tier,
+                (0, _) if level.ends_tier => LastOf::Tier,
                 (0, _) => LastOf::Level,
                 (_, _) => LastOf::Nothing,
             };
@@ -163,8 +188,8 @@ fn truth(yes: &Ranges<u32>, maybe: &Ranges<u32>, member: u32) -> Truth {
 /// The decision of these outcomes. It is named after the rule that decides; of several, after the one with
 /// the greatest action that comes first.
 fn decision(outcomes: Outcomes, rules: &[&Rule], isolated_by: &[hir::PolicyId]) -> Decision {
-    let depends = outcomes.allow && outcomes.deny;
-    let denied = outcomes.deny;
+    let depends = outcomes.verdict() == Verdict::Depends;
+    let denied = outcomes.deny || depends;
     let decides = |rule: &&&Rule| {
         depends
             || if denied {
@@ -180,7 +205,7 @@ fn decision(outcomes: Outcomes, rules: &[&Rule], isolated_by: &[hir::PolicyId]) 
         .filter(decides)
         .max_by_key(|rule| rule.action);
     let origin = rule.and_then(|rule| rule.origins.first());
-    let isolation = isolated_by.first().filter(|_| denied);
+    let isolation = isolated_by.first().filter(|_| outcomes.deny);
     let origin = origin
         .map(|id| Origin::Rule(*id))
         .or_else(|| isolation.map(|id| Origin::Isolation(*id)));

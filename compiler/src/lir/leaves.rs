@@ -7,7 +7,7 @@
 use super::{LeafId, Match, number};
 use crate::cluster::{Cluster, NO_LABELS, NodeId, Owner, PodId, Protocol};
 use crate::hir::flow::{Address, Endpoint, EndpointKind};
-use crate::hir::spec::Truth;
+use crate::hir::{Tier, spec::Truth};
 use crate::ir::{self, IdentityId, Peers};
 use crate::query::{Families, Family, Who, endpoint, families_of};
 use crate::ranges::{Ordinal, Ranges};
@@ -65,7 +65,7 @@ pub struct Leaves {
     by_address: Vec<(u32, u32)>,
     /// The leaves whose address is not known.
     unknown: Vec<u32>,
-    /// By list of peers of the program.
+    /// By list of peers of the program; none where rules ask for identities ([`super::seen`]).
     matches: Vec<Match<Ranges<u32>>>,
     /// The leaf of each run of addresses: the first address of each, sorted.
     v4: Vec<(u32, LeafId)>,
@@ -101,11 +101,10 @@ impl Leaves {
             v4: Vec::new(),
             v6: Vec::new(),
         };
-        leaves.matches = program
-            .peers
-            .par_iter()
-            .map(|peers| leaves.matching(program, peers))
-            .collect();
+        if program.kinds.is_none() {
+            let peers = program.peers.par_iter();
+            leaves.matches = peers.map(|peers| leaves.matching(program, peers)).collect();
+        }
         leaves.v4 = leaves.runs(cluster, program, Family::V4);
         leaves.v6 = leaves.runs(cluster, program, Family::V6);
         leaves
@@ -427,6 +426,10 @@ impl Bits for u128 {
 }
 
 fn leaf(program: &ir::Program, end: &Endpoint<'_>) -> Option<Leaf> {
+    let end = &match program.kinds {
+        None => *end,
+        Some(_) => end.seen_in(Tier::Admin),
+    };
     let who = match &end.kind {
         EndpointKind::Pod(pod) => Remote::Identity(program.identity_of(pod.id?)?),
         EndpointKind::Node(node) => node.id.map_or(Remote::UnknownNode, Remote::Node),
@@ -490,17 +493,25 @@ fn all(cluster: &Cluster, program: &ir::Program) -> Vec<(Leaf, Example)> {
     found
 }
 
-/// The keys that a name stands for at some ports: what surely is a port of that name, and what may be.
+/// The keys that a name stands for at some ports: what surely is a port of that name, and what may be. `strict`: as rules
+/// see it that are resolved by precedence.
 pub(super) fn named(
     own: &[crate::cluster::NamedPort],
     protocol: Option<Protocol>,
     name: &str,
+    strict: bool,
 ) -> Match<Ranges<u32>> {
     use super::transport::{NOT_KNOWN, key};
     let meant = own.iter().filter(|own| {
         *own.name == *name
             && own.protocol.has_ports()
             && protocol.is_none_or(|protocol| protocol == own.protocol)
+    });
+    // A name that stands for two ports of a protocol stands for none.
+    let all = meant.clone();
+    let meant = meant.filter(|own| {
+        let same = all.clone().filter(|other| other.protocol == own.protocol);
+        !strict || same.count() == 1
     });
     let at = |key: u32| (key, key);
     let yes = meant

@@ -1,13 +1,15 @@
 //! From a resolved program to the program of a node.
 
 use super::leaves::{Leaves, Remote, named, without};
-use super::transport::{LAST, NOT_KNOWN, key, whole};
+use super::seen::Seen;
+use super::transport::{LAST, NOT_KNOWN, is_icmp, key, whole};
 use super::{
     Action, Chain, ChainId, ClassId, Endpoint, Level, Match, PortClassId, PortsId, Program,
     RemotesId, Rule, RuleChain, number,
 };
 use crate::cluster::{Cluster, NamedPort, NodeId, PodId, Protocol};
 use crate::hir::{self, Direction, PerDirection, Tier};
+use crate::ir::precedence::FRAGMENTATION_NEEDED;
 use crate::ir::tiers::LastOf;
 use crate::ir::{self, PeersId, RuleRange, Step, TableId};
 use crate::ranges::Ranges;
@@ -86,15 +88,26 @@ impl<'a> Lowering<'a> {
             named: FxHashMap::default(),
             chains: Vec::new(),
             known: FxHashMap::default(),
+            seen: self.leaves.seen_from(self.cluster, self.program, node),
         };
         let endpoints = pods.iter().filter_map(|pod| lower.endpoint(*pod)).collect();
-        let (transports, ports) = partition(&lower.keys);
+        lower.keys.push(self.unasked());
+        let (transports, mut ports) = partition(&lower.keys);
+        let unasked = ports.pop().unwrap_or_default();
         let own_node = node.map(|node| self.leaves.of_who(Remote::Node(node)));
         let own_node = own_node.and_then(|(first, end)| Some((first, end.checked_sub(1)?)));
+        let own_node = Ranges::new(own_node.into_iter().collect());
+        let leaves = number(self.leaves.list().len());
+        let (classes, own_node, either) = match lower.seen {
+            None => (leaves, own_node, Vec::new()),
+            Some(seen) => (seen.classes, seen.own_node, seen.either),
+        };
         Program {
-            leaves: (0..number(self.leaves.list().len())).map(ClassId).collect(),
-            classes: number(self.leaves.list().len()),
-            own_node: Ranges::new(own_node.into_iter().collect()),
+            leaves: (0..leaves).map(ClassId).collect(),
+            classes,
+            either,
+            own_node,
+            unasked,
             port_classes: number(transports.len()),
             transports: transports.into_iter().zip((0..).map(PortClassId)).collect(),
             remotes: lower.remotes,
@@ -104,6 +117,40 @@ impl<'a> Lowering<'a> {
             codes: Vec::new(),
             endpoints,
         }
+    }
+}
+
+impl Lowering<'_> {
+    /// The keys that some ports of a protocol stand for.
+    fn keys(&self, ports: &ir::ProtocolPorts) -> Vec<(u32, u32)> {
+        let of = ports.protocol;
+        let Some(kinds) = self.program.kinds.as_ref().filter(|_| is_icmp(of)) else {
+            let ranges = ports.ranges.iter();
+            return ranges
+                .map(|(first, last)| (key(of, first), key(of, last)))
+                .collect();
+        };
+        // The types of ICMP are its ports; where they are not told apart, every packet has type 0.
+        if !kinds.enforcement.has_icmp_types {
+            let all = ports.ranges.contains(0);
+            return all
+                .then(|| (key(of, 0), key(of, NOT_KNOWN - 1)))
+                .into_iter()
+                .collect();
+        }
+        let ranges = ports.ranges.iter().filter(|(first, _)| *first < 256);
+        ranges
+            .map(|(first, last)| (key(of, first << 8), key(of, last.min(255) << 8 | 255)))
+            .collect()
+    }
+
+    /// The keys of packets that pass without being asked about.
+    fn unasked(&self) -> Ranges<u32> {
+        let kinds = self.program.kinds.as_ref();
+        let passes = kinds.is_some_and(|kinds| kinds.enforcement.allows_fragmentation_needed);
+        let (kind, code) = FRAGMENTATION_NEEDED;
+        let key = key(Protocol::ICMP, u32::from(kind) << 8 | u32::from(code));
+        Ranges::new(passes.then_some((key, key)).into_iter().collect())
     }
 }
 
@@ -127,6 +174,8 @@ struct Lower<'l, 'a> {
     named: FxHashMap<(Option<Protocol>, &'l str, bool), Targets>,
     chains: Vec<Chain>,
     known: FxHashMap<ChainKey, ChainId>,
+    /// What the leaves are to the endpoints of the node, where rules ask for identities.
+    seen: Option<Seen>,
 }
 
 impl<'l> Lower<'l, '_> {
@@ -166,7 +215,9 @@ impl<'l> Lower<'l, '_> {
         let own = (direction == Direction::Ingress).then(|| self.from.cluster.ports(ports));
         let lowered = RuleChain {
             admin: self.levels(&chain.first, Tier::Admin, own),
-            isolated_by: chain.isolated_by.to_vec(),
+            isolated_by: chain.is_isolated.then(|| chain.isolated_by.to_vec()),
+            keeps_own_node: !chain.allows_own_node,
+            skips_itself: self.from.program.kinds.is_some(),
             namespace: chain
                 .namespace
                 .iter()
@@ -198,8 +249,12 @@ impl<'l> Lower<'l, '_> {
         for step in steps {
             level.lists.push(self.rules(step.rules, tier, own));
             if step.last_of != LastOf::Nothing {
+                level.ends_tier = step.last_of == LastOf::Tier;
                 levels.push(std::mem::take(&mut level));
             }
+        }
+        if let Some(last) = levels.last_mut() {
+            last.ends_tier = false;
         }
         levels
     }
@@ -214,10 +269,11 @@ impl<'l> Lower<'l, '_> {
         let remotes = self.remotes(rule.peers);
         let make = |remotes, ports| Rule {
             origins: vec![rule.id],
-            action: match rule.action {
-                hir::Action::Allow => Action::Allow,
-                hir::Action::Deny => Action::Deny,
-                hir::Action::Pass => Action::Pass,
+            action: match (rule.action, rule.precedence.redirect) {
+                (hir::Action::Allow, Some(redirect)) => Action::Redirect(redirect.priority.into()),
+                (hir::Action::Allow, None) => Action::Allow,
+                (hir::Action::Deny, _) => Action::Deny,
+                (hir::Action::Pass, _) => Action::Pass,
             },
             remotes,
             ports,
@@ -239,8 +295,7 @@ impl<'l> Lower<'l, '_> {
             if protocol.whole {
                 yes.push(whole(of));
             } else {
-                let ranges = protocol.ranges.iter();
-                yes.extend(ranges.map(|(first, last)| (key(of, first), key(of, last))));
+                yes.extend(self.from.keys(protocol));
                 maybe.push((key(of, NOT_KNOWN), key(of, NOT_KNOWN)));
             }
         }
@@ -248,7 +303,7 @@ impl<'l> Lower<'l, '_> {
         for (protocol, name) in &ports.named {
             match own {
                 Some(own) => {
-                    let named = named(own, *protocol, name);
+                    let named = named(own, *protocol, name, program.kinds.is_some());
                     yes.extend(named.yes.iter());
                     maybe.extend(named.maybe.iter());
                 }
@@ -269,11 +324,19 @@ impl<'l> Lower<'l, '_> {
         made
     }
 
+    /// The classes that a list of peers matches.
+    fn matched(&self, peers: Option<PeersId>) -> Match<Ranges<u32>> {
+        match &self.seen {
+            None => self.from.leaves.matched(peers),
+            Some(seen) => seen.matched(self.from.program, peers),
+        }
+    }
+
     fn remotes(&mut self, peers: Option<PeersId>) -> Match<RemotesId> {
         if let Some(known) = self.of_peers.get(&peers) {
             return *known;
         }
-        let Match { yes, maybe } = self.from.leaves.matched(peers);
+        let Match { yes, maybe } = self.matched(peers);
         let made = Match {
             yes: self.add_remotes(yes),
             maybe: self.add_remotes(maybe),
@@ -284,7 +347,7 @@ impl<'l> Lower<'l, '_> {
 
     /// Those of some peers that are among these leaves.
     fn among(&mut self, peers: Option<PeersId>, leaves: &Ranges<u32>) -> Match<RemotesId> {
-        let Match { yes, maybe } = self.from.leaves.matched(peers);
+        let Match { yes, maybe } = self.matched(peers);
         Match {
             yes: self.add_remotes(yes.intersection(leaves)),
             maybe: self.add_remotes(maybe.intersection(leaves)),
@@ -313,7 +376,8 @@ impl<'l> Lower<'l, '_> {
         let make = || {
             let mut by_keys: Vec<(Match<_>, Vec<_>)> = Vec::new();
             for (identity, index) in from.program.identities.iter().zip(0_u32..) {
-                let keys = named(from.cluster.ports(identity.ports), protocol, name);
+                let own = from.cluster.ports(identity.ports);
+                let keys = named(own, protocol, name, from.program.kinds.is_some());
                 if keys.yes.is_empty() || (identity.host.is_some() && !hosts) {
                     continue;
                 }

@@ -76,6 +76,8 @@ pub fn whole(protocol: Protocol) -> (u32, u32) {
     (key(protocol, 0), key(protocol, (1 << SHIFT) - 1))
 }
 
-fn is_icmp(protocol: Protocol) -> bool {
+/// Whether the values of a protocol are types and codes.
+#[must_use]
+pub fn is_icmp(protocol: Protocol) -> bool {
     matches!(protocol, Protocol::ICMP | Protocol::ICMPV6)
 }

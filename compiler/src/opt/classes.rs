@@ -1,6 +1,6 @@
 //! `identity-classes` and `port-classes`: what nothing tells apart becomes one class.
 //!
-//! Equation: let `x ~ y` where every set of the program has both or neither (in a table: where every row, or every
+//! Equation: let `x ~ y` where neither is open and every set of the program has both or neither (in a table: where every row, or every
 //! column, has the same code for both). Then a question about `x` is decided as one about `y`. Proof: a decision is
 //! a function of which sets have the class as a member, or of the code that stands for it. The classes of `~` are
 //! the coarsest that the sets allow.
@@ -114,7 +114,11 @@ impl Merged {
 pub(super) fn leaves(program: &mut Program) {
     let merged = if program.rows.is_empty() {
         let sets = program.remotes.iter();
-        Merged::by_sets(program.classes, sets.chain([&program.own_node]))
+        let open = open_classes(program);
+        Merged::by_sets(
+            program.classes,
+            sets.chain([&program.own_node]).chain(&open),
+        )
     } else {
         let tables = program.chains.iter().flat_map(|chain| match chain {
             Chain::Rules(_) => [None, None],
@@ -130,6 +134,14 @@ pub(super) fn leaves(program: &mut Program) {
     for class in &mut program.leaves {
         *class = ClassId(merged.class(class.0));
     }
+    let either = std::mem::take(&mut program.either).into_iter();
+    let either = either.map(|(open, classes)| {
+        let classes = classes.iter().map(|class| ClassId(merged.class(class.0)));
+        let classes: BTreeSet<ClassId> = classes.collect();
+        (ClassId(merged.class(open.0)), classes.into_iter().collect())
+    });
+    program.either = either.collect();
+    program.either.sort();
     program.own_node = merged.set(&program.own_node);
     program.classes = merged.count;
     for set in &mut program.remotes {
@@ -143,9 +155,17 @@ pub(super) fn leaves(program: &mut Program) {
     }
 }
 
+/// Each class of which it is open what it is, as a set of its own.
+pub(super) fn open_classes(program: &Program) -> Vec<Ranges<u32>> {
+    let open = program.either.iter();
+    open.map(|(open, _)| Ranges::new(vec![(open.0, open.0)]))
+        .collect()
+}
+
 pub(super) fn ports(program: &mut Program) {
     let merged = if program.rows.is_empty() {
-        Merged::by_sets(program.port_classes, program.ports.iter())
+        let sets = program.ports.iter().chain([&program.unasked]);
+        Merged::by_sets(program.port_classes, sets)
     } else {
         let codes = |row: &Vec<CodeId>| row.iter().map(|code| code.0).collect();
         let lists: Vec<Vec<u32>> = program.rows.iter().map(codes).collect();
@@ -156,6 +176,7 @@ pub(super) fn ports(program: &mut Program) {
     }
     program.transports.dedup_by_key(|(_, class)| *class);
     program.port_classes = merged.count;
+    program.unasked = merged.set(&program.unasked);
     for set in &mut program.ports {
         *set = merged.set(set);
     }

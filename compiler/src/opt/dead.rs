@@ -28,11 +28,10 @@ pub(super) fn run(program: &mut Program) {
 
 fn clean(program: &Program, chain: &mut RuleChain) {
     let space = Space::of(program, chain);
-    let decided = levels(&space, &mut chain.admin);
-    if chain.isolated_by.is_empty() {
+    let decided = tiers(&space, &mut chain.admin, space.no_cells());
+    if chain.isolated_by.is_none() {
         chain.namespace.clear();
-        let mut before = decided;
-        levels_after(&space, &mut chain.baseline, &mut before);
+        tiers(&space, &mut chain.baseline, decided);
     } else {
         chain.baseline.clear();
         let rules = std::mem::take(&mut chain.namespace);
@@ -40,16 +39,34 @@ fn clean(program: &Program, chain: &mut RuleChain) {
     }
 }
 
-/// Cleans the first tier, and returns where it surely decides.
-fn levels(space: &Space<'_>, levels: &mut Vec<Level>) -> Cells {
-    let mut ended = space.no_cells();
-    let passed = levels_after(space, levels, &mut ended);
-    ended.without(&passed)
+/// Cleans tiers of which some cells were decided before, and returns where something surely decides.
+fn tiers(space: &Space<'_>, levels: &mut Vec<Level>, mut decided: Cells) -> Cells {
+    let mut cleaned = Vec::new();
+    let mut tier = Vec::new();
+    let mut rest = std::mem::take(levels).into_iter().peekable();
+    while let Some(level) = rest.next() {
+        let is_last = level.ends_tier || rest.peek().is_none();
+        tier.push(level);
+        if is_last {
+            let mut ended = decided.clone();
+            let passed = self::tier(space, &mut tier, &mut ended);
+            // What may pass is decided only where it was decided before.
+            let mut after = ended.without(&passed);
+            after.add(&decided);
+            decided = after;
+            cleaned.append(&mut tier);
+        }
+    }
+    if let Some(last) = cleaned.last_mut() {
+        last.ends_tier = false;
+    }
+    *levels = cleaned;
+    decided
 }
 
 /// Cleans a tier of which some cells were decided before; adds where the tier surely ends, and returns where it may
 /// pass.
-fn levels_after(space: &Space<'_>, levels: &mut Vec<Level>, ended: &mut Cells) -> Cells {
+fn tier(space: &Space<'_>, levels: &mut Vec<Level>, ended: &mut Cells) -> Cells {
     let mut passed = space.no_cells();
     for level in levels.iter_mut() {
         let mut ends = ended.clone();
@@ -72,6 +89,9 @@ fn levels_after(space: &Space<'_>, levels: &mut Vec<Level>, ended: &mut Cells) -
         level.lists.retain(|rules| !rules.is_empty());
     }
     levels.retain(|level| !level.lists.is_empty());
+    if let Some(last) = levels.last_mut() {
+        last.ends_tier = true;
+    }
     passed
 }
 

@@ -4,7 +4,8 @@
 //! chain by itself, through the classes that its own sets tell apart, so a chain becomes the same table whatever stands beside
 //! it. What depends on the node is which leaves are its own: there no policy of a namespace keeps the two apart, which is
 //! what a table says of an endpoint that sends to itself. Classes, rows and codes are numbered by what comes first, here as there.
-//! Tests hold the one to the other; and like all programs, each is proved against the definition.
+//! Tests hold the one to the other; and like all programs, each is proved against the definition. Where rules are resolved by
+//! precedence more depends on the node (what a node is to an endpoint), and programs are made one by one.
 
 use super::rows::Decided;
 use super::sets::intern;
@@ -150,9 +151,11 @@ impl Library {
         Program {
             leaves: leaves.iter().map(class_of).collect(),
             classes: number(examples.len()),
+            either: Vec::new(),
             own_node: Ranges::new(own_node),
             transports,
             port_classes: number(port_examples.len()),
+            unasked: Ranges::default(),
             remotes: Vec::new(),
             ports: Vec::new(),
             chains: tables,

@@ -10,6 +10,7 @@ use super::{chains, sets::intern};
 use crate::lir::{
     Chain, ClassId, CodeId, Decision, PortClassId, Program, RowId, RuleChain, Table, number,
 };
+use crate::ranges::Ranges;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
@@ -22,6 +23,8 @@ pub(super) fn tabulate(program: &mut Program) {
     if decided.iter().any(Option::is_some) {
         program.rows = Vec::new();
         program.codes = Vec::new();
+        program.either = Vec::new();
+        program.unasked = Ranges::default();
         program.remotes = Vec::new();
         program.ports = Vec::new();
     }
@@ -73,7 +76,7 @@ impl Decided {
         Self {
             rows: all(false),
             // Only the policies of a namespace do not keep an endpoint from itself.
-            hairpin: (!rules.isolated_by.is_empty()).then(|| all(true)),
+            hairpin: (rules.isolated_by.is_some() || rules.skips_itself).then(|| all(true)),
             remotes: space.remotes.new,
             ports: space.ports.new,
         }

@@ -1,6 +1,6 @@
 //! What a chain tells apart: the classes that its own sets allow, far fewer than those of the program.
 
-use super::classes::Merged;
+use super::classes::{Merged, open_classes};
 use crate::lir::{Match, PortsId, Program, RemotesId, Rule, RuleChain};
 use crate::ranges::Ranges;
 
@@ -33,8 +33,12 @@ impl<'p> Space<'p> {
         let ports = ports.iter().map(|id| program.port_set(*id));
         Self {
             program,
-            remotes: Merged::by_sets(program.classes, remotes.chain([&program.own_node])),
-            ports: Merged::by_sets(program.port_classes, ports),
+            remotes: {
+                let open = open_classes(program);
+                let sets = remotes.chain([&program.own_node]).chain(&open);
+                Merged::by_sets(program.classes, sets)
+            },
+            ports: Merged::by_sets(program.port_classes, ports.chain([&program.unasked])),
         }
     }
 

@@ -13,6 +13,7 @@ use super::subjects::Case;
 use super::{Prover, Subject};
 use crate::cluster::{Owner, PodId};
 use crate::hir::Direction;
+use crate::hir::flow::EndpointKind;
 use crate::hir::spec::Side;
 use crate::lir::transport::{LAST, packet_from, parts};
 use crate::lir::{Chain, ChainId, ClassId, CodeId, LeafId, Lowering, RowId, Table};
@@ -21,8 +22,8 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use verdict_abi::{Config, Query, Section, Use, decide, half, quarter};
 
-/// Where a leaf of a node leads: its class in the program, that in the image, and whether it is the node itself.
-type Classes = (ClassId, u32, bool);
+/// Where a leaf of a node leads: its class in the program, that in the image, and how the node stands to it.
+type Classes = (ClassId, u32, Relation);
 
 /// One proof: a case with its number, the chain of the program, the table of the image, and an endpoint that has them.
 struct Proof<'c, 'a> {
@@ -65,6 +66,7 @@ impl<'a> Prover<'a> {
     /// The classes of the leaves, read from the program and from the image.
     fn classes(&self, subject: &Subject<'_>) -> Result<Vec<Classes>, Box<Mismatch>> {
         let own = self.ends.of_node(subject.node);
+        let is_unplaced = subject.node.is_none() && self.enforcement().is_some();
         let mut classes = Vec::with_capacity(self.ends.examples.len());
         for (end, leaf) in self.ends.examples.iter().zip((0..).map(LeafId)) {
             let class = subject.program.leaves.get(leaf.index()).copied();
@@ -77,7 +79,14 @@ impl<'a> Prover<'a> {
                     "none",
                 ));
             };
-            classes.push((class, read, own.contains(&leaf)));
+            let relation = match end.kind {
+                EndpointKind::Node(_) if is_unplaced => Relation::Unplaced,
+                _ if own.contains(&leaf) => Relation::OwnNode,
+                EndpointKind::Pod(_) | EndpointKind::Node(_) | EndpointKind::Outside => {
+                    Relation::Apart
+                }
+            };
+            classes.push((class, read, relation));
         }
         Ok(classes)
     }
@@ -200,18 +209,20 @@ impl Node<'_, '_> {
         let mut compared = 0;
         let mut before = None;
         let groups = dense(&expected.leaves, self.classes.len());
-        for ((group, (class, read, is_own)), leaf) in groups
+        for ((group, (class, read, relation)), leaf) in groups
             .into_iter()
             .zip(self.classes.iter().copied())
             .zip(0..)
         {
             let leaf = LeafId(leaf);
+            let is_apart = relation == Relation::Apart;
             // Leaves in a row of which nothing differs are looked at together.
-            if before.replace((group, class, read, is_own)) == Some((group, class, read, is_own)) {
+            let here = (group, class, read);
+            if is_apart && before.replace(here) == Some(here) {
                 continue;
             }
             let slot = last.get_mut(group as usize * in_program + class.index());
-            if let Some(slot) = slot.filter(|_| !is_own) {
+            if let Some(slot) = slot.filter(|_| is_apart) {
                 let seen = read.saturating_add(1);
                 if *slot == seen {
                     continue;
@@ -220,8 +231,8 @@ impl Node<'_, '_> {
             }
             let group = expected.groups.get(group as usize);
             let group = group.ok_or_else(|| self.nothing(proof, leaf))?;
-            if is_own {
-                let row = expected.row(self.prover, proof.case, group, leaf, Relation::OwnNode);
+            if !is_apart {
+                let row = expected.row(self.prover, proof.case, group, leaf, relation);
                 let row = row.ok_or_else(|| self.nothing(proof, leaf))?;
                 compared += self.compare(proof, expected, &row, leaf)?;
                 continue;
@@ -348,5 +359,8 @@ fn describe(side: &Side) -> String {
     let rules = side.rules.iter().map(ToString::to_string);
     let policies = side.isolated_by.iter().map(ToString::to_string);
     let names: Vec<String> = rules.chain(policies).collect();
-    format!("{:?} by {}", side.verdict, names.join(" "))
+    match side.exempt {
+        None => format!("{:?} by {}", side.verdict, names.join(" ")),
+        Some(exemption) => format!("{:?}: {exemption:?}", side.verdict),
+    }
 }

@@ -4,6 +4,8 @@
 //! labels of a pod, its named ports and its node where it uses the network of that; which node it is and its labels; and
 //! where its address lies between the bounds of all blocks, exceptions and DNS answers.
 
+use super::enforcement;
+use super::identities::{Seen, same_identities};
 use super::mismatch::{Check, Mismatch, general};
 use super::runs::{Runs, extend};
 use crate::cluster::{Cluster, Labels, NamedPort, NodeId, Owner, PodId};
@@ -22,6 +24,8 @@ pub(super) struct Ends<'a> {
     pub(super) examples: Vec<Endpoint<'a>>,
     /// Leaves in a row that no selector of pods tells apart: the first and the last of each.
     pub(super) kinds: Vec<(u32, u32)>,
+    /// By leaf: what it is, where rules ask for identities.
+    pub(super) identities: Vec<Seen>,
     /// The leaves by what named ports they have.
     pub(super) ports: Runs<u32>,
     /// A leaf for each number in `ports`.
@@ -31,7 +35,7 @@ pub(super) struct Ends<'a> {
 }
 
 impl<'a> Ends<'a> {
-    pub(super) fn of(cluster: &'a Cluster, lowering: &Lowering<'_>) -> Self {
+    pub(super) fn of(cluster: &'a Cluster, policies: &PolicySet, lowering: &Lowering<'_>) -> Self {
         let leaves = lowering.leaves();
         let count = number(leaves.list().len());
         // Each leaf of the list has an example.
@@ -41,10 +45,15 @@ impl<'a> Ends<'a> {
         let mut ends = Self {
             examples,
             kinds: Vec::new(),
+            identities: Vec::new(),
             ports: Vec::new(),
             with_ports: Vec::new(),
             of_node: FxHashMap::default(),
         };
+        if let Some(enforcement) = enforcement(policies) {
+            let examples = ends.examples.par_iter();
+            ends.identities = examples.map(|end| Seen::of(enforcement, end)).collect();
+        }
         let mut known = FxHashMap::default();
         let mut last: Option<&Endpoint<'a>> = None;
         for (leaf, end) in (0..).zip(&ends.examples) {
@@ -80,10 +89,15 @@ impl<'a> Ends<'a> {
         lowering: &Lowering<'_>,
     ) -> Result<(), Box<Mismatch>> {
         let cells = AddressCells::of(cluster, policies);
+        let enforcement = enforcement(policies);
         let leaves = lowering.leaves();
         let stands_for = |end: &Endpoint<'_>, leaf: Option<LeafId>| {
             let example = leaf.and_then(|leaf| self.examples.get(leaf.index()));
-            if example.is_some_and(|example| same(&cells, example, end)) {
+            let is_same = |example: &Endpoint<'_>| match enforcement {
+                None => same(&cells, example, end),
+                Some(enforcement) => same_identities(enforcement, example, end),
+            };
+            if example.is_some_and(is_same) {
                 return None;
             }
             let found = leaf.map(|leaf| leaves.describe(cluster, lowering.resolved(), leaf));
@@ -218,6 +232,11 @@ impl AddressCells {
                 }
                 Peer::Domain(_) => by_name = true,
                 Peer::Pods(_) | Peer::Nodes(_) | Peer::Identities(_) => {}
+            }
+        }
+        if let Some(enforcement) = enforcement(policies) {
+            for block in enforcement.identities.known_blocks() {
+                cut(block.network(), block.broadcast());
             }
         }
         let answers = cluster.names().values().flatten().filter(|_| by_name);

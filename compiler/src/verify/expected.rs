@@ -7,13 +7,15 @@
 //! rule matches alike.
 
 use super::Prover;
+use super::identities::ELSEWHERE;
+use super::keys::FRAGMENTATION_NEEDED;
 use super::partition::Partition;
 use super::runs::{self, Runs, extend, pairs};
 use super::subjects::Case;
 use super::truths::Truths;
 use crate::cluster::PodId;
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView};
-use crate::hir::spec::{self, Side, Truth};
+use crate::hir::spec::{self, Side, Truth, precedence};
 use crate::hir::{Direction, RuleId};
 use crate::lir::{LeafId, number, transport};
 use crate::query::Family;
@@ -41,6 +43,8 @@ pub(super) struct Group {
     peers: Truths,
     /// A leaf of it.
     example: LeafId,
+    /// Whether its leaf is asked about as a whole, since the snapshot leaves open what it is.
+    is_open: bool,
     /// Its classes of keys.
     keys: u32,
     /// What is said where the ends are two.
@@ -72,6 +76,8 @@ struct KeyClass {
     ports: Truths,
     /// A key of it that packets have.
     packet: u32,
+    /// Whether it may pass without being asked about.
+    unasked: bool,
 }
 
 /// How the subject stands to the other end.
@@ -83,6 +89,8 @@ pub(super) enum Relation {
     OwnNode,
     /// Both are one, and the flow goes by way of a service.
     Itself,
+    /// The other is a node, and it is not known whether the subject runs there.
+    Unplaced,
 }
 
 impl Expected {
@@ -138,8 +146,13 @@ impl Expected {
     ) -> Option<Row> {
         let slot = match relation {
             Relation::Apart => return self.rows.get(group.row as usize).cloned(),
-            Relation::OwnNode => &group.own_node,
+            // What a node is to its own endpoints is another thing for each.
+            Relation::OwnNode if prover.enforcement().is_none() => &group.own_node,
             Relation::Itself => &group.itself,
+            // Each leaf is asked about by itself.
+            Relation::OwnNode | Relation::Unplaced => {
+                return Some(self.ask(prover, case, group, leaf, relation, &mut Sides::default()));
+            }
         };
         let ask = || self.ask(prover, case, group, leaf, relation, &mut Sides::default());
         Some(slot.get_or_init(ask).clone())
@@ -161,23 +174,30 @@ impl Expected {
         relation: Relation,
         sides: &mut Sides,
     ) -> Row {
+        // How the rules match the leaf tells nothing where the other end is seen otherwise than the group is.
+        let is_own = matches!(relation, Relation::OwnNode | Relation::Unplaced);
+        let asked_alone = group.is_open || is_own && prover.enforcement().is_some();
         let classes = self.keys.get(group.keys as usize);
         let classes = classes.into_iter().flat_map(|keys| &keys.classes);
         let mut rules = group.peers.clone();
         let said = classes.map(|class| {
-            rules.least_of(&group.peers, &class.ports);
-            if let Some(known) = sides.by_rules.get(&rules) {
-                return Arc::clone(known);
-            }
             let flow = Between {
                 leaf,
                 packet: class.packet,
                 relation,
             };
-            let side = self.judge(prover, case, flow, &rules);
+            if asked_alone {
+                return Arc::new(self.judge(prover, case, flow, None));
+            }
+            rules.least_of(&group.peers, &class.ports);
+            let of_class = sides.by_rules.entry(class.unasked).or_default();
+            if let Some(known) = of_class.get(&rules) {
+                return Arc::clone(known);
+            }
+            let side = self.judge(prover, case, flow, Some(&rules));
             let side = sides.equal.entry(side);
             let side = side.or_insert_with_key(|side| Arc::new(side.clone()));
-            sides.by_rules.insert(rules.clone(), Arc::clone(side));
+            of_class.insert(rules.clone(), Arc::clone(side));
             Arc::clone(side)
         });
         Row {
@@ -186,9 +206,18 @@ impl Expected {
         }
     }
 
-    /// Asks the definition about one leaf and one packet, which the rules match like this.
-    fn judge(&self, prover: &Prover<'_>, case: &Case<'_>, of: Between, rules: &Truths) -> Side {
+    /// Asks the definition about one leaf and one packet. `rules` is how the rules match them, where that is known.
+    fn judge(
+        &self,
+        prover: &Prover<'_>,
+        case: &Case<'_>,
+        of: Between,
+        rules: Option<&Truths>,
+    ) -> Side {
         let mut pod = case.pod;
+        if prover.enforcement().is_some() && of.relation != Relation::Unplaced {
+            pod.node = Some(ELSEWHERE);
+        }
         let example = prover.ends.examples.get(of.leaf.index()).copied();
         let mut other = example.unwrap_or(subject(pod, Family::V4));
         let family = match other.address {
@@ -202,7 +231,7 @@ impl Expected {
                 pod.id = pod.id.or(Some(PodId(0)));
                 own.id = pod.id;
             }
-            (Relation::Apart | Relation::OwnNode | Relation::Itself, _) => {}
+            (Relation::Apart | Relation::OwnNode | Relation::Itself | Relation::Unplaced, _) => {}
         }
         let own = subject(pod, family);
         let (src, mut dst) = match case.direction {
@@ -215,10 +244,17 @@ impl Expected {
             dst,
             transport: transport::example(of.packet),
         };
-        spec::judge_by_rules(&case.governing, &flow, case.direction, &|_, rule| {
-            let place = self.places.get(&rule.id);
-            place.map_or(Truth::No, |place| rules.get(*place))
-        })
+        let (governing, direction) = (&case.governing, case.direction);
+        match (prover.enforcement(), rules) {
+            (Some(enforcement), _) => {
+                precedence::judge_by(prover.policies, enforcement, governing, &flow, direction)
+            }
+            (None, None) => spec::judge_by(prover.world(), governing, &flow, direction),
+            (None, Some(rules)) => spec::judge_by_rules(governing, &flow, direction, &|_, rule| {
+                let place = self.places.get(&rule.id);
+                place.map_or(Truth::No, |place| rules.get(*place))
+            }),
+        }
     }
 }
 
@@ -242,7 +278,8 @@ fn places(case: &Case<'_>) -> FxHashMap<RuleId, usize> {
 /// What was said so far of one case and relation.
 #[derive(Default)]
 struct Sides {
-    by_rules: FxHashMap<Truths, Arc<Side>>,
+    /// By whether a packet may pass without being asked about.
+    by_rules: FxHashMap<bool, FxHashMap<Truths, Arc<Side>>>,
     equal: FxHashMap<Side, Arc<Side>>,
 }
 
@@ -270,14 +307,19 @@ fn grouped(prover: &Prover<'_>, case: &Case<'_>) -> (Runs<u32>, Vec<Group>, Vec<
     let of_leaf = case.by_name && case.direction == Direction::Egress;
     let same = vec![(0, 0)];
     let ports = if of_leaf { &prover.ends.ports } else { &same };
+    let open = open_leaves(prover);
     let mut groups: Vec<Group> = Vec::new();
-    let mut ids: FxHashMap<(u32, u32), u32> = FxHashMap::default();
+    let mut ids: FxHashMap<(u32, u32, u32), u32> = FxHashMap::default();
     let mut leaves: Runs<u32> = Vec::new();
-    for (first, peers, keys) in pairs(&by_peers, ports) {
-        let id = *ids.entry((peers, keys)).or_insert_with(|| {
+    let peers_and_ports: Runs<(u32, u32)> = pairs(&by_peers, ports)
+        .map(|(first, peers, keys)| (first, (peers, keys)))
+        .collect();
+    for (first, (peers, keys), open) in pairs(&peers_and_ports, &open) {
+        let id = *ids.entry((peers, keys, open)).or_insert_with(|| {
             groups.push(Group {
                 peers: told.get(peers as usize).cloned().unwrap_or_default(),
                 example: LeafId(first),
+                is_open: open > 0,
                 keys,
                 row: 0,
                 own_node: OnceLock::new(),
@@ -296,6 +338,16 @@ fn grouped(prover: &Prover<'_>, case: &Case<'_>) -> (Runs<u32>, Vec<Group>, Vec<
     (leaves, groups, with_ports)
 }
 
+/// Each leaf of which it is open what it is, with a number of its own; 0 is told of all others.
+fn open_leaves(prover: &Prover<'_>) -> Runs<u32> {
+    let mut open = vec![(0, 0)];
+    for (seen, leaf) in prover.ends.identities.iter().zip(0..) {
+        let number = if seen.only.is_none() { leaf + 1 } else { 0 };
+        extend(&mut open, leaf, number);
+    }
+    open
+}
+
 impl Keys {
     /// The keys as the rules of a case match them where the destination is a leaf, or the subject itself.
     fn of(prover: &Prover<'_>, case: &Case<'_>, dst: Option<LeafId>) -> Self {
@@ -303,7 +355,8 @@ impl Keys {
         let dst = dst.copied().unwrap_or(subject(case.pod, Family::V4));
         let mut answers: FxHashMap<u32, Box<[Truth]>> = FxHashMap::default();
         for rule in &case.rules {
-            let ask = || prover.lists.ports(&prover.keys, rule.ports, &dst);
+            let lists = &prover.lists;
+            let ask = || lists.ports(prover.world(), &prover.keys, rule.ports, &dst);
             answers.entry(rule.ports).or_insert_with(ask);
         }
         let columns = case.rules.iter().map(|rule| answers.get(&rule.ports));
@@ -313,7 +366,7 @@ impl Keys {
         let (wide, own) = columns
             .split_at_checked(case.wide.lists.len())
             .unwrap_or_default();
-        let mut known: FxHashMap<Truths, u32> = FxHashMap::default();
+        let mut known: FxHashMap<(Truths, bool), u32> = FxHashMap::default();
         let mut classes: Vec<KeyClass> = Vec::new();
         let class = prover
             .keys
@@ -327,10 +380,14 @@ impl Keys {
                     let truths = columns.iter().map(|column| column.get(cell));
                     Truths::of(truths.map(|truth| truth.copied().unwrap_or(Truth::No)))
                 });
-                *known.entry(wide.then(&own)).or_insert_with_key(|ports| {
+                let unasked = prover.enforcement().is_some()
+                    && transport::example(packet).icmp == Some(FRAGMENTATION_NEEDED);
+                let told = (wide.then(&own), unasked);
+                *known.entry(told).or_insert_with_key(|(ports, _)| {
                     classes.push(KeyClass {
                         ports: ports.clone(),
                         packet,
+                        unasked,
                     });
                     number(classes.len() - 1)
                 })

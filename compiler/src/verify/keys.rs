@@ -1,10 +1,14 @@
 //! What packets carry, cut wherever a rule may change its mind: the exact partition that ranges and named ports cut.
 
+use super::enforcement;
 use crate::cluster::{Cluster, Protocol};
 use crate::hir::{PolicySet, PortMatch};
-use crate::lir::transport::{LAST, NOT_KNOWN, key, packet_from};
+use crate::lir::transport::{LAST, NOT_KNOWN, is_icmp, key, packet_from};
 use crate::lir::{PortClassId, Program, number};
 use rustc_hash::FxHashSet;
+
+/// The packet of ICMPv4 that asks for smaller ones: type and code. It may pass without being asked about.
+pub(super) const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
 
 /// The cells of transport keys.
 #[derive(Debug)]
@@ -40,7 +44,12 @@ impl Keys {
         for port in rules.flat_map(|rule| rule.ports.iter().flatten()) {
             match port {
                 PortMatch::Range { protocol, ports } => {
-                    cut(*protocol, ports.first.into(), ports.last.into());
+                    let (first, last) = (u32::from(ports.first), u32::from(ports.last));
+                    cut(*protocol, first, last);
+                    if is_icmp(*protocol) && last < 256 {
+                        // Where rules ask for types, each has its codes behind it.
+                        cut(*protocol, first << 8, last << 8 | 255);
+                    }
                     whole(*protocol, &mut cut);
                 }
                 PortMatch::Named { name, .. } => {
@@ -52,6 +61,14 @@ impl Keys {
             if names.contains(&*own.name) {
                 cut(own.protocol, own.number.into(), own.number.into());
                 whole(own.protocol, &mut cut);
+            }
+        }
+        if enforcement(policies).is_some() {
+            let (kind, code) = FRAGMENTATION_NEEDED;
+            let value = u32::from(kind) << 8 | u32::from(code);
+            cut(Protocol::ICMP, value, value);
+            for protocol in [Protocol::ICMP, Protocol::ICMPV6] {
+                whole(protocol, &mut cut);
             }
         }
         for protocol in [Protocol::TCP, Protocol::UDP, Protocol::SCTP] {

@@ -4,11 +4,13 @@
 //! namespace, of those in the namespace alone; every other peer is asked of each leaf.
 
 use super::ends::Ends;
+use super::enforcement;
 use super::keys::Keys;
 use super::runs::{Runs, extend, together};
 use crate::hir::flow::{Endpoint, EndpointKind, Flow};
+use crate::hir::spec::precedence::matches::ports_match;
 use crate::hir::spec::{self, Truth, World};
-use crate::hir::{NamespaceSelector, Peer, PortMatch, Rule, Tier};
+use crate::hir::{Direction, Enforcement, NamespaceSelector, Peer, PortMatch, Rule, Tier};
 use crate::lir::number;
 use crate::lir::transport;
 use rustc_hash::FxHashMap;
@@ -145,12 +147,21 @@ impl<'a> Lists<'a> {
         };
         let slot = self.peer_truths.get(index);
         slot.map_or(&[], |slot| {
-            slot.get_or_init(|| ask(world, ends, *tier, peer))
+            slot.get_or_init(|| match enforcement(world.policies) {
+                None => ask(world, ends, *tier, peer),
+                Some(enforcement) => ask_identities(enforcement, ends, peer),
+            })
         })
     }
 
     /// How a list of ports matches each cell of keys, where the destination is this one.
-    pub(super) fn ports(&self, keys: &Keys, list: u32, dst: &Endpoint<'_>) -> Box<[Truth]> {
+    pub(super) fn ports(
+        &self,
+        world: World<'_>,
+        keys: &Keys,
+        list: u32,
+        dst: &Endpoint<'_>,
+    ) -> Box<[Truth]> {
         let index = list as usize;
         let Some((tier, rule)) = self.with_ports.get(index) else {
             return Box::default();
@@ -163,7 +174,13 @@ impl<'a> Lists<'a> {
                         dst: *dst,
                         transport: transport::example(key),
                     };
-                    spec::ports_match(*tier, rule, &flow)
+                    match enforcement(world.policies) {
+                        None => spec::ports_match(*tier, rule, &flow),
+                        // Ports that a cluster shares are in no program: V0546.
+                        Some(enforcement) => {
+                            ports_match(enforcement, rule, &flow, Direction::Ingress)
+                        }
+                    }
                 })
             });
             cells.collect()
@@ -173,6 +190,14 @@ impl<'a> Lists<'a> {
             Some(_) | None => answers(),
         }
     }
+}
+
+fn ask_identities(enforcement: &Enforcement, ends: &Ends<'_>, peer: &Peer) -> Runs<Truth> {
+    let mut runs = Runs::new();
+    for (seen, leaf) in ends.identities.iter().zip(0..) {
+        extend(&mut runs, leaf, seen.truth(enforcement, peer));
+    }
+    runs
 }
 
 fn ask(world: World<'_>, ends: &Ends<'_>, tier: Tier, peer: &Peer) -> Runs<Truth> {

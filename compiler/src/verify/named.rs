@@ -185,12 +185,17 @@ pub(super) fn is_said(policies: &PolicySet, decision: Decision, side: &Side) -> 
         let rule = policies.rule(*rule);
         rule.is_some_and(|(_, rule)| rule.action == Written::Deny)
     };
+    // No rule may match, and it may be open whether the other end is one that nothing keeps apart.
+    let is_open = side.verdict == Verdict::Depends && side.rules.is_empty();
+    let is_by_default = side.verdict == Verdict::Deny || is_open;
     let named = match decision.origin {
         Origin::Rule(rule) => side.rules.contains(&rule),
         Origin::Isolation(policy) => {
-            side.verdict == Verdict::Deny
-                && side.isolated_by.contains(&policy)
-                && !side.rules.iter().any(denies)
+            is_by_default && side.isolated_by.contains(&policy) && !side.rules.iter().any(denies)
+        }
+        // A switch may isolate without a policy.
+        Origin::Nobody if is_by_default => {
+            side.isolated_by.is_empty() && !side.rules.iter().any(denies)
         }
         Origin::Nobody => side.verdict == Verdict::Allow,
     };

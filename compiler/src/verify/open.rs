@@ -3,7 +3,7 @@
 //! They are lifted back: what is read from the bytes is written as the definition has it, and compared. Nothing that
 //! wrote the sections is used.
 
-use super::{Check, Mismatch, Prover, Subject, mismatch};
+use super::{Check, Mismatch, Prover, Subject, enforcement, mismatch};
 use crate::cluster::Protocol;
 use crate::hir::{
     self, Direction, DomainPattern, IpBlock, NamespaceSelector, Operator, PodSelector, PortMatch,
@@ -36,7 +36,9 @@ fn common(subject: Subject<'_>) -> Result<(), Box<Mismatch>> {
     let world = subject.image.world();
     let written = &subject.policies.policies;
     let answers = subject.cluster.names().iter();
-    let general = world.policies.len() == written.len()
+    let is_closed = enforcement(subject.policies).is_some();
+    let general = world.closed == is_closed
+        && world.policies.len() == written.len()
         && world.cidr_matches_pods == subject.policies.semantics.cidr_matches_pods
         && answers.eq(world
             .answers
@@ -142,10 +144,12 @@ fn is_policy(world: &World, own: &open::Policy, policy: &hir::Policy) -> Option<
     let head = *own.name == policy.object.to_string()
         && (tier, own.priority) == (policy.tier, policy.priority)
         && own.isolates == [policy.isolates.ingress, policy.isolates.egress]
-        && own
-            .subject
-            .is_none_or(|subject| pods(world, subject).as_ref() == policy.subject.pods())
-        && own.subject.is_some() == policy.subject.pods().is_some();
+        && match own.subject {
+            None => world.closed || policy.subject.pods().is_none(),
+            Some(subject) => {
+                !world.closed && pods(world, subject).as_ref() == policy.subject.pods()
+            }
+        };
     let [ingress, egress] = &own.rules;
     for (direction, rules) in [(Direction::Ingress, ingress), (Direction::Egress, egress)] {
         let written = policy.rules.get(direction);
@@ -167,6 +171,10 @@ fn is_rule(world: &World, own: &open::Rule, rule: &hir::Rule) -> Option<bool> {
         open::RuleAction::Deny => hir::Action::Deny,
         open::RuleAction::Pass => hir::Action::Pass,
     };
+    let same = (own.id, action) == (rule.id.0, rule.action);
+    if world.closed {
+        return Some(same && own.peers.is_none() && own.ports.is_none());
+    }
     let peers: Option<Vec<hir::Peer>> = match own.peers {
         None => None,
         Some(list) => {
@@ -186,7 +194,7 @@ fn is_rule(world: &World, own: &open::Rule, rule: &hir::Rule) -> Option<bool> {
         (Some(own), Some(written)) => *own == written.iter().map(whole).collect::<Vec<_>>(),
         (None, Some(_)) | (Some(_), None) => false,
     };
-    Some((own.id, action) == (rule.id.0, rule.action) && same_peers && ports == rule.ports)
+    Some(same && same_peers && ports == rule.ports)
 }
 
 /// A peer whose blocks begin at their first address.

@@ -4,12 +4,13 @@
 //! Which policies govern a pod is asked of the definition for each namespace, label set and kind of network that occurs;
 //! a policy whose subject names a namespace is asked about the pods in it alone.
 
-use super::Prover;
 use super::expected::Expected;
 use super::matches::Lists;
 use super::partition::Partition;
-use crate::cluster::{Cluster, LabelsId, NamespaceId, PodId, PortsId};
+use super::{Prover, enforcement};
+use crate::cluster::{Cluster, LabelsId, NamespaceId, Pod, PodId, PortsId};
 use crate::hir::flow::PodView;
+use crate::hir::spec::precedence::has_subject;
 use crate::hir::{
     Direction, NamespaceSelector, PerDirection, Policy, PolicySet, RuleId, Tier, spec,
 };
@@ -67,11 +68,14 @@ impl Wide {
     }
 }
 
-/// What makes a case: the direction, the policies, and the named ports where they are asked for.
-type CaseKey<'l> = (Direction, &'l [u32], Option<(PortsId, bool)>);
+/// What makes a case: the direction, the policies, the named ports where they are asked for, and whether the pod is its
+/// node to rules that ask for identities.
+type CaseKey<'l> = (Direction, &'l [u32], Option<(PortsId, bool)>, bool);
 
 /// What policies may ask of a pod, but for its named ports.
-type Governed = (NamespaceId, LabelsId, bool);
+///
+/// Rules that ask for identities may ask for the named ports and the service account, too.
+type Governed<'a> = (NamespaceId, LabelsId, bool, Option<(PortsId, &'a str)>);
 
 impl<'a> Subjects<'a> {
     pub(super) fn of(cluster: &'a Cluster, policies: &'a PolicySet, lists: &mut Lists<'a>) -> Self {
@@ -96,13 +100,14 @@ impl<'a> Subjects<'a> {
             })
             .collect();
         lists.complete();
+        let enforcement = enforcement(policies);
         let governing = governing(cluster, policies);
         let mut known: FxHashMap<CaseKey<'_>, u32> = FxHashMap::default();
         let mut cases = Vec::new();
         let mut wide: FxHashMap<Vec<u32>, Arc<Wide>> = FxHashMap::default();
         let nobody: &[u32] = &[];
         let of_pod = cluster.pods().iter().zip(0..).map(|(pod, index)| {
-            let governed = (pod.namespace, pod.labels, pod.host_network);
+            let governed = governed(pod, enforcement.is_some());
             let list = governing.get(&governed).map_or(nobody, |list| list);
             let mut case = |direction| {
                 let of = |wide: bool| {
@@ -119,6 +124,7 @@ impl<'a> Subjects<'a> {
                     direction,
                     list,
                     own.then_some((pod.ports, pod.host_network)),
+                    enforcement.is_some() && pod.host_network,
                 );
                 *known.entry(key).or_insert_with(|| {
                     let peers: Vec<u32> = of(true).map(|rule| rule.peers).collect();
@@ -162,8 +168,14 @@ impl<'a> Subjects<'a> {
     }
 }
 
+fn governed(pod: &Pod, by_identity: bool) -> Governed<'_> {
+    let more = by_identity.then_some((pod.ports, &*pod.service_account));
+    (pod.namespace, pod.labels, pod.host_network, more)
+}
+
 /// The policies that govern the pods of each kind, as indices into the set.
-fn governing(cluster: &Cluster, policies: &PolicySet) -> FxHashMap<Governed, Vec<u32>> {
+fn governing<'c>(cluster: &'c Cluster, policies: &PolicySet) -> FxHashMap<Governed<'c>, Vec<u32>> {
+    let enforcement = enforcement(policies);
     let mut of_namespace: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
     let mut of_any = Vec::new();
     for (policy, index) in policies.policies.iter().zip(0..) {
@@ -174,21 +186,26 @@ fn governing(cluster: &Cluster, policies: &PolicySet) -> FxHashMap<Governed, Vec
             Some(NamespaceSelector::Labels(_)) | None => of_any.push(index),
         }
     }
-    let mut kinds: FxHashMap<Governed, PodId> = FxHashMap::default();
+    let mut kinds: FxHashMap<Governed<'_>, PodId> = FxHashMap::default();
     for (pod, index) in cluster.pods().iter().zip(0..) {
-        let kind = (pod.namespace, pod.labels, pod.host_network);
+        let kind = governed(pod, enforcement.is_some());
         kinds.entry(kind).or_insert(PodId(index));
     }
-    let kinds: Vec<(Governed, PodId)> = kinds.into_iter().collect();
+    let kinds: Vec<(Governed<'_>, PodId)> = kinds.into_iter().collect();
     let found = kinds.into_par_iter().filter_map(|(kind, id)| {
         let pod = pod_view(cluster, id, cluster.pod(id)?);
+        // What a pod is at an address is no matter: blocks that match pods are refused.
+        let identity = enforcement.map(|one| one.identities.pod(pod.into(), None));
         let own = of_namespace.get(pod.namespace).into_iter().flatten();
         let mut governing: Vec<u32> = own
             .chain(&of_any)
             .copied()
             .filter(|index| {
                 let policy = policies.policies.get(*index as usize);
-                policy.is_some_and(|policy| spec::governs(policy, &pod))
+                policy.is_some_and(|policy| match &identity {
+                    None => spec::governs(policy, &pod),
+                    Some(identity) => has_subject(&policy.subject, identity),
+                })
             })
             .collect();
         governing.sort_unstable();

@@ -45,6 +45,9 @@ pub const NOT_ASKED: u32 = u32::MAX;
 pub struct World {
     /// Texts: sorted, each once.
     pub strings: Vec<Box<str>>,
+    /// Whether the policies cannot be asked about what the cluster does not have: they are resolved in a way that is not
+    /// carried, so that they have no subjects, peers and ports here. New ends have no place in such an image.
+    pub closed: bool,
     /// Whether blocks match the addresses of pods.
     pub cidr_matches_pods: bool,
     /// Label selectors: all requirements must hold.

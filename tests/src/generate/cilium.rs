@@ -20,6 +20,17 @@ pub fn loaded(seed: u64) -> Option<(World, Loaded)> {
     (!loaded.has_errors()).then_some((world, loaded))
 }
 
+/// As [`loaded`], where nodes are not governed and blocks match no pods: what sets of flows and images are made of.
+#[must_use]
+pub fn compilable(seed: u64) -> Option<(World, Loaded)> {
+    let world = world(seed);
+    let mut settings = settings(seed);
+    settings.cilium.enable_host_firewall = false;
+    settings.cilium.policy_cidr_match_mode.pods = false;
+    let loaded = world.load_with(&settings);
+    (!loaded.has_errors()).then_some((world, loaded))
+}
+
 /// The settings that change verdicts, in turn.
 #[must_use]
 pub fn settings(seed: u64) -> Settings {

@@ -196,8 +196,8 @@ pub(super) const OF_RULES: [Change; 12] = [
     ),
     ("nothing isolates", |program, _| {
         program.chains.iter_mut().any(|chain| match chain {
-            Chain::Rules(chain) if !chain.isolated_by.is_empty() => {
-                chain.isolated_by.clear();
+            Chain::Rules(chain) if chain.isolated_by.is_some() => {
+                chain.isolated_by = None;
                 true
             }
             Chain::Rules(_) | Chain::Table(_) => false,

@@ -9,6 +9,7 @@ use super::{problem, refuse_shared_addresses};
 use crate::bundle::Digest;
 use crate::cluster::{NodeId, PodId};
 use crate::compile::{Artifact, CompileError, Compiler, Kept};
+use crate::hir::Resolution;
 use crate::image::Limits;
 use crate::ir::Program;
 use rayon::prelude::*;
@@ -92,7 +93,12 @@ pub(in crate::cli) fn each<T: Send>(
         let node = node.and_then(|node| loaded.cluster.node(node));
         node.map(|node| &*node.name)
     };
-    let kept = kept(&compiler, how.cache, &wanted, &name);
+    // Fingerprints say all that a proof by isolation is about, and not yet what one by precedence is.
+    let cache = match loaded.policies.resolution {
+        Resolution::Isolation => how.cache,
+        Resolution::Precedence(_) => None,
+    };
+    let kept = kept(&compiler, cache, &wanted, &name);
     let missing = wanted
         .iter()
         .zip(&kept)
@@ -112,7 +118,7 @@ pub(in crate::cli) fn each<T: Send>(
             let is_new = kept.is_none();
             let artifact = kept.map_or_else(|| compiler.node(*node, pods), Ok);
             let taken = artifact.map_err(NotMade::Compile).and_then(|artifact| {
-                if let Some((cache, fingerprint)) = how.cache.zip(fingerprint).filter(|_| is_new) {
+                if let Some((cache, fingerprint)) = cache.zip(fingerprint).filter(|_| is_new) {
                     let keep = cache.keep(name(*node), &fingerprint, &Kept::of(&artifact));
                     keep.map_err(NotMade::Taken)?;
                 }

@@ -70,7 +70,25 @@ pub fn judge_side(
     flow: &Flow<'_>,
     direction: Direction,
 ) -> Side {
-    judged(Question::new(policies, enforcement, flow, direction))
+    match Question::new(policies, enforcement, flow, direction) {
+        Ok(question) => judged(&question, &question.governing().collect::<Vec<_>>()),
+        Err(exemption) => exempt(exemption),
+    }
+}
+
+/// Judges one side of a flow by the policies that [govern](Question::governing) its subject, in the order of their set.
+#[must_use]
+pub fn judge_by(
+    policies: &PolicySet,
+    enforcement: &Enforcement,
+    governing: &[&Policy],
+    flow: &Flow<'_>,
+    direction: Direction,
+) -> Side {
+    match Question::new(policies, enforcement, flow, direction) {
+        Ok(question) => judged(&question, governing),
+        Err(exemption) => exempt(exemption),
+    }
 }
 
 /// Judges one side of a flow whose other end has this identity, whatever its address would say.
@@ -82,16 +100,29 @@ pub fn judge_identity(
     direction: Direction,
     other: &Identity,
 ) -> Side {
-    let question = Question::new(policies, enforcement, flow, direction);
-    judged(question.map(|question| Question {
-        others: vec![other.clone()],
-        // The names that an identity has are among its labels.
-        is_outside: false,
-        ..question
-    }))
+    let question = match Question::new(policies, enforcement, flow, direction) {
+        Ok(question) => Question {
+            others: vec![other.clone()],
+            // The names that an identity has are among its labels.
+            is_outside: false,
+            ..question
+        },
+        Err(exemption) => return exempt(exemption),
+    };
+    judged(&question, &question.governing().collect::<Vec<_>>())
 }
 
-fn judged(question: Result<Question<'_>, Exemption>) -> Side {
+fn exempt(exemption: Exemption) -> Side {
+    Side {
+        verdict: Verdict::Allow,
+        exempt: Some(exemption),
+        rules: Vec::new(),
+        isolated_by: Vec::new(),
+        auth: None,
+    }
+}
+
+fn judged(question: &Question<'_>, governing: &[&Policy]) -> Side {
     let mut side = Side {
         verdict: Verdict::Allow,
         exempt: None,
@@ -99,24 +130,16 @@ fn judged(question: Result<Question<'_>, Exemption>) -> Side {
         isolated_by: Vec::new(),
         auth: None,
     };
-    let question = match question {
-        Ok(question) => question,
-        Err(exemption) => {
-            side.exempt = Some(exemption);
-            return side;
-        }
-    };
-    let governing: Vec<&Policy> = question.governing().collect();
     let isolating = governing
         .iter()
         .filter(|policy| *policy.isolates.get(question.direction));
     side.isolated_by = isolating.map(|policy| policy.id).collect();
     let mut outcomes = Outcomes::default();
     for other in &question.others {
-        outcomes = outcomes.or(question.tiers(&governing, other, &mut side.rules));
+        outcomes = outcomes.or(question.tiers(governing, other, &mut side.rules));
     }
     side.verdict = outcomes.verdict();
-    side.auth = question.auth(&governing, &side);
+    side.auth = question.auth(governing, &side);
     side
 }
 

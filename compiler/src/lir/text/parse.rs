@@ -97,6 +97,13 @@ impl Reader {
             "classes" => program.classes = words.number("the number of classes")?,
             "class" => self.class(words)?,
             "own-node" => program.own_node = words.members()?,
+            "unasked" => program.unasked = words.members()?,
+            "either" => {
+                let open = ClassId(words.id("c", "a class, such as `c0`")?);
+                words.word("=", "`=`")?;
+                let classes = words.runs()?.into_iter().map(ClassId).collect();
+                program.either.push((open, classes));
+            }
             "port-classes" => program.port_classes = words.number("the number of classes")?,
             "keys" => {
                 let start = words.key()?;
@@ -134,7 +141,8 @@ impl Reader {
                     _ => table.hairpin = rows,
                 }
             }
-            "admin" | "namespace" | "baseline" | "isolated" | "list" => self.part(first, words)?,
+            "admin" | "namespace" | "baseline" | "isolated" | "list" | "next-tier"
+            | "keeps-own-node" | "skips-itself" => self.part(first, words)?,
             "endpoint" => self.endpoint(words)?,
             other => self.numbered(other, words)?,
         }
@@ -171,10 +179,21 @@ impl Reader {
                 self.place = Place::Baseline;
             }
             "namespace" => self.place = Place::Namespace,
+            "keeps-own-node" => chain.keeps_own_node = true,
+            "skips-itself" => chain.skips_itself = true,
+            "next-tier" => {
+                let level = match place {
+                    Place::Admin => chain.admin.last_mut(),
+                    Place::Baseline => chain.baseline.last_mut(),
+                    Place::Nowhere | Place::Namespace => None,
+                };
+                level.ok_or("a tier in front of the next")?.ends_tier = true;
+            }
             "isolated" => {
+                let isolated_by = chain.isolated_by.get_or_insert_default();
                 for word in words.rest.by_ref() {
                     let id = id(word, "p").ok_or("policies, such as `p0`")?;
-                    chain.isolated_by.push(PolicyId(id));
+                    isolated_by.push(PolicyId(id));
                 }
             }
             _ => {

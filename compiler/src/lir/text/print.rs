@@ -25,6 +25,13 @@ fn write(program: &Program, out: &mut String) -> fmt::Result {
         let members = Ranges::new(members.map(|(_, leaf)| (leaf, leaf)).collect());
         writeln!(out, "class c{class} ={}", Members(&members))?;
     }
+    for (open, classes) in &program.either {
+        write!(out, "either {open} =")?;
+        for class in classes {
+            write!(out, " {}", class.0)?;
+        }
+        out.push('\n');
+    }
     writeln!(out, "own-node{}", Members(&program.own_node))?;
     writeln!(out, "port-classes {}", program.port_classes)?;
     let ends = program
@@ -34,6 +41,9 @@ fn write(program: &Program, out: &mut String) -> fmt::Result {
         .map(|(start, _)| *start - 1);
     for ((start, class), last) in program.transports.iter().zip(ends.chain([LAST])) {
         writeln!(out, "keys {} {class}", Keys(*start, last))?;
+    }
+    if !program.unasked.is_empty() {
+        writeln!(out, "unasked{}", Members(&program.unasked))?;
     }
     for (set, index) in program.remotes.iter().zip(0..) {
         writeln!(out, "remotes s{index} ={}", Members(set))?;
@@ -83,9 +93,15 @@ fn write(program: &Program, out: &mut String) -> fmt::Result {
 fn rules(chain: &RuleChain, index: u32, out: &mut String) -> fmt::Result {
     writeln!(out, "chain chain{index}")?;
     levels("admin", &chain.admin, out)?;
-    if !chain.isolated_by.is_empty() {
+    if chain.keeps_own_node {
+        out.push_str("  keeps-own-node\n");
+    }
+    if chain.skips_itself {
+        out.push_str("  skips-itself\n");
+    }
+    if let Some(policies) = &chain.isolated_by {
         out.push_str("  isolated");
-        for policy in &chain.isolated_by {
+        for policy in policies {
             write!(out, " {policy}")?;
         }
         out.push('\n');
@@ -103,6 +119,9 @@ fn levels(tier: &str, levels: &[Level], out: &mut String) -> fmt::Result {
         for rules in &level.lists {
             writeln!(out, "  list")?;
             list(rules, out)?;
+        }
+        if level.ends_tier {
+            out.push_str("  next-tier\n");
         }
     }
     Ok(())

@@ -177,6 +177,10 @@ impl World {
             rules: Vec::new(),
             isolated_by: isolating.map(|(index, _)| *index).collect(),
         };
+        if self.closed {
+            side.verdict = Verdict::Depends;
+            return side;
+        }
         let outcomes = question.tiers(&policies, pod.is_never_kept_from(&other.who), &mut side);
         side.verdict = match (outcomes.allow, outcomes.deny) {
             (true, true) => Verdict::Depends,

@@ -101,6 +101,9 @@ impl<'a, T: Tables> Places<'a, T> {
     /// An endpoint that is asked the same as a new one on this node; none where the image needs to be compiled again.
     #[must_use]
     pub fn endpoint(&self, pod: &Pod) -> Option<u32> {
+        if self.world.closed {
+            return None;
+        }
         let governing = self.world.governing(pod);
         let alike = self
             .kinds
@@ -112,6 +115,9 @@ impl<'a, T: Tables> Places<'a, T> {
     /// A leaf whose class decides as the policies do about an end; none where the image needs to be compiled again.
     #[must_use]
     pub fn leaf(&self, end: &End) -> Option<u32> {
+        if self.world.closed {
+            return None;
+        }
         let matched = Matched::default();
         let mut classes: Vec<u32> = (0..config(self.tables, Config::Classes)?).collect();
         for kind in &self.kinds {

@@ -284,7 +284,7 @@ macro_rules! variants {
 
 fields! {
     World {
-        strings, cidr_matches_pods, selectors, pod_selectors, peers, ports, policies, answers, label_sets, port_sets,
+        strings, closed, cidr_matches_pods, selectors, pod_selectors, peers, ports, policies, answers, label_sets, port_sets,
         namespaces, nodes, identities, leaves
     }
     Requirement { key, operator }

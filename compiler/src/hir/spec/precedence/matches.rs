@@ -4,7 +4,7 @@
 
 use super::Question;
 use crate::cluster::{NamedPort, NodeId, Protocol};
-use crate::hir::flow::{Address, Endpoint, EndpointKind, PodView};
+use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView};
 use crate::hir::spec::Truth;
 use crate::hir::{
     Direction, DomainPattern, Enforcement, IdentitySelector, IpBlock, Peer, PortMatch, PortRange,
@@ -57,53 +57,77 @@ impl Question<'_> {
     /// Whether one of a rule's ports is the flow's.
     #[must_use]
     pub fn ports_match(&self, rule: &Rule) -> Truth {
-        let any = |ports: &Vec<PortMatch>| ports.iter().map(|port| self.port_matches(port)).max();
-        rule.ports
-            .as_ref()
-            .map_or(Truth::Yes, |ports| any(ports).unwrap_or(Truth::No))
+        ports_match(self.enforcement, rule, self.flow, self.direction)
     }
 
-    /// Whether a port of a rule is the flow's. The types of ICMP are its ports, and type 0 stands for all of them.
-    /// A named port is one of the destination's, and never one of a name that stands for two.
+    /// Whether a port of a rule is the flow's.
     #[must_use]
     pub fn port_matches(&self, port: &PortMatch) -> Truth {
-        let transport = self.flow.transport;
-        let number = match transport.icmp {
-            Some((kind, _)) if self.enforcement.has_icmp_types => Some(u16::from(kind)),
-            Some(_) => Some(0),
-            None => transport.port,
-        };
-        match port {
-            PortMatch::Range { protocol, .. } if *protocol != transport.protocol => Truth::No,
-            PortMatch::Range { ports, .. } if *ports == PortRange::ALL => Truth::Yes,
-            PortMatch::Range { ports, .. } => {
-                number.map_or(Truth::Unknown, |number| ports.contains(number).into())
-            }
-            PortMatch::Named { protocol, .. }
-                if !transport.protocol.has_ports()
-                    || protocol.is_some_and(|protocol| protocol != transport.protocol) =>
-            {
-                Truth::No
-            }
-            PortMatch::Named { name, .. } => {
-                let own = match (&self.enforcement.shared_ports, self.direction) {
-                    (Some(shared), Direction::Egress) => Some(shared.as_slice()),
-                    (_, _) => {
-                        let EndpointKind::Pod(pod) = &self.flow.dst.seen_in(Tier::Admin).kind
-                        else {
-                            return Truth::No;
-                        };
-                        pod.ports
-                    }
-                };
-                let Some(ports) = own else {
-                    return Truth::Unknown;
-                };
-                match (is_named_port(ports, transport.protocol, name), number) {
-                    (Some(meant), Some(number)) => (meant == number).into(),
-                    (Some(_), None) => Truth::Unknown,
-                    (None, _) => Truth::No,
+        port_matches(self.enforcement, port, self.flow, self.direction)
+    }
+}
+
+/// Whether one of a rule's ports is a flow's.
+pub(crate) fn ports_match(
+    enforcement: &Enforcement,
+    rule: &Rule,
+    flow: &Flow<'_>,
+    direction: Direction,
+) -> Truth {
+    let any = |ports: &Vec<PortMatch>| {
+        let ports = ports.iter();
+        ports
+            .map(|port| port_matches(enforcement, port, flow, direction))
+            .max()
+    };
+    rule.ports
+        .as_ref()
+        .map_or(Truth::Yes, |ports| any(ports).unwrap_or(Truth::No))
+}
+
+/// Whether a port of a rule is a flow's. The types of ICMP are its ports, and type 0 stands for all of them.
+/// A named port is one of the destination's, and never one of a name that stands for two.
+fn port_matches(
+    enforcement: &Enforcement,
+    port: &PortMatch,
+    flow: &Flow<'_>,
+    direction: Direction,
+) -> Truth {
+    let transport = flow.transport;
+    let number = match transport.icmp {
+        Some((kind, _)) if enforcement.has_icmp_types => Some(u16::from(kind)),
+        Some(_) => Some(0),
+        None => transport.port,
+    };
+    match port {
+        PortMatch::Range { protocol, .. } if *protocol != transport.protocol => Truth::No,
+        PortMatch::Range { ports, .. } if *ports == PortRange::ALL => Truth::Yes,
+        PortMatch::Range { ports, .. } => {
+            number.map_or(Truth::Unknown, |number| ports.contains(number).into())
+        }
+        PortMatch::Named { protocol, .. }
+            if !transport.protocol.has_ports()
+                || protocol.is_some_and(|protocol| protocol != transport.protocol) =>
+        {
+            Truth::No
+        }
+        PortMatch::Named { name, .. } => {
+            let own = match (&enforcement.shared_ports, direction) {
+                (Some(shared), Direction::Egress) => Some(shared.as_slice()),
+                (_, _) => {
+                    let EndpointKind::Pod(pod) = &flow.dst.seen_in(Tier::Admin).kind else {
+                        return Truth::No;
+                    };
+                    pod.ports
                 }
+            };
+            let Some(ports) = own else {
+                return Truth::Unknown;
+            };
+            match (is_named_port(ports, transport.protocol, name), number) {
+                (Some(meant), Some(number)) => (meant == number).into(),
+                (Some(_), None) => Truth::Unknown,
+                (None, _) => Truth::No,
             }
         }
     }
@@ -182,7 +206,7 @@ fn block_matches(enforcement: &Enforcement, block: &IpBlock, other: &Identity) -
 }
 
 /// What an end may be to an endpoint that runs on `node`.
-pub(super) fn identities_of(
+pub(crate) fn identities_of(
     enforcement: &Enforcement,
     end: &Endpoint<'_>,
     node: Option<NodeId>,
