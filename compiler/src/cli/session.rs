@@ -127,7 +127,7 @@ impl Session {
         let dialect = self.loaded.settings.dialect;
         let message = format!("this is not answered in the dialect `{dialect}` {why}");
         let diagnostics = [Diagnostic::new(&codes::DIALECT_NOT_JUDGED, message)
-            .help("`explain` and `replay` with the engines `spec` and `ir` answer")];
+            .help("`explain` and `replay` answer, where no engine is asked for")];
         let report = Report {
             diagnostics: &diagnostics,
             ..self.report()
@@ -150,12 +150,15 @@ impl Session {
         asked: Option<EngineName>,
         default: EngineKind,
     ) -> Result<EngineKind, Failure> {
-        let kind = asked.map_or(default, EngineKind::from);
-        match kind {
-            EngineKind::Image => self.compilable(global)?,
-            EngineKind::Spec | EngineKind::Ir => self.answerable(global)?,
-        }
-        Ok(kind)
+        self.answerable(global)?;
+        let policies = &self.loaded.policies;
+        let Some(asked) = asked.map(EngineKind::from) else {
+            let mut engines = [default, EngineKind::Ir].into_iter();
+            let able = engines.find(|kind| dialect::not_by(*kind, policies).is_none());
+            return Ok(able.unwrap_or(EngineKind::Spec));
+        };
+        self.unless(global, dialect::not_by(asked, policies))?;
+        Ok(asked)
     }
 
     /// Says what is missing from the input, beside answers that have no room for it.

@@ -273,7 +273,7 @@ impl Program {
             allows_own_node: direction == Direction::Ingress
                 && enforcement.allows_own_node
                 && !subject.labels.has_reserved(key::HOST)
-                && has_say,
+                && (has_say || !enforcement.own_node_needs_rule),
             isolated_by,
             namespace: Box::default(),
             baseline: Box::default(),

@@ -48,7 +48,9 @@ pub(super) fn keep(folder: &Path, bytes: &[u8], image: &Image<'_>) -> io::Result
     let map = Array::<MapData, u64>::create(entries, MMAPABLE).map_err(of_map)?;
     map.pin(&pin).map_err(|error| match error {
         PinError::SyscallError(error) => error.io_error,
-        error => io::Error::other(error),
+        error @ (PinError::NoFd { .. } | PinError::InvalidPinPath { .. }) => {
+            io::Error::other(error)
+        }
     })?;
     let map = MapData::from_pin(&pin).map_err(of_map)?;
     memory::fill(&map, &kept)?;
@@ -132,6 +134,10 @@ fn contents(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
     memory::read(&map, info.max_entries() as usize * 8)
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only two of many carry what the kernel said"
+)]
 fn of_map(error: MapError) -> io::Error {
     match error {
         MapError::CreateError { io_error, .. } => io_error,
