@@ -234,7 +234,9 @@ impl World {
         match said {
             Verdict::Allow => true,
             Verdict::Deny => false,
-            said => panic!("{} to {}: {said:?}", from.name, to.name),
+            said @ (Verdict::Depends | Verdict::Redirect) => {
+                panic!("{} to {}: {said:?}", from.name, to.name)
+            }
         }
     }
 }
