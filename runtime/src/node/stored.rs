@@ -46,12 +46,7 @@ pub(super) fn keep(folder: &Path, bytes: &[u8], image: &Image<'_>) -> io::Result
     let entries = u32::try_from(kept.len() / 8).map_err(io::Error::other)?;
     let pin = folder.join(NAME);
     let map = Array::<MapData, u64>::create(entries, MMAPABLE).map_err(of_map)?;
-    map.pin(&pin).map_err(|error| match error {
-        PinError::SyscallError(error) => error.io_error,
-        error @ (PinError::NoFd { .. } | PinError::InvalidPinPath { .. }) => {
-            io::Error::other(error)
-        }
-    })?;
+    map.pin(&pin).map_err(of_pin)?;
     let map = MapData::from_pin(&pin).map_err(of_map)?;
     memory::fill(&map, &kept)?;
     kernel::freeze(map.fd().as_fd())
@@ -134,16 +129,21 @@ fn contents(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
     memory::read(&map, info.max_entries() as usize * 8)
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "only two of many carry what the kernel said"
-)]
 fn of_map(error: MapError) -> io::Error {
-    match error {
-        MapError::CreateError { io_error, .. } => io_error,
-        MapError::SyscallError(error) => error.io_error,
-        error => io::Error::other(error),
+    if let MapError::CreateError { io_error, .. } = error {
+        return io_error;
     }
+    if let MapError::SyscallError(error) = error {
+        return error.io_error;
+    }
+    io::Error::other(error)
+}
+
+fn of_pin(error: PinError) -> io::Error {
+    if let PinError::SyscallError(error) = error {
+        return error.io_error;
+    }
+    io::Error::other(error)
 }
 
 fn damaged() -> io::Error {
