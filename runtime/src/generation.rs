@@ -14,7 +14,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use verdict_abi::datapath::connections::{Slot, WAYS};
 use verdict_abi::datapath::packet::Address;
-use verdict_abi::datapath::{Attachment, Counter, OVERLAY, Reason};
+use verdict_abi::datapath::{Attachment, CLOSED, Counter, OVERLAY, Reason, open_directions};
 use verdict_abi::{Config, Section};
 use verdict_compiler::image::Image;
 
@@ -46,6 +46,8 @@ impl Default for Options<'_> {
 pub struct Generation {
     ebpf: Ebpf,
     settings: u64,
+    /// By endpoint, which of its directions are open.
+    open: Vec<u32>,
 }
 
 impl Generation {
@@ -55,8 +57,21 @@ impl Generation {
     /// # Errors
     /// Where the kernel refuses something.
     pub fn load(image: &Image<'_>, options: Options<'_>) -> Result<Self, LoadError> {
-        let generation = Self::maps(Some(image), options, None)?;
+        Self::load_object(OBJECT, image, options)
+    }
+
+    /// The same with another object that has these maps: what benchmarks compare with.
+    ///
+    /// # Errors
+    /// Where the kernel refuses something.
+    pub fn load_object(
+        object: &[u8],
+        image: &Image<'_>,
+        options: Options<'_>,
+    ) -> Result<Self, LoadError> {
+        let mut generation = Self::maps(object, Some(image), options, None)?;
         generation.fill(image)?;
+        generation.open = open_directions(image);
         Ok(generation)
     }
 
@@ -70,7 +85,9 @@ impl Generation {
                 return Err(LoadError::Missing(name));
             }
         }
-        Self::maps(Some(image), options, Some(folder))
+        let mut generation = Self::maps(OBJECT, Some(image), options, Some(folder))?;
+        generation.open = open_directions(image);
+        Ok(generation)
     }
 
     /// Pins the maps of this generation in a folder of a bpffs.
@@ -91,10 +108,11 @@ impl Generation {
     /// # Errors
     /// Where the kernel refuses something.
     pub fn closed(options: Options<'_>) -> Result<Self, LoadError> {
-        Self::maps(None, options, None)
+        Self::maps(OBJECT, None, options, None)
     }
 
     fn maps(
+        object: &[u8],
         image: Option<&Image<'_>>,
         options: Options<'_>,
         own: Option<&Path>,
@@ -110,7 +128,7 @@ impl Generation {
         loader.verifier_log_level(VerifierLogLevel::STATS);
         if let Some(image) = image {
             for section in Section::ALL {
-                loader.map_max_entries(map_name(section), words(image, section));
+                loader.map_max_entries(map_name(section), entries(image, section));
             }
             loader.map_max_entries("code_counters", image.count(Config::Codes).max(1));
         }
@@ -118,8 +136,12 @@ impl Generation {
         for (name, path) in &pins {
             loader.map_pin_path(name, path.as_path());
         }
-        let ebpf = loader.load(OBJECT).map_err(LoadError::Object)?;
-        let mut generation = Self { ebpf, settings: 0 };
+        let ebpf = loader.load(object).map_err(LoadError::Object)?;
+        let mut generation = Self {
+            ebpf,
+            settings: 0,
+            open: Vec::new(),
+        };
         if own.is_some() {
             generation.settings = generation.read_settings()?;
         } else {
@@ -147,12 +169,13 @@ impl Generation {
 
     /// Makes the table of connections ready if it was made now.
     fn seed(&mut self, buckets: u32) -> Result<(), LoadError> {
-        let mut table: Array<_, [u64; 2]> = self.typed("table")?;
+        let mut table: Array<_, [u64; 6]> = self.typed("table")?;
         let failed = |error| LoadError::Map("table", error);
-        if table.get(&0, 0).map_err(failed)? == [0; 2] {
-            // The standard library takes it from the system's source of random numbers.
-            let seed = RandomState::new().hash_one(0_u8);
-            let words = [u64::from(buckets) - 1, seed];
+        if table.get(&0, 0).map_err(failed)? == [0; 6] {
+            // The standard library takes them from the system's source of random numbers.
+            let source = RandomState::new();
+            let [a, b, c, d, e] = [0_u8, 1, 2, 3, 4].map(|key| source.hash_one(key));
+            let words = [u64::from(buckets) - 1, a, b, c, d, e];
             table.set(0, words, 0).map_err(failed)?;
         }
         Ok(())
@@ -165,12 +188,16 @@ impl Generation {
     pub fn map(&self, name: &'static str) -> Result<&MapData, LoadError> {
         match self.ebpf.map(name) {
             Some(Map::Array(map) | Map::PerCpuArray(map)) => Ok(map),
-            Some(Map::HashMap(map) | Map::LruHashMap(map)) => Ok(map),
+            Some(Map::HashMap(map) | Map::LruHashMap(map) | Map::LpmTrie(map)) => Ok(map),
             _ => Err(LoadError::Missing(name)),
         }
     }
 
-    fn typed<'a, T>(&'a mut self, name: &'static str) -> Result<T, LoadError>
+    /// A map as one of its kind.
+    ///
+    /// # Errors
+    /// Where there is none of this name and kind.
+    pub fn typed<'a, T>(&'a mut self, name: &'static str) -> Result<T, LoadError>
     where
         T: TryFrom<&'a mut Map, Error = MapError>,
     {
@@ -209,11 +236,15 @@ impl Generation {
     }
 
     /// Says which endpoint is behind an interface, before the programs are attached to it. An entry of the same
-    /// interface is written over.
+    /// interface is written over. Which directions are open is added.
     ///
     /// # Errors
     /// Where there is no room, or the kernel refuses.
-    pub fn attach_interface(&mut self, attachment: Attachment) -> Result<(), LoadError> {
+    pub fn attach_interface(&mut self, mut attachment: Attachment) -> Result<(), LoadError> {
+        if attachment.flags & CLOSED == 0 {
+            let open = self.open.get(attachment.endpoint as usize);
+            attachment.flags |= open.copied().unwrap_or(0);
+        }
         attachments::write(&mut self.typed("attachments")?, attachment)
     }
 
@@ -238,17 +269,18 @@ impl Generation {
     /// # Errors
     /// Where the kernel refuses.
     pub fn set_settings(&mut self, settings: u64) -> Result<(), LoadError> {
-        let mut words: Array<_, u64> = self.typed("settings")?;
-        let written = words.set(0, settings, 0);
+        let mut words: Array<_, [u64; 2]> = self.typed("settings")?;
+        let written = words.set(0, [settings, 0], 0);
         written.map_err(|error| LoadError::Map("settings", error))?;
         self.settings = settings;
         Ok(())
     }
 
     fn read_settings(&mut self) -> Result<u64, LoadError> {
-        let words: Array<_, u64> = self.typed("settings")?;
-        let word = words.get(&0, 0);
-        word.map_err(|error| LoadError::Map("settings", error))
+        let words: Array<_, [u64; 2]> = self.typed("settings")?;
+        let words = words.get(&0, 0);
+        let [settings, _] = words.map_err(|error| LoadError::Map("settings", error))?;
+        Ok(settings)
     }
 
     /// Gives an address a leaf that the tables do not have for it.
@@ -275,7 +307,8 @@ impl Generation {
         cleared.map_err(|error| LoadError::Fill("connections", error))
     }
 
-    /// What was counted by reason, in the order of [`Reason::ALL`].
+    /// What was counted by reason, in the order of [`Reason::ALL`]. [`Reason::Allowed`] and [`Reason::Denied`] are counted
+    /// by code alone.
     ///
     /// # Errors
     /// Where the kernel refuses.
@@ -324,9 +357,13 @@ pub(crate) fn own_maps() -> impl Iterator<Item = &'static str> {
     Section::ALL.map(map_name).into_iter().chain(others)
 }
 
-/// Words of the map of a section: a map has one at least.
-fn words(image: &Image<'_>, section: Section) -> u32 {
-    let words = image.section(section).len() / 8;
+/// Entries of the map of a section: a map has one at least.
+fn entries(image: &Image<'_>, section: Section) -> u32 {
+    let words = if section == Section::Config {
+        1
+    } else {
+        image.section(section).len() / 8
+    };
     // The decoder lets no section be longer than a gibibyte.
     u32::try_from(words).unwrap_or(u32::MAX).max(1)
 }

@@ -29,9 +29,9 @@
 //!
 //! | map | type | what |
 //! | --- | --- | --- |
-//! | by [`map_name`], one for each [`Section`] | array of 64-bit words, `BPF_F_MMAPABLE` | the section, byte for byte; frozen. A section of no words has a map of one that is 0 |
+//! | by [`map_name`], one for each [`Section`] | array of 64-bit words, `BPF_F_MMAPABLE` | the section, byte for byte; frozen. A section of no words has a map of one that is 0; [`Section::Config`] is a single entry of all its words |
 //! | `attachments` | array of [`Attachment`](verdict_abi::datapath::Attachment) | by interface index: see [`Generation::attach_interface`]. Written before the interface gets the programs |
-//! | `settings` | array of two words | word 0: [`OVERLAY`](verdict_abi::datapath::OVERLAY), [`PASS_FOREIGN`](verdict_abi::datapath::PASS_FOREIGN), [`LAZY`](verdict_abi::datapath::LAZY), [`PICK_UP`](verdict_abi::datapath::PICK_UP); word 1: 0 |
+//! | `settings` | array of one entry of two words | word 0: [`OVERLAY`](verdict_abi::datapath::OVERLAY), [`PASS_FOREIGN`](verdict_abi::datapath::PASS_FOREIGN), [`LAZY`](verdict_abi::datapath::LAZY), [`PICK_UP`](verdict_abi::datapath::PICK_UP); word 1: 0 |
 //! | `overlay` | hash: address (16 bytes as [`Address`](verdict_abi::datapath::packet::Address)) to leaf | addresses learnt later. Looked at only while `settings` says so |
 //! | `code_counters` | array for each processor of [`Counter`](verdict_abi::datapath::Counter) | by number of the verdict code. Codes have other numbers in each generation, so these counters are read once more when one is given up |
 //!
@@ -40,14 +40,16 @@
 //! | map | type | what |
 //! | --- | --- | --- |
 //! | `connections` | array of [`Slot`](verdict_abi::datapath::connections::Slot) | who opened which connection. It holds no verdicts, and needs no cleaning |
-//! | `table` | array of two words | number of the last bucket (one less than a power of two), and the secret seed of the hash |
+//! | `table` | array of one entry of six words | number of the last bucket (one less than a power of two), and the secret keys of the hash |
 //! | `fragments` | LRU hash | the ports of datagrams in parts |
-//! | `reason_counters` | array for each processor of [`Counter`](verdict_abi::datapath::Counter) | by [`Reason`](verdict_abi::datapath::Reason) |
+//! | `reason_counters` | array for each processor of [`Counter`](verdict_abi::datapath::Counter) | by [`Reason`](verdict_abi::datapath::Reason); `Allowed` and `Denied` are counted by code alone |
 //!
 //! Whose packet it is: a `classifier` looks for the interface in `attachments`. What is not there is closed. An
 //! endpoint may send from the addresses of its entry and from those that [`Section::Addresses`] has for it, and
 //! nothing else; and gets what is sent to them. A `cgroup_skb` program goes by the address alone, which must be that of
 //! an endpoint of the image.
+
+#![cfg(target_os = "linux")]
 
 mod attachments;
 mod attest;

@@ -5,3 +5,7 @@ pub mod judging;
 pub mod asking;
 pub mod images;
 pub mod fuzz;
+pub mod packets;
+pub mod datapath;
+#[cfg(target_os = "linux")]
+pub mod kernel;

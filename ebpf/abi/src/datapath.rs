@@ -155,7 +155,7 @@ pub struct Attachment {
     pub interface: u32,
     /// The endpoint; one that is in no table is closed.
     pub endpoint: u32,
-    /// [`HAS_V4`], [`HAS_V6`], [`CLOSED`].
+    /// [`HAS_V4`], [`HAS_V6`], [`CLOSED`], [`OPEN_INGRESS`], [`OPEN_EGRESS`].
     pub flags: u32,
     /// An IPv4 address of the endpoint.
     pub v4: u32,
@@ -203,6 +203,11 @@ pub const HAS_V6: u32 = 1 << 1;
 /// In the flags of an [`Attachment`]: no packet of IP passes.
 pub const CLOSED: u32 = 1 << 2;
 
+/// In the flags of an [`Attachment`]: all that comes in is allowed. Matters to [`LAZY`] alone.
+pub const OPEN_INGRESS: u32 = 1 << 3;
+/// In the flags of an [`Attachment`]: all that goes out is allowed. Matters to [`LAZY`] alone.
+pub const OPEN_EGRESS: u32 = 1 << 4;
+
 /// Entries of the map `attachments`.
 pub const ATTACHMENTS: u32 = 4096;
 /// An interface has its entry at its index modulo [`ATTACHMENTS`] or in one of the entries behind, this many in all.
@@ -212,8 +217,8 @@ pub const ATTACHMENT_PROBES: u32 = 8;
 pub const OVERLAY: u64 = 1;
 /// In word 0 of the map `settings`: what is not IP passes.
 pub const PASS_FOREIGN: u64 = 1 << 1;
-/// In word 0 of the map `settings`: only those connections are kept that these tables need. Replies of others are lost
-/// when a later image isolates their endpoint.
+/// In word 0 of the map `settings`: no connection is looked up or kept where the flags of an [`Attachment`] say that
+/// replies are allowed anyway. They are lost when a later image isolates the endpoint.
 pub const LAZY: u64 = 1 << 2;
 /// In word 0 of the map `settings`: TCP and SCTP packets open connections from their midst, as is wanted when endpoints
 /// are attached that have been running. Who opened them is a guess then.
@@ -270,8 +275,8 @@ pub trait Environment: Tables {
     fn settings(&self) -> u64;
     /// The leaf of an address that was learnt later.
     fn overlay(&self, address: &Address) -> Option<u32>;
-    /// The number of the last bucket of connections, one less than a power of two, and the seed.
-    fn connection_table(&self) -> Option<(u32, u64)>;
+    /// The number of the last bucket of connections, one less than a power of two, and the keys of their hash.
+    fn connection_table(&self) -> Option<(u32, &connections::Keys)>;
     /// A place for a connection. Those of bucket `n` begin at `n` times [`connections::WAYS`].
     fn slot(&self, index: u32) -> Option<&connections::Slot>;
     /// Reads a word that others may write.
@@ -306,28 +311,38 @@ pub fn judge(
 ) -> Outcome {
     let read = network.and_then(|(v4, offset)| packet::packet(bytes, v4, offset));
     match read {
-        Ok(packet) => match judge_packet(env, bytes, packet, subject, direction) {
-            Ok(outcome) => outcome,
-            Err(reason) => Outcome::plain(reason),
-        },
+        Ok(packet) => judge_packet(env, bytes, &packet, subject, direction),
         Err(Reason::NotIp) if env.settings() & PASS_FOREIGN != 0 => Outcome::plain(Reason::Foreign),
         Err(reason) => Outcome::plain(reason),
     }
 }
 
+/// Judges a packet that was read.
 #[inline(always)]
-fn judge_packet(
+pub fn judge_packet(
     env: &impl Environment,
     bytes: &(impl Bytes + ?Sized),
-    packet: Packet,
+    packet: &Packet,
+    subject: Subject<'_>,
+    direction: Direction,
+) -> Outcome {
+    judged(env, bytes, packet, subject, direction).unwrap_or_else(Outcome::plain)
+}
+
+#[inline(always)]
+fn judged(
+    env: &impl Environment,
+    bytes: &(impl Bytes + ?Sized),
+    packet: &Packet,
     subject: Subject<'_>,
     direction: Direction,
 ) -> Result<Outcome, Reason> {
-    let mut packet = blurred(env, &packet);
+    let mut packet = blurred(env, packet);
     if packet.transport.kind == Kind::Neighbour {
         return Err(Reason::Neighbour);
     }
     let endpoint = endpoint(env, subject, &packet, direction)?;
+    let tracked = is_tracked(env, subject, direction);
     if packet.part.is_later() {
         let facts = env.fragment(&fragment_key(&packet));
         let facts = facts.ok_or(Reason::Fragment)?;
@@ -343,7 +358,7 @@ fn judge_packet(
             inside: 0,
         };
     }
-    let outcome = with_connection(env, bytes, &packet, endpoint, direction)?;
+    let outcome = with_connection(env, bytes, &packet, endpoint, direction, tracked)?;
     if packet.part == Part::First && outcome.reason.passes() {
         let facts = FragmentFacts {
             expires: env.now() + FRAGMENT_TICKS,
@@ -370,6 +385,19 @@ fn fragment_key(packet: &Packet) -> FragmentKey {
         dst: packet.dst,
         identifier: packet.identifier,
         protocol: if packet.v4 { packet.protocol.into() } else { 0 },
+    }
+}
+
+/// Whether connections are kept that packets of a direction open.
+#[inline(always)]
+fn is_tracked(env: &impl Environment, subject: Subject<'_>, direction: Direction) -> bool {
+    let open = match direction {
+        Direction::Ingress => OPEN_EGRESS,
+        Direction::Egress => OPEN_INGRESS,
+    };
+    match subject {
+        Subject::Attached(attachment) if env.settings() & LAZY != 0 => attachment.flags & open == 0,
+        Subject::Attached(_) | Subject::ByAddress => true,
     }
 }
 
@@ -422,6 +450,41 @@ pub fn endpoint_of(tables: &impl Tables, address: Address) -> Option<u32> {
         return None;
     }
     Some(tables.word(Section::Addresses, found * 3 + 2)? as u32)
+}
+
+/// Of each endpoint, [`OPEN_INGRESS`] and [`OPEN_EGRESS`] as its tables have it.
+#[cfg(feature = "host")]
+#[must_use]
+pub fn open_directions(tables: &impl Tables) -> alloc::vec::Vec<u32> {
+    use crate::{half, quarter};
+    let count = |field| config(tables, field).unwrap_or(0);
+    let lets = |code| Code::of(tables.word(Section::Codes, code)?).map(lets_pass);
+    let (classes, port_classes) = (count(Config::Classes), count(Config::PortClasses));
+    let is_open_row = |row: u32| {
+        let mut cells = row * port_classes..(row + 1) * port_classes;
+        cells.all(|cell| quarter(tables, Section::Cells, cell).and_then(lets) == Some(true))
+    };
+    let rows: alloc::vec::Vec<bool> = (0..count(Config::Rows)).map(is_open_row).collect();
+    let is_open_table = |table: u32| {
+        let mut cells = table * classes..(table + 1) * classes;
+        cells.all(|cell| {
+            let row = quarter(tables, Section::Rows, cell);
+            row.and_then(|row| rows.get(row as usize).copied()) == Some(true)
+        })
+    };
+    let tables_open = (0..count(Config::Tables)).map(is_open_table);
+    let tables_open: alloc::vec::Vec<bool> = tables_open.collect();
+    let endpoints = 0..count(Config::Endpoints);
+    let flags = endpoints.map(|endpoint| {
+        let is_open = |of: Use| {
+            let table = half(tables, Section::Endpoints, (endpoint * 4) | of as u32);
+            table.and_then(|table| tables_open.get(table as usize).copied()) == Some(true)
+        };
+        let ingress = is_open(Use::Ingress) && is_open(Use::HairpinIngress);
+        let egress = is_open(Use::Egress) && is_open(Use::HairpinEgress);
+        (if ingress { OPEN_INGRESS } else { 0 }) | if egress { OPEN_EGRESS } else { 0 }
+    });
+    flags.collect()
 }
 
 /// The leaf of an address.
@@ -504,6 +567,7 @@ fn with_connection(
     packet: &Packet,
     endpoint: u32,
     direction: Direction,
+    tracked: bool,
 ) -> Result<Outcome, Reason> {
     let (own, remote) = match direction {
         Direction::Ingress => (&packet.dst, &packet.src),
@@ -537,12 +601,8 @@ fn with_connection(
         }
         Kind::Opening | Kind::Inside | Kind::Datagram | Kind::Closing | Kind::Reset => {}
     }
-    let settings = env.settings();
-    if allowed && settings & LAZY != 0 && kind != Kind::Reset && kind != Kind::Closing {
-        let back = ask(env, ends, direction.reverse(), answered(packet))?;
-        if lets_pass(back.1) {
-            return outcome(Reason::Allowed);
-        }
+    if allowed && !tracked {
+        return outcome(Reason::Allowed);
     }
     let key = Key::of(packet, direction);
     let now = env.now();
@@ -550,7 +610,7 @@ fn with_connection(
     let Some(found) = connections::find(env, places, &key, now) else {
         let opens = match kind {
             Kind::Opening | Kind::Datagram => true,
-            Kind::Inside => settings & PICK_UP != 0 && has_handshake(packet.protocol),
+            Kind::Inside => env.settings() & PICK_UP != 0 && has_handshake(packet.protocol),
             Kind::Closing | Kind::Reset | Kind::Error | Kind::Single | Kind::Neighbour => false,
         };
         if allowed && opens && !connections::open(env, places, &key, direction, now) {

@@ -1,14 +1,14 @@
 //! What the data path asks of its surroundings, answered by the kernel.
 
-use crate::maps::{self, CONNECTIONS, FRAGMENTS, OVERLAY, SETTINGS, TABLE};
+use crate::maps::{self, CONFIG, CONNECTIONS, FRAGMENTS, OVERLAY, SETTINGS, TABLE};
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::programs::sk_buff::SkBuff;
 use core::sync::atomic::AtomicU64;
-use verdict_abi::datapath::connections::{Slot, TICK};
+use verdict_abi::datapath::connections::{Keys, Slot, TICK};
 use verdict_abi::datapath::packet::{Address, Bytes};
 use verdict_abi::datapath::{Environment, FragmentFacts, FragmentKey, Outcome};
-use verdict_abi::{Section, Tables};
+use verdict_abi::{Config, Section, Tables};
 
 /// The packet that a program was called for.
 pub(crate) struct SocketBuffer {
@@ -36,12 +36,6 @@ impl SocketBuffer {
         unsafe { (*self.buffer.skb).ifindex }
     }
 
-    /// What the link layer says that it is.
-    #[inline(always)]
-    pub(crate) fn ethertype(&self) -> u16 {
-        u16::from_be(self.buffer.protocol() as u16)
-    }
-
     /// Writes down what was decided.
     #[inline(always)]
     pub(crate) fn mark(&self, outcome: Outcome) {
@@ -60,19 +54,38 @@ impl Bytes for SocketBuffer {
     }
 }
 
-/// The maps and the clock.
-pub(crate) struct Kernel;
+/// The maps and the clock. What each packet needs is looked up once.
+pub(crate) struct Kernel {
+    config: &'static [u64; Config::WORDS],
+    settings: &'static [u64; 2],
+}
+
+impl Kernel {
+    #[inline(always)]
+    pub(crate) fn new() -> Option<Self> {
+        Some(Self {
+            config: CONFIG.get(0)?,
+            settings: SETTINGS.get(0)?,
+        })
+    }
+}
 
 impl Tables for Kernel {
     #[inline(always)]
     fn word(&self, section: Section, index: u32) -> Option<u64> {
-        maps::section(section).get(index).copied()
+        if section == Section::Config {
+            self.config.get(index as usize).copied()
+        } else {
+            maps::word(section, index)
+        }
     }
 
     #[inline(always)]
     fn blur(&self, word: u64) -> u64 {
-        // The second word is 0, which only the loader knows.
-        word | SETTINGS.get(1).copied().unwrap_or(0)
+        let [_, zero] = self.settings;
+        // SAFETY: the address comes from a reference. It is read each time, since the verifier takes what was read for
+        // one value and remembers what it learns of it.
+        word | unsafe { core::ptr::from_ref(zero).read_volatile() }
     }
 }
 
@@ -86,7 +99,8 @@ impl Environment for Kernel {
 
     #[inline(always)]
     fn settings(&self) -> u64 {
-        SETTINGS.get(0).copied().unwrap_or(0)
+        let [settings, _] = self.settings;
+        *settings
     }
 
     #[inline(always)]
@@ -96,9 +110,9 @@ impl Environment for Kernel {
     }
 
     #[inline(always)]
-    fn connection_table(&self) -> Option<(u32, u64)> {
-        let [mask, seed] = TABLE.get(0)?;
-        Some((*mask as u32, *seed))
+    fn connection_table(&self) -> Option<(u32, &Keys)> {
+        let (mask, keys) = TABLE.get(0)?;
+        Some((*mask as u32, keys))
     }
 
     #[inline(always)]

@@ -7,6 +7,9 @@
 //! Names of programs say the direction as the endpoint sees it: what `egress` judges comes *into* the host's side of
 //! the interface. Every program writes what it decided into the first two words of the control buffer of the packet:
 //! the number of the [`Reason`] and that of the verdict code.
+//!
+//! What the programs consist of is inlined, all of it: the name of a function that is not says, in a hash, in which folder
+//! it was built.
 
 #![no_std]
 #![no_main]
@@ -29,33 +32,41 @@ use verdict_abi::datapath::{Direction, Outcome, Reason, Subject, judge};
 
 /// What comes to an endpoint: attached to *egress* of the host's side of its interface.
 #[classifier]
+#[inline(always)]
 pub fn ingress(context: TcContext) -> i32 {
     at_interface(context.skb.skb, Direction::Ingress)
 }
 
 /// What an endpoint sends: attached to *ingress* of the host's side of its interface.
 #[classifier]
+#[inline(always)]
 pub fn egress(context: TcContext) -> i32 {
     at_interface(context.skb.skb, Direction::Egress)
 }
 
 /// What comes to the sockets of a cgroup.
 #[cgroup_skb(ingress)]
+#[inline(always)]
 pub fn cgroup_ingress(context: SkBuffContext) -> i32 {
     at_cgroup(&context, Direction::Ingress)
 }
 
 /// What the sockets of a cgroup send.
 #[cgroup_skb(egress)]
+#[inline(always)]
 pub fn cgroup_egress(context: SkBuffContext) -> i32 {
     at_cgroup(&context, Direction::Egress)
 }
 
 /// Nothing passes but what a link needs: for an endpoint that has no policies yet.
 #[classifier]
+#[inline(always)]
 pub fn closed(context: TcContext) -> i32 {
     let bytes = SocketBuffer::new(context.skb.skb);
-    if maps::finish(&bytes, without_policies(ethernet(&bytes), &bytes)) {
+    if maps::finish(
+        &bytes,
+        without_policies(ethernet(&bytes), &bytes, Reason::Closed),
+    ) {
         TC_ACT_UNSPEC
     } else {
         TC_ACT_SHOT
@@ -64,19 +75,24 @@ pub fn closed(context: TcContext) -> i32 {
 
 /// Nothing passes: for a cgroup that has no policies yet.
 #[cgroup_skb]
+#[inline(always)]
 pub fn cgroup_closed(context: SkBuffContext) -> i32 {
     let bytes = SocketBuffer::new(context.as_ptr().cast());
-    let outcome = without_policies(network(bytes.ethertype(), 0), &bytes);
+    let outcome = without_policies(network(ethertype(&context), 0), &bytes, Reason::Closed);
     maps::finish(&bytes, outcome).into()
 }
 
 #[inline(always)]
-fn without_policies(network: Result<(bool, u32), Reason>, bytes: &SocketBuffer) -> Outcome {
+fn without_policies(
+    network: Result<(bool, u32), Reason>,
+    bytes: &SocketBuffer,
+    otherwise: Reason,
+) -> Outcome {
     Outcome::plain(match network {
         Err(reason) => reason,
         Ok((v4, offset)) => match packet(bytes, v4, offset) {
             Ok(packet) if packet.transport.kind == Kind::Neighbour => Reason::Neighbour,
-            Ok(_) | Err(_) => Reason::Closed,
+            Ok(_) | Err(_) => otherwise,
         },
     })
 }
@@ -85,19 +101,13 @@ fn without_policies(network: Result<(bool, u32), Reason>, bytes: &SocketBuffer) 
 fn at_interface(skb: *mut __sk_buff, direction: Direction) -> i32 {
     let bytes = SocketBuffer::new(skb);
     let network = ethernet(&bytes);
-    let outcome = match maps::attachment(bytes.interface()) {
-        Some(attachment) => judge(
-            &Kernel,
-            &bytes,
-            network,
-            Subject::Attached(attachment),
-            direction,
-        ),
+    let outcome = match (Kernel::new(), maps::attachment(bytes.interface())) {
+        (Some(kernel), Some(attachment)) => {
+            let subject = Subject::Attached(attachment);
+            judge(&kernel, &bytes, network, subject, direction)
+        }
         // Nobody said whose interface it is: closed, but for what a link needs.
-        None => match without_policies(network, &bytes).reason {
-            Reason::Closed => Outcome::plain(Reason::NoEndpoint),
-            reason => Outcome::plain(reason),
-        },
+        _ => without_policies(network, &bytes, Reason::NoEndpoint),
     };
     if maps::finish(&bytes, outcome) {
         // Whoever else is attached has a say, too.
@@ -107,11 +117,20 @@ fn at_interface(skb: *mut __sk_buff, direction: Direction) -> i32 {
     }
 }
 
+/// What the link layer says that it is: at a cgroup a packet begins with its header of IP.
+#[inline(always)]
+fn ethertype(context: &SkBuffContext) -> u16 {
+    u16::from_be(context.skb.protocol() as u16)
+}
+
 #[inline(always)]
 fn at_cgroup(context: &SkBuffContext, direction: Direction) -> i32 {
     let bytes = SocketBuffer::new(context.as_ptr().cast());
-    let network = network(bytes.ethertype(), 0);
-    let outcome = judge(&Kernel, &bytes, network, Subject::ByAddress, direction);
+    let network = network(ethertype(context), 0);
+    let outcome = match Kernel::new() {
+        Some(kernel) => judge(&kernel, &bytes, network, Subject::ByAddress, direction),
+        None => without_policies(network, &bytes, Reason::Closed),
+    };
     maps::finish(&bytes, outcome).into()
 }
 

@@ -7,48 +7,51 @@ use crate::environment::SocketBuffer;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
-use verdict_abi::Section;
-use verdict_abi::datapath::connections::Slot;
+use verdict_abi::datapath::connections::{Keys, Slot};
 use verdict_abi::datapath::packet::Address;
 use verdict_abi::datapath::{
     ATTACHMENT_PROBES, ATTACHMENTS, Attachment, Counter, FragmentFacts, FragmentKey, Outcome,
     Reason,
 };
+use verdict_abi::{Config, Section};
 
 /// The loader says how many words a section has.
 type Words = Array<u64>;
-const WORDS: Words = Array::with_max_entries(1, BPF_F_MMAPABLE);
+const fn words() -> Words {
+    Array::with_max_entries(1, BPF_F_MMAPABLE)
+}
 
+/// All of its words are one entry: they are looked up once for a packet.
 #[map(name = "config")]
-static CONFIG: Words = WORDS;
+pub(crate) static CONFIG: Array<[u64; Config::WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map(name = "v4")]
-static V4: Words = WORDS;
+static V4: Words = words();
 #[map(name = "v6_starts")]
-static V6_STARTS: Words = WORDS;
+static V6_STARTS: Words = words();
 #[map(name = "v6_leaves")]
-static V6_LEAVES: Words = WORDS;
+static V6_LEAVES: Words = words();
 #[map(name = "leaves")]
-static LEAVES: Words = WORDS;
+static LEAVES: Words = words();
 #[map(name = "protocols")]
-static PROTOCOLS: Words = WORDS;
+static PROTOCOLS: Words = words();
 #[map(name = "directories")]
-static DIRECTORIES: Words = WORDS;
+static DIRECTORIES: Words = words();
 #[map(name = "pages")]
-static PAGES: Words = WORDS;
+static PAGES: Words = words();
 #[map(name = "rows")]
-static ROWS: Words = WORDS;
+static ROWS: Words = words();
 #[map(name = "cells")]
-static CELLS: Words = WORDS;
+static CELLS: Words = words();
 #[map(name = "codes")]
-static CODES: Words = WORDS;
+static CODES: Words = words();
 #[map(name = "endpoints")]
-static ENDPOINTS: Words = WORDS;
+static ENDPOINTS: Words = words();
 #[map(name = "addresses")]
-static ADDRESSES: Words = WORDS;
+static ADDRESSES: Words = words();
 
-/// Word 0: the settings of a generation. Word 1: 0.
+/// The settings of a generation, and a word that is 0, which only the loader knows.
 #[map(name = "settings")]
-pub(crate) static SETTINGS: Words = Array::with_max_entries(2, BPF_F_MMAPABLE);
+pub(crate) static SETTINGS: Array<[u64; 2]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// Which endpoint is behind an interface.
 #[map(name = "attachments")]
 static ATTACHED: Array<Attachment> = Array::with_max_entries(ATTACHMENTS, BPF_F_MMAPABLE);
@@ -63,23 +66,23 @@ static CODE_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(1, 0)
 /// The table of connections.
 #[map(name = "connections")]
 pub(crate) static CONNECTIONS: Array<Slot> = Array::with_max_entries(262_144, BPF_F_MMAPABLE);
-/// Word 0: the number of the last bucket of connections. Word 1: the seed of their hash.
+/// The number of the last bucket of connections, and the keys of their hash.
 #[map(name = "table")]
-pub(crate) static TABLE: Array<[u64; 2]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub(crate) static TABLE: Array<(u64, Keys)> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// Datagrams of which the first fragment was seen.
 #[map(name = "fragments")]
 pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentFacts> =
     LruHashMap::with_max_entries(16_384, 0);
-/// By [`Reason`].
+/// By [`Reason`], but for what the policies alone decide: that is counted by code.
 #[map(name = "reason_counters")]
 static REASON_COUNTERS: PerCpuArray<Counter> =
     PerCpuArray::with_max_entries(Reason::ALL.len() as u32, 0);
 
-/// The map of a section.
+/// A word of a section but [`Section::Config`].
 #[inline(always)]
-pub(crate) fn section(section: Section) -> &'static Words {
-    match section {
-        Section::Config => &CONFIG,
+pub(crate) fn word(section: Section, index: u32) -> Option<u64> {
+    let words = match section {
+        Section::Config => return None,
         Section::V4 => &V4,
         Section::V6Starts => &V6_STARTS,
         Section::V6Leaves => &V6_LEAVES,
@@ -92,7 +95,8 @@ pub(crate) fn section(section: Section) -> &'static Words {
         Section::Codes => &CODES,
         Section::Endpoints => &ENDPOINTS,
         Section::Addresses => &ADDRESSES,
-    }
+    };
+    words.get(index).copied()
 }
 
 /// What is behind an interface.
@@ -113,7 +117,10 @@ pub(crate) fn attachment(interface: u32) -> Option<&'static Attachment> {
 #[inline(always)]
 pub(crate) fn finish(bytes: &SocketBuffer, outcome: Outcome) -> bool {
     bytes.mark(outcome);
-    count(&REASON_COUNTERS, outcome.reason as u32, bytes.len());
+    // Of these the code says all.
+    if !matches!(outcome.reason, Reason::Allowed | Reason::Denied) {
+        count(&REASON_COUNTERS, outcome.reason as u32, bytes.len());
+    }
     count(&CODE_COUNTERS, outcome.code, bytes.len());
     outcome.reason.passes()
 }

@@ -59,6 +59,11 @@ const ADDRESSES: &[&str] = &[
     "::",
 ];
 
+/// These addresses.
+pub fn addresses() -> impl Iterator<Item = IpAddr> {
+    ADDRESSES.iter().filter_map(|text| text.parse().ok())
+}
+
 fn end<'c>(random: &mut Random, cluster: &'c Cluster, strangers: &'c Strangers) -> Who<'c> {
     let index =
         |random: &mut Random, length: usize| u32::try_from(random.below(length)).unwrap_or(0);
@@ -147,10 +152,7 @@ pub fn every_flow<'c>(cluster: &'c Cluster, ports: &[u16]) -> impl Iterator<Item
     let nodes = (0_u32..)
         .zip(cluster.nodes())
         .map(|(id, _)| Who::Node(NodeId(id)));
-    let addresses = ADDRESSES
-        .iter()
-        .filter_map(|text| text.parse().ok())
-        .map(Who::Address);
+    let addresses = addresses().map(Who::Address);
     let ends: Vec<Who<'c>> = pods.chain(nodes).chain(addresses).collect();
     let mut flows = Vec::new();
     for src in &ends {

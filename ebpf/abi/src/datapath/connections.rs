@@ -76,25 +76,34 @@ impl Key {
         self.ports as u8
     }
 
-    /// A mix of all bits that nobody can foresee who does not know the seed.
+    /// A number that nobody can foresee who does not know the keys: the sum of products of NH (UMAC, RFC 4418, section
+    /// 5.2.2), which is universal, and then the last steps of MurmurHash3, so that every bit of it depends on every
+    /// bit of the sum.
     #[inline(always)]
-    fn hash(&self, seed: u64) -> u64 {
-        // The odd constants of xxHash, <https://github.com/Cyan4973/xxHash>.
-        let mut hash = seed;
-        let words = [
-            self.own.upper,
-            self.own.lower,
-            self.remote.upper,
-            self.remote.lower,
-            self.ports,
-        ];
-        for word in words {
-            hash = (hash ^ word).wrapping_mul(0x9E37_79B1_85EB_CA87);
-            hash ^= hash >> 29;
-        }
-        hash = hash.wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
-        hash ^ hash >> 32
+    fn hash(&self, keys: &Keys) -> u64 {
+        let [k0, k1, k2, k3, k4] = *keys;
+        let mut hash = product(self.own.upper, k0)
+            .wrapping_add(product(self.own.lower, k1))
+            .wrapping_add(product(self.remote.upper, k2))
+            .wrapping_add(product(self.remote.lower, k3))
+            .wrapping_add(product(self.ports, k4));
+        hash ^= hash >> 33;
+        hash = hash.wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+        hash ^= hash >> 33;
+        hash = hash.wrapping_mul(0xC4CE_B9FE_1A85_EC53);
+        hash ^ hash >> 33
     }
+}
+
+/// The secret keys of the hash.
+pub type Keys = [u64; 5];
+
+/// The product of both halves of a word, each with its half of the key added.
+#[inline(always)]
+fn product(word: u64, key: u64) -> u64 {
+    let low = (word as u32).wrapping_add(key as u32);
+    let high = ((word >> 32) as u32).wrapping_add((key >> 32) as u32);
+    low as u64 * high as u64
 }
 
 /// The state of a place.
@@ -262,8 +271,8 @@ pub(super) struct Places([u32; 2]);
 /// Where a connection may be; `None` where there is no table.
 #[inline(always)]
 pub(super) fn places(env: &impl Environment, key: &Key) -> Option<Places> {
-    let (mask, seed) = env.connection_table()?;
-    let hash = key.hash(seed);
+    let (mask, keys) = env.connection_table()?;
+    let hash = key.hash(keys);
     let one = hash as u32 & mask;
     let other = (hash >> 32) as u32 & mask;
     let other = if one == other { one ^ 1 & mask } else { other };

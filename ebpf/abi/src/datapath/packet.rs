@@ -312,7 +312,9 @@ pub fn packet(bytes: &(impl Bytes + ?Sized), v4: bool, offset: u32) -> Result<Pa
         ipv6(bytes, offset)?
     };
     let mut packet = network.packet;
-    if !packet.part.is_later() {
+    if packet.part.is_later() {
+        headers_end(bytes, network.transport)?;
+    } else {
         packet.transport = transport(bytes, &network)?;
     }
     Ok(packet)
@@ -379,7 +381,12 @@ fn ipv6(bytes: &(impl Bytes + ?Sized), offset: u32) -> Result<Network, Reason> {
     let [v, _, _, _, long, gth, next, hops] = bytes.load::<8>(offset).ok_or(Reason::Truncated)?;
     let src = bytes.load::<16>(offset + 8).ok_or(Reason::Truncated)?;
     let dst = bytes.load::<16>(offset + 24).ok_or(Reason::Truncated)?;
-    if v >> 4 != 6 {
+    let (src, dst) = (
+        Address::v6(u128::from_be_bytes(src)),
+        Address::v6(u128::from_be_bytes(dst)),
+    );
+    // An IPv4 address in disguise is on no wire (RFC 4291, section 2.5.5.2), and would be taken for that.
+    if v >> 4 != 6 || src.as_v4().is_some() || dst.as_v4().is_some() {
         return Err(Reason::Malformed);
     }
     let end = offset + 40 + u32::from(u16::from_be_bytes([long, gth]));
@@ -390,8 +397,8 @@ fn ipv6(bytes: &(impl Bytes + ?Sized), offset: u32) -> Result<Network, Reason> {
     Ok(Network {
         packet: Packet {
             v4: false,
-            src: Address::v6(u128::from_be_bytes(src)),
-            dst: Address::v6(u128::from_be_bytes(dst)),
+            src,
+            dst,
             protocol: walked.protocol,
             part: walked.part,
             identifier: walked.identifier,
@@ -499,12 +506,22 @@ fn transport(bytes: &(impl Bytes + ?Sized), network: &Network) -> Result<Transpo
                 ..Transport::default()
             })
         }
-        _ => Ok(Transport {
-            value: 0,
-            kind: Kind::Datagram,
-            ..Transport::default()
-        }),
+        _ => {
+            headers_end(bytes, offset)?;
+            Ok(Transport {
+                value: 0,
+                kind: Kind::Datagram,
+                ..Transport::default()
+            })
+        }
     }
+}
+
+/// All headers of IP are there, where nothing behind them is read.
+#[inline(always)]
+fn headers_end(bytes: &(impl Bytes + ?Sized), offset: u32) -> Result<(), Reason> {
+    let last = bytes.load::<1>(offset - 1);
+    last.map(|_| ()).ok_or(Reason::Truncated)
 }
 
 /// The first bytes of a transport.

@@ -1,0 +1,469 @@
+//! The kernel against the definition and the image.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use verdict_abi::datapath::packet::Address;
+use verdict_abi::datapath::{Attachment, Direction, HAS_V4, HAS_V6, Outcome, Reason};
+use verdict_abi::{Action, Query, Use, decide};
+use verdict_compiler::cluster::{PodId, Protocol};
+use verdict_compiler::compile::Compiler;
+use verdict_compiler::frontend::load::Loaded;
+use verdict_compiler::frontend::settings::Settings;
+use verdict_compiler::hir::Resolution;
+use verdict_compiler::hir::flow::{EndpointKind, Flow, Transport};
+use verdict_compiler::hir::spec::{self, Verdict, World as Judged};
+use verdict_compiler::image::Image;
+use verdict_compiler::ir;
+use verdict_compiler::lir::transport;
+use verdict_compiler::query::{Family, Who, endpoint};
+use verdict_compiler::source::Sources;
+use verdict_tests::asking::{Asked, vectors};
+use verdict_tests::generate::flows::addresses as strangers;
+use verdict_tests::generate::random::Random;
+use verdict_tests::generate::small;
+use verdict_tests::kernel::{self, Kernel};
+use verdict_tests::packets;
+
+/// What was compared.
+#[derive(Debug, Default)]
+struct Tally {
+    packets: u64,
+    passed: u64,
+    dropped: u64,
+    by_itself: u64,
+    v6: u64,
+    images: u64,
+    /// At a cgroup.
+    sockets: u64,
+}
+
+/// An endpoint of a node, with one of its addresses.
+struct Own {
+    pod: PodId,
+    endpoint: u32,
+    address: IpAddr,
+}
+
+/// The packets between an own and another address.
+struct Asking<'a> {
+    loaded: &'a Loaded,
+    image: &'a Image<'a>,
+    others: &'a [IpAddr],
+}
+
+fn attachment(own: &Own) -> Attachment {
+    let mut attachment = Attachment {
+        endpoint: own.endpoint,
+        ..Attachment::default()
+    };
+    // Every other endpoint is left to the table of addresses.
+    match own.address {
+        _ if own.endpoint % 2 == 1 => {}
+        IpAddr::V4(address) => {
+            attachment.v4 = address.to_bits();
+            attachment.flags = HAS_V4;
+        }
+        IpAddr::V6(address) => {
+            attachment.v6 = Address::v6(address.to_bits());
+            attachment.flags = HAS_V6;
+        }
+    }
+    attachment
+}
+
+/// Numbers that are no protocol to IPv6 but a header that leads to one.
+const EXTENSIONS: [u8; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
+
+impl Asking<'_> {
+    /// Whether a packet of this kind can be.
+    fn can_be(own: &Own, other: IpAddr, transport: Transport) -> bool {
+        let number = transport.protocol.0;
+        own.address.is_ipv4() == other.is_ipv4()
+            && match own.address {
+                IpAddr::V4(_) => transport.protocol != Protocol::ICMPV6,
+                IpAddr::V6(_) => {
+                    transport.protocol != Protocol::ICMP && !EXTENSIONS.contains(&number)
+                }
+            }
+    }
+
+    /// What the definition says: the action and whether a pod talks to itself. `None` where it is asked about another
+    /// endpoint, since two have the address.
+    fn expected(
+        &self,
+        own: &Own,
+        other: IpAddr,
+        direction: Direction,
+        transport: Transport,
+    ) -> Option<(Verdict, bool)> {
+        let cluster = &self.loaded.cluster;
+        let family = if other.is_ipv4() {
+            Family::V4
+        } else {
+            Family::V6
+        };
+        let end = |address| endpoint(cluster, Who::Address(address), family);
+        let subject = end(own.address);
+        let EndpointKind::Pod(view) = subject.kind else {
+            return None;
+        };
+        if view.id != Some(own.pod) {
+            return None;
+        }
+        let itself = own.address == other;
+        let (src, mut dst) = match direction {
+            Direction::Ingress => (end(other), subject),
+            Direction::Egress => (subject, end(other)),
+        };
+        dst.by_service = itself;
+        let flow = Flow {
+            src,
+            dst,
+            transport,
+        };
+        let judged = Judged {
+            policies: &self.loaded.policies,
+            names: cluster.names(),
+        };
+        let judgement = spec::judge(judged, &flow);
+        let side = match direction {
+            Direction::Ingress => judgement.ingress,
+            Direction::Egress => judgement.egress,
+        };
+        Some((side.verdict, itself))
+    }
+
+    /// The number of the code in the image, and whether it lets a packet pass.
+    fn code(
+        &self,
+        own: &Own,
+        other: IpAddr,
+        direction: Direction,
+        transport: Transport,
+    ) -> (u32, bool) {
+        let of = match (direction, own.address == other) {
+            (Direction::Ingress, false) => Use::Ingress,
+            (Direction::Egress, false) => Use::Egress,
+            (Direction::Ingress, true) => Use::HairpinIngress,
+            (Direction::Egress, true) => Use::HairpinEgress,
+        };
+        let (protocol, value) = transport::parts(transport::of(transport));
+        let query = Query {
+            endpoint: own.endpoint,
+            of,
+            leaf: self.image.leaf(other).unwrap(),
+            protocol: protocol.0,
+            value,
+        };
+        let (number, code) = decide(self.image, query).unwrap();
+        (number, matches!(code.action, Action::Allow | Action::Audit))
+    }
+
+    /// Gives one packet to the kernel, and compares.
+    fn compare(
+        &self,
+        kernel: &mut Kernel,
+        own: &Own,
+        other: IpAddr,
+        direction: Direction,
+        transport: Transport,
+        tally: &mut Tally,
+    ) -> Result<(), String> {
+        if !Self::can_be(own, other, transport) {
+            return Ok(());
+        }
+        let Some((verdict, itself)) = self.expected(own, other, direction, transport) else {
+            return Ok(());
+        };
+        let (code, passes) = self.code(own, other, direction, transport);
+        let reason = if passes {
+            Reason::Allowed
+        } else {
+            Reason::Denied
+        };
+        let expected = Outcome { reason, code };
+        let (src, dst) = match direction {
+            Direction::Ingress => (other, own.address),
+            Direction::Egress => (own.address, other),
+        };
+        let port = 40_000 + u16::try_from(tally.packets % 20_000).unwrap();
+        let frame = packets::first(src, dst, transport, port);
+        // No packet here is a reply to another.
+        kernel.generation().forget_connections().unwrap();
+        let said = kernel.at_interface(attachment(own), direction, &frame);
+        // Two programs more for the verifier: at some images only.
+        let at_cgroup = tally.images.is_multiple_of(4) && tally.packets.is_multiple_of(2);
+        let said = if at_cgroup && said == expected {
+            tally.sockets += 1;
+            kernel.generation().forget_connections().unwrap();
+            kernel.at_cgroup(direction, &frame)
+        } else {
+            said
+        };
+        tally.packets += 1;
+        tally.by_itself += u64::from(itself);
+        tally.v6 += u64::from(other.is_ipv6());
+        *(if said.reason.passes() {
+            &mut tally.passed
+        } else {
+            &mut tally.dropped
+        }) += 1;
+        if said == expected && (verdict == Verdict::Allow) == passes {
+            return Ok(());
+        }
+        Err(format!(
+            "{direction:?} of {:?} {}: definition {verdict:?}, image {expected:?}, kernel {said:?}",
+            own.pod,
+            packets::first_text(src, dst, transport, port),
+        ))
+    }
+}
+
+/// Calls for each image of a cluster. Those without endpoints that have an address are left out.
+fn each_image(
+    loaded: &Loaded,
+    sources: &Sources,
+    mut with: impl FnMut(&Asking<'_>, &[Own], &mut Kernel) -> Result<(), String>,
+) -> Result<(), String> {
+    let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
+    let compiler = Compiler::new(&loaded.cluster, &loaded.policies, sources, &program);
+    let cluster = &loaded.cluster;
+    let of_pods = cluster.pods().iter().flat_map(|pod| pod.addresses.iter());
+    let of_nodes = cluster.nodes().iter().flat_map(|node| &node.addresses);
+    let others: BTreeSet<IpAddr> = of_pods
+        .chain(of_nodes)
+        .copied()
+        .chain(strangers())
+        .collect();
+    let others: Vec<IpAddr> = others.iter().map(IpAddr::to_canonical).collect();
+    for (node, pods) in compiler.lowering().nodes() {
+        let bytes = compiler.node(*node, pods).unwrap().bytes;
+        let image = Image::decode(&bytes).unwrap();
+        let own: Vec<Own> = pods
+            .iter()
+            .zip(0..)
+            .flat_map(|(pod, endpoint)| {
+                let addresses = cluster.pods()[pod.index()].addresses.iter();
+                addresses.map(move |address| Own {
+                    pod: *pod,
+                    endpoint,
+                    address: address.to_canonical(),
+                })
+            })
+            .collect();
+        if own.is_empty() {
+            continue;
+        }
+        let mut kernel = Kernel::new(&image, 0).map_err(|error| error.to_string())?;
+        let asking = Asking {
+            loaded,
+            image: &image,
+            others: &others,
+        };
+        with(&asking, &own, &mut kernel)?;
+    }
+    Ok(())
+}
+
+fn some_transport(random: &mut Random) -> Transport {
+    let ports = [1, 79, 80, 81, 82, 85, 90, 8080, 9000, 9001, 0, 65_535];
+    let protocol = match random.below(10) {
+        0..=3 => Protocol::TCP,
+        4 => Protocol::UDP,
+        5 => Protocol::SCTP,
+        6 => Protocol::ICMP,
+        7 => Protocol::ICMPV6,
+        _ => Protocol(u8::try_from(random.below(256)).unwrap()),
+    };
+    let port = if random.chance(80) {
+        random.one(&ports)
+    } else {
+        u16::try_from(random.below(65_536)).unwrap()
+    };
+    let is_icmp = matches!(protocol, Protocol::ICMP | Protocol::ICMPV6);
+    let echo = if protocol == Protocol::ICMP { 8 } else { 128 };
+    let kind = if random.chance(50) {
+        echo
+    } else {
+        u8::try_from(random.below(256)).unwrap()
+    };
+    let code = u8::try_from(random.below(3)).unwrap();
+    Transport {
+        protocol,
+        port: protocol.has_ports().then_some(port),
+        icmp: is_icmp.then_some((kind, code)),
+    }
+}
+
+fn wanted() -> u64 {
+    std::env::var("VERDICT_PACKETS").map_or(50_000, |count| count.parse().unwrap())
+}
+
+/// How many images the packets are spread over: the verifier takes its time for each.
+const IMAGES: u64 = 40;
+
+#[test]
+fn random_worlds() {
+    if !kernel::is_there() {
+        return;
+    }
+    let wanted = wanted();
+    let of_each = (wanted / IMAGES).max(100);
+    let mut tally = Tally::default();
+    let mut seed = 0;
+    while tally.packets < wanted {
+        let world = small::world(seed);
+        let loaded = world.load_for(seed);
+        let mut random = Random::new(seed);
+        let result = each_image(&loaded, &world.sources(), |asking, own, kernel| {
+            tally.images += 1;
+            let until = tally.packets + of_each;
+            let mut tries = 0;
+            while tally.packets < until && tries < 3 * of_each {
+                tries += 1;
+                let own = random.pick(own).unwrap();
+                let other = if random.chance(5) {
+                    own.address
+                } else {
+                    *random.pick(asking.others).unwrap()
+                };
+                let direction = *random
+                    .pick(&[Direction::Ingress, Direction::Egress])
+                    .unwrap();
+                let transport = some_transport(&mut random);
+                asking.compare(kernel, own, other, direction, transport, &mut tally)?;
+            }
+            Ok(())
+        });
+        if let Err(fault) = result {
+            panic!("seed {seed}: {fault}\n{}", world.text());
+        }
+        seed += 1;
+    }
+    println!("{tally:?}");
+    for (count, least) in [
+        (tally.passed, 10),
+        (tally.dropped, 10),
+        (tally.by_itself, 100),
+        (tally.v6, 10),
+        (tally.sockets, 10),
+    ] {
+        assert!(count > tally.packets / least / 10, "{tally:?}");
+    }
+}
+
+/// Every packet of the flows of a table, between all addresses of its world.
+fn table(asked: &Asked, transports: &BTreeSet<Transport>, tally: &mut Tally) -> Result<(), String> {
+    if !matches!(asked.loaded.policies.resolution, Resolution::Isolation) {
+        return Ok(());
+    }
+    each_image(&asked.loaded, &asked.sources, |asking, own, kernel| {
+        tally.images += 1;
+        for own in own {
+            for other in asking.others {
+                for transport in transports {
+                    for direction in [Direction::Ingress, Direction::Egress] {
+                        asking.compare(kernel, own, *other, direction, *transport, tally)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+fn transports(flows: &str) -> BTreeSet<Transport> {
+    let mut transports = BTreeSet::new();
+    for line in flows.lines() {
+        let flow: serde_json::Value = serde_json::from_str(line).unwrap();
+        let protocol: Protocol = match flow["protocol"].as_str().unwrap_or("TCP") {
+            "TCP" => Protocol::TCP,
+            "UDP" => Protocol::UDP,
+            "SCTP" => Protocol::SCTP,
+            "ICMP" | "ICMPv4" => Protocol::ICMP,
+            "ICMPv6" => Protocol::ICMPV6,
+            _ => continue,
+        };
+        let byte = |name: &str| u8::try_from(flow[name].as_u64().unwrap_or(0)).unwrap();
+        let port = flow["dport"].as_u64().unwrap_or(80);
+        transports.insert(Transport {
+            protocol,
+            port: protocol.has_ports().then(|| u16::try_from(port).unwrap()),
+            icmp: (!protocol.has_ports()).then(|| (byte("type"), byte("code"))),
+        });
+    }
+    transports
+}
+
+#[test]
+fn our_tables() {
+    if !kernel::is_there() {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/semantics");
+    let mut tally = Tally::default();
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect();
+    paths.sort();
+    for path in paths {
+        let flows = fs::read_to_string(path.with_extension("jsonl")).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let asked = Asked::read(std::slice::from_ref(&path), &Settings::default()).unwrap();
+        // What a table sets is the other table tests' business; here all engines get the same settings.
+        if text.lines().any(|line| line.starts_with("#! ")) {
+            continue;
+        }
+        if let Err(fault) = table(&asked, &transports(&flows), &mut tally) {
+            panic!("{}: {fault}", path.display());
+        }
+    }
+    println!("{tally:?}");
+    assert!(tally.passed > 1000 && tally.dropped > 500, "{tally:?}");
+}
+
+/// The inputs of the vectors that are tables of what pods reach: each step is a world.
+#[test]
+fn conformance_vectors() {
+    let Some(vectors) = vectors() else { return };
+    if !kernel::is_there() {
+        return;
+    }
+    // The verifier takes its time for each image: all of them are for whoever asks for more packets.
+    let sources: &[&str] = if wanted() > 50_000 {
+        &["k8s-e2e", "policy-assistant", "cyclonus"]
+    } else {
+        &["policy-assistant"]
+    };
+    let port = |protocol, port| Transport::to_port(protocol, port);
+    let transports = BTreeSet::from([
+        port(Protocol::TCP, 80),
+        port(Protocol::TCP, 81),
+        port(Protocol::UDP, 80),
+        port(Protocol::UDP, 81),
+        port(Protocol::SCTP, 80),
+    ]);
+    let mut tally = Tally::default();
+    for source in sources {
+        let mut inputs: Vec<_> = fs::read_dir(vectors.join(source).join("inputs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        inputs.sort();
+        for input in inputs {
+            let asked = Asked::read(std::slice::from_ref(&input), &Settings::default()).unwrap();
+            if let Err(fault) = table(&asked, &transports, &mut tally) {
+                panic!("{}: {fault}", input.display());
+            }
+        }
+    }
+    println!("{tally:?}");
+    assert!(tally.passed > 100 && tally.dropped > 100, "{tally:?}");
+}
