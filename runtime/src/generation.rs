@@ -14,7 +14,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use verdict_abi::datapath::connections::{Slot, WAYS};
 use verdict_abi::datapath::packet::Address;
-use verdict_abi::datapath::{Attachment, Counter, OVERLAY, Reason, open_directions};
+use verdict_abi::datapath::{Attachment, CLOSED, Counter, OVERLAY, Reason, open_directions};
 use verdict_abi::{Config, Section};
 use verdict_compiler::image::Image;
 
@@ -238,8 +238,10 @@ impl Generation {
     /// # Errors
     /// Where there is no room, or the kernel refuses.
     pub fn attach_interface(&mut self, mut attachment: Attachment) -> Result<(), LoadError> {
-        let open = self.open.get(attachment.endpoint as usize);
-        attachment.flags |= open.copied().unwrap_or(0);
+        if attachment.flags & CLOSED == 0 {
+            let open = self.open.get(attachment.endpoint as usize);
+            attachment.flags |= open.copied().unwrap_or(0);
+        }
         attachments::write(&mut self.typed("attachments")?, attachment)
     }
 
@@ -272,9 +274,10 @@ impl Generation {
     }
 
     fn read_settings(&mut self) -> Result<u64, LoadError> {
-        let words: Array<_, u64> = self.typed("settings")?;
-        let word = words.get(&0, 0);
-        word.map_err(|error| LoadError::Map("settings", error))
+        let words: Array<_, [u64; 2]> = self.typed("settings")?;
+        let words = words.get(&0, 0);
+        let [settings, _] = words.map_err(|error| LoadError::Map("settings", error))?;
+        Ok(settings)
     }
 
     /// Gives an address a leaf that the tables do not have for it.

@@ -8,8 +8,12 @@ fn main() -> ExitCode {
 }
 
 #[cfg(not(target_os = "linux"))]
-#[expect(clippy::print_stderr, reason = "all that there is to say")]
 fn main() -> ExitCode {
-    eprintln!("verdict-node: only Linux runs BPF programs");
+    use std::io::Write as _;
+    // Where standard error cannot be written to, there is nobody to tell.
+    let _ = writeln!(
+        std::io::stderr(),
+        "error: verdict-node enforces on Linux alone"
+    );
     ExitCode::from(2)
 }

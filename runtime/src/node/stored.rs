@@ -126,7 +126,8 @@ fn gaps(places: [Place; Section::ALL.len()], length: usize) -> Vec<std::ops::Ran
 fn contents(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
     let map = MapData::from_pin(folder.join(name)).map_err(of_map)?;
     let info = map.info().map_err(of_map)?;
-    memory::read(&map, info.max_entries() as usize * 8)
+    let length = info.max_entries() as usize * info.value_size() as usize;
+    memory::read(&map, length)
 }
 
 fn of_map(error: MapError) -> io::Error {
