@@ -2,38 +2,13 @@
 
 use crate::cluster::HostNetwork;
 use crate::engine::EngineKind;
-use crate::hir::{Auth, PolicySet, PortMatch, Resolution};
-
-/// Why there is no program; `None` where there is.
-pub(super) fn not_in_programs(policies: &PolicySet) -> Option<String> {
-    let Resolution::Precedence(enforcement) = &policies.resolution else {
-        return None;
-    };
-    enforcement.shared_ports.as_ref()?;
-    let is_named = |port: &PortMatch| match port {
-        PortMatch::Named { .. } => true,
-        PortMatch::Range { .. } => false,
-    };
-    let by_name = policies.policies.iter().find(|policy| {
-        let mut ports = policy.rules.egress.iter().flat_map(|rule| &rule.ports);
-        ports.any(|ports| ports.iter().any(is_named))
-    });
-    by_name.map(|policy| {
-        format!(
-            "1.19 with names of ports for what goes out, which `{}` has",
-            policy.object
-        )
-    })
-}
+use crate::hir::{Auth, PolicySet, Resolution};
 
 /// Why there are no sets of flows; `None` where there are.
 pub(super) fn not_in_sets(policies: &PolicySet) -> Option<String> {
     let Resolution::Precedence(enforcement) = &policies.resolution else {
         return None;
     };
-    if let Some(why) = not_in_programs(policies) {
-        return Some(why);
-    }
     let options = enforcement.identities.options();
     if options.blocks_match_pods {
         return Some("with blocks that match pods (`policy-cidr-match-mode`)".into());
@@ -48,8 +23,7 @@ pub(super) fn not_in_sets(policies: &PolicySet) -> Option<String> {
 /// Why an engine cannot answer; `None` where it can.
 pub(super) fn not_by(kind: EngineKind, policies: &PolicySet) -> Option<String> {
     match kind {
-        EngineKind::Spec => None,
-        EngineKind::Ir => not_in_programs(policies),
+        EngineKind::Spec | EngineKind::Ir => None,
         EngineKind::Image => not_in_sets(policies).or_else(|| not_in_images(policies)),
     }
 }

@@ -153,9 +153,8 @@ impl Session {
         self.answerable(global)?;
         let policies = &self.loaded.policies;
         let Some(asked) = asked.map(EngineKind::from) else {
-            let mut engines = [default, EngineKind::Ir].into_iter();
-            let able = engines.find(|kind| dialect::not_by(*kind, policies).is_none());
-            return Ok(able.unwrap_or(EngineKind::Spec));
+            let is_able = dialect::not_by(default, policies).is_none();
+            return Ok(if is_able { default } else { EngineKind::Ir });
         };
         self.unless(global, dialect::not_by(asked, policies))?;
         Ok(asked)

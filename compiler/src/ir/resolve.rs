@@ -14,7 +14,10 @@ use super::{
     Ports, PortsId, Program, ProtocolPorts, Rule, RuleRange, Selector, SelectorId, Step, Table,
     TableId, id,
 };
-use crate::cluster::{Cluster, HostNetwork, LabelsId, NO_LABELS, NamespaceId, NodeId, Pod, PodId};
+use crate::cluster::{
+    Cluster, HostNetwork, LabelsId, NO_LABELS, NamedPort, NamespaceId, NodeId, Pod, PodId, Protocol,
+};
+use crate::hir::spec::precedence::is_named_port;
 use crate::hir::spec::precedence::matches::may_be_behind;
 use crate::hir::{
     self, Direction, DomainPattern, IpBlock, NamespaceSelector, Peer, PerDirection, PodSelector,
@@ -235,7 +238,8 @@ struct Resolver<'c> {
     peers: Vec<Peers>,
     peers_ids: FxHashMap<(&'c [Peer], bool), PeersId>,
     ports: Vec<Ports>,
-    ports_ids: FxHashMap<&'c [PortMatch], PortsId>,
+    /// By whether names stand for what they do in the whole cluster.
+    ports_ids: FxHashMap<(bool, &'c [PortMatch]), PortsId>,
 }
 
 impl<'c> Resolver<'c> {
@@ -274,13 +278,24 @@ impl<'c> Resolver<'c> {
             subject,
             isolates: policy.isolates,
             rules: PerDirection {
-                ingress: self.rules(policy.tier, &policy.rules.ingress, rules),
-                egress: self.rules(policy.tier, &policy.rules.egress, rules),
+                ingress: self.rules(
+                    policy.tier,
+                    Direction::Ingress,
+                    &policy.rules.ingress,
+                    rules,
+                ),
+                egress: self.rules(policy.tier, Direction::Egress, &policy.rules.egress, rules),
             },
         })
     }
 
-    fn rules(&mut self, tier: Tier, written: &'c [hir::Rule], rules: &mut Vec<Rule>) -> RuleRange {
+    fn rules(
+        &mut self,
+        tier: Tier,
+        direction: Direction,
+        written: &'c [hir::Rule],
+        rules: &mut Vec<Rule>,
+    ) -> RuleRange {
         let first = id(rules.len());
         let hosts = hosts_are_pods(tier);
         for rule in written {
@@ -288,7 +303,10 @@ impl<'c> Resolver<'c> {
                 id: rule.id,
                 action: rule.action,
                 peers: rule.peers.as_deref().map(|peers| self.peers(peers, hosts)),
-                ports: rule.ports.as_deref().map(|ports| self.ports(ports)),
+                ports: rule
+                    .ports
+                    .as_deref()
+                    .map(|ports| self.ports(direction, ports)),
                 precedence: rule.precedence,
             });
         }
@@ -326,12 +344,18 @@ impl<'c> Resolver<'c> {
         })
     }
 
-    fn ports(&mut self, written: &'c [PortMatch]) -> PortsId {
+    fn ports(&mut self, direction: Direction, written: &'c [PortMatch]) -> PortsId {
         let (ports, kinds) = (&mut self.ports, &self.kinds);
-        *self.ports_ids.entry(written).or_insert_with(|| {
-            let mut merged = merge_ports(written);
+        let enforcement = kinds.as_ref().map(|kinds| &kinds.enforcement);
+        let shared = enforcement.and_then(|enforcement| enforcement.shared_ports.as_deref());
+        let shared = shared.filter(|_| direction == Direction::Egress);
+        let key = (shared.is_some(), written);
+        *self.ports_ids.entry(key).or_insert_with(|| {
+            let numbers = shared.map(|shared| by_number(shared, written));
+            let meant = numbers.as_deref().unwrap_or(written);
+            let mut merged = merge_ports(meant);
             if kinds.is_some() {
-                merged.written = written.into();
+                merged.written = meant.into();
             }
             ports.push(merged);
             PortsId(id(ports.len() - 1))
@@ -629,6 +653,29 @@ fn port_classes(cluster: &Cluster, set: &PolicySet) -> Partition<u16> {
         }
     }
     Partition::new(cuts)
+}
+
+/// A list with the numbers of ports in place of their names, which are looked up in one list for all ends.
+fn by_number(shared: &[NamedPort], written: &[PortMatch]) -> Vec<PortMatch> {
+    let of = |port: &PortMatch| match port {
+        PortMatch::Range { .. } => vec![port.clone()],
+        PortMatch::Named { protocol, name } => {
+            let protocols = [Protocol::TCP, Protocol::UDP, Protocol::SCTP].into_iter();
+            let meant = protocols.filter(|one| protocol.is_none_or(|protocol| protocol == *one));
+            let ports = meant.filter_map(|protocol| {
+                let number = is_named_port(shared, protocol, name)?;
+                Some(PortMatch::Range {
+                    protocol,
+                    ports: PortRange {
+                        first: number,
+                        last: number,
+                    },
+                })
+            });
+            ports.collect()
+        }
+    };
+    written.iter().flat_map(of).collect()
 }
 
 fn merge_ports(written: &[PortMatch]) -> Ports {

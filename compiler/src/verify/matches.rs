@@ -19,6 +19,9 @@ use std::sync::OnceLock;
 /// A peer as the rules of a tier see it: those of namespaces, or those of the cluster.
 type Seen<T> = (bool, T);
 
+/// A list of ports, and the direction where they are matched by it.
+type AskedPorts<'a> = (Option<Direction>, Option<&'a [PortMatch]>);
+
 /// The lists of all rules, equal ones once.
 #[derive(Debug, Default)]
 pub(super) struct Lists<'a> {
@@ -27,9 +30,9 @@ pub(super) struct Lists<'a> {
     /// Of each list its peers; none matches everything.
     peer_lists: Known<Option<Vec<u32>>>,
     list_truths: Vec<OnceLock<Runs<Truth>>>,
-    ports: Known<Seen<Option<&'a [PortMatch]>>>,
+    ports: Known<Seen<AskedPorts<'a>>>,
     /// A rule that has the list.
-    with_ports: Vec<(Tier, &'a Rule)>,
+    with_ports: Vec<(Tier, &'a Rule, Direction)>,
     /// By list that has no name in it: of each cell of keys.
     port_truths: Vec<OnceLock<Box<[Truth]>>>,
     tiers: Vec<Tier>,
@@ -62,8 +65,8 @@ impl<T: Clone + Eq + std::hash::Hash> Known<T> {
 }
 
 impl<'a> Lists<'a> {
-    /// The list of peers and the list of ports of a rule.
-    pub(super) fn add(&mut self, tier: Tier, rule: &'a Rule) -> (u32, u32) {
+    /// The list of peers and the list of ports of a rule, and the direction where ports are matched by it.
+    pub(super) fn add(&mut self, tier: Tier, rule: &'a Rule, way: Option<Direction>) -> (u32, u32) {
         let of_namespace = tier == Tier::Namespace;
         let peers = rule.peers.as_ref().map(|peers| {
             let peers = peers.iter();
@@ -77,9 +80,10 @@ impl<'a> Lists<'a> {
                 })
                 .collect()
         });
-        let ports = self.ports.id((of_namespace, rule.ports.as_deref()));
+        let ports = self.ports.id((of_namespace, (way, rule.ports.as_deref())));
         if ports as usize == self.with_ports.len() {
-            self.with_ports.push((tier, rule));
+            self.with_ports
+                .push((tier, rule, way.unwrap_or(Direction::Ingress)));
         }
         (self.peer_lists.id(peers), ports)
     }
@@ -99,7 +103,7 @@ impl<'a> Lists<'a> {
         let list = self.ports.list.get(ports as usize);
         let mut ports = list
             .into_iter()
-            .flat_map(|(_, list)| list.iter().copied().flatten());
+            .flat_map(|(_, (_, list))| list.iter().copied().flatten());
         ports.any(|port| match port {
             PortMatch::Named { .. } => true,
             PortMatch::Range { .. } => false,
@@ -163,7 +167,7 @@ impl<'a> Lists<'a> {
         dst: &Endpoint<'_>,
     ) -> Box<[Truth]> {
         let index = list as usize;
-        let Some((tier, rule)) = self.with_ports.get(index) else {
+        let Some((tier, rule, direction)) = self.with_ports.get(index) else {
             return Box::default();
         };
         let answers = || {
@@ -176,10 +180,7 @@ impl<'a> Lists<'a> {
                     };
                     match enforcement(world.policies) {
                         None => spec::ports_match(*tier, rule, &flow),
-                        // Ports that a cluster shares are in no program: V0546.
-                        Some(enforcement) => {
-                            ports_match(enforcement, rule, &flow, Direction::Ingress)
-                        }
+                        Some(enforcement) => ports_match(enforcement, rule, &flow, *direction),
                     }
                 })
             });

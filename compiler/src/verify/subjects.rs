@@ -79,6 +79,8 @@ type Governed<'a> = (NamespaceId, LabelsId, bool, Option<(PortsId, &'a str)>);
 
 impl<'a> Subjects<'a> {
     pub(super) fn of(cluster: &'a Cluster, policies: &'a PolicySet, lists: &mut Lists<'a>) -> Self {
+        let enforcement = enforcement(policies);
+        let shared = enforcement.and_then(|enforcement| enforcement.shared_ports.as_ref());
         let rules: Vec<(bool, PerDirection<Vec<Asked>>)> = policies
             .policies
             .iter()
@@ -86,7 +88,8 @@ impl<'a> Subjects<'a> {
                 let mut of = |direction| {
                     let rules = policy.rules.get(direction).iter();
                     let asked = rules.map(|rule| {
-                        let (peers, ports) = lists.add(policy.tier, rule);
+                        let (peers, ports) =
+                            lists.add(policy.tier, rule, shared.map(|_| direction));
                         let id = rule.id;
                         Asked { id, peers, ports }
                     });
@@ -100,7 +103,6 @@ impl<'a> Subjects<'a> {
             })
             .collect();
         lists.complete();
-        let enforcement = enforcement(policies);
         let governing = governing(cluster, policies);
         let mut known: FxHashMap<CaseKey<'_>, u32> = FxHashMap::default();
         let mut cases = Vec::new();
