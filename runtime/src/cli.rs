@@ -17,6 +17,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use verdict_abi::datapath::{PASS_FOREIGN, PICK_UP};
+use verdict_compiler::bundle::Digest;
 use verdict_compiler::cli::{
     ANSWERED_NO, DONE, NOT_DONE, reason, reporting_bugs, tell as tell_all,
 };
@@ -162,14 +163,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 /// A digest as people write it.
 fn digest(text: &str) -> Option<[u8; 32]> {
     let text = text.strip_prefix("sha256:").unwrap_or(text);
-    if text.len() != 64 {
-        return None;
-    }
-    let mut digest = [0; 32];
-    for (byte, at) in digest.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
-    }
-    Some(digest)
+    let digest: Digest = text.to_ascii_lowercase().parse().ok()?;
+    Some(*digest.bytes())
 }
 
 fn attach(global: &Global, hands: &Hands, asked: &Attach) -> Answered {

@@ -247,7 +247,8 @@ impl Node {
         let mut kinds: Vec<Kind> = places.iter().map(|place| place.kind).collect();
         kinds.push(Kind::Interface);
         ensure_programs(&mut generation, &kinds, &making)?;
-        let warnings = say_who(&mut generation, &image, &places)?;
+        let mut warnings = say_who(&mut generation, &image, &places)?;
+        warnings.extend(incomplete(&image));
         let number = self.layout.numbers()?.last().map_or(1, |last| last + 1);
         self.layout.finish(&self.layout.generation(number))?;
         let previous = self.layout.marker()?.map(|marker| marker.current);
@@ -513,6 +514,17 @@ fn pin_program(generation: &mut Generation, name: &'static str, folder: &Path) -
 }
 
 /// Says to a generation who is behind each interface. Returns what is closed by it.
+/// What was left out of the policies that the image was made of: one that denies may be among it.
+fn incomplete(image: &Image<'_>) -> impl Iterator<Item = Diagnostic> {
+    image.source().incomplete.iter().map(|left_out| {
+        Diagnostic::new(
+            &codes::IMAGE_INCOMPLETE,
+            format!("the image enforces less than the manifests say: {left_out}"),
+        )
+        .help("mend what is left out, compile again, and load that image")
+    })
+}
+
 fn say_who(
     generation: &mut Generation,
     image: &Image<'_>,

@@ -19,7 +19,7 @@ pub struct Verified {
     pub compared: u64,
 }
 
-/// Compares maps that were made of the manifests with what these say. Endpoints with equal maps are asked once. Of more
+/// Compares maps that were made of the manifests with what these say. Endpoints of one identity with equal maps are asked once. Of more
 /// identities than `budget` allows, in packets times rules, every second, third, ... is asked.
 #[must_use]
 pub fn verify(
@@ -29,18 +29,19 @@ pub fn verify(
     mut dump: Dump,
     budget: u64,
 ) -> Verified {
-    let mut seen: Vec<&[Entry]> = Vec::new();
+    let mut seen: Vec<(u32, &[Entry])> = Vec::new();
     let (policies, endpoints_of) = (&dump.policies, std::mem::take(&mut dump.endpoints));
     let is_new = |endpoint: &DumpEndpoint| {
         let entries = policies.get(&endpoint.id).map_or(&[][..], Vec::as_slice);
-        let is_new = !seen.contains(&entries);
+        let asked = (endpoint.identity, entries);
+        let is_new = !seen.contains(&asked);
         if is_new {
-            seen.push(entries);
+            seen.push(asked);
         }
         is_new
     };
     let kept: Vec<DumpEndpoint> = endpoints_of.into_iter().filter(is_new).collect();
-    let entries: usize = seen.iter().map(|entries| entries.len()).sum();
+    let entries: usize = seen.iter().map(|(_, entries)| entries.len()).sum();
     dump.endpoints = kept;
     let mut known = labels::known(&dump, enforcement.identities.options().aggregates);
     let rules = context.policies.origins.len();

@@ -366,7 +366,7 @@ pub struct Replay {
     #[arg(long, value_enum, value_name = "TUNNEL", value_delimiter = ',')]
     pub decapsulate: Vec<Decapsulate>,
     /// Which engine answers; all give the same answers. Where it is not given `image`, of which only those are made whose
-    /// nodes the trace touches, and `spec` in the dialect `cilium`.
+    /// nodes the trace touches (in the dialect `cilium` all), and `ir` where no image answers (V0546).
     #[arg(long, value_enum)]
     pub engine: Option<EngineName>,
     /// How to show the answer.

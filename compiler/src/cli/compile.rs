@@ -157,13 +157,6 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         inputs.map_err(|error| not_packed(path, error))
     });
     let inputs = inputs.transpose()?;
-    for (name, file) in staged {
-        let path = compile.out.as_deref().unwrap_or(Path::new("")).join(name);
-        file.keep().map_err(|error| Failure::Write(path, error))?;
-    }
-    if let Some(folder) = folder {
-        folder.keep();
-    }
     let images_bytes = images.iter().map(|image| image.bytes as u64).sum();
     let bundle = match fleet.zip(inputs) {
         Some((fleet, inputs)) => Some(fleet.commit(fleet::Contents {
@@ -176,6 +169,13 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         })?),
         None => None,
     };
+    for (name, file) in staged {
+        let path = compile.out.as_deref().unwrap_or(Path::new("")).join(name);
+        file.keep().map_err(|error| Failure::Write(path, error))?;
+    }
+    if let Some(folder) = folder {
+        folder.keep();
+    }
     let report = CompileReport {
         version: 1,
         images,

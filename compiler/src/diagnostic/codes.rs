@@ -178,6 +178,7 @@ codes! {
     NODE_BUSY = "V0808", Error, "another command is at work on the node";
     PINS_UNUSABLE = "V0809", Error, "the pins of a node cannot be read or written";
     INTERFACE_GONE = "V0810", Warning, "what was attached is gone";
+    IMAGE_INCOMPLETE = "V0811", Warning, "an image that lacks something";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }

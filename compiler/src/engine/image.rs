@@ -162,10 +162,16 @@ impl<'a> Images<'a> {
         self.base.maker()?.failed.get()
     }
 
-    /// An image.
+    /// An image. It is made outside of its place: making runs on all threads, and one that waited there might come upon the
+    /// same place again.
     fn node(&self, number: usize) -> Option<&NodeImage> {
-        let make = || self.base.maker().and_then(|maker| maker.make(number));
-        self.nodes.get(number)?.get_or_init(make).as_ref()
+        let place = self.nodes.get(number)?;
+        if place.get().is_none() {
+            let made = self.base.maker().and_then(|maker| maker.make(number));
+            // Where another thread was faster, its image is the same.
+            let _ = place.set(made);
+        }
+        place.get()?.as_ref()
     }
 
     /// Makes the images of the nodes on which some pods run; of all nodes where none are given.

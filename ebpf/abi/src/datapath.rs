@@ -338,7 +338,7 @@ fn judged(
     direction: Direction,
 ) -> Result<Outcome, Reason> {
     let mut packet = blurred(env, packet);
-    if packet.transport.kind == Kind::Neighbour {
+    if packet.is_of_link(direction) {
         return Err(Reason::Neighbour);
     }
     let endpoint = endpoint(env, subject, &packet, direction)?;

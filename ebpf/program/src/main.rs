@@ -1,6 +1,6 @@
 //! The BPF programs: what a packet meets at the edge of an endpoint.
 //!
-//! Input: packets at the host's side of an endpoint's interface (tcx, or clsact where that is missing), or at its
+//! Input: packets at the host's side of an endpoint's interface (tcx), or at its
 //! cgroup. Output: it passes or is dropped, and is counted. All decisions are made by [`verdict_abi::datapath`]; here
 //! are the maps, and what of it only a kernel can do.
 //!
@@ -27,7 +27,7 @@ use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::{cgroup_skb, classifier};
 use aya_ebpf::programs::{SkBuffContext, TcContext};
 use environment::{Kernel, SocketBuffer};
-use verdict_abi::datapath::packet::{Kind, ethernet, network, packet};
+use verdict_abi::datapath::packet::{ethernet, network, packet};
 use verdict_abi::datapath::{Direction, Outcome, Reason, Subject, judge};
 
 /// What comes to an endpoint: attached to *egress* of the host's side of its interface.
@@ -65,7 +65,8 @@ pub fn closed(context: TcContext) -> i32 {
     let bytes = SocketBuffer::new(context.skb.skb);
     if maps::finish(
         &bytes,
-        without_policies(ethernet(&bytes), &bytes, Reason::Closed),
+        // Attached in both directions: what an endpoint may not send is enough.
+        without_policies(ethernet(&bytes), &bytes, Direction::Egress, Reason::Closed),
     ) {
         TC_ACT_UNSPEC
     } else {
@@ -78,7 +79,8 @@ pub fn closed(context: TcContext) -> i32 {
 #[inline(always)]
 pub fn cgroup_closed(context: SkBuffContext) -> i32 {
     let bytes = SocketBuffer::new(context.as_ptr().cast());
-    let outcome = without_policies(network(ethertype(&context), 0), &bytes, Reason::Closed);
+    let network = network(ethertype(&context), 0);
+    let outcome = without_policies(network, &bytes, Direction::Egress, Reason::Closed);
     maps::finish(&bytes, outcome).into()
 }
 
@@ -86,12 +88,13 @@ pub fn cgroup_closed(context: SkBuffContext) -> i32 {
 fn without_policies(
     network: Result<(bool, u32), Reason>,
     bytes: &SocketBuffer,
+    direction: Direction,
     otherwise: Reason,
 ) -> Outcome {
     Outcome::plain(match network {
         Err(reason) => reason,
         Ok((v4, offset)) => match packet(bytes, v4, offset) {
-            Ok(packet) if packet.transport.kind == Kind::Neighbour => Reason::Neighbour,
+            Ok(packet) if packet.is_of_link(direction) => Reason::Neighbour,
             Ok(_) | Err(_) => otherwise,
         },
     })
@@ -107,7 +110,7 @@ fn at_interface(skb: *mut __sk_buff, direction: Direction) -> i32 {
             judge(&kernel, &bytes, network, subject, direction)
         }
         // Nobody said whose interface it is: closed, but for what a link needs.
-        _ => without_policies(network, &bytes, Reason::NoEndpoint),
+        _ => without_policies(network, &bytes, direction, Reason::NoEndpoint),
     };
     if maps::finish(&bytes, outcome) {
         // Whoever else is attached has a say, too.
@@ -129,7 +132,7 @@ fn at_cgroup(context: &SkBuffContext, direction: Direction) -> i32 {
     let network = network(ethertype(context), 0);
     let outcome = match Kernel::new() {
         Some(kernel) => judge(&kernel, &bytes, network, Subject::ByAddress, direction),
-        None => without_policies(network, &bytes, Reason::Closed),
+        None => without_policies(network, &bytes, direction, Reason::Closed),
     };
     maps::finish(&bytes, outcome).into()
 }

@@ -1,7 +1,7 @@
 //! Removing what no manifest of a bundle names.
 
 use super::super::Failure;
-use super::super::args::BundleForm;
+use super::super::args::{BundleForm, Global};
 use super::oci::{Descriptor, INDEX_FILE, written};
 use super::open::{Bundle, Generation};
 use super::write::lock_folder;
@@ -40,7 +40,14 @@ impl From<Failure> for NotRemoved {
 }
 
 /// Keeps the newest generations, at least the one that is in force, and what they name.
-pub(in crate::cli) fn gc(bundle: &Bundle, keep: Option<usize>) -> Result<Removed, NotRemoved> {
+pub(in crate::cli) fn gc(
+    global: &Global,
+    path: &Path,
+    keep: Option<usize>,
+) -> Result<Removed, NotRemoved> {
+    // What is read after this stays as it is.
+    let _lock = path.is_dir().then(|| lock_folder(path)).transpose()?;
+    let bundle = &Bundle::open(global, path)?;
     if bundle.form == BundleForm::Tar {
         let message = format!(
             "`{}` is an archive, which has one generation and no other chunks",
@@ -57,7 +64,6 @@ pub(in crate::cli) fn gc(bundle: &Bundle, keep: Option<usize>) -> Result<Removed
         );
         return Err(Failure::Usage(message).into());
     }
-    let _lock = lock_folder(&bundle.path)?;
     let mut generations = bundle.generations()?;
     let kept = keep
         .unwrap_or(generations.len())

@@ -15,12 +15,13 @@ pub(in crate::cli) struct Cache {
     unusable: AtomicUsize,
 }
 
-/// What tells this verdict from others: its version and its bytes.
-pub(super) fn build() -> Vec<u8> {
-    let program = std::env::current_exe().and_then(std::fs::read);
+/// What tells this verdict from others: its version and its bytes. `None` where these cannot be read, as when the program was
+/// replaced while it runs: nothing is kept then, and nothing taken.
+pub(super) fn build() -> Option<Vec<u8>> {
+    let program = std::env::current_exe().and_then(std::fs::read).ok()?;
     let mut build = env!("CARGO_PKG_VERSION").as_bytes().to_vec();
-    build.extend(program.map_or([0; 32], |bytes| *Digest::of(&bytes).bytes()));
-    build
+    build.extend(Digest::of(&program).bytes());
+    Some(build)
 }
 
 impl Cache {

@@ -162,10 +162,10 @@ fn kept<'n>(
     wanted: &[(Option<NodeId>, Vec<PodId>)],
     name: &(impl Fn(Option<NodeId>) -> Option<&'n str> + Sync),
 ) -> Vec<Restored> {
-    let Some(cache) = cache else {
+    let Some((cache, build)) = cache.and_then(|cache| Some((cache, build()?))) else {
         return wanted.iter().map(|_| (None, None)).collect();
     };
-    let common = compiler.fingerprints(&build());
+    let common = compiler.fingerprints(&build);
     let find = |(node, pods): &(Option<NodeId>, Vec<PodId>)| {
         let fingerprint = compiler.fingerprint(&common, *node, pods);
         let kept = cache.find(name(*node), &fingerprint);

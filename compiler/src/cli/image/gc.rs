@@ -1,7 +1,7 @@
 //! `verdict image gc`: chunks that no manifest names are removed.
 
 use super::super::args::{Global, ImageFormat, ImageGc};
-use super::super::bundle::{Bundle, NotRemoved, Removed, gc, refused, say};
+use super::super::bundle::{NotRemoved, Removed, gc, refused, say};
 use super::super::output::Answer;
 use super::super::render::json;
 use super::super::{Answered, Failure};
@@ -30,8 +30,7 @@ pub(in crate::cli) struct GcReport {
 }
 
 pub(super) fn run(global: &Global, asked: &ImageGc) -> Result<Answered, Failure> {
-    let bundle = Bundle::open(global, &asked.bundle)?;
-    let removed = gc(&bundle, asked.keep.map(|keep| keep as usize));
+    let removed = gc(global, &asked.bundle, asked.keep.map(|keep| keep as usize));
     let removed = removed.map_err(|error| match error {
         NotRemoved::Failure(failure) => failure,
         NotRemoved::Bundle(error) => {

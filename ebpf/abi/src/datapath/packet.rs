@@ -4,7 +4,7 @@
 //! a [`Packet`], or the [`Reason`] why the bytes are none. Every read is within what the headers say is there; loops
 //! over headers are bounded. Only what decides is read: no checksum is looked at, since the receiver does that.
 
-use super::Reason;
+use super::{Direction, Reason};
 
 /// IPv6 extension headers that are walked; a packet with more is dropped.
 pub const MAX_EXTENSIONS: u32 = 8;
@@ -610,6 +610,9 @@ pub(super) const V6_ECHO_REQUEST: u8 = 128;
 const V6_ECHO_REPLY: u8 = 129;
 /// Router and neighbour solicitation and advertisement, and redirect (RFC 4861, section 4).
 const V6_NEIGHBOUR: core::ops::RangeInclusive<u8> = 133..=137;
+/// Router advertisement.
+const V6_ROUTER: u8 = 134;
+const V6_REDIRECT: u8 = 137;
 
 #[inline(always)]
 fn icmp(header: [u8; 8], offset: u32) -> Transport {
@@ -671,6 +674,31 @@ fn echo(header: [u8; 8], is_request: bool) -> Transport {
         src_port,
         dst_port,
         ..other(header, kind)
+    }
+}
+
+impl Packet {
+    /// Whether the link needs the packet, so that no policy is asked. Of what comes in the hop limit says that it is from the
+    /// link. What goes out must have its destination there, or a router would carry it on; and no endpoint is a router.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_of_link(&self, direction: Direction) -> bool {
+        let icmp_type = (self.transport.value >> 8) as u8;
+        self.transport.kind == Kind::Neighbour
+            && match direction {
+                Direction::Ingress => true,
+                Direction::Egress => {
+                    icmp_type != V6_ROUTER && icmp_type != V6_REDIRECT && self.dst.is_of_link()
+                }
+            }
+    }
+}
+
+impl Address {
+    /// Whether no router carries it on: fe80::/10 and ff02::/16 (RFC 4291, sections 2.5.6 and 2.7).
+    #[inline(always)]
+    fn is_of_link(self) -> bool {
+        self.upper >> 54 == 0xFE80 >> 6 || self.upper >> 48 == 0xFF02
     }
 }
 
