@@ -679,7 +679,8 @@ fn echo(header: [u8; 8], is_request: bool) -> Transport {
 
 impl Packet {
     /// Whether the link needs the packet, so that no policy is asked. Of what comes in the hop limit says that it is from the
-    /// link. What goes out must have its destination there, or a router would carry it on; and no endpoint is a router.
+    /// link. An endpoint is no router: of what it sends, solicitations and neighbour advertisements are. These may go to any
+    /// address, since a node may ask from one of its own that nobody here knows.
     #[must_use]
     #[inline(always)]
     pub fn is_of_link(&self, direction: Direction) -> bool {
@@ -687,18 +688,8 @@ impl Packet {
         self.transport.kind == Kind::Neighbour
             && match direction {
                 Direction::Ingress => true,
-                Direction::Egress => {
-                    icmp_type != V6_ROUTER && icmp_type != V6_REDIRECT && self.dst.is_of_link()
-                }
+                Direction::Egress => icmp_type != V6_ROUTER && icmp_type != V6_REDIRECT,
             }
-    }
-}
-
-impl Address {
-    /// Whether no router carries it on: fe80::/10 and ff02::/16 (RFC 4291, sections 2.5.6 and 2.7).
-    #[inline(always)]
-    fn is_of_link(self) -> bool {
-        self.upper >> 54 == 0xFE80 >> 6 || self.upper >> 48 == 0xFF02
     }
 }
 
