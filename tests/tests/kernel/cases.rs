@@ -56,7 +56,8 @@ fn closed() {
     let mut kernel = Kernel::new(&image, 0).unwrap();
     let syn = packets::build("ipv4 10.0.0.2 > 10.0.0.1 tcp 999 > 80 syn");
     let arp = packets::build("arp");
-    let neighbour = packets::build("ipv6 fe80::1 > ff02::1 hops 255 icmp 134/0");
+    let neighbour = packets::build("ipv6 fe80::1 > ff02::1 hops 255 icmp 135/0");
+    let router = packets::build("ipv6 fe80::1 > ff02::1 hops 255 icmp 134/0");
     let foreign = packets::build("ethertype 88cc");
     let cut = packets::build("ipv4 10.0.0.2 > 10.0.0.1 tcp 999 > 80 syn cut 40");
     let plain = Outcome::plain;
@@ -70,6 +71,8 @@ fn closed() {
         );
         assert_eq!(kernel.classifier(name, &foreign), plain(Reason::NotIp));
     }
+    // It is attached in both directions, and no endpoint is a router.
+    assert_eq!(kernel.classifier("closed", &router), plain(Reason::Closed));
     let own = datapath::attachment(&image, "a");
     let shut = Attachment {
         flags: own.flags | CLOSED,
