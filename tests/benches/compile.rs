@@ -10,10 +10,17 @@
 //! Bounds: ten seconds on two cores and 4 GiB; validation no more than the compile itself; twelve times for ten times the
 //! pods; 5 million flows a second and core.
 
+#[path = "common/memory.rs"]
+mod memory;
+#[path = "common/threads.rs"]
+mod threads;
+
+use memory::peak;
 use rayon::prelude::*;
 use std::net::IpAddr;
 use std::process::Command;
 use std::time::Instant;
+use threads::on_cpu;
 use verdict_abi::{Query, Use, decide};
 use verdict_compiler::cluster::{PodId, Protocol};
 use verdict_compiler::compile::Compiler;
@@ -189,19 +196,6 @@ fn timed<T>(run: impl FnOnce() -> T) -> T {
     made
 }
 
-/// What the threads of this process spent running, in seconds.
-fn on_cpu() -> f64 {
-    let tasks = std::fs::read_dir("/proc/self/task")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let times = tasks.filter_map(|task| {
-        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<f64>().ok()
-    });
-    times.sum::<f64>() / 1e9
-}
-
 fn measure(folder: std::path::PathBuf) {
     // Threads of the pool live as long as the process, and their time is counted.
     rayon::ThreadPoolBuilder::new()
@@ -337,12 +331,4 @@ fn rate<T>(questions: &[Question], answer: impl Fn(&Question) -> T) -> f64 {
         best = best.min(on_cpu() - before);
     }
     questions.len() as f64 / best
-}
-
-/// The peak of this process's memory, in bytes.
-fn peak() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    kilobytes.unwrap_or(f64::NAN) * 1024.0
 }

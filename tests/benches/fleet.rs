@@ -7,10 +7,17 @@
 //! Bounds: all images validated and packed in 15 seconds and 4 GiB after reading; the bundle 10 % of the images at most; after one
 //! policy changed, with what is kept, a tenth of that, and 5 % of an image to fetch.
 
+#[path = "common/memory.rs"]
+mod memory;
+#[path = "common/threads.rs"]
+mod threads;
+
+use memory::peak;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::sync::Mutex;
 use std::time::Instant;
+use threads::on_cpu;
 use verdict_compiler::bundle::{self, Blob, BundleError, Digest, Packed, Packer};
 use verdict_compiler::compile::{Compiler, Found, Kept};
 use verdict_compiler::frontend::settings::Settings;
@@ -200,25 +207,4 @@ fn timed<T>(what: &str, run: impl FnOnce() -> T) -> T {
     let (wall, cpu) = (start.elapsed().as_secs_f64(), on_cpu() - before);
     println!("{what:<36}{wall:>10.2} s on the wall{cpu:>10.2} s of all threads");
     made
-}
-
-/// What the threads of this process spent running, in seconds.
-fn on_cpu() -> f64 {
-    let tasks = std::fs::read_dir("/proc/self/task")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let times = tasks.filter_map(|task| {
-        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<f64>().ok()
-    });
-    times.sum::<f64>() / 1e9
-}
-
-/// The peak of this process's memory, in bytes.
-fn peak() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    kilobytes.unwrap_or(f64::NAN) * 1024.0
 }

@@ -4,6 +4,10 @@
 //! peak of memory (`VmHWM` of `/proc/self/status`; Linux only). Bounds: growth by not much more than ten, and
 //! six times the input in memory.
 
+#[path = "common/memory.rs"]
+mod memory;
+
+use memory::peak;
 use std::process::Command;
 use std::time::Instant;
 use verdict_compiler::frontend::settings::Settings;
@@ -112,12 +116,4 @@ fn measure(folder: std::path::PathBuf) {
         .map(|(_, file)| file.text().len())
         .sum();
     println!("{load} {resolve} {input} {}", peak());
-}
-
-/// The peak of this process's memory, in bytes.
-fn peak() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    kilobytes.unwrap_or(f64::NAN) * 1024.0
 }
