@@ -152,6 +152,7 @@ codes! {
     CAPTURE_DAMAGED = "V0608", Error, "a packed trace is damaged";
     LINK_TYPE = "V0609", Error, "packets of a link that is not read";
     UNEXPLAINED_TRANSLATION = "V0610", Warning, "a connection that is translated by something unknown";
+    NO_TRACE = "V0611", Error, "a file that is no trace";
     // V07: images
     IMAGE_LIMIT = "V0701", Error, "an image has no room for something";
     NO_IMAGE = "V0702", Error, "a file is no image, or a damaged one";
