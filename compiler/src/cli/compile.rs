@@ -205,6 +205,24 @@ fn refuse_shared_addresses(global: &Global, session: &Session) -> Result<(), Fai
     Err(Failure::Input)
 }
 
+/// Images are of nodes: where nobody is there, an empty set of them would pass for one that protects.
+fn refuse_nobody(global: &Global, session: &Session) -> Result<(), Failure> {
+    let cluster = &session.loaded.cluster;
+    if !cluster.nodes().is_empty() || !cluster.pods().is_empty() {
+        return Ok(());
+    }
+    let problem = Diagnostic::new(
+        &codes::NOTHING_TO_COMPILE,
+        "the inputs have no nodes and no pods, so there is no image to make",
+    )
+    .help(
+        "add a snapshot of the cluster: \
+         `kubectl get namespaces,nodes,pods,services -A -o json | verdict compile - PATH... --out DIR`",
+    );
+    super::explain::say(global, session, &[problem]);
+    Err(Failure::Input)
+}
+
 /// What there is to say where an engine has no image to ask.
 pub(super) fn no_image(cluster: &Cluster, policies: &PolicySet, error: &NodeError) -> Diagnostic {
     let node = error.node.and_then(|node| cluster.node(node));

@@ -9,6 +9,7 @@ pub(super) mod verify;
 
 use super::args::{Global, Image as Command, ImageFormat};
 use super::bundle::{is_bundle, say};
+use super::input::{MAX_FILE_BYTES, whole_file};
 use super::output::Answer;
 use super::render::clean;
 use super::{Answered, Failure};
@@ -115,7 +116,7 @@ fn inspect(global: &Global, paths: &[PathBuf], format: ImageFormat) -> Result<An
             bundles.push(bundle::inspected(global, path)?);
             continue;
         }
-        let bytes = std::fs::read(path).map_err(|error| Failure::Read(path.clone(), error))?;
+        let bytes = whole_file(path, MAX_FILE_BYTES)?;
         match Image::decode(&bytes) {
             Ok(image) => images.push(inspected(path, &bytes, &image)),
             Err(error) => problems.push(no_image(path, &error)),

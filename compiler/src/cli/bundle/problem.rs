@@ -2,6 +2,7 @@
 
 use super::super::Failure;
 use super::super::args::Global;
+use super::super::input::whole_file;
 use super::super::output::{self, Style};
 use super::super::render::{Report, human};
 use crate::bundle::BundleError;
@@ -53,13 +54,16 @@ pub(in crate::cli) fn refused(path: &Path, error: &BundleError) -> Diagnostic {
         .help(help)
 }
 
+/// What is read of a key: in PEM it has some hundred bytes.
+const MAX_KEY_BYTES: usize = 1 << 16;
+
 /// Reads a key.
 pub(in crate::cli) fn key_file<T>(
     global: &Global,
     path: &Path,
     read: impl FnOnce(&str) -> Result<T, BundleError>,
 ) -> Result<T, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::Read(path.to_owned(), error))?;
+    let bytes = whole_file(path, MAX_KEY_BYTES)?;
     let none = || BundleError::Key("it is no text".into());
     let text = String::from_utf8(bytes).map_err(|_| none());
     text.and_then(|text| read(&text)).map_err(|error| {

@@ -1,6 +1,7 @@
 //! `verdict image explain`: a flow asked of an image alone.
 
 use super::super::args::{Global, ImageExplain, ImageFormat};
+use super::super::input::{MAX_FILE_BYTES, whole_file};
 use super::super::output::Answer;
 use super::super::render::{clean, json};
 use super::super::{Answered, Failure};
@@ -65,8 +66,7 @@ pub(super) struct SideReport {
 }
 
 pub(super) fn run(global: &Global, explain: &ImageExplain) -> Result<Answered, Failure> {
-    let bytes = std::fs::read(&explain.image)
-        .map_err(|error| Failure::Read(explain.image.clone(), error))?;
+    let bytes = whole_file(&explain.image, MAX_FILE_BYTES)?;
     let image = decoded(global, &explain.image, &bytes)?;
     let src = end(&image, "--from", &explain.from)?;
     let dst = end(&image, "--to", &explain.to)?;
