@@ -211,9 +211,11 @@ fn dominating(sections: &[SectionReport]) -> Option<(&SectionReport, &'static st
         .find(|section| section_name(*section) == largest.name)?;
     let grows = match section {
         Section::Config => "nothing",
-        Section::V4 | Section::V6Starts | Section::V6Leaves => {
-            "the addresses of the cluster and the blocks of its policies"
-        }
+        Section::V4
+        | Section::V6Starts
+        | Section::V6Leaves
+        | Section::V6Groups
+        | Section::V6Hosts => "the addresses of the cluster and the blocks of its policies",
         Section::Leaves => "the kinds of peers in the cluster",
         Section::Protocols | Section::Directories | Section::Pages => "the ports that rules cut",
         Section::Rows => "tables and classes",
