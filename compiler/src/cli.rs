@@ -24,6 +24,7 @@ mod traces;
 pub mod schema;
 mod session;
 
+pub use bundle::{NotTaken, Signed, Taken, Wanted, is_bundle, take};
 pub use output::reason;
 
 use crate::diagnostic::{Diagnostic, codes};
@@ -201,6 +202,10 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         Command::Image(args::Image::Diff(diff)) => {
             (std::slice::from_ref(&diff.old), vec![&diff.new])
         }
+        Command::Image(args::Image::Extract(extract)) => (
+            std::slice::from_ref(&extract.bundle),
+            extract.verify_key.iter().collect(),
+        ),
         Command::Image(args::Image::Gc(gc)) => (std::slice::from_ref(&gc.bundle), Vec::new()),
         Command::Image(args::Image::Explain(explain)) => {
             (std::slice::from_ref(&explain.image), Vec::new())

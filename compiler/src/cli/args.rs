@@ -5,7 +5,7 @@
 
 mod bundle;
 
-pub use bundle::{BundleForm, CompileBundle, ImageDiff, ImageGc, ImageVerify};
+pub use bundle::{BundleForm, CompileBundle, ImageDiff, ImageExtract, ImageGc, ImageVerify};
 
 use crate::engine::EngineKind;
 use crate::hir::Direction;
@@ -531,6 +531,9 @@ pub enum Image {
     /// Which verdicts differ between two bundles, and what does each node have to fetch?
     #[command(after_long_help = bundle::IMAGE_DIFF_HELP)]
     Diff(ImageDiff),
+    /// Take the image of one node out of a bundle.
+    #[command(after_long_help = bundle::EXTRACT_HELP)]
+    Extract(ImageExtract),
     /// Remove the chunks of a bundle that no manifest names.
     #[command(after_long_help = bundle::GC_HELP)]
     Gc(ImageGc),

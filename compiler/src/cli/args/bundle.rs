@@ -89,6 +89,26 @@ pub struct ImageDiff {
     pub format: ImageFormat,
 }
 
+/// `verdict image extract`
+#[derive(Debug, ClapArgs)]
+pub struct ImageExtract {
+    /// The bundle.
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    /// The node, as the manifests name it.
+    #[arg(long, value_name = "NAME")]
+    pub node: String,
+    /// Only if it is signed with the private half of this ed25519 public key (SPKI, PEM).
+    #[arg(long, value_name = "KEY")]
+    pub verify_key: Option<PathBuf>,
+    /// Only if it is for this fleet.
+    #[arg(long, value_name = "NAME")]
+    pub fleet: Option<String>,
+    /// Only if it is of this generation, or a later one.
+    #[arg(long, value_name = "GENERATION")]
+    pub at_least: Option<u64>,
+}
+
 /// `verdict image gc`
 #[derive(Debug, ClapArgs)]
 pub struct ImageGc {
@@ -122,6 +142,14 @@ no image differs, 1 that some do, 2 that one bundle could not be read.
 Examples:
   verdict image diff old.bundle new.bundle
   verdict image diff old.tar new.tar --format json";
+
+pub(super) const EXTRACT_HELP: &str = "\
+The image is the same as with `verdict compile --out`, byte for byte. Its chunks are held to their digests, and the whole is \
+decoded. Without --output it goes to standard output. Exit code 0 says that it is there, 2 that nothing was written.
+
+Examples:
+  verdict image extract fleet.bundle --node worker-1 --output worker-1.image
+  verdict image extract fleet.tar --node worker-1 --verify-key policy.pub.pem | verdict-node load -";
 
 pub(super) const GC_HELP: &str = "\
 A bundle keeps the manifest of every generation, for going back. Chunks that none of those names are removed, and what a \
