@@ -1,6 +1,6 @@
 //! One generation: maps that hold one image, and programs that decide by them.
 
-use crate::attachments;
+use crate::attachments::{self, Programs};
 use crate::attest::{Witness, attest};
 use crate::error::LoadError;
 use crate::object::{OBJECT, SHARED, map_name};
@@ -237,20 +237,32 @@ impl Generation {
     ///
     /// # Errors
     /// Where there is no room, or the kernel refuses.
-    pub fn attach_interface(&mut self, mut attachment: Attachment) -> Result<(), LoadError> {
-        if attachment.flags & CLOSED == 0 {
-            let open = self.open.get(attachment.endpoint as usize);
-            attachment.flags |= open.copied().unwrap_or(0);
-        }
-        attachments::write(&mut self.typed("attachments")?, attachment)
+    pub fn attach_interface(&mut self, attachment: Attachment) -> Result<(), LoadError> {
+        self.attach_interfaces(&[attachment], Programs::Idle)
     }
 
-    /// Forgets which endpoint is behind an interface, after the programs are detached from it.
-    ///
-    /// # Errors
-    /// Where the kernel refuses.
-    pub fn detach_interface(&mut self, interface: u32) -> Result<(), LoadError> {
-        attachments::clear(&mut self.typed("attachments")?, interface)
+    /// The same of several interfaces; where programs may run already, an interface whose entry changes is closed meanwhile.
+    pub(crate) fn attach_interfaces(
+        &mut self,
+        attachments: &[Attachment],
+        programs: Programs,
+    ) -> Result<(), LoadError> {
+        let attachments: Vec<Attachment> = attachments
+            .iter()
+            .map(|attachment| Attachment {
+                flags: attachment.flags | self.open_directions(attachment),
+                ..*attachment
+            })
+            .collect();
+        attachments::write(&mut self.typed(attachments::NAME)?, &attachments, programs)
+    }
+
+    fn open_directions(&self, attachment: &Attachment) -> u32 {
+        if attachment.flags & CLOSED != 0 {
+            return 0;
+        }
+        let open = self.open.get(attachment.endpoint as usize);
+        open.copied().unwrap_or(0)
     }
 
     /// Compares what the kernel holds with an image: the digest of every table that is one of its maps.
@@ -350,7 +362,7 @@ pub(crate) fn sums<T: Borrow<MapData>>(
 
 /// The maps of a generation that are its own.
 pub(crate) fn own_maps() -> impl Iterator<Item = &'static str> {
-    let others = ["settings", "attachments", "overlay", "code_counters"];
+    let others = ["settings", attachments::NAME, "overlay", "code_counters"];
     Section::ALL.map(map_name).into_iter().chain(others)
 }
 

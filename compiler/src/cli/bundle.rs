@@ -21,7 +21,7 @@ pub(super) use open::Bundle;
 pub use open::is_bundle;
 pub use problem::NotTaken;
 pub(super) use problem::{expired, key_file, other_fleet, refused, say};
-pub use take::{Signed, Taken, Wanted, take};
+pub use take::{Signed, Taken, take};
 pub(super) use write::{Committed, Writer};
 
 use super::args::BundleForm;

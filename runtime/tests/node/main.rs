@@ -8,6 +8,7 @@
     reason = "helpers of tests stand outside of test functions"
 )]
 
+#[macro_use]
 mod cage;
 mod net;
 mod world;

@@ -52,6 +52,20 @@ impl BundleForm {
     }
 }
 
+/// What is asked of a bundle.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub struct Terms {
+    /// It must be signed with the private half of this ed25519 public key (SPKI, PEM).
+    #[arg(long, value_name = "KEY")]
+    pub verify_key: Option<PathBuf>,
+    /// It must be for this fleet.
+    #[arg(long, value_name = "NAME")]
+    pub fleet: Option<String>,
+    /// It must be of this generation, or a later one.
+    #[arg(long, value_name = "GENERATION")]
+    pub at_least: Option<u64>,
+}
+
 /// `verdict image verify`
 #[derive(Debug, ClapArgs)]
 pub struct ImageVerify {
@@ -61,15 +75,9 @@ pub struct ImageVerify {
     /// Also: is it what these manifests compile to?
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub against: Vec<PathBuf>,
-    /// Also: is it signed with the private half of this ed25519 public key (SPKI, PEM)?
-    #[arg(long, value_name = "KEY")]
-    pub verify_key: Option<PathBuf>,
-    /// Also: is it for this fleet?
-    #[arg(long, value_name = "NAME")]
-    pub fleet: Option<String>,
-    /// Also: is it of this generation, or a later one?
-    #[arg(long, value_name = "GENERATION")]
-    pub at_least: Option<u64>,
+    /// What else must be so.
+    #[command(flatten)]
+    pub terms: Terms,
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
     pub format: ImageFormat,
@@ -98,15 +106,9 @@ pub struct ImageExtract {
     /// The node, as the manifests name it.
     #[arg(long, value_name = "NAME")]
     pub node: String,
-    /// Only if it is signed with the private half of this ed25519 public key (SPKI, PEM).
-    #[arg(long, value_name = "KEY")]
-    pub verify_key: Option<PathBuf>,
-    /// Only if it is for this fleet.
-    #[arg(long, value_name = "NAME")]
-    pub fleet: Option<String>,
-    /// Only if it is of this generation, or a later one.
-    #[arg(long, value_name = "GENERATION")]
-    pub at_least: Option<u64>,
+    /// What else must be so.
+    #[command(flatten)]
+    pub terms: Terms,
 }
 
 /// `verdict image gc`

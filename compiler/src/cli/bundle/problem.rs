@@ -156,6 +156,6 @@ pub(in crate::cli) fn say(global: &Global, problems: &[Diagnostic]) {
         files: problems.len(),
         objects: 0,
     };
-    let style = Style::of_stderr(global.color);
+    let style = Style::of_stderr(global.common.color);
     output::remark(&human::before_answer(&report, style, global));
 }

@@ -1,27 +1,15 @@
 //! The image of one node out of a bundle, as a node takes it.
 //!
-//! Input: a bundle in any form, and what is asked of it ([`Wanted`]). Output: the bytes of the image ([`Taken`]), put together
+//! Input: a bundle in any form, and what is asked of it ([`Terms`]). Output: the bytes of the image ([`Taken`]), put together
 //! from chunks that are what their names say. Refused: another key, another fleet, an older generation, a node that it does
 //! not have, a chunk that is missing or another. What the manifest says is believed only when its signature was checked, where
 //! a key is given.
 
-use super::problem::{NotTaken, expired, key, other_fleet};
+use super::super::args::Terms;
 use super::Bundle;
+use super::problem::{self, NotTaken, expired, other_fleet};
 use crate::bundle::{Digest, Verifier};
 use std::path::Path;
-
-/// What is asked of a bundle.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
-    /// The node, as the manifests name it.
-    pub node: &'a str,
-    /// The file of the public key whose private half must have signed it; without it the signature is not looked at.
-    pub key: Option<&'a Path>,
-    /// The fleet that it must be for.
-    pub fleet: Option<&'a str>,
-    /// The oldest generation that is taken.
-    pub least: Option<u64>,
-}
 
 /// The image of a node, and where it is from.
 #[derive(Clone, Debug)]
@@ -49,12 +37,13 @@ pub enum Signed {
     No,
 }
 
-/// Takes the image of a node out of a bundle.
+/// Takes the image of a node, as the manifests name it, out of a bundle. Without a key the signature is not looked at.
 ///
 /// # Errors
 /// Where it is no bundle, or not the one that was asked for, or the image cannot be put together.
-pub fn take(path: &Path, wanted: &Wanted<'_>) -> Result<Taken, NotTaken> {
-    let key = wanted.key.map(|path| key(path, Verifier::read));
+pub fn take(path: &Path, node: &str, terms: &Terms) -> Result<Taken, NotTaken> {
+    let key = terms.verify_key.as_deref();
+    let key = key.map(|path| problem::key(path, Verifier::read));
     let key = key.transpose()?;
     let bundle = Bundle::find(path)?;
     let refused = |error| NotTaken::refused(path, &error);
@@ -68,15 +57,15 @@ pub fn take(path: &Path, wanted: &Wanted<'_>) -> Result<Taken, NotTaken> {
         (None, None) => Signed::No,
     };
     let manifest = &bundle.manifest;
-    if let Some(fleet) = wanted.fleet
-        && manifest.fleet.as_deref() != Some(fleet)
+    if let Some(fleet) = &terms.fleet
+        && manifest.fleet.as_deref() != Some(&**fleet)
     {
         return Err(other_fleet(&bundle, fleet).into());
     }
-    if let Some(problem) = wanted.least.and_then(|least| expired(&bundle, least)) {
+    if let Some(problem) = terms.at_least.and_then(|least| expired(&bundle, least)) {
         return Err(problem.into());
     }
-    let node = manifest.wanted(wanted.node).map_err(refused)?;
+    let node = manifest.wanted(node).map_err(refused)?;
     Ok(Taken {
         image: bundle.image(node).map_err(refused)?,
         fleet: manifest.fleet.clone(),

@@ -83,7 +83,7 @@ struct FirstReport {
 }
 
 pub(super) fn run(global: &Global, verify: &ImageVerify) -> Result<Answered, Failure> {
-    let key = verify.verify_key.as_deref();
+    let key = verify.terms.verify_key.as_deref();
     let key = key
         .map(|path| key_file(global, path, Verifier::read))
         .transpose()?;
@@ -97,12 +97,12 @@ pub(super) fn run(global: &Global, verify: &ImageVerify) -> Result<Answered, Fai
     let bundle = Bundle::open(global, &verify.bundle)?;
     let mut problems = Vec::new();
     let signature = signature(&bundle, key.as_ref(), &mut problems);
-    if let Some(fleet) = &verify.fleet
+    if let Some(fleet) = &verify.terms.fleet
         && bundle.manifest.fleet.as_deref() != Some(fleet)
     {
         problems.push(other_fleet(&bundle, fleet));
     }
-    if let Some(least) = verify.at_least {
+    if let Some(least) = verify.terms.at_least {
         problems.extend(expired(&bundle, least));
     }
     problems.extend(images(global, &bundle));
