@@ -106,8 +106,7 @@ pub(crate) fn retain(folder: &Path, kept: impl Fn(u32) -> bool) -> Result<(), Lo
 
 /// The entries that are taken.
 fn taken(map: &MapData) -> Result<Vec<(u32, Attachment)>, LoadError> {
-    let length = ATTACHMENTS as usize * size_of::<Attachment>();
-    let bytes = memory::read(map, length).map_err(|error| LoadError::Silent(NAME, error))?;
+    let bytes = memory::contents(map).map_err(|error| LoadError::Silent(NAME, error))?;
     let (words, _) = bytes.as_chunks::<8>();
     let (entries, _) = words.as_chunks::<8>();
     let read = entries

@@ -265,12 +265,24 @@ impl Generation {
         open.copied().unwrap_or(0)
     }
 
-    /// Compares what the kernel holds with an image: the digest of every table that is one of its maps.
+    /// Compares what the kernel holds with an image: the digest of every table that is one of its maps. Returns who says
+    /// that it is the same, the best witness that this kernel has.
     ///
     /// # Errors
     /// Where a map holds something else, or cannot be asked.
     pub fn attest(&self, image: &Image<'_>) -> Result<Witness, LoadError> {
-        attest(image, |name| self.map(name))
+        let name = map_name(Section::Config);
+        let witness = Witness::of_kernel(name, self.map(name)?)?;
+        self.attest_by(image, witness)?;
+        Ok(witness)
+    }
+
+    /// The same by a certain witness.
+    ///
+    /// # Errors
+    /// As above; and where the kernel computes no digests, and is asked for them.
+    pub fn attest_by(&self, image: &Image<'_>, witness: Witness) -> Result<(), LoadError> {
+        attest(image, witness, |name| self.map(name))
     }
 
     /// Writes word 0 of the map `settings`.

@@ -244,7 +244,7 @@ impl Node {
 
     fn held(&self, number: u64) -> Done<Held> {
         let folder = self.layout.generation(number);
-        let bytes = stored::read(&folder).map_err(|error| pins(&folder, "read", &error))?;
+        let bytes = stored::read(&folder).map_err(|error| error.of(&folder))?;
         Ok(Held {
             number,
             folder,

@@ -184,7 +184,7 @@ impl Status {
     }
 }
 
-fn digest_of(folder: &Path, number: u64) -> io::Result<StoredStatus> {
+fn digest_of(folder: &Path, number: u64) -> Result<StoredStatus, stored::NotRead> {
     let bytes = stored::read(folder)?;
     Ok(StoredStatus {
         number,
@@ -194,10 +194,9 @@ fn digest_of(folder: &Path, number: u64) -> io::Result<StoredStatus> {
 
 fn current(layout: &Layout, hands: &Hands, number: u64) -> Done<GenerationStatus> {
     let folder = layout.generation(number);
-    let failed = |error: io::Error| pins(&folder, "read", &error);
-    let bytes = stored::read(&folder).map_err(failed)?;
-    let image =
-        Image::decode(&bytes).map_err(|error| failed(io::Error::other(error.to_string())))?;
+    let bytes = stored::read(&folder).map_err(|error| error.of(&folder))?;
+    let image = Image::decode(&bytes)
+        .map_err(|error| pins(&folder, "read", &io::Error::other(error.to_string())))?;
     let options = Options {
         shared: Some(&layout.shared()),
         connections: hands.connections,

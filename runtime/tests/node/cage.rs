@@ -57,6 +57,7 @@ pub(crate) fn caged(name: &str, body: impl FnOnce()) {
         .args([
             "--mount",
             "--net",
+            "--uts",
             "--pid",
             "--fork",
             "--kill-child",
@@ -75,7 +76,7 @@ fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("it needs root".into());
     }
-    for tool in ["ip", "unshare", "mount", "ping"] {
+    for tool in ["ip", "tc", "unshare", "mount", "ping"] {
         if Command::new(tool).arg("-V").output().is_err() {
             return Some(format!("`{tool}` is not there"));
         }

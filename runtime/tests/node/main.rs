@@ -15,3 +15,5 @@ mod world;
 mod traffic;
 mod swap;
 mod faults;
+mod bundles;
+mod attest;
