@@ -7,7 +7,7 @@ pub(super) mod cilium;
 mod fleet;
 mod make;
 
-pub(super) use fleet::{CheckBundleReport, other_fleet};
+pub(super) use fleet::CheckBundleReport;
 pub(super) use make::{How, Made, each, ready};
 
 use self::cache::Cache;

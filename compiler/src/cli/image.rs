@@ -4,6 +4,7 @@ mod audit;
 mod bundle;
 pub(super) mod changes;
 pub(super) mod explain;
+mod extract;
 pub(super) mod gc;
 pub(super) mod verify;
 
@@ -103,6 +104,7 @@ pub(super) fn run(global: &Global, image: &Command) -> Result<Answered, Failure>
         Command::Audit(asked) => audit::run(global, asked),
         Command::Verify(asked) => verify::run(global, asked),
         Command::Diff(asked) => changes::run(global, asked),
+        Command::Extract(asked) => extract::run(global, asked),
         Command::Gc(asked) => gc::run(global, asked),
     }
 }

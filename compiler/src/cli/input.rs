@@ -284,7 +284,8 @@ pub(super) fn whole_file(path: &Path, most: usize) -> Result<Vec<u8>, Failure> {
     bytes_of(path, most).map_err(|error| Failure::Read(path.to_owned(), error))
 }
 
-fn bytes_of(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+/// As [`whole_file`].
+pub(super) fn bytes_of(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {

@@ -85,7 +85,7 @@ impl Session {
     /// # Errors
     /// Where the input has errors that `--keep-going` does not pass over.
     pub(super) fn answerable(&self, global: &Global) -> Result<(), Failure> {
-        let style = Style::of_stderr(global.color);
+        let style = Style::of_stderr(global.common.color);
         let errors = self.diagnostics.iter().any(is_error);
         output::remark(&human::before_answer(&self.report(), style, global));
         if errors && (self.could_not_look() || !global.keep_going) {
@@ -134,7 +134,7 @@ impl Session {
         };
         output::remark(&human::question(
             &report,
-            Style::of_stderr(global.color),
+            Style::of_stderr(global.common.color),
             global,
         ));
         Err(Failure::Input)
