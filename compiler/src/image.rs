@@ -7,6 +7,7 @@
 
 mod ask;
 mod decode;
+pub mod demand;
 mod encode;
 mod error;
 mod layout;
