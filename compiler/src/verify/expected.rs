@@ -16,10 +16,11 @@ use super::truths::{Few, Truths};
 use crate::cluster::PodId;
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView};
 use crate::hir::spec::{self, Side, Truth, precedence};
-use crate::hir::{Direction, Rule, RuleId, Tier};
+use crate::hir::{Direction, Enforcement, RuleId};
+use crate::identity::key;
 use crate::lir::{LeafId, number, transport};
 use crate::query::Family;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Arc, OnceLock};
 
 /// What is expected in one case.
@@ -183,6 +184,12 @@ impl Expected {
         // How the rules match the leaf tells nothing where the other end is seen otherwise than the group is.
         let is_own = matches!(relation, Relation::OwnNode | Relation::Unplaced);
         let asked_alone = group.is_open || is_own && prover.enforcement().is_some();
+        let alone = match prover.enforcement() {
+            Some(enforcement) if asked_alone => {
+                alternatives(prover, enforcement, case, leaf, relation)
+            }
+            Some(_) | None => Vec::new(),
+        };
         let classes = self.keys.get(group.keys as usize);
         let classes = classes.into_iter().flat_map(|keys| &keys.classes);
         let mut matching = Few::default();
@@ -193,7 +200,15 @@ impl Expected {
                 relation,
             };
             if asked_alone {
-                return Arc::new(self.judge(prover, case, flow));
+                let Some(enforcement) = prover.enforcement() else {
+                    return Arc::new(judge(prover, case, flow));
+                };
+                let found = of_alternatives(&alone, class);
+                let mut side = self.judge_matching(prover, enforcement, case, flow, &found);
+                if side.exempt.is_none() {
+                    side.isolated_by = case.isolated_by();
+                }
+                return Arc::new(side);
             }
             matching.least_of(&group.peers, &class.matching);
             let apart = (class.unasked, case.asks_for_auth.then_some(index));
@@ -202,7 +217,10 @@ impl Expected {
                 return Arc::clone(known);
             }
             let said = match prover.enforcement() {
-                Some(_) => self.judge_matching(prover, case, flow, &matching),
+                Some(enforcement) => {
+                    let found = [(0, matching.clone())];
+                    self.judge_matching(prover, enforcement, case, flow, &found)
+                }
                 None => {
                     let mut rules = group.peers.clone();
                     rules.least_of(&group.peers, &class.ports);
@@ -230,18 +248,7 @@ impl Expected {
         }
     }
 
-    /// Asks the definition about one leaf and one packet.
-    fn judge(&self, prover: &Prover<'_>, case: &Case<'_>, of: Between) -> Side {
-        let (governing, direction) = (&case.governing, case.direction);
-        between(prover, case, of, |flow| match prover.enforcement() {
-            Some(enforcement) => {
-                precedence::judge_by(prover.policies, enforcement, governing, flow, direction)
-            }
-            None => spec::judge_by(prover.world(), governing, flow, direction),
-        })
-    }
-
-    /// The same, where it is known how the rules match them.
+    /// Asks the definition about one leaf and one packet, where it is known how the rules match them.
     fn judge_by_rules(
         &self,
         prover: &Prover<'_>,
@@ -257,25 +264,24 @@ impl Expected {
         })
     }
 
-    /// The same by precedence, but for what isolates.
+    /// The same by precedence, but for what isolates: of each thing that the other end may be.
     fn judge_matching(
         &self,
         prover: &Prover<'_>,
+        enforcement: &Enforcement,
         case: &Case<'_>,
         of: Between,
-        matching: &Few,
+        matching: &[(usize, Few)],
     ) -> Side {
-        let Some(enforcement) = prover.enforcement() else {
-            return self.judge(prover, case, of);
+        let standing = |(place, truth): (usize, Truth)| -> Option<precedence::Matching<'_>> {
+            let (policy, rule) = *self.standing.get(place)?;
+            let policy = case.governing.get(policy as usize)?;
+            let rule = policy.rules.get(case.direction).get(rule as usize)?;
+            Some((policy.tier, truth, rule))
         };
-        let matching: Vec<(Tier, Truth, &Rule)> = matching
+        let matching: Vec<(usize, Vec<_>)> = matching
             .iter()
-            .filter_map(|(place, truth)| {
-                let (policy, rule) = *self.standing.get(place)?;
-                let policy = case.governing.get(policy as usize)?;
-                let rule = policy.rules.get(case.direction).get(rule as usize)?;
-                Some((policy.tier, truth, rule))
-            })
+            .map(|(other, few)| (*other, few.iter().filter_map(standing).collect()))
             .collect();
         let (governing, direction) = (&case.governing, case.direction);
         between(prover, case, of, |flow| {
@@ -291,13 +297,78 @@ impl Expected {
     }
 }
 
+/// Asks the definition about one leaf and one packet, where no rule asks for identities.
+fn judge(prover: &Prover<'_>, case: &Case<'_>, of: Between) -> Side {
+    between(prover, case, of, |flow| {
+        spec::judge_by(prover.world(), &case.governing, flow, case.direction)
+    })
+}
+
+/// Something that the other end may be: whether it is the own node of the subject, and how the peers of each rule match it.
+type Alternative = (bool, Truths);
+
+/// Everything that a leaf may be.
+fn alternatives(
+    prover: &Prover<'_>,
+    enforcement: &Enforcement,
+    case: &Case<'_>,
+    leaf: LeafId,
+    relation: Relation,
+) -> Vec<Alternative> {
+    // What it may be does not hang on the packet.
+    let flow = Between {
+        leaf,
+        packet: 0,
+        relation,
+    };
+    let (others, is_outside) = between(prover, case, flow, |flow| {
+        precedence::others(enforcement, flow, case.direction)
+    });
+    let places = places(case);
+    let count = places.values().max().map_or(0, |last| last + 1);
+    let mut lists: FxHashMap<u32, Vec<usize>> = FxHashMap::default();
+    for rule in &case.rules {
+        if let Some(place) = places.get(&rule.id) {
+            lists.entry(rule.peers).or_default().push(*place);
+        }
+    }
+    let others = others.iter().map(|other| {
+        let mut truths = Truths::none(count);
+        for (list, places) in &lists {
+            let truth = prover
+                .lists
+                .of_identity(enforcement, *list, other, is_outside);
+            if truth != Truth::No {
+                places.iter().for_each(|place| truths.set(*place, truth));
+            }
+        }
+        (other.labels.has_reserved(key::HOST), truths)
+    });
+    others.collect()
+}
+
+/// The rules that match packets of a class, by what the other end may be; of what is told apart by nothing only the first.
+fn of_alternatives(alternatives: &[Alternative], class: &KeyClass) -> Vec<(usize, Few)> {
+    let mut known = FxHashSet::default();
+    let mut found = Vec::new();
+    let mut matching = Few::default();
+    for (index, (is_own_node, truths)) in alternatives.iter().enumerate() {
+        matching.least_of(truths, &class.matching);
+        let told = (*is_own_node, matching.clone());
+        if known.insert(told) {
+            found.push((index, matching.clone()));
+        }
+    }
+    found
+}
+
 /// Asks about the flow between a leaf and the subject of a case.
-fn between(
+fn between<T>(
     prover: &Prover<'_>,
     case: &Case<'_>,
     of: Between,
-    ask: impl Fn(&Flow<'_>) -> Side,
-) -> Side {
+    ask: impl Fn(&Flow<'_>) -> T,
+) -> T {
     let mut pod = case.pod;
     if prover.enforcement().is_some() && of.relation != Relation::Unplaced {
         pod.node = Some(ELSEWHERE);

@@ -91,15 +91,18 @@ pub fn judge_by(
     }
 }
 
+/// A rule that matches: the tier of its policy, and how it does.
+pub type Matching<'a> = (Tier, Truth, &'a Rule);
+
 /// Judges one side of a flow by the policies that [govern](Question::governing) its subject and by those of their rules
-/// that match, each with the tier of its policy and with how it matches: the other end is one thing. What isolates is
-/// not named.
+/// that match: of each thing that the other end may be, as [`others`] counts them, but for those of which another says the
+/// same. What isolates is not named.
 #[must_use]
 pub fn judge_by_rules(
     policies: &PolicySet,
     enforcement: &Enforcement,
     governing: &[&Policy],
-    matching: &[(Tier, Truth, &Rule)],
+    matching: &[(usize, Vec<Matching<'_>>)],
     flow: &Flow<'_>,
     direction: Direction,
 ) -> Side {
@@ -109,13 +112,37 @@ pub fn judge_by_rules(
     };
     let mut side = unjudged();
     let mut outcomes = Outcomes::default();
-    for other in &question.others {
+    for (other, matching) in matching {
+        let Some(other) = question.others.get(*other) else {
+            continue;
+        };
         let found = question.tiers(governing, matching, other, &mut side.rules);
         outcomes = outcomes.or(found);
     }
     side.verdict = outcomes.verdict();
     side.auth = question.auth(governing, &side);
     side
+}
+
+/// Everything that the other end of a flow may be, whatever the packet, and whether it is nothing of the cluster's.
+#[must_use]
+pub fn others(
+    enforcement: &Enforcement,
+    flow: &Flow<'_>,
+    direction: Direction,
+) -> (Vec<Identity>, bool) {
+    let (own, other) = match direction {
+        Direction::Ingress => (&flow.dst, &flow.src),
+        Direction::Egress => (&flow.src, &flow.dst),
+    };
+    let node = match &own.seen_in(Tier::Admin).kind {
+        EndpointKind::Pod(pod) => pod.node,
+        EndpointKind::Node(node) => node.id,
+        EndpointKind::Outside => None,
+    };
+    let other = other.seen_in(Tier::Admin);
+    let is_outside = matches!(other.kind, EndpointKind::Outside);
+    (identities_of(enforcement, &other, node), is_outside)
 }
 
 /// Judges one side of a flow whose other end has this identity, whatever its address would say.
