@@ -8,6 +8,7 @@
 mod addresses;
 mod ask;
 mod decode;
+pub mod demand;
 mod encode;
 mod error;
 mod hosts;

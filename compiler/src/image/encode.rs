@@ -192,6 +192,10 @@ fn code(decision: Decision, origin: u32) -> Code {
         Action::Audit => (verdict_abi::Action::Audit, 0),
         Action::Allow => (verdict_abi::Action::Allow, 0),
         Action::Redirect(listener) => (verdict_abi::Action::Redirect, listener),
+        Action::Prove(auth, listener) => (
+            verdict_abi::Action::Redirect,
+            super::demand::listener(auth, listener),
+        ),
     };
     Code {
         action,
