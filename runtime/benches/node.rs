@@ -10,6 +10,7 @@
     clippy::print_stdout,
     clippy::print_stderr,
     dead_code,
+    unused_macros,
     reason = "a benchmark, with the helpers of the tests; aya has no batched updates to compare with"
 )]
 
@@ -145,7 +146,7 @@ fn start() -> [world::Images; 2] {
     for (node, ..) in NODES {
         on(node, &["load", &images[0].of(node)]).must(0);
     }
-    net::attach_all(true);
+    net::attach_all(true, "tcx");
     for (node, ..) in NODES {
         on(node, &["load", &images[1].of(node)]).must(0);
     }

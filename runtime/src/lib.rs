@@ -58,6 +58,7 @@ mod error;
 mod generation;
 mod kernel;
 mod memory;
+mod netlink;
 pub mod node;
 mod object;
 

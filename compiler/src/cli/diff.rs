@@ -217,7 +217,7 @@ impl Sides<'_> {
         let text = if self.diff.format == DiffFormat::Markdown {
             render::markdown::text(&view)
         } else {
-            render::human::text(&view, Style::of_answer(global), global.quiet)
+            render::human::text(&view, Style::of_answer(global), global.common.quiet)
         };
         drop(progress);
         Answer::new(global).write(|out| out.write_all(text.as_bytes()))?;

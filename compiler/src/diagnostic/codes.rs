@@ -167,6 +167,8 @@ codes! {
     OLD_GENERATION = "V0711", Error, "a generation that has been replaced";
     TWO_NODES = "V0712", Error, "a bundle with two nodes of one name";
     CACHE_NOT_USED = "V0713", Note, "a cache that is not used";
+    NO_NODE = "V0714", Error, "an image or a bundle is not for the node";
+    NOTHING_TO_COMPILE = "V0720", Error, "there is nothing to compile";
     MAP_OVERFLOW = "V0721", Warning, "a policy map with more entries than Cilium has room for";
     // V08: a node
     NODE_LACKS = "V0801", Error, "the node lacks what enforcement needs";

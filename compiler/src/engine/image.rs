@@ -10,8 +10,8 @@ use crate::cluster::{Cluster, NodeId, PodId};
 use crate::compile::{CompileError, Compiler, NodeError};
 use crate::hir::flow::{self, Endpoint, EndpointKind, Flow, PodView};
 use crate::hir::spec::{self, Exemption, Judgement, Side, Verdict};
-use crate::hir::{Direction, PolicyId, PolicySet, RuleId};
-use crate::image::{self, Image, Memory};
+use crate::hir::{Auth, Direction, PolicyId, PolicySet, RuleId};
+use crate::image::{self, Image, Memory, demand};
 use crate::ir::Program;
 use crate::lir::leaves::Leaves;
 use crate::lir::transport;
@@ -496,7 +496,8 @@ impl NodeImage {
                     || rules.any(|own| is_written_with(world, own.0, *rule))
             }
         };
-        is_told && verdict(code) == said.verdict
+        let auth = said.auth.filter(|auth| *auth != Auth::Disabled);
+        is_told && verdict(code) == said.verdict && demand::auth(code) == auth
     }
 
     /// What a code says, with all rules that lead to it: those of the policies in the image where they say the same, else
@@ -514,7 +515,7 @@ impl NodeImage {
                 Some(Decider::Policy(_)) | None => Vec::new(),
             },
             isolated_by: said.isolated_by,
-            auth: None,
+            auth: demand::auth(code),
         }
     }
 }
@@ -543,6 +544,7 @@ fn verdict(code: Code) -> Verdict {
         _ if code.depends => Verdict::Depends,
         Action::Deny => Verdict::Deny,
         Action::Audit | Action::Allow => Verdict::Allow,
+        Action::Redirect if demand::proxy(code).is_none() => Verdict::Allow,
         Action::Redirect => Verdict::Redirect,
     }
 }

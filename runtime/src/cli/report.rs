@@ -2,8 +2,8 @@
 
 use crate::attest::Witness;
 use crate::node::{
-    Attached, AttachedState, Changed, GenerationStatus, Kind, ReasonStatus, RuleStatus, Status,
-    StoredStatus,
+    Attached, AttachedState, Changed, GenerationStatus, Hook, Kind, ReasonStatus, Release,
+    RuleStatus, Status, StoredStatus,
 };
 use clap::ValueEnum;
 use schemars::generate::SchemaSettings;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use std::path::Path;
 use verdict_abi::Action;
 use verdict_abi::datapath::Reason;
+use verdict_compiler::cli::Signed;
 use verdict_compiler::image::hex;
 
 /// A format with a schema.
@@ -67,10 +68,40 @@ pub struct ChangeReport {
     /// Who says that the kernel holds the image, where one was loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) attested: Option<Attestation>,
+    /// The generation of the bundle that the image is from, where one was loaded from a bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bundle: Option<BundleReport>,
     /// What was swapped.
     pub(super) swapped: Vec<SwapReport>,
     /// What is worth knowing.
     pub(super) warnings: Vec<WarningReport>,
+}
+
+/// The generation of a bundle.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BundleReport {
+    /// The fleet of the bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fleet: Option<String>,
+    /// Its generation.
+    pub(super) generation: u64,
+    /// The SHA-256 digest of its manifest.
+    pub(super) manifest: String,
+    /// `checked`, `not checked` (no `--verify-key`), or `none`.
+    pub(super) signature: &'static str,
+}
+
+fn bundle(release: &Release) -> BundleReport {
+    BundleReport {
+        fleet: release.fleet.as_deref().map(str::to_owned),
+        generation: release.generation,
+        manifest: release.manifest.to_string(),
+        signature: match release.signed {
+            Signed::Checked => "checked",
+            Signed::NotChecked => "not checked",
+            Signed::No => "none",
+        },
+    }
 }
 
 /// An interface or a cgroup that got other programs.
@@ -124,6 +155,7 @@ impl ChangeReport {
             version: 1,
             generation: changed.generation,
             attested: changed.witness.map(Attestation::from),
+            bundle: changed.release.as_ref().map(bundle),
             swapped: swapped.collect(),
             warnings: warnings.collect(),
         }
@@ -172,6 +204,9 @@ pub struct GenerationReport {
     /// The node that the image was made for; missing for the pods whose node is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) node: Option<String>,
+    /// The generation of the bundle that the image is from; missing where it was loaded from a file of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bundle: Option<BundleReport>,
     /// The endpoints of the image.
     pub(super) endpoints: Vec<String>,
     /// What was left out of the policies that the image was made from.
@@ -197,6 +232,9 @@ pub struct AttachmentReport {
     /// The path of a cgroup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cgroup: Option<String>,
+    /// By what programs are held at an interface.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hook: Option<HookReport>,
     /// Whether it is protected.
     pub(super) state: StateWord,
 }
@@ -211,6 +249,16 @@ pub enum KindWord {
     Cgroup,
 }
 
+/// By what programs are held at an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum HookReport {
+    /// By links of tcx.
+    Tcx,
+    /// By filters of traffic control.
+    Clsact,
+}
+
 /// Whether something that was asked to be protected is.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -223,6 +271,8 @@ pub enum StateWord {
     Unfinished,
     /// What it was attached to is no more.
     Gone,
+    /// It is in another network namespace, where alone it can be looked at.
+    Elsewhere,
 }
 
 impl StateWord {
@@ -232,6 +282,7 @@ impl StateWord {
             Self::Closed => "closed",
             Self::Unfinished => "unfinished",
             Self::Gone => "gone",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }
@@ -304,6 +355,7 @@ fn generation(own: &GenerationStatus) -> GenerationReport {
         number: own.stored.number,
         sha256: hex(&own.stored.digest),
         node: own.node.clone(),
+        bundle: own.release.as_ref().map(bundle),
         endpoints: own.endpoints.clone(),
         incomplete: own.incomplete.clone(),
         attested: own.witness.into(),
@@ -326,11 +378,16 @@ fn attachment(own: &Attached) -> AttachmentReport {
         interface,
         endpoint,
         cgroup,
+        hook: own.hook.map(|hook| match hook {
+            Hook::Tcx => HookReport::Tcx,
+            Hook::Clsact => HookReport::Clsact,
+        }),
         state: match own.state {
             AttachedState::Enforced => StateWord::Enforced,
             AttachedState::Closed => StateWord::Closed,
             AttachedState::Unfinished => StateWord::Unfinished,
             AttachedState::Gone => StateWord::Gone,
+            AttachedState::Elsewhere => StateWord::Elsewhere,
         },
     }
 }

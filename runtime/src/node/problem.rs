@@ -22,6 +22,12 @@ impl From<Diagnostic> for Problems {
     }
 }
 
+impl From<LoadError> for Problems {
+    fn from(error: LoadError) -> Self {
+        not_loaded(&error)
+    }
+}
+
 /// A problem of a kind with its remedy.
 pub(super) fn problem(
     code: &'static Code,

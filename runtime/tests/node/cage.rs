@@ -15,6 +15,30 @@ const CAGE: &str = "VERDICT_CAGE";
 /// Where bpffs is mounted inside.
 pub(crate) const BPFFS: &str = "/sys/fs/bpf";
 
+/// The tests of some bodies, each with both ways of holding programs at an interface.
+macro_rules! both_hooks {
+    ($($name:ident)*) => {
+        $(mod $name {
+            #[test]
+            fn by_tcx() {
+                let name = concat!(module_path!(), "::by_tcx");
+                crate::cage::caged(crate::cage::own(name), || super::$name("tcx"));
+            }
+
+            #[test]
+            fn by_clsact() {
+                let name = concat!(module_path!(), "::by_clsact");
+                crate::cage::caged(crate::cage::own(name), || super::$name("clsact"));
+            }
+        })*
+    };
+}
+
+/// The name of a test as its runner knows it: without that of the crate.
+pub(crate) fn own(path: &str) -> &str {
+    path.split_once("::").map_or(path, |(_, name)| name)
+}
+
 /// Runs the body of a test in a cage. `name` is that of the test. Where the kernel cannot do it, the test is passed over,
 /// and says why; with `VERDICT_REQUIRE_KERNEL=1` it fails then.
 pub(crate) fn caged(name: &str, body: impl FnOnce()) {
@@ -33,6 +57,7 @@ pub(crate) fn caged(name: &str, body: impl FnOnce()) {
         .args([
             "--mount",
             "--net",
+            "--uts",
             "--pid",
             "--fork",
             "--kill-child",
@@ -51,7 +76,7 @@ fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("it needs root".into());
     }
-    for tool in ["ip", "unshare", "mount", "ping"] {
+    for tool in ["ip", "tc", "unshare", "mount", "ping"] {
         if Command::new(tool).arg("-V").output().is_err() {
             return Some(format!("`{tool}` is not there"));
         }

@@ -1,14 +1,17 @@
 //! Everything that can be wrong with an image, a node or an interface: each has its message, and leaves what enforces.
 
 use super::cage::{Ran, caged, on, root, run, sh, within};
-use super::net::build;
-use super::world::{TIERS, World, pod};
+use super::net::{PATIENCE, build, ping};
+use super::world::{OTHER, TIERS, World, pod};
+use aya::maps::{Array, Map, MapData};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use verdict_abi::datapath::Attachment;
+use verdict_compiler::image::Image;
 
 const HOLD: &str = "exec 9<$0; flock -x 9; echo; exec sleep 60";
 
-fn refused(ran: Ran, code: &str, words: &str) {
+pub(crate) fn refused(ran: Ran, code: &str, words: &str) {
     assert_eq!(ran.code, Some(2), "{}{}", ran.stdout, ran.stderr);
     assert_eq!(ran.stdout, "");
     let said = ran.said();
@@ -19,7 +22,7 @@ fn refused(ran: Ran, code: &str, words: &str) {
 }
 
 /// The digest of the generation that enforces, at an interface that is enforced.
-fn enforcing(node: &str) -> String {
+pub(crate) fn enforcing(node: &str) -> String {
     let status = on(node, &["status", "--format", "json"]).must(0).json();
     assert_eq!(status["attachments"][0]["state"], "enforced");
     status["generation"]["sha256"].as_str().unwrap().to_owned()
@@ -239,10 +242,19 @@ fn pins_that_are_damaged_are_told() {
         on("n1", &["load", &images.of("n1")]).must(0);
         enforcing("n1");
         // A table of another image in the place of one.
+        let others = World::of(OTHER).write(Path::new("/run/netns/others"));
+        on("n1", &["load", &others.of("n1")]).must(0);
+        let generations = format!("{root}/generations");
         sh(&format!(
-            "rm {root}/generations/2/cells; mv {root}/generations/2/rows {root}/generations/2/cells"
+            "rm {generations}/3/config; mv {generations}/2/config {generations}/3/config"
         ));
-        refused(on("n1", &["status"]), "V0809", "generations/2");
+        for arguments in [&["status"][..], &["attach", "--address", pod("api").v4]] {
+            refused(
+                on("n1", arguments),
+                "V0804",
+                "generations/3` hold something else than the image",
+            );
+        }
         on("n1", &["unload", "--all"]).must(0);
         assert!(!Path::new(&root).exists());
         let status = on("n1", &["status", "--format", "json"]).must(1).json();
@@ -250,51 +262,238 @@ fn pins_that_are_damaged_are_told() {
     });
 }
 
+both_hooks! {
+    interfaces_come_and_go
+}
+
+fn interfaces_come_and_go(hook: &str) {
+    build();
+    let images = World::of(TIERS).write(Path::new("/run/netns/images"));
+    on("n1", &["load", &images.of("n1")]).must(0);
+    on(
+        "n1",
+        &["attach", "--address", pod("web").v4, "--hook", hook],
+    )
+    .must(0);
+    on(
+        "n1",
+        &["attach", "--address", pod("api").v6, "--hook", hook],
+    )
+    .must(0);
+    sh("ip -n web link del eth0");
+    let status = on("n1", &["status", "--format", "json"]).must(1).json();
+    let states = status["attachments"].as_array().unwrap();
+    let states: Vec<_> = states
+        .iter()
+        .map(|one| one["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["gone", "enforced"]);
+    on("n1", &["rollback"]).must(2);
+    // Whatever command comes next forgets it.
+    let status = on("n1", &["status", "--format", "json"]).must(0).json();
+    assert_eq!(status["attachments"].as_array().unwrap().len(), 1);
+    // Nor is anything known of it any more.
+    assert_eq!(entries("n1", 1).len(), 1);
+    // A pod that the image does not have is closed.
+    sh("ip link add veth-new netns n1 type veth peer name eth0 netns web");
+    let ran = on(
+        "n1",
+        &[
+            "attach",
+            "--interface",
+            "veth-new",
+            "--pod",
+            "shop/new",
+            "--hook",
+            hook,
+        ],
+    )
+    .must(1);
+    assert!(
+        ran.said().contains("V0806") && ran.said().contains("is closed"),
+        "{}",
+        ran.said()
+    );
+    // It turns out to be another one.
+    on(
+        "n1",
+        &["attach", "--interface", "veth-new", "--pod", "shop/web"],
+    )
+    .must(0);
+    let status = on("n1", &["status"]).must(0);
+    assert!(
+        status.stdout.contains("enforced    shop/web  veth-new"),
+        "{}",
+        status.stdout
+    );
+    assert_eq!(entries("n1", 1).len(), 2);
+    on("n1", &["detach", "veth-new"]).must(0);
+    assert_eq!(entries("n1", 1).len(), 1);
+}
+
+/// The entries of interfaces that a generation of a node has.
+fn entries(node: &str, generation: u32) -> Vec<Attachment> {
+    let pin = format!("{}/generations/{generation}/attachments", root(node));
+    let map = Map::from_map_data(MapData::from_pin(pin).unwrap()).unwrap();
+    let map: Array<_, [u64; 8]> = map.try_into().unwrap();
+    let all = map.iter().map(|words| Attachment::of_words(words.unwrap()));
+    all.filter(|entry| entry.interface != 0).collect()
+}
+
 #[test]
-fn interfaces_come_and_go() {
-    caged("faults::interfaces_come_and_go", || {
-        build();
-        let images = World::of(TIERS).write(Path::new("/run/netns/images"));
-        on("n1", &["load", &images.of("n1")]).must(0);
-        on("n1", &["attach", "--address", pod("web").v4]).must(0);
-        on("n1", &["attach", "--address", pod("api").v6]).must(0);
-        sh("ip -n web link del eth0");
-        let status = on("n1", &["status", "--format", "json"]).must(1).json();
-        let states = status["attachments"].as_array().unwrap();
-        let states: Vec<_> = states
-            .iter()
-            .map(|one| one["state"].as_str().unwrap())
-            .collect();
-        assert_eq!(states, ["gone", "enforced"]);
-        on("n1", &["rollback"]).must(2);
-        // Whatever command comes next forgets it.
-        let status = on("n1", &["status", "--format", "json"]).must(0).json();
-        assert_eq!(status["attachments"].as_array().unwrap().len(), 1);
-        // A pod that the image does not have is closed.
-        sh("ip link add veth-new netns n1 type veth peer name eth0 netns web");
-        let ran = on(
-            "n1",
-            &["attach", "--interface", "veth-new", "--pod", "shop/new"],
-        )
-        .must(1);
-        assert!(
-            ran.said().contains("V0806") && ran.said().contains("is closed"),
-            "{}",
-            ran.said()
-        );
-        // It turns out to be another one.
-        on(
-            "n1",
-            &["attach", "--interface", "veth-new", "--pod", "shop/web"],
-        )
-        .must(0);
-        let status = on("n1", &["status"]).must(0);
-        assert!(
-            status.stdout.contains("enforced    shop/web  veth-new"),
-            "{}",
-            status.stdout
-        );
-    });
+fn who_is_behind_an_interface_is_said_by_the_next_command() {
+    caged(
+        "faults::who_is_behind_an_interface_is_said_by_the_next_command",
+        || {
+            build();
+            let images = World::of(TIERS).write(Path::new("/run/netns/images"));
+            on("n1", &["load", &images.of("n1")]).must(0);
+            on("n1", &["attach", "--address", pod("api").v4]).must(0);
+            // As a command leaves it that was killed when it had written down what is to be protected.
+            let index = within("n1", || {
+                std::fs::read_to_string("/sys/class/net/veth-web/ifindex")
+                    .or_else(|_| index_of("veth-web"))
+                    .unwrap()
+            });
+            let index = index.trim();
+            let folder = format!("{}/interfaces/{index}", root("n1"));
+            sh(&format!("mkdir {folder}; ln -s shop/web {folder}/endpoint"));
+            let states = |code| {
+                let status = on("n1", &["status", "--format", "json"]).must(code).json();
+                let all = status["attachments"].as_array().unwrap().clone();
+                let words = all
+                    .iter()
+                    .map(|one| one["state"].as_str().unwrap().to_owned());
+                words.collect::<Vec<_>>()
+            };
+            assert_eq!(states(1), ["unfinished", "enforced"]);
+            on("n1", &["rollback"]).must(2);
+            assert_eq!(states(0), ["enforced", "enforced"]);
+            let image = std::fs::read(images.of("n1")).unwrap();
+            let image = Image::decode(&image).unwrap();
+            let known = entries("n1", 1);
+            for name in ["shop/web", "shop/api"] {
+                let endpoint = image.endpoint(name).unwrap();
+                assert!(
+                    known.iter().any(|entry| entry.endpoint == endpoint),
+                    "{name}"
+                );
+            }
+            // As one leaves it that was killed while the pod behind it changed: nobody is, and nothing passes.
+            sh(&format!(
+                "rm {folder}/endpoint; ln -s shop/api {folder}/endpoint"
+            ));
+            let pin = format!("{}/generations/1/attachments", root("n1"));
+            let map = Map::from_map_data(MapData::from_pin(pin).unwrap()).unwrap();
+            let mut map: Array<_, [u64; 8]> = map.try_into().unwrap();
+            map.set(index.parse().unwrap(), [0; 8], 0).unwrap();
+            assert_eq!(states(1), ["unfinished", "enforced"]);
+            assert!(!ping(pod("web"), pod("api").addresses()[0], PATIENCE));
+            on("n1", &["rollback"]).must(2);
+            assert_eq!(states(0), ["enforced", "enforced"]);
+            let endpoint = image.endpoint("shop/api").unwrap();
+            assert!(
+                entries("n1", 1)
+                    .iter()
+                    .all(|entry| entry.endpoint == endpoint)
+            );
+        },
+    );
+}
+
+/// The index of an interface of this network namespace, as `ip` tells it.
+fn index_of(name: &str) -> std::io::Result<String> {
+    let output = Command::new("ip")
+        .args(["-o", "link", "show", name])
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.split(':').next().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn filters_are_found_again_and_are_of_one_namespace() {
+    caged(
+        "faults::filters_are_found_again_and_are_of_one_namespace",
+        || {
+            build();
+            let images = World::of(TIERS).write(Path::new("/run/netns/images"));
+            let shown = |side: &str| {
+                let line = ["-n", "n1", "filter", "show", "dev", "veth-web", side];
+                let output = Command::new("tc").args(line).output().unwrap();
+                String::from_utf8(output.stdout).unwrap()
+            };
+            on("n1", &["load", &images.of("n1")]).must(0);
+            let attach = ["attach", "--address", pod("web").v4, "--hook"];
+            let with = |hook| [&attach[..], &[hook]].concat();
+            on("n1", &with("clsact")).must(0);
+            for (side, name) in [("ingress", "egress"), ("egress", "ingress")] {
+                let filters = shown(side);
+                assert!(
+                    filters.contains(&format!("{name} direct-action"))
+                        && filters.contains("pref 1 "),
+                    "{filters}"
+                );
+            }
+            let status = on("n1", &["status"]).must(0).stdout;
+            assert!(status.contains("by clsact)"), "{status}");
+            on("n1", &with("auto")).must(0);
+            refused(on("n1", &with("tcx")), "V0805", "is attached by clsact");
+            // Another folder of pins.
+            let second = within("n1", || {
+                let load = ["--root", "/sys/fs/bpf/second", "load", &images.of("n1")];
+                run(&load).must(0);
+                run(&[&["--root", "/sys/fs/bpf/second"], &with("clsact")[..]].concat())
+            });
+            refused(second, "V0805", "has filters of verdict's already");
+            // Somebody removes them: they are made again.
+            sh("tc -n n1 filter del dev veth-web ingress; tc -n n1 qdisc del dev veth-web clsact");
+            let status = on("n1", &["status", "--format", "json"]).must(1).json();
+            assert_eq!(status["attachments"][0]["state"], "unfinished");
+            on("n1", &["rollback"]).must(2);
+            let before = enforcing("n1");
+            // In another network namespace the index is that of another interface, or of none.
+            let elsewhere = |arguments: &[&str]| {
+                let root = root("n1");
+                within("n2", || run(&[&["--root", &root], arguments].concat()))
+            };
+            let status = elsewhere(&["status", "--format", "json"]).must(1).json();
+            assert_eq!(status["attachments"][0]["state"], "elsewhere");
+            let load = ["load", &images.of("n1")];
+            refused(elsewhere(&load), "V0805", "in another network namespace");
+            refused(
+                elsewhere(&["detach", "shop/web"]),
+                "V0805",
+                "in another network namespace",
+            );
+            assert_eq!(enforcing("n1"), before);
+            // As a command leaves it that was killed while it gave up what it protected.
+            let root = root("n1");
+            sh(&format!("mv {root}/interfaces/* {root}/removing"));
+            refused(elsewhere(&["rollback"]), "V0805", "which was given up");
+            assert!(shown("ingress").contains("direct-action"));
+            on("n1", &["rollback"]).must(2);
+            assert_eq!(
+                (shown("ingress"), shown("egress")),
+                (String::new(), String::new())
+            );
+            // Everything is forgotten where it cannot be given up.
+            on("n1", &with("clsact")).must(0);
+            let ran = elsewhere(&["unload", "--all"]).must(1);
+            assert!(ran.said().contains("V0810"), "{}", ran.said());
+            assert!(!Path::new(&root).exists());
+            let line = ran.said();
+            let line = line
+                .split("`tc ")
+                .nth(1)
+                .unwrap()
+                .split('`')
+                .next()
+                .unwrap()
+                .replace("NAME", "veth-web");
+            sh(&format!("tc -n n1 {line}"));
+            assert_eq!(shown("ingress"), "");
+        },
+    );
 }
 
 #[test]

@@ -8,9 +8,12 @@
     reason = "helpers of tests stand outside of test functions"
 )]
 
+#[macro_use]
 mod cage;
 mod net;
 mod world;
 mod traffic;
 mod swap;
 mod faults;
+mod bundles;
+mod attest;

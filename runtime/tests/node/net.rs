@@ -73,14 +73,15 @@ fn write(path: &str, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-/// Attaches every pod, by its address once something is loaded, by its interface else.
-pub(crate) fn attach_all(loaded: bool) {
+/// Attaches every pod by a hook, by its address once something is loaded, by its interface else.
+pub(crate) fn attach_all(loaded: bool, hook: &str) {
     for pod in PODS {
         let (veth, path) = (pod.veth(), pod.path());
         if loaded {
-            on(pod.node, &["attach", "--address", pod.v4]).must(0);
+            on(pod.node, &["attach", "--address", pod.v4, "--hook", hook]).must(0);
         } else {
-            on(pod.node, &["attach", "--interface", &veth, "--pod", &path]).must(1);
+            let what = ["attach", "--interface", &veth, "--pod", &path];
+            on(pod.node, &[&what[..], &["--hook", hook]].concat()).must(1);
         }
     }
 }

@@ -117,7 +117,7 @@ spec:
   policyTypes: [Ingress]
   ingress:
   - from: [{podSelector: {matchLabels: {app: web}}}]
-    ports: [{port: http, protocol: TCP}, {port: 9000, protocol: UDP}]
+    ports: [{port: http, protocol: TCP}, {port: 9000, protocol: UDP}, {port: 9100, protocol: SCTP}]
 ---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -162,7 +162,7 @@ spec:
   policyTypes: [Ingress]
   ingress:
   - from: [{podSelector: {matchLabels: {app: web}}}]
-    ports: [{port: 5432}, {port: 9000, protocol: UDP}]
+    ports: [{port: 5432}, {port: 9000, protocol: UDP}, {port: 80, protocol: SCTP}]
 ";
 
 /// Nothing passes that comes to a pod of the shop.
@@ -172,6 +172,13 @@ kind: NetworkPolicy
 metadata: {name: nothing, namespace: shop}
 spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
 ";
+
+/// Writes the cluster with some policies into a folder.
+pub(crate) fn write_manifests(policies: &str, folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("cluster.yaml"), cluster()).unwrap();
+    std::fs::write(folder.join("policies.yaml"), policies).unwrap();
+}
 
 /// The cluster with some policies, read.
 pub(crate) struct World {
