@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// How many peers are remembered: beyond, everything is forgotten and found again.
-const MAX_PEERS: usize = 1 << 18;
+const MAX_PEERS: usize = 1 << 17;
 
 /// What is known so far.
 pub(super) struct Peers<'c> {
