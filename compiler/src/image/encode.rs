@@ -27,16 +27,16 @@ impl Common {
     pub fn new(v4: &[(u32, LeafId)], v6: &[(u128, LeafId)], world: Vec<u8>) -> Self {
         let entries = trie::entries(v4);
         let hosts = Hosts::of(v6);
-        let addresses = Section::OF_LEAVES.map(|section| {
-            let own = match section {
-                Section::V4 => bytes(entries.iter().map(|entry| entry.to_le_bytes())),
-                Section::V6Starts => words(hosts.runs.iter().flat_map(|(start, _)| halves(*start))),
-                Section::V6Leaves => bytes(hosts.runs.iter().map(|(_, leaf)| leaf.0.to_le_bytes())),
-                Section::V6Groups => short(hosts.groups.iter().copied()),
-                _ => words(hosts.slots.iter().flatten().copied()),
-            };
-            Part::new(section as u32, own)
-        });
+        let runs = || hosts.runs.iter();
+        let leaves = runs().map(|(_, leaf)| leaf.0.to_le_bytes());
+        let [a, b, c, d, e] = Section::OF_LEAVES.map(|section| section as u32);
+        let addresses = [
+            Part::new(a, bytes(entries.iter().map(|entry| entry.to_le_bytes()))),
+            Part::new(b, words(runs().flat_map(|(start, _)| halves(*start)))),
+            Part::new(c, bytes(leaves)),
+            Part::new(d, short(hosts.groups.iter().copied())),
+            Part::new(e, words(hosts.slots.iter().flatten().copied())),
+        ];
         Self {
             addresses,
             root: entries.first().copied().unwrap_or_default(),
