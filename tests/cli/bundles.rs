@@ -154,7 +154,11 @@ fn the_image_of_a_node_is_taken_out_byte_for_byte() {
         }
     }
     let said = place.ends(2, "image extract c.tar --node worker-1 --output c.tar");
-    assert!(said.stderr.contains("would overwrite it"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("would overwrite it"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[test]

@@ -275,6 +275,8 @@ impl Ports {
     fn of(program: &Program) -> Self {
         let mut directories = Shared::default();
         let mut pages = Shared::default();
+        // By class: the page that has nothing else.
+        let mut uniform: FxHashMap<u32, u32> = FxHashMap::default();
         let protocols = (0..=u8::MAX).map(Protocol).map(|protocol| {
             let (first, last) = whole(protocol);
             let class = |value| program.port_class(key(protocol, value)).0;
@@ -288,13 +290,22 @@ impl Ports {
             if !is_cut {
                 return class(0);
             }
-            let mut directory: Vec<u32> = (0..256)
+            let runs = program.transports.as_slice();
+            let mut directory: Vec<u32> = (0..256_u32)
                 .map(|upper| {
-                    pages.add(
-                        (0..256)
-                            .map(|lower| class(upper << 8 | lower))
-                            .collect::<Vec<u32>>(),
-                    )
+                    let first = key(protocol, upper << 8);
+                    let after = runs.partition_point(|(start, _)| *start <= first);
+                    let ends = runs
+                        .get(after)
+                        .is_none_or(|(start, _)| *start > first + 0xFF);
+                    if !ends {
+                        let page = (0..256).map(|lower| class(upper << 8 | lower));
+                        return pages.add(page.collect::<Vec<u32>>());
+                    }
+                    let own = class(upper << 8);
+                    *uniform
+                        .entry(own)
+                        .or_insert_with(|| pages.add(vec![own; 256]))
                 })
                 .collect();
             directory.push(class(NOT_KNOWN));
