@@ -25,6 +25,6 @@ pub use error::BundleError;
 pub use manifest::{
     Blob, Input, Inputs, LimitUsed, List, MAX_MANIFEST, Manifest, Node, Part, Record, SectionRecord,
 };
-pub use pack::{NotPacked, Packed, Packer};
-pub use read::{Fetch, blobs, blobs_of, image, inputs, record, stored_bytes};
+pub use pack::{NotPacked, Packed, Packer, Piece};
+pub use read::{Fetch, blobs, blobs_of, image, inputs, record, sections, stored_bytes};
 pub use sign::{Signer, Verifier};

@@ -8,7 +8,7 @@ mod blame;
 mod cache;
 
 pub use blame::Contribution;
-pub use cache::{Found, Kept};
+pub use cache::{Found, Kept, NotRestored};
 
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::hir::{PolicySet, Resolution};
@@ -20,7 +20,7 @@ use crate::lir::leaves::Leaves;
 use crate::lir::{self, Lowering, Program, Size};
 use crate::opt::{self, Library, Pass};
 use crate::source::{Sources, Span};
-use crate::verify::{Mismatch, Prover, Subject};
+use crate::verify::{Mismatch, Prover, Shared, Subject};
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -42,9 +42,16 @@ pub struct Compiler<'a> {
     /// By identity of the program: the identity in that section.
     identities: Vec<u32>,
     /// The tables of all nodes together.
-    library: Option<Library>,
+    library: Option<Together>,
     /// What was checked of the sections that all images have.
     known: OnceLock<Known>,
+}
+
+/// The tables of some nodes together, and what is proved of them.
+#[derive(Debug)]
+pub struct Together {
+    library: Library,
+    shared: Shared,
 }
 
 /// The image of a node.
@@ -154,11 +161,24 @@ impl<'a> Compiler<'a> {
         mut self,
         nodes: impl Iterator<Item = &'p (Option<NodeId>, Vec<PodId>)>,
     ) -> Self {
-        self.library = match self.policies.resolution {
-            Resolution::Isolation => Some(Library::new(&self.lowering, nodes)),
-            Resolution::Precedence(_) => None,
-        };
+        self.library = self.library(nodes);
         self
+    }
+
+    /// The tables of what the endpoints of some nodes are asked; none where rules are resolved by precedence.
+    #[must_use]
+    pub fn library<'p>(
+        &self,
+        nodes: impl Iterator<Item = &'p (Option<NodeId>, Vec<PodId>)>,
+    ) -> Option<Together> {
+        match self.policies.resolution {
+            Resolution::Isolation => {
+                let library = Library::new(&self.lowering, nodes);
+                let shared = Shared::new(&self.prover, &library);
+                Some(Together { library, shared })
+            }
+            Resolution::Precedence(_) => None,
+        }
     }
 
     /// What the nodes have in common.
@@ -196,9 +216,22 @@ impl<'a> Compiler<'a> {
     /// # Errors
     /// Where it has no room for something, or does not say what the policies say.
     pub fn node(&self, node: Option<NodeId>, pods: &[PodId]) -> Result<Artifact, CompileError> {
+        self.node_by(self.library.as_ref(), node, pods)
+    }
+
+    /// Makes the image of a node, whose tables may be in a library.
+    ///
+    /// # Errors
+    /// Where it has no room for something, or does not say what the policies say.
+    pub fn node_by(
+        &self,
+        together: Option<&Together>,
+        node: Option<NodeId>,
+        pods: &[PodId],
+    ) -> Result<Artifact, CompileError> {
         let mut sizes = Vec::new();
-        let program = match &self.library {
-            Some(library) => library.program(&self.lowering, node, pods),
+        let program = match together {
+            Some(Together { library, .. }) => library.program(&self.lowering, node, pods),
             None => {
                 let lowered = self.lowering.node(node, pods);
                 sizes.push((None, lowered.size()));
@@ -208,7 +241,9 @@ impl<'a> Compiler<'a> {
         let image = self
             .parts(node, pods, &program)
             .map_err(|error| self.blame(error, pods))?;
-        let compared = self.prove_parts(node, pods, &program, &image)?;
+        let read = self.decoded(&image)?;
+        let compared = self.compare(together, node, pods, &program, &read)?;
+        drop(read);
         Ok(Artifact {
             node,
             image,
@@ -230,7 +265,7 @@ impl<'a> Compiler<'a> {
         bytes: &[u8],
     ) -> Result<u64, CompileError> {
         let image = Image::decode(bytes).map_err(CompileError::Decode)?;
-        self.compare(node, pods, program, &image)
+        self.compare(self.library.as_ref(), node, pods, program, &image)
     }
 
     /// Holds an image that is not in a file yet to the policies. What it shares with images that were proved is not proved once
@@ -246,31 +281,35 @@ impl<'a> Compiler<'a> {
         parts: &Parts,
     ) -> Result<u64, CompileError> {
         let image = self.decoded(parts)?;
-        self.compare(node, pods, program, &image)
+        self.compare(self.library.as_ref(), node, pods, program, &image)
     }
 
     /// Reads an image that is not in a file yet.
     fn decoded<'p>(&self, parts: &'p Parts) -> Result<Image<'p>, CompileError> {
         let decode = |known| Image::of_parts(parts, known).map_err(CompileError::Decode);
-        let image = decode(self.known.get())?;
-        if self.known.get().is_none()
-            && let Some(known) = image.known(&self.common)
+        // Looked at once: where another thread finds it meanwhile, this image is read again, to share what was found there.
+        let known = self.known.get();
+        let image = decode(known)?;
+        if known.is_none()
+            && let Some(found) = image.known(&self.common)
         {
-            // Where another node was first, this one shares what was found there.
-            return decode(Some(self.known.get_or_init(|| known)));
+            return decode(Some(self.known.get_or_init(|| found)));
         }
         Ok(image)
     }
 
     fn compare(
         &self,
+        together: Option<&Together>,
         node: Option<NodeId>,
         pods: &[PodId],
         program: &Program,
         image: &Image<'_>,
     ) -> Result<u64, CompileError> {
         let subject = self.subject(node, pods, program, image);
-        self.prover.prove(&subject).map_err(CompileError::Mismatch)
+        let library = together.map(|together| (&together.library, &together.shared));
+        let proved = self.prover.prove_by(&subject, library);
+        proved.map_err(CompileError::Mismatch)
     }
 
     fn subject<'s>(

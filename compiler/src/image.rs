@@ -29,6 +29,7 @@ pub use limits::{LimitError, Limits, Resource};
 pub use memory::Memory;
 pub use open::{seen, seen_pod, world};
 pub use parts::{Part, Parts};
+pub(crate) use parts::{digest_of, size_of};
 
 use crate::lir::Program;
 use serde::{Deserialize, Serialize};

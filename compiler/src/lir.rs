@@ -104,6 +104,8 @@ pub struct RuleChain {
     pub keeps_own_node: bool,
     /// Whether what an endpoint sends to itself passes without being asked about.
     pub skips_itself: bool,
+    /// Whether what is denied, or not authenticated, passes and is reported.
+    pub audits: bool,
     /// The rules of the namespace's policies: their order means nothing.
     pub namespace: Vec<Rule>,
     /// The levels of the Baseline tier.

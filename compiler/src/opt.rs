@@ -15,6 +15,7 @@ mod sets;
 mod space;
 
 pub use library::Library;
+pub(crate) use library::Tabulated;
 
 use crate::lir::{Program, Size};
 

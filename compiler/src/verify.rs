@@ -11,7 +11,7 @@
 //! - *codes*: what each does, and the policy, rule, file and line that it names;
 //! - *decisions* and *hairpins*: what the definition ([`crate::hir::spec`]), the program and the image say, for every
 //!   endpoint of the node, both directions, every leaf, and every packet at which a rule or the program changes; and about
-//!   what an endpoint sends to itself by way of a service;
+//!   what an endpoint sends to itself by way of a service (of nodes whose tables were made together, [`Shared`]);
 //! - the *open world*: the policies, leaves and endpoints that the image carries for what comes later, lifted back to what
 //!   was written.
 //!
@@ -35,17 +35,20 @@ mod expected;
 mod named;
 mod addresses;
 mod decisions;
+mod shared;
 mod open;
 mod fingerprint;
 
 pub use fingerprint::Fingerprints;
 pub use mismatch::{Check, Mismatch};
+pub(crate) use shared::Shared;
 
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::hir::spec::World;
 use crate::hir::{Enforcement, PolicySet, Resolution};
 use crate::image::Image;
 use crate::lir::{LeafId, Lowering, Program};
+use crate::opt::Library;
 use crate::source::Sources;
 use std::sync::{Arc, OnceLock};
 
@@ -127,13 +130,26 @@ impl<'a> Prover<'a> {
     /// # Errors
     /// The first mismatch.
     pub fn prove(&self, subject: &Subject<'_>) -> Result<u64, Box<Mismatch>> {
+        self.prove_by(subject, None)
+    }
+
+    /// As [`Prover::prove`], with what is proved of a library from which the program was put together.
+    pub(crate) fn prove_by(
+        &self,
+        subject: &Subject<'_>,
+        library: Option<(&Library, &Shared)>,
+    ) -> Result<u64, Box<Mismatch>> {
         self.leaves.clone()?;
         subject.endpoints()?;
         self.addresses(subject)?;
-        self.ports(subject)?;
+        let compared =
+            library.and_then(|(library, shared)| shared.decisions(self, library, subject));
+        if compared.is_none() {
+            self.ports(subject)?;
+        }
         subject.codes()?;
         self.open_world(subject)?;
-        self.decisions(subject)
+        compared.map_or_else(|| self.decisions(subject), Ok)
     }
 
     /// Compares an image whose decisions were proved before, for the same [fingerprint](Prover::fingerprint), in all that is not

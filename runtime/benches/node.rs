@@ -18,6 +18,8 @@
 mod cage;
 #[path = "../tests/node/net.rs"]
 mod net;
+#[path = "../tests/node/wire.rs"]
+mod wire;
 #[path = "../tests/node/world.rs"]
 mod world;
 

@@ -1,7 +1,7 @@
 //! A fleet: all images of a cluster made, proved and packed, and made again after one policy changed.
 //!
 //! `cargo bench -p verdict-tests --bench fleet`. 100,000 pods on 1,000 nodes, 10,000 policies, 2,000 label sets, both families;
-//! `VERDICT_BENCH_PODS` and `VERDICT_BENCH_NODES` set other numbers. Two threads. Times are on the wall and of all threads, since
+//! `VERDICT_BENCH_PODS` and `VERDICT_BENCH_NODES` set other numbers, and `VERDICT_BENCH_PARTS` shows the parts of each compile. Two threads. Times are on the wall and of all threads, since
 //! other work on the machine stretches the former.
 //!
 //! Bounds: all images validated and packed in 15 seconds and 4 GiB after reading; the bundle 10 % of the images at most; after one
@@ -19,6 +19,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 use threads::on_cpu;
 use verdict_compiler::bundle::{self, Blob, BundleError, Digest, Packed, Packer};
+use verdict_compiler::cluster::NodeId;
 use verdict_compiler::compile::{Compiler, Found, Kept};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::ir::Program;
@@ -62,13 +63,15 @@ fn main() {
     let read =
         || Asked::read(std::slice::from_ref(&folder), &Settings::default()).expect("manifests");
     let before = timed("read the YAML", read);
-    let full = timed("all images, packed", || compile(&before, &[]));
-    let same = timed("again, all kept", || compile(&before, &full.kept));
+    let full = timed("all images, packed", || compile(&before, Cache::default()));
+    let same = timed("again, all kept", || compile(&before, full.cache()));
     assert!(same.packed == full.packed && same.taken == full.packed.len());
     change(&folder);
     let after = read();
-    let next = timed("one policy changed", || compile(&after, &full.kept));
-    let whole = timed("the same without what was kept", || compile(&after, &[]));
+    let next = timed("one policy changed", || compile(&after, full.cache()));
+    let whole = timed("the same without what was kept", || {
+        compile(&after, Cache::default())
+    });
     assert!(next.packed == whole.packed, "another result");
     std::fs::remove_dir_all(&folder).expect("the folder");
     let stored: usize = full.blobs.values().map(Vec::len).sum();
@@ -137,34 +140,34 @@ fn change(folder: &std::path::Path) {
     }
 }
 
-fn compile(asked: &Asked, kept: &[Vec<u8>]) -> Fleet {
+/// What a cache has: a file for each node, and blobs.
+#[derive(Clone, Copy, Default)]
+struct Cache<'f> {
+    files: &'f [Vec<u8>],
+    blobs: Option<&'f Blobs>,
+}
+
+impl Fleet {
+    fn cache(&self) -> Cache<'_> {
+        Cache {
+            files: &self.kept,
+            blobs: Some(&self.blobs),
+        }
+    }
+}
+
+fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
     let (cluster, policies) = (&asked.loaded.cluster, &asked.loaded.policies);
-    let program = Program::resolve(cluster, policies);
-    let compiler = Compiler::new(cluster, policies, &asked.sources, &program);
-    let common = compiler.fingerprints(b"bench");
+    let program = phase("resolving", || Program::resolve(cluster, policies));
+    let compiler = phase("preparing", || {
+        Compiler::new(cluster, policies, &asked.sources, &program)
+    });
+    let common = phase("fingerprints", || compiler.fingerprints(b"bench"));
     let nodes = compiler.lowering().nodes().to_vec();
-    let restored: Vec<_> = nodes
-        .par_iter()
-        .enumerate()
-        .map(|(index, (node, pods))| {
-            let fingerprint = compiler.fingerprint(&common, *node, pods);
-            let found = kept.get(index).map(|file| Found::read(file, &fingerprint));
-            let artifact = match found {
-                Some(Found::Kept(kept)) => {
-                    Some(compiler.restore(*node, pods, &kept).expect("an image"))
-                }
-                Some(Found::Stale | Found::Unusable) | None => None,
-            };
-            (fingerprint, artifact)
-        })
-        .collect();
-    let missing = nodes
-        .iter()
-        .zip(&restored)
-        .filter(|(_, (_, artifact))| artifact.is_none());
-    let missing: Vec<_> = missing.map(|(group, _)| group).collect();
-    let taken = nodes.len() - missing.len();
-    let compiler = compiler.for_nodes(missing.into_iter());
+    let name = |node: Option<NodeId>| {
+        let node = node.and_then(|node| cluster.node(node));
+        node.map(|node| &*node.name)
+    };
     let blobs: Mutex<Blobs> = Mutex::default();
     let packer = Packer::new(|blob: &Blob, bytes: &[u8]| -> Result<(), BundleError> {
         blobs
@@ -173,32 +176,70 @@ fn compile(asked: &Asked, kept: &[Vec<u8>]) -> Fleet {
             .insert(blob.sha256, bytes.to_vec());
         Ok(())
     });
-    let made: Vec<(Packed, u64, Vec<u8>)> = nodes
-        .par_iter()
-        .zip(restored)
-        .map(|((node, pods), (fingerprint, artifact))| {
-            let name = node
-                .and_then(|node| cluster.node(node))
-                .map(|node| &*node.name);
-            let made = artifact.map_or_else(|| compiler.node(*node, pods), Ok);
-            let artifact = made.expect("an image");
-            let packed = packer.add(name, artifact.endpoints, &artifact.image);
-            let kept = Kept::of(&artifact).write(&fingerprint);
-            (
-                packed.expect("a packed image"),
-                artifact.image.size() as u64,
-                kept,
-            )
-        })
-        .collect();
+    let fetch = |blob: &Blob| {
+        let found = cache.blobs.and_then(|blobs| blobs.get(&blob.sha256));
+        found.cloned().ok_or(BundleError::Missing(blob.sha256))
+    };
+    let restored: Vec<_> = phase("taking", || {
+        let nodes = nodes.par_iter().enumerate();
+        let taken = nodes.map(|(index, (node, pods))| {
+            let fingerprint = compiler.fingerprint(&common, *node, pods);
+            let found = cache
+                .files
+                .get(index)
+                .map(|file| Found::read(file, &fingerprint));
+            let kept = match found {
+                Some(Found::Kept(kept)) => *kept,
+                Some(Found::Stale | Found::Unusable) | None => return (fingerprint, None),
+            };
+            let subjects = compiler.subjects_of(*node, pods);
+            let sections = compiler.sections(&subjects, &kept);
+            let packed = packer.again(name(*node), &sections, &kept.packed, &fetch);
+            let packed = packed.expect("a packed image");
+            (fingerprint, packed.map(|packed| (packed, kept.compared)))
+        });
+        taken.collect()
+    });
+    let missing = nodes
+        .iter()
+        .zip(&restored)
+        .filter(|(_, (_, taken))| taken.is_none());
+    let missing: Vec<_> = missing.map(|(group, _)| group).collect();
+    let taken = nodes.len() - missing.len();
+    let library = phase("tabulating", || compiler.library(missing.into_iter()));
+    let made: Vec<(Packed, Vec<u8>)> = phase("making", || {
+        let made = nodes.par_iter().zip(restored);
+        let made = made.map(|((node, pods), (fingerprint, taken))| {
+            let (packed, compared) = taken.unwrap_or_else(|| {
+                let made = compiler.node_by(library.as_ref(), *node, pods);
+                let made = made.expect("an image");
+                let packed = packer.add(name(*node), made.endpoints, &made.image);
+                (packed.expect("a packed image"), made.compared)
+            });
+            let kept = Kept {
+                compared,
+                packed: packed.clone(),
+            };
+            (packed, kept.write(&fingerprint))
+        });
+        made.collect()
+    });
     drop(packer);
     Fleet {
-        images: made.iter().map(|(_, bytes, _)| bytes).sum(),
-        kept: made.iter().map(|(_, _, kept)| kept.clone()).collect(),
-        packed: made.into_iter().map(|(packed, ..)| packed).collect(),
+        images: made.iter().map(|(packed, _)| packed.record.bytes).sum(),
+        kept: made.iter().map(|(_, kept)| kept.clone()).collect(),
+        packed: made.into_iter().map(|(packed, _)| packed).collect(),
         blobs: blobs.into_inner().expect("a map"),
         taken,
     }
+}
+
+/// Times a part where `VERDICT_BENCH_PARTS` is set.
+fn phase<T>(what: &str, run: impl FnOnce() -> T) -> T {
+    if std::env::var_os("VERDICT_BENCH_PARTS").is_none() {
+        return run();
+    }
+    timed(&format!("  {what}"), run)
 }
 
 fn timed<T>(what: &str, run: impl FnOnce() -> T) -> T {

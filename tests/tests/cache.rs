@@ -2,21 +2,46 @@
 //! is damaged nothing is taken.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
+use verdict_compiler::bundle::{Blob, BundleError, Digest, Packer};
 use verdict_compiler::compile::{Compiler, Found, Kept};
 use verdict_compiler::ir;
 use verdict_tests::generate::edit::edited;
 use verdict_tests::generate::random::Random;
 use verdict_tests::generate::{World, small};
 
-/// By name of a node: what is kept.
-type Cache = BTreeMap<String, Vec<u8>>;
+/// What is kept: a file for each node by its name, and blobs.
+#[derive(Default)]
+struct Cache {
+    files: BTreeMap<String, Vec<u8>>,
+    blobs: BTreeMap<Digest, Vec<u8>>,
+}
 
 /// How often images were kept and made.
 #[derive(Debug, Default)]
 struct Counts {
     kept: usize,
+    /// Of these, how often nothing was put together anew.
+    as_they_are: usize,
     made: usize,
 }
+
+/// Packs images, and keeps the blobs.
+fn packed<T>(blobs: &mut BTreeMap<Digest, Vec<u8>>, pack: impl FnOnce(&Pack<'_>) -> T) -> T {
+    let new: Mutex<BTreeMap<Digest, Vec<u8>>> = Mutex::default();
+    let put = |blob: &Blob, bytes: &[u8]| {
+        new.lock().unwrap().insert(blob.sha256, bytes.to_vec());
+        Ok(())
+    };
+    let packer = Packer::new(&put as &Put<'_>);
+    let made = pack(&packer);
+    drop(packer);
+    blobs.extend(new.into_inner().unwrap());
+    made
+}
+
+type Put<'p> = dyn Fn(&Blob, &[u8]) -> Result<(), BundleError> + 'p;
+type Pack<'p> = Packer<&'p Put<'p>>;
 
 /// Compiles all nodes of a world with a cache, and holds each image to the one that is made without.
 fn compile(world: &World, seed: u64, cache: &mut Cache, counts: &mut Counts) {
@@ -34,11 +59,23 @@ fn compile(world: &World, seed: u64, cache: &mut Cache, counts: &mut Counts) {
         let Ok(expected) = full.node(*node, pods) else {
             continue;
         };
+        let mut blobs = BTreeMap::new();
+        let record = packed(&mut blobs, |packer| {
+            packer.add(Some(&name), expected.endpoints, &expected.image)
+        });
+        let record = record.unwrap();
         let fingerprint = compiler.fingerprint(&common, *node, pods);
-        let found = cache.get(&name).map(|file| Found::read(file, &fingerprint));
+        let found = cache
+            .files
+            .get(&name)
+            .map(|file| Found::read(file, &fingerprint));
         if let Some(Found::Kept(kept)) = found {
-            let restored = compiler.restore(*node, pods, &kept);
-            let restored = restored.unwrap_or_else(|error| panic!("{error}\n{}", world.text()));
+            let fetch = |blob: &Blob| {
+                let found = cache.blobs.get(&blob.sha256).cloned();
+                found.ok_or(BundleError::Missing(blob.sha256))
+            };
+            let restored = compiler.restore(*node, pods, &kept, &fetch);
+            let restored = restored.unwrap_or_else(|error| panic!("{error:?}\n{}", world.text()));
             assert_eq!(
                 restored.image,
                 expected.image,
@@ -46,12 +83,28 @@ fn compile(world: &World, seed: u64, cache: &mut Cache, counts: &mut Counts) {
                 world.text()
             );
             assert_eq!(restored.endpoints, expected.endpoints);
+            let subjects = compiler.subjects_of(*node, pods);
+            let sections = compiler.sections(&subjects, &kept);
+            let mut taken = BTreeMap::new();
+            let again = packed(&mut taken, |packer| {
+                packer.again(Some(&name), &sections, &kept.packed, &fetch)
+            });
+            if let Some(again) = again.unwrap() {
+                assert_eq!(again, record, "node {name}\n{}", world.text());
+                assert_eq!(taken, blobs);
+                counts.as_they_are += 1;
+            }
             counts.kept += 1;
         } else {
             assert_ne!(found, Some(Found::Unusable));
             counts.made += 1;
         }
-        cache.insert(name, Kept::of(&expected).write(&fingerprint));
+        let kept = Kept {
+            compared: expected.compared,
+            packed: record,
+        };
+        cache.files.insert(name, kept.write(&fingerprint));
+        cache.blobs.extend(blobs);
     }
 }
 
@@ -119,7 +172,7 @@ fn what_is_kept_is_what_a_full_compile_makes() {
     for seed in 0..25 {
         let mut world = small::world(seed);
         let other = small::world(seed + 500);
-        let mut cache = Cache::new();
+        let mut cache = Cache::default();
         for _ in 0..8 {
             compile(&world, seed, &mut cache, &mut counts);
             if random.chance(20) {
@@ -135,15 +188,16 @@ fn what_is_kept_is_what_a_full_compile_makes() {
         assert_eq!(counts.made, before, "world {seed}");
     }
     assert!(counts.kept > 100 && counts.made > 100, "{counts:?}");
+    assert!(counts.as_they_are > 20, "{counts:?}");
 }
 
 #[test]
 fn of_what_is_damaged_nothing_is_taken() {
     let world = small::world(4);
-    let mut cache = Cache::new();
+    let mut cache = Cache::default();
     compile(&world, 4, &mut cache, &mut Counts::default());
     let mut random = Random::new(5);
-    for file in cache.values() {
+    for file in cache.files.values() {
         let fingerprint = [7; 32];
         assert_eq!(Found::read(file, &fingerprint), Found::Stale);
         for _ in 0..500 {

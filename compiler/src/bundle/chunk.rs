@@ -75,7 +75,7 @@ pub(super) fn seal(plain: &[u8]) -> Result<(Blob, Vec<u8>), BundleError> {
 /// Where the stored bytes are not those that the name says, or more come out than are stated.
 pub fn open_blob(blob: &Blob, stored: &[u8]) -> Result<Vec<u8>, BundleError> {
     blob.check()?;
-    if stored.len() as u64 != blob.bytes || Digest::of(stored) != blob.sha256 {
+    if !blob.is_stored(stored) {
         return Err(BundleError::Damaged(blob.sha256));
     }
     let room = usize::try_from(blob.plain).unwrap_or(usize::MAX);

@@ -155,7 +155,20 @@ pub struct Input {
     pub bytes: u64,
 }
 
+impl SectionRecord {
+    /// Its bytes, as far as memory may have them.
+    pub(super) fn size(&self) -> usize {
+        usize::try_from(self.bytes).unwrap_or(usize::MAX)
+    }
+}
+
 impl Blob {
+    /// Whether some stored bytes are those that it names.
+    #[must_use]
+    pub fn is_stored(&self, stored: &[u8]) -> bool {
+        stored.len() as u64 == self.bytes && Digest::of(stored) == self.sha256
+    }
+
     /// Refuses sizes that no blob has.
     pub(super) fn check(&self) -> Result<(), BundleError> {
         for given in [self.bytes, self.plain] {

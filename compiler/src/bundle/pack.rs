@@ -2,11 +2,14 @@
 
 use super::chunk::{groups, pieces, seal};
 use super::manifest::{VERSION, written};
+use super::read::list;
 use super::{
-    Blob, BundleError, Digest, Inputs, LimitUsed, List, Manifest, Node, Part, Record, SectionRecord,
+    Blob, BundleError, Digest, Fetch, Inputs, LimitUsed, List, Manifest, Node, Part, Record,
+    SectionRecord,
 };
-use crate::image::{Limits, Parts, Resource};
+use crate::image::{Limits, Parts, Resource, digest_of, size_of};
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 use verdict_abi::Config;
 
@@ -14,20 +17,58 @@ use verdict_abi::Config;
 pub struct Packer<S> {
     /// Takes a new blob.
     sink: S,
-    /// What sections were cut into, by their digests.
-    known: Mutex<FxHashMap<Vec<Digest>, Vec<Part>>>,
+    /// What sections became, by their digests.
+    known: Mutex<FxHashMap<Vec<Digest>, Part>>,
     stored: Mutex<FxHashSet<Digest>>,
 }
 
 /// A packed image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Packed {
     /// The node in the manifest.
     pub node: Node,
-    /// The digest of the header of the image.
-    pub image: Digest,
+    /// Its record.
+    pub record: Record,
     /// How much it has of each resource.
-    used: [u64; Resource::ALL.len()],
+    used: Used,
+}
+
+/// How much an image has of each resource.
+type Used = [u64; Resource::ALL.len()];
+
+/// A section of an image, with its bytes where they are at hand.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'b> {
+    /// Its kind, size and digest.
+    pub told: SectionRecord,
+    /// Its bytes.
+    pub bytes: Option<&'b [u8]>,
+}
+
+impl<'b> Piece<'b> {
+    /// A section that is at hand.
+    #[must_use]
+    pub fn of(section: &'b crate::image::Part) -> Self {
+        Self {
+            told: SectionRecord {
+                kind: section.kind,
+                bytes: section.bytes.len() as u64,
+                sha256: Digest::new(section.digest),
+            },
+            bytes: Some(&section.bytes),
+        }
+    }
+}
+
+fn sizes(sections: &[Piece<'_>]) -> Vec<usize> {
+    let sizes = sections.iter().map(|section| section.told.size());
+    sizes.collect()
+}
+
+fn name(sections: &[Piece<'_>]) -> Vec<Digest> {
+    let digests = sections.iter().map(|section| section.told.sha256);
+    digests.collect()
 }
 
 /// Why an image is not packed.
@@ -65,59 +106,145 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
         endpoints: usize,
         image: &Parts,
     ) -> Result<Packed, NotPacked<E>> {
-        let sections = image.sections();
+        let sections: Vec<Piece<'_>> = image.sections().iter().map(Piece::of).collect();
         let mut chunks = Vec::new();
-        let sizes: Vec<usize> = sections.iter().map(|section| section.bytes.len()).collect();
-        for group in groups(&sizes) {
+        for group in groups(&sizes(&sections)) {
             let of = sections.get(group.sections).unwrap_or_default();
-            let name: Vec<Digest> = of
-                .iter()
-                .map(|section| Digest::new(section.digest))
-                .collect();
-            let known = lock(&self.known).get(&name).cloned();
-            let parts = match known {
-                Some(parts) => parts,
-                None => {
-                    let whole: Vec<u8>;
-                    let bytes: &[u8] = if let [section] = of {
-                        &section.bytes
-                    } else {
-                        whole = of
-                            .iter()
-                            .flat_map(|section| section.bytes.iter().copied())
-                            .collect();
-                        &whole
-                    };
-                    let parts = self.parts(bytes, group.is_cut)?;
-                    lock(&self.known).insert(name, parts.clone());
-                    parts
-                }
-            };
-            chunks.extend(parts);
+            // All bytes are at hand.
+            chunks.extend(self.group(of, group.is_cut)?);
         }
+        let told = sections.iter().map(|section| section.told);
+        self.record(node, endpoints, told, chunks, used(image))
+    }
+
+    /// Packs the image of a node of which some sections are at hand, and all others are those of an image that was packed before:
+    /// its blobs are fetched as they were stored, and not made once more. `None` where that is not enough.
+    ///
+    /// # Errors
+    /// Where a blob is not taken.
+    pub fn again(
+        &self,
+        node: Option<&str>,
+        sections: &[Piece<'_>],
+        before: &Packed,
+        fetch: &Fetch<'_>,
+    ) -> Result<Option<Packed>, NotPacked<E>> {
+        let old = &before.record;
+        let sizes_before: Vec<usize> = old.sections.iter().map(SectionRecord::size).collect();
+        let known = groups(&sizes_before).into_iter().zip(&old.chunks);
+        let known = known.map(|(group, part)| {
+            let of = old.sections.get(group.sections).unwrap_or_default();
+            let name: Vec<Digest> = of.iter().map(|section| section.sha256).collect();
+            ((name, group.is_cut), *part)
+        });
+        let known: FxHashMap<(Vec<Digest>, bool), Part> = known.collect();
+        let mut chunks = Vec::new();
+        for group in groups(&sizes(sections)) {
+            let of = sections.get(group.sections).unwrap_or_default();
+            let name = name(of);
+            if let Some(part) = self.group(of, group.is_cut)? {
+                chunks.push(part);
+                continue;
+            }
+            let Some(part) = known.get(&(name.clone(), group.is_cut)) else {
+                return Ok(None);
+            };
+            if !self.recall(part, fetch)? {
+                return Ok(None);
+            }
+            lock(&self.known).insert(name, *part);
+            chunks.push(*part);
+        }
+        let mut used = before.used;
+        for (slot, resource) in used.iter_mut().zip(Resource::ALL) {
+            if matches!(resource, Resource::SectionBytes) {
+                let sizes = sections.iter().map(|section| section.told.bytes);
+                *slot = sizes.max().unwrap_or_default();
+            }
+        }
+        let told = sections.iter().map(|section| section.told);
+        let endpoints = old.endpoints as usize;
+        self.record(node, endpoints, told, chunks, used).map(Some)
+    }
+
+    fn record(
+        &self,
+        node: Option<&str>,
+        endpoints: usize,
+        sections: impl Iterator<Item = SectionRecord> + Clone,
+        chunks: Vec<Part>,
+        used: Used,
+    ) -> Result<Packed, NotPacked<E>> {
+        let told = sections
+            .clone()
+            .map(|section| (section.kind, section.bytes, *section.sha256.bytes()));
         let record = Record {
             version: VERSION,
-            image: Digest::new(image.digest()),
-            bytes: image.size() as u64,
+            image: Digest::new(digest_of(told.clone())),
+            bytes: size_of(told),
             endpoints: crate::lir::number(endpoints),
-            sections: sections
-                .iter()
-                .map(|section| SectionRecord {
-                    kind: section.kind,
-                    bytes: section.bytes.len() as u64,
-                    sha256: Digest::new(section.digest),
-                })
-                .collect(),
+            sections: sections.collect(),
             chunks,
         };
         Ok(Packed {
-            image: record.image,
             node: Node {
                 name: node.map(Into::into),
                 record: self.store(&written(&record))?,
             },
-            used: used(image),
+            record,
+            used,
         })
+    }
+
+    /// What some sections became together; none where their bytes are not at hand.
+    fn group(&self, of: &[Piece<'_>], is_cut: bool) -> Result<Option<Part>, NotPacked<E>> {
+        let name = name(of);
+        if let Some(known) = lock(&self.known).get(&name) {
+            return Ok(Some(*known));
+        }
+        let whole: Vec<u8>;
+        let bytes: &[u8] = match of {
+            [
+                Piece {
+                    bytes: Some(bytes), ..
+                },
+            ] => bytes,
+            _ => {
+                let bytes = of.iter().map(|section| section.bytes);
+                let Some(bytes) = bytes.collect::<Option<Vec<&[u8]>>>() else {
+                    return Ok(None);
+                };
+                whole = bytes.concat();
+                &whole
+            }
+        };
+        let part = self.part(bytes, is_cut)?;
+        lock(&self.known).insert(name, part);
+        Ok(Some(part))
+    }
+
+    /// Takes what was stored before as it is. False where it cannot be fetched, or is something else.
+    fn recall(&self, part: &Part, fetch: &Fetch<'_>) -> Result<bool, NotPacked<E>> {
+        let chunks = match part {
+            Part::Chunk(_) => Vec::new(),
+            Part::List(blob) => match list(fetch, blob) {
+                Ok(list) => list.chunks,
+                Err(_) => return Ok(false),
+            },
+        };
+        for blob in std::iter::once(part.blob()).chain(&chunks) {
+            if lock(&self.stored).contains(&blob.sha256) {
+                continue;
+            }
+            let stored = fetch(blob).ok().filter(|stored| blob.is_stored(stored));
+            let Some(stored) = stored else {
+                return Ok(false);
+            };
+            if lock(&self.stored).insert(blob.sha256) {
+                (self.sink)(blob, &stored).map_err(NotPacked::Sink)?;
+            }
+        }
+        Ok(true)
     }
 
     /// Packs what the images were compiled from.
@@ -128,13 +255,13 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
         self.store(&written(inputs))
     }
 
-    fn parts(&self, bytes: &[u8], is_cut: bool) -> Result<Vec<Part>, NotPacked<E>> {
+    fn part(&self, bytes: &[u8], is_cut: bool) -> Result<Part, NotPacked<E>> {
         if !is_cut {
-            return Ok(vec![Part::Chunk(self.store(bytes)?)]);
+            return Ok(Part::Chunk(self.store(bytes)?));
         }
         let chunks: Result<Vec<Blob>, _> = pieces(bytes).map(|piece| self.store(piece)).collect();
         let list = written(&List { chunks: chunks? });
-        Ok(vec![Part::List(self.store(&list)?)])
+        Ok(Part::List(self.store(&list)?))
     }
 
     fn store(&self, plain: &[u8]) -> Result<Blob, NotPacked<E>> {
@@ -172,8 +299,7 @@ impl Packed {
     }
 }
 
-/// How much an image has of each resource.
-fn used(image: &Parts) -> [u64; Resource::ALL.len()] {
+fn used(image: &Parts) -> Used {
     let config = image
         .sections()
         .first()

@@ -29,7 +29,7 @@ pub fn inputs(fetch: &Fetch<'_>, manifest: &Manifest) -> Result<Inputs, BundleEr
     parsed("the list of inputs", &opened(fetch, &manifest.inputs)?)
 }
 
-fn list(fetch: &Fetch<'_>, blob: &Blob) -> Result<List, BundleError> {
+pub(super) fn list(fetch: &Fetch<'_>, blob: &Blob) -> Result<List, BundleError> {
     List::read(&opened(fetch, blob)?)
 }
 
@@ -81,22 +81,25 @@ pub fn stored_bytes(blobs: &BTreeMap<Digest, Blob>) -> u64 {
     sizes.fold(0, u64::saturating_add)
 }
 
-/// The image of a node: the bytes of its file.
+/// The sections of an image, each with its kind, as the record of a node names them.
 ///
 /// # Errors
 /// Where a chunk is missing or another, or the whole is not what the record says.
-pub fn image(fetch: &Fetch<'_>, node: &Node) -> Result<Vec<u8>, BundleError> {
-    let record = record(fetch, node)?;
-    let other = || BundleError::OtherImage(node.text().into());
+pub fn sections(
+    of: &str,
+    record: &Record,
+    fetch: &Fetch<'_>,
+) -> Result<Vec<(u32, Vec<u8>)>, BundleError> {
+    let other = || BundleError::OtherImage(of.into());
     let sizes = record.sections.iter().map(|section| section.bytes);
     let length = sizes.fold(0_u64, u64::saturating_add);
     let mut whole: Vec<u8> = Vec::new();
     let mut add = |blob: &Blob| {
-        let plain = opened(fetch, blob)?;
-        if (whole.len() + plain.len()) as u64 > length {
+        // Before anything is unpacked.
+        if (whole.len() as u64).saturating_add(blob.plain) > length {
             return Err(other());
         }
-        whole.extend(plain);
+        whole.extend(opened(fetch, blob)?);
         Ok(())
     };
     for part in &record.chunks {
@@ -108,19 +111,32 @@ pub fn image(fetch: &Fetch<'_>, node: &Node) -> Result<Vec<u8>, BundleError> {
     if whole.len() as u64 != length {
         return Err(other());
     }
-    let mut parts = Parts::default();
+    let mut sections = Vec::with_capacity(record.sections.len());
     let mut rest = &*whole;
     for section in &record.sections {
-        let size = usize::try_from(section.bytes).map_err(|_| other())?;
-        let (bytes, after) = rest.split_at_checked(size).ok_or_else(other)?;
-        parts.push(section.kind, bytes.into());
+        let split = rest.split_at_checked(section.size());
+        let (bytes, after) = split.ok_or_else(other)?;
+        if Digest::of(bytes) != section.sha256 {
+            return Err(other());
+        }
+        sections.push((section.kind, bytes.to_vec()));
         rest = after;
     }
-    let digests = parts.sections().iter().zip(&record.sections);
-    let same = digests.fold(true, |same, (own, said)| {
-        same && own.digest == *said.sha256.bytes()
-    });
-    if !same || parts.digest() != *record.image.bytes() || parts.size() as u64 != record.bytes {
+    Ok(sections)
+}
+
+/// The image of a node: the bytes of its file.
+///
+/// # Errors
+/// Where a chunk is missing or another, or the whole is not what the record says.
+pub fn image(fetch: &Fetch<'_>, node: &Node) -> Result<Vec<u8>, BundleError> {
+    let record = record(fetch, node)?;
+    let other = || BundleError::OtherImage(node.text().into());
+    let mut parts = Parts::default();
+    for (kind, bytes) in sections(node.text(), &record, fetch)? {
+        parts.push(kind, bytes.into());
+    }
+    if parts.digest() != *record.image.bytes() || parts.size() as u64 != record.bytes {
         return Err(other());
     }
     let bytes = parts.write();

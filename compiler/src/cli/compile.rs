@@ -8,7 +8,7 @@ mod fleet;
 mod make;
 
 pub(super) use fleet::CheckBundleReport;
-pub(super) use make::{How, Made, each, ready};
+pub(super) use make::{How, Image, Made, each, ready};
 
 use self::cache::Cache;
 use super::args::{Compile, Global, ImageFormat, Target};
@@ -16,12 +16,12 @@ use super::dump::asked_nodes;
 use super::output::{self, Answer, Staged};
 use super::session::Session;
 use super::{Answered, Failure};
-use crate::bundle::{Blob, Packer};
+use crate::bundle::Blob;
 use crate::cluster::Cluster;
 use crate::compile::{Artifact, CompileError, Contribution, NodeError};
 use crate::diagnostic::{Diagnostic, Severity, codes, counted};
 use crate::hir::PolicySet;
-use crate::image::{digest_text, hex};
+use crate::image::digest_text;
 use crate::lir::Size;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -104,6 +104,8 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
     let how = How {
         by_node: compile.explain_passes,
         cache: cache.as_ref(),
+        whole: compile.out.is_some(),
+        sink: None,
     };
     if let Some(bundle) = &compile.bundle.check {
         let answer = fleet::check(global, &session, bundle, how, compile.format);
@@ -120,26 +122,25 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         .map(|path| fleet::Fleet::begin(global, path, &compile.bundle))
         .transpose()?;
     let folder = compile.out.as_deref().map(Folder::make).transpose()?;
-    let packer = fleet.as_ref().map(|fleet| {
-        let put = |blob: &Blob, bytes: &[u8]| fleet.put(blob, bytes);
-        (Packer::new(put), fleet.path())
-    });
-    let not_packed = |path, error| fleet::not_packed(global, path, error);
-    let take = |node: Option<&str>, artifact: &Artifact| {
-        let report = report(node, artifact, compile);
-        let staged = compile
-            .out
-            .as_deref()
-            .map(|out| stage(out, &report, artifact))
+    let put = fleet
+        .as_ref()
+        .map(|fleet| |blob: &Blob, bytes: &[u8]| fleet.put(blob, bytes));
+    let how = How {
+        sink: put.as_ref().map(|put| put as &make::Sink<'_>),
+        ..how
+    };
+    let take = |image: Image<'_>| {
+        let report = report(image, compile);
+        let staged = compile.out.as_deref().zip(image.artifact);
+        let staged = staged
+            .map(|(out, artifact)| stage(out, &report, artifact))
             .transpose()?;
-        let packed = packer.as_ref().map(|(packer, path)| {
-            let packed = packer.add(node, artifact.endpoints, &artifact.image);
-            packed.map_err(|error| not_packed(path, error))
-        });
-        Ok((report, staged, packed.transpose()?))
+        let packed = fleet.as_ref().and(image.packed);
+        Ok((report, staged, packed.cloned()))
     };
     let Made {
         nodes,
+        inputs,
         program,
         limits,
     } = each(global, &session, &asked, how, &take)?;
@@ -152,11 +153,6 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         packed.extend(node);
         images.push(report);
     }
-    let inputs = packer.map(|(packer, path)| {
-        let inputs = packer.inputs(&fleet::inputs(&session));
-        inputs.map_err(|error| not_packed(path, error))
-    });
-    let inputs = inputs.transpose()?;
     let images_bytes = images.iter().map(|image| image.bytes as u64).sum();
     let bundle = match fleet.zip(inputs) {
         Some((fleet, inputs)) => Some(fleet.commit(fleet::Contents {
@@ -298,18 +294,20 @@ fn stage(folder: &Path, report: &ImageReport, artifact: &Artifact) -> Result<Sta
     staged.map_err(|error| Failure::Write(path, error))
 }
 
-fn report(node: Option<&str>, artifact: &Artifact, compile: &Compile) -> ImageReport {
+fn report(image: Image<'_>, compile: &Compile) -> ImageReport {
     let name = |pass: Option<crate::opt::Pass>| pass.map_or("lowered", |pass| pass.name);
-    let sizes = artifact.sizes.iter().filter(|_| compile.explain_passes);
-    let is_file = compile.out.is_some();
+    let artifact = image.artifact;
+    let sizes = artifact.into_iter().flat_map(|artifact| &artifact.sizes);
+    let sizes = sizes.filter(|_| compile.explain_passes);
+    let file = artifact.filter(|_| compile.out.is_some());
     ImageReport {
-        file: is_file.then(|| file_name(node)),
-        node: node.map(str::to_owned),
-        bytes: artifact.image.size(),
-        sha256: is_file.then(|| digest_text(&artifact.image.write())),
-        image: hex(&artifact.image.digest()),
-        endpoints: artifact.endpoints,
-        compared: artifact.compared,
+        file: file.map(|_| file_name(image.node)),
+        node: image.node.map(str::to_owned),
+        bytes: usize::try_from(image.size()).unwrap_or(usize::MAX),
+        sha256: file.map(|artifact| digest_text(&artifact.image.write())),
+        image: image.digest().to_string(),
+        endpoints: image.endpoints(),
+        compared: image.compared,
         passes: sizes
             .map(|(pass, size)| pass_report(name(*pass), *size))
             .collect(),

@@ -1,13 +1,15 @@
 //! What is kept of an image that was proved, for the next compile.
 //!
-//! Kept are the sections that are the node's own, under the [fingerprint](Compiler::fingerprint) of the proof. What is taken is held
-//! to everything that the fingerprint does not cover, and read like any image; decisions alone are not compared once more. Of
-//! bytes that are damaged, or that another verdict wrote, nothing is taken.
+//! Kept is what the image became when it was packed ([`Packed`]), under the [fingerprint](Compiler::fingerprint) of the proof; the
+//! blobs that it names are kept beside it. The fingerprint covers everything that the sections hang on that are the node's own.
+//! So these are taken as they are, and the sections that all images share are those of this compile. Of bytes that are damaged,
+//! or that another verdict wrote, nothing is taken.
 
 use super::{Artifact, CompileError, Compiler};
+use crate::bundle::{BundleError, Fetch, Packed, Piece, sections};
 use crate::cluster::{NodeId, PodId};
 use crate::hir::PerDirection;
-use crate::image::is_own;
+use crate::image::{Part, is_own};
 use crate::lir::{ChainId, Endpoint, Program};
 use crate::verify::Fingerprints;
 use sha2::{Digest as _, Sha256};
@@ -15,17 +17,13 @@ use sha2::{Digest as _, Sha256};
 /// The first bytes.
 const MAGIC: &[u8; 8] = b"VERDICTC";
 /// The version of this layout.
-const VERSION: u32 = 1;
-/// The most bytes that are unpacked.
-const MAX_BYTES: usize = 1 << 30;
-/// How hard the compressor tries.
-const LEVEL: i32 = 1;
+const VERSION: u32 = 2;
 
 /// What was found in a cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// An image for the same proof.
-    Kept(Kept),
+    Kept(Box<Kept>),
     /// One for another proof.
     Stale,
     /// Bytes that are damaged, or that another verdict wrote.
@@ -35,40 +33,23 @@ pub enum Found {
 /// What is kept of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    compared: u64,
-    /// Kind and bytes of each section that is the node's own.
-    sections: Vec<(u32, Vec<u8>)>,
+    /// How many decisions were compared with the definition.
+    pub compared: u64,
+    /// What it became.
+    pub packed: Packed,
 }
 
 impl Kept {
-    /// What is kept of an image.
-    #[must_use]
-    pub fn of(artifact: &Artifact) -> Self {
-        let sections = artifact.image.sections().iter();
-        let own = sections.filter(|part| is_own(part.kind));
-        Self {
-            compared: artifact.compared,
-            sections: own.map(|part| (part.kind, part.bytes.to_vec())).collect(),
-        }
-    }
-
     /// The bytes of a file.
     #[must_use]
     pub fn write(&self, fingerprint: &[u8; 32]) -> Vec<u8> {
-        let mut plain = Vec::new();
-        plain.extend(self.compared.to_le_bytes());
-        for (kind, bytes) in &self.sections {
-            plain.extend(kind.to_le_bytes());
-            plain.extend((bytes.len() as u64).to_le_bytes());
-            plain.extend(bytes);
-        }
-        let packed = zstd::bulk::compress(&plain, LEVEL).unwrap_or_default();
-        let mut file = Vec::with_capacity(packed.len() + 84);
+        let mut file = Vec::new();
         file.extend(MAGIC);
         file.extend(VERSION.to_le_bytes());
-        file.extend((plain.len() as u64).to_le_bytes());
         file.extend(fingerprint);
-        file.extend(packed);
+        file.extend(self.compared.to_le_bytes());
+        // A struct of strings and numbers is JSON.
+        file.extend(serde_json::to_vec(&self.packed).unwrap_or_default());
         let digest = Sha256::digest(&file);
         file.extend(digest);
         file
@@ -95,34 +76,36 @@ fn read(told: &[u8], fingerprint: &[u8; 32]) -> Option<Found> {
     if magic != MAGIC || u32::from_le_bytes(*version) != VERSION {
         return None;
     }
-    let (size, rest) = rest.split_first_chunk::<8>()?;
-    let (own, packed) = rest.split_first_chunk::<32>()?;
+    let (own, rest) = rest.split_first_chunk::<32>()?;
     if own != fingerprint {
         return Some(Found::Stale);
     }
-    let size = usize::try_from(u64::from_le_bytes(*size)).ok();
-    let size = size.filter(|size| *size <= MAX_BYTES)?;
-    let plain = zstd::bulk::decompress(packed, size).ok()?;
-    let (compared, mut rest) = plain.split_first_chunk::<8>()?;
-    let mut sections = Vec::new();
-    while !rest.is_empty() {
-        let (kind, after) = rest.split_first_chunk::<4>()?;
-        let (length, after) = after.split_first_chunk::<8>()?;
-        let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
-        let (bytes, after) = after.split_at_checked(length)?;
-        sections.push((u32::from_le_bytes(*kind), bytes.to_vec()));
-        rest = after;
-    }
-    Some(Found::Kept(Kept {
+    let (compared, rest) = rest.split_first_chunk::<8>()?;
+    Some(Found::Kept(Box::new(Kept {
         compared: u64::from_le_bytes(*compared),
-        sections,
-    }))
+        packed: serde_json::from_slice(rest).ok()?,
+    })))
 }
 
-impl Compiler<'_> {
+/// Why what was kept is not used.
+#[derive(Clone, Debug)]
+pub enum NotRestored {
+    /// A blob is missing, or something else.
+    Bundle(BundleError),
+    /// What the blobs make up is no image of the node.
+    Compile(CompileError),
+}
+
+impl From<BundleError> for NotRestored {
+    fn from(error: BundleError) -> Self {
+        Self::Bundle(error)
+    }
+}
+
+impl<'a> Compiler<'a> {
     /// What the proofs of all nodes are about. `build` is what tells this verdict from others.
     #[must_use]
-    pub fn fingerprints(&self, build: &[u8]) -> Fingerprints {
+    pub fn fingerprints(&self, build: &[u8]) -> Fingerprints<'a> {
         let mut build = build.to_vec();
         for text in &self.incomplete {
             build.extend(text.as_bytes());
@@ -135,31 +118,63 @@ impl Compiler<'_> {
 
     /// What the proof of a node's image is about.
     #[must_use]
-    pub fn fingerprint(&self, of: &Fingerprints, node: Option<NodeId>, pods: &[PodId]) -> [u8; 32] {
+    pub fn fingerprint(
+        &self,
+        of: &Fingerprints<'_>,
+        node: Option<NodeId>,
+        pods: &[PodId],
+    ) -> [u8; 32] {
         self.prover.fingerprint(of, &self.lowering, node, pods)
     }
 
-    /// The image of a node from what was kept of it, under the same fingerprint.
+    /// The sections that the image of a node has now, of which some were kept: those that are not its own are at hand.
+    pub fn sections<'s>(&'s self, subjects: &'s Part, kept: &Kept) -> Vec<Piece<'s>> {
+        let own = kept.packed.record.sections.iter();
+        let own = own.filter(|section| is_own(section.kind));
+        let own = own.map(|section| Piece {
+            told: *section,
+            bytes: None,
+        });
+        let common = self
+            .common
+            .addresses()
+            .into_iter()
+            .chain([self.common.world(), subjects]);
+        let mut all: Vec<Piece<'_>> = own.chain(common.map(Piece::of)).collect();
+        // The kinds ascend in a file.
+        all.sort_by_key(|piece| piece.told.kind);
+        all
+    }
+
+    /// The section of an image that says who its endpoints are.
+    #[must_use]
+    pub fn subjects_of(&self, node: Option<NodeId>, pods: &[PodId]) -> Part {
+        Part::subjects(self.subjects(node, pods).write())
+    }
+
+    /// The image of a node from what was kept of it, under the same fingerprint: put together of blobs, read like any image, and held
+    /// to its endpoints and to the sections that all images share. Decisions are not compared once more.
     ///
     /// # Errors
-    /// Where it is no image of this node.
+    /// Where a blob cannot be fetched or is another, or what they make up is no image of this node.
     pub fn restore(
         &self,
         node: Option<NodeId>,
         pods: &[PodId],
         kept: &Kept,
-    ) -> Result<Artifact, CompileError> {
-        let subjects = self.subjects(node, pods).write();
-        let own = kept
-            .sections
-            .iter()
-            .map(|(kind, bytes)| (*kind, bytes.as_slice()));
-        let image = self.common.with(own, subjects);
+        fetch: &Fetch<'_>,
+    ) -> Result<Artifact, NotRestored> {
+        let packed = &kept.packed;
+        let sections = sections(packed.node.text(), &packed.record, fetch)?;
+        let own = sections.iter().filter(|(kind, _)| is_own(*kind));
+        let own = own.map(|(kind, bytes)| (*kind, bytes.as_slice()));
+        let image = self.common.with(own, self.subjects(node, pods).write());
         let program = self.names(pods);
-        let read = self.decoded(&image)?;
+        let wrong = NotRestored::Compile;
+        let read = self.decoded(&image).map_err(wrong)?;
         let subject = self.subject(node, pods, &program, &read);
         let proved = self.prover.prove_again(&subject);
-        proved.map_err(CompileError::Mismatch)?;
+        proved.map_err(|mismatch| wrong(CompileError::Mismatch(mismatch)))?;
         Ok(Artifact {
             node,
             endpoints: program.endpoints.len(),

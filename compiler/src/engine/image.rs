@@ -9,7 +9,7 @@
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::compile::{CompileError, Compiler, NodeError};
 use crate::hir::flow::{self, Endpoint, EndpointKind, Flow, PodView};
-use crate::hir::spec::{self, Exemption, Judgement, Side, Verdict};
+use crate::hir::spec::{self, Exemption, Judgement, Side, Truth, Verdict};
 use crate::hir::{Auth, Direction, PolicyId, PolicySet, RuleId};
 use crate::image::{self, Image, Memory, demand};
 use crate::ir::Program;
@@ -497,7 +497,11 @@ impl NodeImage {
             }
         };
         let auth = said.auth.filter(|auth| *auth != Auth::Disabled);
-        is_told && verdict(code) == said.verdict && demand::auth(code) == auth
+        let is_audited = code.action == Action::Audit;
+        is_told
+            && verdict(code) == said.verdict
+            && demand::auth(code) == auth
+            && is_audited == (said.audited != Truth::No)
     }
 
     /// What a code says, with all rules that lead to it: those of the policies in the image where they say the same, else
@@ -516,6 +520,7 @@ impl NodeImage {
             },
             isolated_by: said.isolated_by,
             auth: demand::auth(code),
+            audited: (code.action == Action::Audit).into(),
         }
     }
 }
@@ -565,6 +570,7 @@ fn exempt(exemption: Exemption) -> Side {
         rules: Vec::new(),
         isolated_by: Vec::new(),
         auth: None,
+        audited: Truth::No,
     }
 }
 
@@ -579,6 +585,7 @@ fn side(said: open::Side) -> Side {
         rules: said.rules.into_iter().map(RuleId).collect(),
         isolated_by: said.isolated_by.into_iter().map(PolicyId).collect(),
         auth: None,
+        audited: Truth::No,
     }
 }
 

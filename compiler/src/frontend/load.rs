@@ -135,6 +135,7 @@ fn finish(all: Read, settings: Settings) -> Loaded {
     let mut policies = lower::assemble(drafts, semantics);
     policies.resolution = resolution(&settings, &cluster, &policies);
     diagnostics.extend(not_modelled(&settings));
+    diagnostics.extend(not_enforced(&settings));
     diagnostics.extend(conflicts::conflicts(&cluster, &policies));
     diagnostics.extend(lint::lint(&cluster, &policies, &subjects, &refused));
     diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
@@ -419,6 +420,16 @@ fn not_modelled(settings: &Settings) -> Option<Diagnostic> {
         .severity(Severity::Warning)
         .help("answers are as under the defaults of Cilium; leave them out where that is meant");
     (!names.is_empty()).then_some(warning)
+}
+
+/// Whether what policies deny passes.
+fn not_enforced(settings: &Settings) -> Option<Diagnostic> {
+    let audits = settings.dialect == Dialect::Cilium && settings.cilium.policy_audit_mode;
+    let message =
+        "with `policy-audit-mode` nothing is denied: what policies deny passes, and is recorded";
+    let warning = Diagnostic::new(&codes::NOT_ENFORCED, message)
+        .help("leave the option out to see what is enforced without it");
+    audits.then_some(warning)
 }
 
 /// Keeps the first of several policies that have one kind, namespace and name: the API server would hold one.

@@ -27,16 +27,16 @@ impl Common {
     pub fn new(v4: &[(u32, LeafId)], v6: &[(u128, LeafId)], world: Vec<u8>) -> Self {
         let entries = trie::entries(v4);
         let hosts = Hosts::of(v6);
-        let addresses = Section::OF_LEAVES.map(|section| {
-            let own = match section {
-                Section::V4 => bytes(entries.iter().map(|entry| entry.to_le_bytes())),
-                Section::V6Starts => words(hosts.runs.iter().flat_map(|(start, _)| halves(*start))),
-                Section::V6Leaves => bytes(hosts.runs.iter().map(|(_, leaf)| leaf.0.to_le_bytes())),
-                Section::V6Groups => short(hosts.groups.iter().copied()),
-                _ => words(hosts.slots.iter().flatten().copied()),
-            };
-            Part::new(section as u32, own)
-        });
+        let runs = || hosts.runs.iter();
+        let leaves = runs().map(|(_, leaf)| leaf.0.to_le_bytes());
+        let [a, b, c, d, e] = Section::OF_LEAVES.map(|section| section as u32);
+        let addresses = [
+            Part::new(a, bytes(entries.iter().map(|entry| entry.to_le_bytes()))),
+            Part::new(b, words(runs().flat_map(|(start, _)| halves(*start)))),
+            Part::new(c, bytes(leaves)),
+            Part::new(d, short(hosts.groups.iter().copied())),
+            Part::new(e, words(hosts.slots.iter().flatten().copied())),
+        ];
         Self {
             addresses,
             root: entries.first().copied().unwrap_or_default(),
@@ -275,6 +275,8 @@ impl Ports {
     fn of(program: &Program) -> Self {
         let mut directories = Shared::default();
         let mut pages = Shared::default();
+        // By class: the page that has nothing else.
+        let mut uniform: FxHashMap<u32, u32> = FxHashMap::default();
         let protocols = (0..=u8::MAX).map(Protocol).map(|protocol| {
             let (first, last) = whole(protocol);
             let class = |value| program.port_class(key(protocol, value)).0;
@@ -288,13 +290,22 @@ impl Ports {
             if !is_cut {
                 return class(0);
             }
-            let mut directory: Vec<u32> = (0..256)
+            let runs = program.transports.as_slice();
+            let mut directory: Vec<u32> = (0..256_u32)
                 .map(|upper| {
-                    pages.add(
-                        (0..256)
-                            .map(|lower| class(upper << 8 | lower))
-                            .collect::<Vec<u32>>(),
-                    )
+                    let first = key(protocol, upper << 8);
+                    let after = runs.partition_point(|(start, _)| *start <= first);
+                    let ends = runs
+                        .get(after)
+                        .is_none_or(|(start, _)| *start > first + 0xFF);
+                    if !ends {
+                        let page = (0..256).map(|lower| class(upper << 8 | lower));
+                        return pages.add(page.collect::<Vec<u32>>());
+                    }
+                    let own = class(upper << 8);
+                    *uniform
+                        .entry(own)
+                        .or_insert_with(|| pages.add(vec![own; 256]))
                 })
                 .collect();
             directory.push(class(NOT_KNOWN));

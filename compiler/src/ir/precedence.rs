@@ -39,6 +39,7 @@ impl Program {
             rules: Vec::new(),
             isolated_by: Vec::new(),
             auth: None,
+            audited: Truth::No,
         };
         let asked = match asked(kinds, flow, direction) {
             Ok(asked) => asked,
@@ -81,6 +82,9 @@ impl Program {
         let passes = matches!(side.verdict, Verdict::Allow | Verdict::Redirect);
         if passes && chain.asks_for_auth {
             side.auth = self.auth(kinds, chain, flow, &matched);
+        }
+        if kinds.enforcement.audits {
+            audit(&mut side, outcomes);
         }
         side
     }
@@ -179,6 +183,12 @@ impl Program {
     pub(crate) fn tells_types_of_icmp(&self) -> bool {
         let kinds = self.kinds.as_ref();
         kinds.is_none_or(|kinds| kinds.enforcement.has_icmp_types)
+    }
+
+    /// Whether what is denied is let through and recorded.
+    pub(crate) fn audits(&self) -> bool {
+        let kinds = self.kinds.as_ref();
+        kinds.is_some_and(|kinds| kinds.enforcement.audits)
     }
 
     /// Whether an end is the node of whoever asks.
@@ -338,6 +348,21 @@ impl Program {
         if let Some(kinds) = &mut self.kinds {
             kinds.table_of = table_of;
         }
+    }
+}
+
+/// What becomes of a side where what is denied is only recorded.
+fn audit(side: &mut Side, outcomes: Outcomes) {
+    let lacks_auth = side.auth.is_some_and(|auth| auth != Auth::Disabled);
+    let [denied, allowed] = [outcomes.deny, outcomes.allow];
+    if lacks_auth || denied && !outcomes.redirect {
+        side.verdict = Verdict::Allow;
+        side.audited = if allowed && !lacks_auth {
+            Truth::Unknown
+        } else {
+            Truth::Yes
+        };
+        side.auth = side.auth.filter(|_| !lacks_auth);
     }
 }
 

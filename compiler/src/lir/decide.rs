@@ -174,6 +174,11 @@ impl<'a> Placed<'a> {
         let isolated_by = self.chain.isolated_by.as_deref();
         let mut decision = decision(outcomes, &rules, isolated_by.unwrap_or(&[]));
         decision.action = decision.action.proved(self.auth(&rules));
+        let lacks_auth = decision.action.auth().is_some();
+        if self.chain.audits && (lacks_auth || outcomes.deny && !outcomes.redirect) {
+            decision.action = Action::Audit;
+            decision.depends = false;
+        }
         decision
     }
 

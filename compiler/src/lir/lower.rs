@@ -218,6 +218,7 @@ impl<'l> Lower<'l, '_> {
             isolated_by: chain.is_isolated.then(|| chain.isolated_by.to_vec()),
             keeps_own_node: !chain.allows_own_node,
             skips_itself: self.from.program.kinds.is_some(),
+            audits: self.from.program.audits(),
             namespace: chain
                 .namespace
                 .iter()

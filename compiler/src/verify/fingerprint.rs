@@ -8,7 +8,8 @@
 
 use super::subjects::Case;
 use super::{Prover, Subject};
-use crate::cluster::PodId;
+use crate::cluster::{LabelsId, NamespaceId, Pod, PodId, PortsId};
+use crate::hir::flow::PodView;
 use crate::hir::{Direction, PerDirection, Policy, Rule};
 use crate::image::Part;
 use crate::lir::Lowering;
@@ -24,25 +25,54 @@ type Print = [u8; 32];
 
 /// What the proofs of all nodes are about.
 #[derive(Debug)]
-pub struct Fingerprints {
+pub struct Fingerprints<'a> {
     common: Print,
-    /// By policy.
-    policies: Vec<Print>,
+    /// By case.
+    cases: Vec<Print>,
+    kinds: FxHashMap<Kind<'a>, Print>,
+}
+
+/// What is told of pods with others, but for where they run: namespace, labels, named ports, service account.
+type Kind<'a> = (NamespaceId, LabelsId, PortsId, &'a str);
+
+fn kind(pod: &Pod) -> Kind<'_> {
+    (pod.namespace, pod.labels, pod.ports, &pod.service_account)
 }
 
 /// Takes the words of `Debug`.
-struct Words(Sha256);
+struct Words {
+    digest: Sha256,
+    /// What the digest has not yet: it takes much at once sooner than much by little.
+    waiting: String,
+}
+
+/// How many bytes wait.
+const WAITING: usize = 1 << 12;
+
+/// How many ends are told together.
+const TOGETHER: usize = 256;
 
 impl fmt::Write for Words {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.update(text);
+        self.waiting.push_str(text);
+        if self.waiting.len() >= WAITING {
+            self.flush();
+        }
         Ok(())
     }
 }
 
 impl Words {
     fn new() -> Self {
-        Self(Sha256::new())
+        Self {
+            digest: Sha256::new(),
+            waiting: String::new(),
+        }
+    }
+
+    fn flush(&mut self) {
+        self.digest.update(&self.waiting);
+        self.waiting.clear();
     }
 
     /// Adds something, apart from what is before and after.
@@ -51,12 +81,19 @@ impl Words {
         let _ = writeln!(self, "{thing:?}");
     }
 
-    fn print(self) -> Print {
-        self.0.finalize().into()
+    /// Adds what is told already: its length is always the same.
+    fn add_print(&mut self, print: &Print) {
+        self.flush();
+        self.digest.update(print);
+    }
+
+    fn print(mut self) -> Print {
+        self.flush();
+        self.digest.finalize().into()
     }
 }
 
-impl Prover<'_> {
+impl<'a> Prover<'a> {
     /// What is the same for all nodes. `build` tells apart what made the images, `addresses` are the sections that say who an
     /// address is.
     #[must_use]
@@ -65,27 +102,57 @@ impl Prover<'_> {
         sources: &Sources,
         build: &[u8],
         addresses: &[Part],
-    ) -> Fingerprints {
+    ) -> Fingerprints<'a> {
         let mut words = Words::new();
         words.add(&build);
         for part in addresses {
-            words.add(&part.digest);
+            words.add_print(&part.digest);
         }
         words.add(&self.policies.semantics);
         words.add(&self.policies.resolution);
         for answer in self.cluster.names().iter() {
             words.add(&answer);
         }
-        for end in &self.ends.examples {
-            words.add(end);
+        words.add(&self.ends.examples.len());
+        let ends = self.ends.examples.par_chunks(TOGETHER).map(|ends| {
+            let mut words = Words::new();
+            ends.iter().for_each(|end| words.add(end));
+            words.print()
+        });
+        for print in ends.collect::<Vec<_>>() {
+            words.add_print(&print);
         }
         let policies = self.policies.policies.par_iter();
+        let policies: Vec<Print> = policies
+            .map(|policy| self.policy(sources, policy))
+            .collect();
+        let cases = self.subjects.cases.par_iter();
+        let mut kinds: FxHashMap<Kind<'_>, PodId> = FxHashMap::default();
+        for (pod, index) in self.cluster.pods().iter().zip(0..) {
+            kinds.entry(kind(pod)).or_insert(PodId(index));
+        }
+        let kinds: Vec<_> = kinds.into_iter().collect();
+        let kinds = kinds.into_par_iter();
         Fingerprints {
             common: words.print(),
-            policies: policies
-                .map(|policy| self.policy(sources, policy))
+            cases: cases.map(|case| case_print(&policies, case)).collect(),
+            kinds: kinds
+                .filter_map(|(kind, pod)| Some((kind, self.kind_print(pod)?)))
                 .collect(),
         }
+    }
+
+    /// What is told of a pod with others of its kind.
+    fn kind_print(&self, pod: PodId) -> Option<Print> {
+        let view = pod_view(self.cluster, pod, self.cluster.pod(pod)?);
+        let mut words = Words::new();
+        words.add(&PodView {
+            id: None,
+            node: None,
+            host: None,
+            ..view
+        });
+        Some(words.print())
     }
 
     /// A policy with everything that a decision or its name can hang on, but for its number and those of its rules: only their
@@ -129,44 +196,43 @@ impl Prover<'_> {
     #[must_use]
     pub fn fingerprint(
         &self,
-        of: &Fingerprints,
+        of: &Fingerprints<'_>,
         lowering: &Lowering<'_>,
         node: Option<crate::cluster::NodeId>,
         pods: &[PodId],
     ) -> Print {
         let mut words = Words::new();
-        words.add(&of.common);
+        words.add_print(&of.common);
         let known = node.and_then(|node| self.cluster.node(node));
         words.add(&(node, known.map(|node| &node.name)));
         words.add(&self.ends.of_node(node));
-        let mut cases: FxHashMap<u32, Print> = FxHashMap::default();
         for pod in pods {
             let Some(own) = self.cluster.pod(*pod) else {
                 continue;
             };
-            let view = crate::hir::flow::PodView {
-                id: None,
-                ..pod_view(self.cluster, *pod, own)
-            };
-            words.add(&(&own.name, &own.addresses, own.host_network, view));
+            let view = pod_view(self.cluster, *pod, own);
+            words.add(&(&own.name, &own.addresses, own.host_network));
+            words.add(&(view.node, view.host));
             words.add(&self.own_leaves(lowering, *pod));
-            for direction in [Direction::Ingress, Direction::Egress] {
-                let Some((number, case)) = self.subjects.case(*pod, direction) else {
-                    continue;
-                };
-                let print = cases.entry(number).or_insert_with(|| case_print(of, case));
-                words.add(print);
+            let cases = [Direction::Ingress, Direction::Egress].map(|direction| {
+                let case = self.subjects.case(*pod, direction);
+                case.and_then(|(number, _)| of.cases.get(number as usize))
+            });
+            let prints = [of.kinds.get(&kind(own))].into_iter().chain(cases);
+            for print in prints {
+                // Each of them is there.
+                words.add_print(print.unwrap_or(&[0; 32]));
             }
         }
         words.print()
     }
 }
 
-fn case_print(of: &Fingerprints, case: &Case<'_>) -> Print {
+fn case_print(policies: &[Print], case: &Case<'_>) -> Print {
     let mut words = Words::new();
     words.add(&(case.direction, case.by_name));
     for policy in &case.governing {
-        words.add(&of.policies.get(policy.id.index()));
+        words.add_print(policies.get(policy.id.index()).unwrap_or(&[0; 32]));
     }
     words.print()
 }

@@ -83,17 +83,26 @@ impl Keys {
 
     /// The cells, cut further where a program does.
     pub(super) fn with(&self, program: &Program) -> Vec<Part> {
-        let own = program.transports.iter().map(|(start, _)| *start);
+        let parts = self.cut(&program.transports).into_iter();
+        parts.map(|(_, part)| part).collect()
+    }
+
+    /// The cells, cut further where some classes of keys are (the first key of each run and its class, ascending from 0): each part
+    /// with its first key. Keys of no part are those that no packet has.
+    pub(super) fn cut(&self, transports: &[(u32, PortClassId)]) -> Vec<(u32, Part)> {
+        let own = transports.iter().map(|(start, _)| *start);
         let mut starts: Vec<u32> = self.starts.iter().copied().chain(own).collect();
         starts.sort_unstable();
         starts.dedup();
         let found = parts(&starts).zip(&starts).filter_map(|(packet, start)| {
             let after = self.starts.partition_point(|cut| cut <= start);
-            Some(Part {
+            let run = transports.partition_point(|(first, _)| first <= start);
+            let part = Part {
                 packet: packet?,
                 cell: number(after.checked_sub(1)?),
-                class: program.port_class(*start),
-            })
+                class: transports.get(run.checked_sub(1)?)?.1,
+            };
+            Some((*start, part))
         });
         found.collect()
     }

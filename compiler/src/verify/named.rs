@@ -3,7 +3,7 @@
 
 use super::Subject;
 use super::mismatch::{Check, Mismatch, general};
-use crate::hir::spec::{Side, Verdict};
+use crate::hir::spec::{Side, Truth, Verdict};
 use crate::hir::{Action as Written, Auth, Policy, PolicySet};
 use crate::image::demand;
 use crate::lir::{Action, CodeId, Decision, Origin};
@@ -197,7 +197,11 @@ pub(super) fn is_said(policies: &PolicySet, decision: Decision, side: &Side) -> 
     };
     // No rule may match, and it may be open whether the other end is one that nothing keeps apart.
     let is_open = side.verdict == Verdict::Depends && side.rules.is_empty();
-    let is_by_default = side.verdict == Verdict::Deny || is_open;
+    let is_audited = side.audited != Truth::No;
+    if (decision.action == Action::Audit) != is_audited {
+        return false;
+    }
+    let is_by_default = side.verdict == Verdict::Deny || is_open || is_audited;
     let named = match decision.origin {
         Origin::Rule(rule) => side.rules.contains(&rule),
         Origin::Isolation(policy) => {

@@ -116,7 +116,7 @@ pub const fn hash(upper: u64, lower: u64) -> u64 {
 #[must_use]
 #[inline(always)]
 pub const fn group(hash: u64, groups: u32) -> u32 {
-    ((hash >> 32) * groups as u64 >> 32) as u32
+    (((hash >> 32) * groups as u64) >> 32) as u32
 }
 
 /// The place of a hash, of so many, with the displacement of its group.
@@ -125,7 +125,7 @@ pub const fn group(hash: u64, groups: u32) -> u32 {
 pub const fn slot(hash: u64, displacement: u32, slots: u32) -> u32 {
     let moved = hash ^ (displacement as u64).wrapping_mul(0xA076_1D64_78BD_642F);
     let moved = moved.wrapping_mul(0xE703_7ED1_A0B4_28DB);
-    ((moved >> 32) * slots as u64 >> 32) as u32
+    (((moved >> 32) * slots as u64) >> 32) as u32
 }
 
 /// The last of a number of ascending entries, fewer than `2^steps`, that does not lie behind what is looked for; the

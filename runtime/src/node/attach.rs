@@ -8,7 +8,7 @@ use super::places::{self, By, Filters, Kind, Place};
 use super::problem::{Done, not_loaded, pins, problem, quoted};
 use super::routes;
 use super::who::{addresses, say_who};
-use super::{Changed, Marker, Node, closed, ensure_programs};
+use super::{Changed, Marker, Node, Problems, closed, ensure_programs};
 use crate::attachments::{self, Programs};
 use std::fmt;
 use std::net::IpAddr;
@@ -176,11 +176,15 @@ impl Node {
                     .map_err(|problems| (place, problems))
             }
         };
-        changed.or_else(|(place, problems)| {
-            if known.is_none() && place.folder.exists() {
-                place.release(&self.layout)?;
+        changed.map_err(|(place, mut problems)| {
+            if known.is_none()
+                && place.folder.exists()
+                && let Err(Problems(more)) = place.release(&self.layout)
+            {
+                // The next command goes on with it.
+                problems.0.extend(more);
             }
-            Err(problems)
+            problems
         })
     }
 

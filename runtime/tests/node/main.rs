@@ -11,9 +11,12 @@
 #[macro_use]
 mod cage;
 mod net;
+mod wire;
 mod world;
 mod traffic;
 mod swap;
+mod errors;
 mod faults;
+mod calls;
 mod bundles;
 mod attest;

@@ -1,6 +1,7 @@
 //! Two nodes and their pods, as network namespaces that are joined by veth and routes.
 
 use super::cage::{on, sh, within};
+use super::wire::grant;
 use super::world::{NODES, PODS, Pod};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -8,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// What servers listen on, by TCP and by UDP.
-pub(crate) const PORTS: [u16; 5] = [80, 5432, 8080, 9000, 9100];
+/// What servers listen on, by TCP, UDP and SCTP.
+pub(crate) static PORTS: [u16; 5] = [80, 5432, 8080, 9000, 9100];
 
 /// How long an answer may take before a packet counts as lost. Nothing is lost here but by a verdict.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
@@ -89,6 +90,7 @@ pub(crate) fn attach_all(loaded: bool, hook: &str) {
 /// Starts an echo server in every pod, at every port, which goes on until the test ends.
 pub(crate) fn serve() {
     for pod in PODS {
+        grant(pod, &PORTS);
         for port in PORTS {
             let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
             let (tcp, udp) = within(pod.name, || {

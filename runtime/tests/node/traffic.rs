@@ -4,9 +4,11 @@ use super::cage::{on, sh};
 use super::net::{
     PATIENCE, PORTS, attach_all, build, connect, datagram, exchange, ping, reaches, serve,
 };
+use super::wire::associate;
 use super::world::{NODES, NOTHING, OTHER, PODS, Pod, TIERS, World, echo, pod, to_port};
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 use verdict_compiler::cluster::Protocol;
@@ -19,12 +21,17 @@ enum Try {
     /// A datagram in three parts.
     Parts(u16),
     Ping,
+    /// An association is asked for and granted.
+    Sctp(u16),
 }
+
+/// Ports of those that ask for associations: each asks once.
+static OWN: AtomicU16 = AtomicU16::new(20_000);
 
 impl Try {
     fn all() -> impl Iterator<Item = Self> {
         let ports = PORTS.into_iter();
-        let ports = ports.flat_map(|port| [Self::Tcp(port), Self::Udp(port)]);
+        let ports = ports.flat_map(|port| [Self::Tcp(port), Self::Udp(port), Self::Sctp(port)]);
         ports.chain([Self::Parts(9000), Self::Ping])
     }
 
@@ -36,6 +43,10 @@ impl Try {
             Self::Udp(port) => datagram(from, to, port, 16, patience),
             Self::Parts(port) => datagram(from, to, port, 4000, patience),
             Self::Ping => ping(from, to, patience),
+            Self::Sctp(port) => {
+                let own = OWN.fetch_add(1, Ordering::Relaxed);
+                associate(from, own, to, port, patience)
+            }
         }
     }
 
@@ -44,6 +55,7 @@ impl Try {
             Self::Tcp(port) => to_port(Protocol::TCP, port),
             Self::Udp(port) | Self::Parts(port) => to_port(Protocol::UDP, port),
             Self::Ping => echo(address),
+            Self::Sctp(port) => to_port(Protocol::SCTP, port),
         };
         world.allows(from, to, packet)
     }

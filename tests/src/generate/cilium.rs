@@ -62,6 +62,7 @@ pub fn settings(seed: u64) -> Settings {
     cilium.enable_non_default_deny_policies = random.chance(90);
     cilium.policy_default_local_cluster = random.chance(80);
     cilium.enable_host_firewall = random.chance(20);
+    cilium.policy_audit_mode = random.chance(8);
     cilium.enable_k8s_cluster_network_policy = true;
     settings
 }

@@ -67,6 +67,8 @@ impl Loading {
 /// A node whose image is right.
 struct Right<'a> {
     compiler: &'a Compiler<'a>,
+    /// The same, with the tables of all nodes made together.
+    together: &'a Compiler<'a>,
     node: Option<NodeId>,
     pods: &'a [PodId],
     lowered: Program,
@@ -83,6 +85,8 @@ fn every_fault_is_found() {
         let loading = Loading::of(seed);
         let (cluster, policies) = (&loading.loaded.cluster, &loading.loaded.policies);
         let compiler = Compiler::new(cluster, policies, &loading.sources, &loading.program);
+        let together = Compiler::new(cluster, policies, &loading.sources, &loading.program);
+        let together = together.for_nodes(compiler.lowering().nodes().iter());
         let mut random = Random::new(seed);
         for (node, pods) in compiler.lowering().nodes() {
             let lowered = compiler.lowering().node(*node, pods);
@@ -92,6 +96,7 @@ fn every_fault_is_found() {
             let program = opt::optimize(lowered.clone(), |_, _| {});
             let right = Right {
                 compiler: &compiler,
+                together: &together,
                 node: *node,
                 pods,
                 own: own_leaves(&loading, &compiler, pods),
@@ -209,13 +214,19 @@ impl Right<'_> {
         }
     }
 
+    /// What finds a fault: the same whether a node is proved by itself or by what is proved of all nodes together.
     fn found_by(&self, program: &Program, bytes: &[u8]) -> Option<String> {
-        match self.compiler.prove(self.node, self.pods, program, bytes) {
-            Ok(_) => None,
-            Err(CompileError::Mismatch(mismatch)) => Some(mismatch.by.to_string()),
-            Err(CompileError::Decode(_)) => Some("decoding".into()),
-            Err(CompileError::Limit(..)) => Some("limits".into()),
-        }
+        let found = [self.compiler, self.together].map(|compiler| {
+            match compiler.prove(self.node, self.pods, program, bytes) {
+                Ok(_) => None,
+                Err(CompileError::Mismatch(mismatch)) => Some(mismatch.by.to_string()),
+                Err(CompileError::Decode(_)) => Some("decoding".into()),
+                Err(CompileError::Limit(..)) => Some("limits".into()),
+            }
+        });
+        let [alone, together] = found;
+        assert_eq!(alone, together);
+        alone
     }
 
     /// Whether an image answers every question as the right one does.

@@ -5,9 +5,8 @@ use super::super::bundle::{Bundle, Committed, Writer, key_file, other_fleet, ref
 use super::super::output::Answer;
 use super::super::session::Session;
 use super::super::{Answered, Failure, render};
-use super::{How, ImageReport, Made, each};
-use crate::bundle::{Blob, Digest, Input, Inputs, Manifest, NotPacked, Packed, Signer, record};
-use crate::compile::Artifact;
+use super::{How, Image, ImageReport, Made, each};
+use crate::bundle::{Blob, Digest, Manifest, Packed, Signer, record};
 use crate::diagnostic::counted;
 use crate::image::Limits;
 use schemars::JsonSchema;
@@ -64,17 +63,6 @@ pub(super) struct Contents {
     pub(super) images_bytes: u64,
 }
 
-/// What a packer says that cannot go on.
-pub(super) fn not_packed(global: &Global, path: &Path, error: NotPacked<Failure>) -> Failure {
-    match error {
-        NotPacked::Sink(failure) => failure,
-        NotPacked::Bundle(error) => {
-            say(global, &[refused(path, &error)]);
-            Failure::Input
-        }
-    }
-}
-
 impl Fleet {
     /// Reads the key and what is there, before anything is compiled.
     pub(super) fn begin(
@@ -114,11 +102,6 @@ impl Fleet {
         self.writer.put(blob, bytes)
     }
 
-    /// Where it is to be.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Puts everything in its place.
     pub(super) fn commit(self, contents: Contents) -> Result<BundleReport, Failure> {
         let mut manifest = Manifest::new(contents.program, contents.inputs);
@@ -153,18 +136,6 @@ impl Fleet {
             new_bytes,
         })
     }
-}
-
-/// What the images are compiled from.
-pub(super) fn inputs(session: &Session) -> Inputs {
-    let inputs = session.sources.iter().map(|(_, source)| Input {
-        file: source.name().to_string().into(),
-        sha256: Digest::of(source.text().as_bytes()),
-        bytes: source.text().len() as u64,
-    });
-    let mut inputs: Vec<Input> = inputs.collect();
-    inputs.sort_unstable();
-    Inputs { inputs }
 }
 
 /// Tells of a bundle that was written.
@@ -234,12 +205,7 @@ pub(super) fn check(
     format: ImageFormat,
 ) -> Result<Answered, Failure> {
     let bundle = Bundle::open(global, path)?;
-    let take = |node: Option<&str>, artifact: &Artifact| {
-        Ok((
-            node.map(str::to_owned),
-            Digest::new(artifact.image.digest()),
-        ))
-    };
+    let take = |image: Image<'_>| Ok((image.node.map(str::to_owned), image.digest()));
     let Made { nodes, .. } = each(global, session, &[], how, &take)?;
     let mut report = CheckBundleReport {
         version: 1,

@@ -1,26 +1,70 @@
 //! The images of a session, one by one, for whoever takes them.
 
 use super::super::args::Global;
+use super::super::bundle::{refused, say};
 use super::super::progress::Progress;
 use super::super::session::Session;
 use super::super::{Failure, explain, output};
 use super::cache::{Cache, build};
 use super::{problem, refuse_nobody, refuse_shared_addresses};
-use crate::bundle::Digest;
+use crate::bundle::{Blob, Digest, Input, Inputs, NotPacked, Packed, Packer};
 use crate::cluster::{NodeId, PodId};
-use crate::compile::{Artifact, CompileError, Compiler, Kept};
+use crate::compile::{Artifact, CompileError, Compiler, Kept, NotRestored};
 use crate::hir::Resolution;
 use crate::image::Limits;
 use crate::ir::Program;
 use rayon::prelude::*;
+use std::path::Path;
 
 /// Takes the image of a node. It is called from several threads.
-pub(in crate::cli) type Take<'t, T> =
-    dyn Fn(Option<&str>, &Artifact) -> Result<T, Failure> + Sync + 't;
+pub(in crate::cli) type Take<'t, T> = dyn Fn(Image<'_>) -> Result<T, Failure> + Sync + 't;
+
+/// Takes a blob. It is called from several threads.
+pub(in crate::cli) type Sink<'s> = dyn Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync + 's;
+
+/// The image of a node.
+#[derive(Clone, Copy)]
+pub(in crate::cli) struct Image<'i> {
+    pub(in crate::cli) node: Option<&'i str>,
+    /// Its bytes, where they are wanted or were made.
+    pub(in crate::cli) artifact: Option<&'i Artifact>,
+    /// What it became, where there is a sink or a cache.
+    pub(in crate::cli) packed: Option<&'i Packed>,
+    /// How many decisions were compared with the definition.
+    pub(in crate::cli) compared: u64,
+}
+
+impl Image<'_> {
+    /// The digest of the header.
+    pub(in crate::cli) fn digest(&self) -> Digest {
+        let made = self.artifact.map(|made| Digest::new(made.image.digest()));
+        let made = made.or_else(|| Some(self.packed?.record.image));
+        // It is one or the other.
+        made.unwrap_or(Digest::new([0; 32]))
+    }
+
+    /// How many bytes the file has.
+    pub(in crate::cli) fn size(&self) -> u64 {
+        let made = self.artifact.map(|made| made.image.size() as u64);
+        made.or_else(|| Some(self.packed?.record.bytes))
+            .unwrap_or_default()
+    }
+
+    /// How many endpoints it has.
+    pub(in crate::cli) fn endpoints(&self) -> usize {
+        let made = self.artifact.map(|made| made.endpoints);
+        made.or_else(|| Some(self.packed?.record.endpoints as usize))
+            .unwrap_or_default()
+    }
+}
 
 /// How images are made.
 #[derive(Clone, Copy, Default)]
 pub(in crate::cli) struct How<'c> {
+    /// Where the blobs of images go; none where images are not packed.
+    pub(in crate::cli) sink: Option<&'c Sink<'c>>,
+    /// Whether the bytes of all images are wanted, those that were kept among them.
+    pub(in crate::cli) whole: bool,
     /// The passes run for each node by itself, so that the sizes after each are known; else once for all, as far as they do
     /// not depend on the node.
     pub(in crate::cli) by_node: bool,
@@ -32,6 +76,8 @@ pub(in crate::cli) struct How<'c> {
 pub(in crate::cli) struct Made<T> {
     /// By node.
     pub(in crate::cli) nodes: Vec<T>,
+    /// What the images are compiled from, packed, where there is a sink.
+    pub(in crate::cli) inputs: Option<Blob>,
     /// The digest of what was compiled, free of any node.
     pub(in crate::cli) program: Digest,
     /// How large an image may be.
@@ -99,31 +145,61 @@ pub(in crate::cli) fn each<T: Send>(
         Resolution::Isolation => how.cache,
         Resolution::Precedence(_) => None,
     };
-    let kept = kept(&compiler, cache, &wanted, &name);
+    let put = |blob: &Blob, bytes: &[u8]| {
+        if let Some(cache) = cache {
+            cache.put(blob, bytes)?;
+        }
+        how.sink.map_or(Ok(()), |sink| sink(blob, bytes))
+    };
+    let packer = Packer::new(put);
+    let is_packed = cache.is_some() || how.sink.is_some();
+    let keeping = Keeping {
+        compiler: &compiler,
+        packer: &packer,
+        cache,
+        whole: how.whole,
+    };
+    let kept = keeping.all(&wanted, &name)?;
     let missing = wanted
         .iter()
         .zip(&kept)
-        .filter(|(_, (_, artifact))| artifact.is_none());
-    let missing: Vec<_> = missing.map(|(group, _)| group).collect();
-    let compiler = if how.by_node || missing.is_empty() {
-        compiler
-    } else {
-        compiler.for_nodes(missing.into_iter())
-    };
+        .filter(|(_, (_, kept))| kept.is_none());
+    let missing: Vec<_> = missing.map(|(group, _)| group).cloned().collect();
+    let library = (!how.by_node && !missing.is_empty())
+        .then(|| compiler.library(missing.iter()))
+        .flatten();
     drop(preparing);
     let progress = Progress::of(global, "compiling", wanted.len());
+    let make = |node: Option<NodeId>, pods: &[PodId], fingerprint: Option<[u8; 32]>| {
+        let artifact = compiler.node_by(library.as_ref(), node, pods);
+        let artifact = artifact.map_err(NotMade::Compile)?;
+        let packed = is_packed.then(|| packer.add(name(node), artifact.endpoints, &artifact.image));
+        let packed = packed.transpose().map_err(NotMade::Packed)?;
+        let compared = artifact.compared;
+        if let Some(((cache, fingerprint), packed)) = cache.zip(fingerprint).zip(packed.as_ref()) {
+            let packed = packed.clone();
+            let keep = cache.keep(name(node), &fingerprint, &Kept { compared, packed });
+            keep.map_err(NotMade::Taken)?;
+        }
+        Ok(Restored {
+            artifact: Some(artifact),
+            packed,
+            compared,
+        })
+    };
     let results: Vec<Result<T, NotMade>> = wanted
         .par_iter()
         .zip(kept)
         .map(|((node, pods), (fingerprint, kept))| {
-            let is_new = kept.is_none();
-            let artifact = kept.map_or_else(|| compiler.node(*node, pods), Ok);
-            let taken = artifact.map_err(NotMade::Compile).and_then(|artifact| {
-                if let Some((cache, fingerprint)) = cache.zip(fingerprint).filter(|_| is_new) {
-                    let keep = cache.keep(name(*node), &fingerprint, &Kept::of(&artifact));
-                    keep.map_err(NotMade::Taken)?;
-                }
-                take(name(*node), &artifact).map_err(NotMade::Taken)
+            let made = kept.map_or_else(|| make(*node, pods, fingerprint), Ok);
+            let taken = made.and_then(|made| {
+                let image = Image {
+                    node: name(*node),
+                    artifact: made.artifact.as_ref(),
+                    packed: made.packed.as_ref(),
+                    compared: made.compared,
+                };
+                take(image).map_err(NotMade::Taken)
             });
             progress.count();
             taken
@@ -140,11 +216,18 @@ pub(in crate::cli) fn each<T: Send>(
                 problems.push(problem(&loaded.policies, name, &error));
             }
             Err(NotMade::Taken(failure)) => return Err(failure),
+            Err(NotMade::Packed(error)) => return Err(not_packed(global, error)),
         }
     }
     if problems.is_empty() {
+        if let Some(cache) = cache.filter(|_| asked.is_empty()) {
+            cache.sweep();
+        }
+        let inputs = how.sink.map(|_| packer.inputs(&inputs(session)));
+        let inputs = inputs.transpose();
         return Ok(Made {
             nodes: taken,
+            inputs: inputs.map_err(|error| not_packed(global, error))?,
             program: Digest::new(compiler.compiled().digest),
             limits: compiler.limits(),
         });
@@ -153,35 +236,122 @@ pub(in crate::cli) fn each<T: Send>(
     Err(Failure::Input)
 }
 
-/// By node: the fingerprint of its proof where there is a cache, and its image where that has it.
-type Restored = (Option<[u8; 32]>, Option<Artifact>);
+/// An image that is there.
+struct Restored {
+    artifact: Option<Artifact>,
+    packed: Option<Packed>,
+    compared: u64,
+}
 
-/// What a cache has of the images of some nodes.
-fn kept<'n>(
-    compiler: &Compiler<'_>,
-    cache: Option<&Cache>,
-    wanted: &[(Option<NodeId>, Vec<PodId>)],
-    name: &(impl Fn(Option<NodeId>) -> Option<&'n str> + Sync),
-) -> Vec<Restored> {
-    let Some((cache, build)) = cache.and_then(|cache| Some((cache, build()?))) else {
-        return wanted.iter().map(|_| (None, None)).collect();
-    };
-    let common = compiler.fingerprints(&build);
-    let find = |(node, pods): &(Option<NodeId>, Vec<PodId>)| {
-        let fingerprint = compiler.fingerprint(&common, *node, pods);
-        let kept = cache.find(name(*node), &fingerprint);
-        let restored = kept.and_then(|kept| {
-            let restored = compiler.restore(*node, pods, &kept);
-            // Sections that are whole and no image: somebody else wrote them.
-            restored.inspect_err(|_| cache.refuse()).ok()
-        });
-        (Some(fingerprint), restored)
-    };
-    wanted.par_iter().map(find).collect()
+/// By node: the fingerprint of its proof where there is a cache, and its image where that has it.
+type KeptNode = (Option<[u8; 32]>, Option<Restored>);
+
+/// Takes images from a cache.
+struct Keeping<'k, 'a, S> {
+    compiler: &'k Compiler<'a>,
+    packer: &'k Packer<S>,
+    cache: Option<&'k Cache>,
+    whole: bool,
+}
+
+impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
+    /// What the cache has of the images of some nodes.
+    fn all<'n>(
+        &self,
+        wanted: &[(Option<NodeId>, Vec<PodId>)],
+        name: &(impl Fn(Option<NodeId>) -> Option<&'n str> + Sync),
+    ) -> Result<Vec<KeptNode>, Failure> {
+        let Some((cache, build)) = self.cache.and_then(|cache| Some((cache, build()?))) else {
+            return Ok(wanted.iter().map(|_| (None, None)).collect());
+        };
+        let common = self.compiler.fingerprints(&build);
+        let find = |(node, pods): &(Option<NodeId>, Vec<PodId>)| {
+            let fingerprint = self.compiler.fingerprint(&common, *node, pods);
+            let kept = cache.find(name(*node), &fingerprint);
+            let restored = kept.map(|kept| self.one(cache, *node, pods, name(*node), &kept));
+            Ok((Some(fingerprint), restored.transpose()?.flatten()))
+        };
+        wanted.par_iter().map(find).collect()
+    }
+
+    /// An image of which everything is kept. `None` where something is missing or damaged.
+    fn one(
+        &self,
+        cache: &Cache,
+        node: Option<NodeId>,
+        pods: &[PodId],
+        name: Option<&str>,
+        kept: &Kept,
+    ) -> Result<Option<Restored>, Failure> {
+        let fetch = |blob: &Blob| cache.fetch(blob);
+        let compared = kept.compared;
+        let failed = |error| match error {
+            NotPacked::Sink(failure) => Err(failure),
+            // It is larger than a bundle can name, as is said where it is made.
+            NotPacked::Bundle(_) => Ok(None),
+        };
+        if !self.whole {
+            let subjects = self.compiler.subjects_of(node, pods);
+            let sections = self.compiler.sections(&subjects, kept);
+            match self.packer.again(name, &sections, &kept.packed, &fetch) {
+                Ok(Some(packed)) => {
+                    return Ok(Some(Restored {
+                        artifact: None,
+                        packed: Some(packed),
+                        compared,
+                    }));
+                }
+                // Small sections that stand together with others may have to be put together anew.
+                Ok(None) => {}
+                Err(error) => return failed(error),
+            }
+        }
+        let artifact = match self.compiler.restore(node, pods, kept, &fetch) {
+            Ok(artifact) => artifact,
+            Err(NotRestored::Bundle(_)) => return Ok(None),
+            Err(NotRestored::Compile(_)) => {
+                // Sections that are whole and no image: somebody else wrote them.
+                cache.refuse();
+                return Ok(None);
+            }
+        };
+        match self.packer.add(name, artifact.endpoints, &artifact.image) {
+            Ok(packed) => Ok(Some(Restored {
+                artifact: Some(artifact),
+                packed: Some(packed),
+                compared,
+            })),
+            Err(error) => failed(error),
+        }
+    }
 }
 
 /// Why there is no image.
 enum NotMade {
     Compile(CompileError),
+    Packed(NotPacked<Failure>),
     Taken(Failure),
+}
+
+/// What a packer says that cannot go on.
+fn not_packed(global: &Global, error: NotPacked<Failure>) -> Failure {
+    match error {
+        NotPacked::Sink(failure) => failure,
+        NotPacked::Bundle(error) => {
+            say(global, &[refused(Path::new("the new bundle"), &error)]);
+            Failure::Input
+        }
+    }
+}
+
+/// What the images are compiled from.
+fn inputs(session: &Session) -> Inputs {
+    let inputs = session.sources.iter().map(|(_, source)| Input {
+        file: source.name().to_string().into(),
+        sha256: Digest::of(source.text().as_bytes()),
+        bytes: source.text().len() as u64,
+    });
+    let mut inputs: Vec<Input> = inputs.collect();
+    inputs.sort_unstable();
+    Inputs { inputs }
 }

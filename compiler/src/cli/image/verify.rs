@@ -2,15 +2,14 @@
 
 use super::super::args::{Global, ImageFormat, ImageVerify, Inputs};
 use super::super::bundle::{Bundle, expired, key_file, other_fleet, refused, say};
-use super::super::compile::{How, Made, each, ready};
+use super::super::compile::{How, Image as Compiled, Made, each, ready};
 use super::super::output::Answer;
 use super::super::progress::Progress;
 use super::super::render::json;
 use super::super::session::Session;
 use super::super::{Answered, Failure};
 use super::changes::{ChangeReport, packet, said, told};
-use crate::bundle::{Blob, BundleError, Changes, Digest, Examples, Verifier, compare, record};
-use crate::compile::Artifact;
+use crate::bundle::{Blob, BundleError, Changes, Examples, Verifier, compare, record};
 use crate::diagnostic::{Diagnostic, counted};
 use crate::image::Image;
 use rayon::prelude::*;
@@ -195,7 +194,8 @@ fn against(global: &Global, session: &Session, bundle: &Bundle) -> Result<Agains
     };
     let fetch = |blob: &Blob| bundle.fetch(blob);
     // By node what differs, if anything does.
-    let take = |name: Option<&str>, artifact: &Artifact| {
+    let take = |image: Compiled<'_>| {
+        let name = image.node;
         let mut nodes = bundle.manifest.nodes.iter();
         let node = nodes.find(|node| node.name.as_deref() == name);
         let Some(node) = node else {
@@ -204,11 +204,13 @@ fn against(global: &Global, session: &Session, bundle: &Bundle) -> Result<Agains
             return Ok((node.clone(), Some(FirstReport::general(node, "node", told))));
         };
         let said = record(&fetch, node).map_err(|error| of(&error))?;
-        if said.image == Digest::new(artifact.image.digest()) {
+        if said.image == image.digest() {
             return Ok((node.text().to_owned(), None));
         }
         let bytes = bundle.image(node).map_err(|error| of(&error))?;
-        let compiled = artifact.image.write();
+        // Without a cache all are made.
+        let compiled = image.artifact.map(|made| made.image.write());
+        let compiled = compiled.unwrap_or_default();
         let found = [&bytes, &compiled].map(|bytes| {
             let none = |error| of(&BundleError::NoImage(node.text().into(), error));
             Image::decode(bytes).map_err(none)

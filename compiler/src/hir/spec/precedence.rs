@@ -121,6 +121,9 @@ pub fn judge_by_rules(
     }
     side.verdict = outcomes.verdict();
     side.auth = question.auth(governing, &side);
+    if question.enforcement.audits {
+        audit(&mut side, outcomes);
+    }
     side
 }
 
@@ -180,6 +183,7 @@ fn unjudged() -> Side {
         rules: Vec::new(),
         isolated_by: Vec::new(),
         auth: None,
+        audited: Truth::No,
     }
 }
 
@@ -197,7 +201,28 @@ fn judged(question: &Question<'_>, governing: &[&Policy]) -> Side {
     }
     side.verdict = outcomes.verdict();
     side.auth = question.auth(governing, &side);
+    if question.enforcement.audits {
+        audit(&mut side, outcomes);
+    }
     side
+}
+
+/// What becomes of a side where what is denied is only recorded: the lookup fails where a rule denies, where none allows and
+/// where the ends have not authenticated, and any of it passes. `bpf/lib/policy.h`, `policy_can_access`
+fn audit(side: &mut Side, outcomes: Outcomes) {
+    let lacks_auth = matches!(side.auth, Some(Auth::Required | Auth::AlwaysFails));
+    if lacks_auth {
+        side.verdict = Verdict::Allow;
+        side.audited = Truth::Yes;
+        side.auth = None;
+    } else if outcomes.deny && !outcomes.redirect {
+        side.verdict = Verdict::Allow;
+        side.audited = if outcomes.allow {
+            Truth::Unknown
+        } else {
+            Truth::Yes
+        };
+    }
 }
 
 /// One side of a flow with what its ends are to rules.

@@ -142,7 +142,7 @@ impl Reader {
                 }
             }
             "admin" | "namespace" | "baseline" | "isolated" | "list" | "next-tier"
-            | "keeps-own-node" | "skips-itself" => self.part(first, words)?,
+            | "keeps-own-node" | "skips-itself" | "audits" => self.part(first, words)?,
             "endpoint" => self.endpoint(words)?,
             other => self.numbered(other, words)?,
         }
@@ -181,6 +181,7 @@ impl Reader {
             "namespace" => self.place = Place::Namespace,
             "keeps-own-node" => chain.keeps_own_node = true,
             "skips-itself" => chain.skips_itself = true,
+            "audits" => chain.audits = true,
             "next-tier" => {
                 let level = match place {
                     Place::Admin => chain.admin.last_mut(),

@@ -99,6 +99,9 @@ fn rules(chain: &RuleChain, index: u32, out: &mut String) -> fmt::Result {
     if chain.skips_itself {
         out.push_str("  skips-itself\n");
     }
+    if chain.audits {
+        out.push_str("  audits\n");
+    }
     if let Some(policies) = &chain.isolated_by {
         out.push_str("  isolated");
         for policy in policies {
