@@ -145,7 +145,7 @@ fn the_image_of_a_node_is_taken_out_byte_for_byte() {
             assert_eq!(fs::read(place.path("out.image")).unwrap(), b"before");
         }
         for (node, meant) in [
-            ("worker-2", "did you mean `worker-1`"),
+            ("worker-3", "did you mean `worker-1` or `worker-2`?"),
             ("worker-1.example.com", "did you mean `worker-1`?"),
             ("somebody", "there are `"),
         ] {
@@ -154,7 +154,11 @@ fn the_image_of_a_node_is_taken_out_byte_for_byte() {
         }
     }
     let said = place.ends(2, "image extract c.tar --node worker-1 --output c.tar");
-    assert!(said.stderr.contains("would overwrite it"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("would overwrite it"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[test]
