@@ -380,13 +380,9 @@ pub(crate) fn own_maps() -> impl Iterator<Item = &'static str> {
 
 /// Entries of the map of a section: a map has one at least.
 fn entries(image: &Image<'_>, section: Section) -> u32 {
-    let words = if section == Section::Config {
-        1
-    } else {
-        image.section(section).len() / 8
-    };
+    let elements = image.section(section).len() / (8 * section.element());
     // The decoder lets no section be longer than a gibibyte.
-    u32::try_from(words).unwrap_or(u32::MAX).max(1)
+    u32::try_from(elements).unwrap_or(u32::MAX).max(1)
 }
 
 fn buckets(connections: u32) -> Result<u32, LoadError> {

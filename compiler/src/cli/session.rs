@@ -104,15 +104,6 @@ impl Session {
         self.unless(global, dialect::not_in_sets(&self.loaded.policies))
     }
 
-    /// As [`Session::programmable`], for images.
-    ///
-    /// # Errors
-    /// Also where there is something in the dialect that images do not have.
-    pub(super) fn compilable(&self, global: &Global) -> Result<(), Failure> {
-        self.programmable(global)?;
-        self.unless(global, dialect::not_in_images(&self.loaded.policies))
-    }
-
     /// As [`Session::programmable`], for what is told of pods that do not exist.
     ///
     /// # Errors

@@ -152,6 +152,7 @@ codes! {
     CAPTURE_DAMAGED = "V0608", Error, "a packed trace is damaged";
     LINK_TYPE = "V0609", Error, "packets of a link that is not read";
     UNEXPLAINED_TRANSLATION = "V0610", Warning, "a connection that is translated by something unknown";
+    NO_TRACE = "V0611", Error, "a file that is no trace";
     // V07: images
     IMAGE_LIMIT = "V0701", Error, "an image has no room for something";
     NO_IMAGE = "V0702", Error, "a file is no image, or a damaged one";
@@ -167,6 +168,7 @@ codes! {
     TWO_NODES = "V0712", Error, "a bundle with two nodes of one name";
     CACHE_NOT_USED = "V0713", Note, "a cache that is not used";
     NO_NODE = "V0714", Error, "an image or a bundle is not for the node";
+    NOTHING_TO_COMPILE = "V0720", Error, "there is nothing to compile";
     MAP_OVERFLOW = "V0721", Warning, "a policy map with more entries than Cilium has room for";
     // V08: a node
     NODE_LACKS = "V0801", Error, "the node lacks what enforcement needs";

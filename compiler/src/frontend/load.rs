@@ -316,7 +316,9 @@ impl<'r> Reader<'r> {
         let object = || object_ref(kind, root);
         let read = &mut self.read;
         read.count += 1;
-        let standing = standing::of(kind, self.settings);
+        let standing = kind.policy().map_or(Standing::Enforced, |policy| {
+            standing::of(policy, self.settings)
+        });
         let remark = standing::remark(standing, kind, root, self.settings);
         read.diagnostics.extend(remark);
         match validate::check_object(kind, root, self.settings, &mut read.diagnostics) {
@@ -335,11 +337,12 @@ impl<'r> Reader<'r> {
 
     fn lower(&mut self, kind: Kind, root: NodeRef<'_>) {
         let read = &mut self.read;
-        if let Some(decoded) = objects::decode(kind, root, self.interner, &mut read.diagnostics) {
-            return read.objects.push(decoded);
-        }
+        let Some(policy) = kind.policy() else {
+            let decoded = objects::decode(kind, root, self.interner, &mut read.diagnostics);
+            return read.objects.extend(decoded);
+        };
         let object = object_ref(kind, root);
-        match lower::lower(kind, object.clone(), root, self.settings) {
+        match lower::lower(policy, object.clone(), root, self.settings) {
             Err(unread) => {
                 read.diagnostics.push(unread.diagnostic(object.clone()));
                 read.refused.push(object);
@@ -348,7 +351,7 @@ impl<'r> Reader<'r> {
                 let is_named = has_name(root);
                 let subject = subject_span(root);
                 let namespace = key_span(root, &["metadata", "namespace"]);
-                let lowered = drafts.into_iter().flatten().map(|draft| Lowered {
+                let lowered = drafts.into_iter().map(|draft| Lowered {
                     draft,
                     is_named,
                     subject,

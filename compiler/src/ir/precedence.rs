@@ -134,18 +134,17 @@ impl Program {
         let items = ports.map_or(&[][..], |ports| &ports.written);
         let number = number(kinds, flow.transport);
         let named = NamedPorts::strict(&flow.dst);
-        let widths = items.iter().filter_map(|item| match item {
+        let covering = items.iter().filter(|item| match item {
             PortMatch::Range { protocol, ports } => {
-                let covers = *protocol == flow.transport.protocol
+                *protocol == flow.transport.protocol
                     && (*ports == hir::PortRange::ALL
-                        || number.is_some_and(|number| ports.contains(number)));
-                covers.then(|| u32::from(ports.last - ports.first) + 1)
+                        || number.is_some_and(|number| ports.contains(number)))
             }
             PortMatch::Named { protocol, name } => {
-                (named.matches(*protocol, name, flow.transport) == Truth::Yes).then_some(1)
+                named.matches(*protocol, name, flow.transport) == Truth::Yes
             }
         });
-        widths.min().unwrap_or(u32::MAX)
+        covering.map(width_of).min().unwrap_or(u32::MAX)
     }
 
     /// Everything that an end of a flow may be to an endpoint that runs there: one thing, but where rules are resolved by
@@ -373,6 +372,14 @@ fn asked(kinds: &Kinds, flow: &Flow<'_>, direction: Direction) -> Result<Asked, 
         return Err(Exemption::FragmentationNeeded);
     }
     Ok(asked)
+}
+
+/// How many ports an item has.
+pub(crate) fn width_of(item: &PortMatch) -> u32 {
+    match item {
+        PortMatch::Range { ports, .. } => u32::from(ports.last - ports.first) + 1,
+        PortMatch::Named { .. } => 1,
+    }
 }
 
 /// What stands for the port of a packet: the types of ICMP are its ports.

@@ -64,7 +64,7 @@ impl Prover<'_> {
         &self,
         sources: &Sources,
         build: &[u8],
-        addresses: &[&Part],
+        addresses: &[Part],
     ) -> Fingerprints {
         let mut words = Words::new();
         words.add(&build);

@@ -2,6 +2,7 @@
 
 use super::super::Failure;
 use super::super::args::Global;
+use super::super::input::bytes_of;
 use super::super::output::{self, Style};
 use super::super::render::{Report, human};
 use super::Bundle;
@@ -112,7 +113,7 @@ pub(in crate::cli) fn expired(bundle: &Bundle, least: u64) -> Option<Diagnostic>
     }
     let name = bundle.path.display().to_string();
     let message = format!(
-        "bundle `{name}`: generation {generation} has been replaced: at least generation {least} was asked for"
+        "bundle `{name}` is generation {generation}, and generation {least} or a later one was asked for"
     );
     let problem = Diagnostic::new(&codes::OLD_GENERATION, message).file(name);
     Some(
@@ -121,12 +122,16 @@ pub(in crate::cli) fn expired(bundle: &Bundle, least: u64) -> Option<Diagnostic>
     )
 }
 
+/// What is read of a key: in PEM it has some hundred bytes.
+const MAX_KEY_BYTES: usize = 1 << 16;
+
 /// Reads a key.
 pub(super) fn key<T>(
     path: &Path,
     read: impl FnOnce(&str) -> Result<T, BundleError>,
 ) -> Result<T, NotTaken> {
-    let bytes = std::fs::read(path).map_err(|error| NotTaken::Read(path.to_owned(), error))?;
+    let bytes = bytes_of(path, MAX_KEY_BYTES);
+    let bytes = bytes.map_err(|error| NotTaken::Read(path.to_owned(), error))?;
     let none = || BundleError::Key("it is no text".into());
     let text = String::from_utf8(bytes).map_err(|_| none());
     text.and_then(|text| read(&text)).map_err(|error| {

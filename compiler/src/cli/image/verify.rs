@@ -92,7 +92,7 @@ pub(super) fn run(global: &Global, verify: &ImageVerify) -> Result<Answered, Fai
         Session::open(global, &Inputs { paths })
     });
     if let Some(session) = &session {
-        ready(global, session, Session::compilable)?;
+        ready(global, session, Session::programmable)?;
     }
     let bundle = Bundle::open(global, &verify.bundle)?;
     let mut problems = Vec::new();
