@@ -145,7 +145,7 @@ fn the_image_of_a_node_is_taken_out_byte_for_byte() {
             assert_eq!(fs::read(place.path("out.image")).unwrap(), b"before");
         }
         for (node, meant) in [
-            ("worker-2", "did you mean `worker-1`"),
+            ("worker-3", "did you mean `worker-1` or `worker-2`?"),
             ("worker-1.example.com", "did you mean `worker-1`?"),
             ("somebody", "there are `"),
         ] {

@@ -15,25 +15,6 @@ const CAGE: &str = "VERDICT_CAGE";
 /// Where bpffs is mounted inside.
 pub(crate) const BPFFS: &str = "/sys/fs/bpf";
 
-/// The tests of some bodies, each with both ways of holding programs at an interface.
-macro_rules! both_hooks {
-    ($($name:ident)*) => {
-        $(mod $name {
-            #[test]
-            fn by_tcx() {
-                let name = concat!(module_path!(), "::by_tcx");
-                crate::cage::caged(crate::cage::own(name), || super::$name("tcx"));
-            }
-
-            #[test]
-            fn by_clsact() {
-                let name = concat!(module_path!(), "::by_clsact");
-                crate::cage::caged(crate::cage::own(name), || super::$name("clsact"));
-            }
-        })*
-    };
-}
-
 /// The name of a test as its runner knows it: without that of the crate.
 pub(crate) fn own(path: &str) -> &str {
     path.split_once("::").map_or(path, |(_, name)| name)
