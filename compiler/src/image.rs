@@ -14,6 +14,7 @@ mod limits;
 mod memory;
 mod open;
 mod parts;
+mod slots;
 
 pub use ask::{Asked, End, NotAsked, Said};
 pub use decode::{Image, Known};

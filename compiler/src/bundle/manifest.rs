@@ -3,6 +3,7 @@
 //! Each is JSON with the fields in the order of the types, without spaces: equal content gives equal bytes.
 
 use super::{BundleError, Digest, MAX_BLOB};
+use crate::image::size_of;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -12,8 +13,8 @@ use verdict_abi::{ABI_VERSION, FORMAT_VERSION};
 pub(super) const VERSION: u32 = 1;
 /// The most bytes of a manifest: that of a million nodes.
 pub const MAX_MANIFEST: u64 = 1 << 28;
-/// The most bytes of an image: each of its sections may have a gibibyte.
-const MAX_IMAGE: u64 = 16 << 30;
+/// The most bytes of an image: a gibibyte of addresses of each family and as much for all else is more than a node can hold.
+const MAX_IMAGE: u64 = 4 << 30;
 
 /// What a bundle is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -308,6 +309,14 @@ impl Record {
                 given,
                 most: MAX_IMAGE,
             });
+        }
+        let told = record.sections.iter();
+        let told = told.map(|section| (section.kind, section.bytes, *section.sha256.bytes()));
+        if size_of(told) != record.bytes {
+            return Err(BundleError::malformed(
+                name,
+                "the image has another size than its sections",
+            ));
         }
         Ok(record)
     }
