@@ -10,22 +10,20 @@ use verdict_abi::{BLOCK_ENTRIES, Config, Section, TO_BLOCK, Tables as _, half};
 /// The sections that say who an address is.
 const SECTIONS: [Section; 3] = [Section::V4, Section::V6Starts, Section::V6Leaves];
 
-/// The bytes of sections that have been proved: nodes share them.
-pub(super) type Proved = [Box<[u8]>; SECTIONS.len()];
+/// The digests of sections that have been proved: nodes share them.
+pub(super) type Proved = [[u8; 32]; SECTIONS.len()];
 
 impl Prover<'_> {
     /// Holds the addresses of an image to the runs of the cluster, which were held to their owners.
     pub(super) fn addresses(&self, subject: &Subject<'_>) -> Result<(), Box<Mismatch>> {
-        let bytes = SECTIONS.map(|section| subject.image.section(section));
-        if let Some(proved) = self.proved.get()
-            && proved.iter().map(|bytes| &**bytes).eq(bytes)
-        {
+        let digests = SECTIONS.map(|section| subject.image.digest_of(section));
+        if self.proved.get() == Some(&digests) {
             return Ok(());
         }
         v4(subject)?;
         v6(subject)?;
         // Where another node was first, its sections are kept.
-        let _ = self.proved.set(bytes.map(Box::from));
+        let _ = self.proved.set(digests);
         Ok(())
     }
 }
