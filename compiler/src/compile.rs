@@ -59,6 +59,13 @@ pub struct Together {
     shared: Shared,
 }
 
+impl Together {
+    /// What the tables decide, to be changed as a fault would: decisions, and rows of their indices. The proof is to find it.
+    pub fn tables_mut(&mut self) -> (&mut [lir::Decision], &mut [Box<[u32]>]) {
+        self.library.tables_mut()
+    }
+}
+
 /// The image of a node.
 #[derive(Clone, Debug)]
 pub struct Artifact {

@@ -93,5 +93,5 @@ fn a_compile_that_is_killed_leaves_nothing_half_written() {
             assert_eq!(hidden(&place), 0, "{form}");
         }
     }
-    assert!(killed >= 10, "only {killed} were still running");
+    assert!(killed >= 5, "only {killed} were still running");
 }
