@@ -27,6 +27,9 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 use verdict_abi::open::{Subjects, World};
 
+/// What a source table says of a policy or a rule, once it is asked for.
+type Named = OnceLock<Option<image::Origin>>;
+
 /// What is the same for all nodes.
 #[derive(Debug)]
 pub struct Compiler<'a> {
@@ -45,6 +48,8 @@ pub struct Compiler<'a> {
     library: Option<Together>,
     /// What was checked of the sections that all images have.
     known: OnceLock<Known>,
+    /// By policy and by rule: what the source tables of images say of it.
+    origins: (Vec<Named>, Vec<Named>),
 }
 
 /// The tables of some nodes together, and what is proved of them.
@@ -52,6 +57,13 @@ pub struct Compiler<'a> {
 pub struct Together {
     library: Library,
     shared: Shared,
+}
+
+impl Together {
+    /// What the tables decide, to be changed as a fault would: decisions, and rows of their indices. The proof is to find it.
+    pub fn tables_mut(&mut self) -> (&mut [lir::Decision], &mut [Box<[u32]>]) {
+        self.library.tables_mut()
+    }
 }
 
 /// The image of a node.
@@ -137,6 +149,10 @@ impl<'a> Compiler<'a> {
             incomplete: Vec::new(),
             library: None,
             known: OnceLock::new(),
+            origins: (
+                policies.policies.iter().map(|_| Named::new()).collect(),
+                policies.origins.iter().map(|_| Named::new()).collect(),
+            ),
         }
     }
 
@@ -432,7 +448,17 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    /// Who decides, found out once for all nodes.
     fn origin(&self, origin: lir::Origin) -> Option<image::Origin> {
+        let slot = match origin {
+            lir::Origin::Nobody => return None,
+            lir::Origin::Isolation(policy) => self.origins.0.get(policy.index()),
+            lir::Origin::Rule(rule) => self.origins.1.get(rule.index()),
+        };
+        slot?.get_or_init(|| self.origin_of(origin)).clone()
+    }
+
+    fn origin_of(&self, origin: lir::Origin) -> Option<image::Origin> {
         let (policy, rule, span): (_, Option<Box<str>>, Span) = match origin {
             lir::Origin::Nobody => return None,
             lir::Origin::Isolation(policy) => {

@@ -17,6 +17,7 @@ mod limits;
 mod memory;
 mod open;
 mod parts;
+mod slots;
 mod trie;
 
 pub(crate) use addresses::Visited;

@@ -64,6 +64,7 @@ pub struct Prover<'a> {
     leaves: Result<(), Box<Mismatch>>,
     proved: OnceLock<addresses::Proved>,
     proved_world: OnceLock<Arc<verdict_abi::open::World>>,
+    proved_pods: open::ProvedPods,
 }
 
 /// The switches and identities, where rules are resolved by precedence.
@@ -122,6 +123,7 @@ impl<'a> Prover<'a> {
             leaves,
             proved: OnceLock::new(),
             proved_world: OnceLock::new(),
+            proved_pods: open::ProvedPods::default(),
         }
     }
 

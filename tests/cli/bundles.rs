@@ -8,10 +8,10 @@ use tempfile::TempDir;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata");
 
 /// A folder with manifests, and places for bundles.
-struct Place(TempDir);
+pub(super) struct Place(pub(super) TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         let text = fs::read_to_string(format!("{ROOT}/cli/programs.in/cluster.yaml")).unwrap();
         fs::write(
@@ -23,12 +23,12 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// Runs a command in the folder.
-    fn run(&self, line: &str) -> Ran {
+    pub(super) fn run(&self, line: &str) -> Ran {
         let arguments = line.replace("KEYS", &format!("{ROOT}/bundle"));
         let mut command = verdict();
         command
@@ -38,14 +38,14 @@ impl Place {
     }
 
     /// Runs a command that is to end with a code.
-    fn ends(&self, code: i32, line: &str) -> Ran {
+    pub(super) fn ends(&self, code: i32, line: &str) -> Ran {
         let ran = self.run(line);
         assert_eq!(ran.code, Some(code), "{line}\n{}{}", ran.stdout, ran.stderr);
         ran
     }
 
     /// Runs a command that is to be refused with a diagnostic.
-    fn refused(&self, exit: i32, code: &str, line: &str) -> String {
+    pub(super) fn refused(&self, exit: i32, code: &str, line: &str) -> String {
         let ran = self.ends(exit, line);
         assert!(
             ran.stderr.contains(&format!("error[{code}]")),
@@ -56,7 +56,7 @@ impl Place {
     }
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

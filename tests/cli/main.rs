@@ -11,6 +11,8 @@
 
 mod bad_input;
 mod bundles;
+mod endings;
+mod hostile;
 mod images;
 mod schemas;
 mod streams;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use verdict_compiler::bundle::{Blob, BundleError, Digest, Packer};
 use verdict_compiler::compile::{Compiler, Found, Kept};
+use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::ir;
 use verdict_tests::generate::edit::edited;
 use verdict_tests::generate::random::Random;
-use verdict_tests::generate::{World, small};
+use verdict_tests::generate::{World, cilium, small};
 
 /// What is kept: a file for each node by its name, and blobs.
 #[derive(Default)]
@@ -44,8 +45,7 @@ type Put<'p> = dyn Fn(&Blob, &[u8]) -> Result<(), BundleError> + 'p;
 type Pack<'p> = Packer<&'p Put<'p>>;
 
 /// Compiles all nodes of a world with a cache, and holds each image to the one that is made without.
-fn compile(world: &World, seed: u64, cache: &mut Cache, counts: &mut Counts) {
-    let loaded = world.load_for(seed);
+fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Counts) {
     let sources = world.sources();
     let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
     let (cluster, policies) = (&loaded.cluster, &loaded.policies);
@@ -166,36 +166,80 @@ fn edit(world: &mut World, other: &World, random: &mut Random) {
     }
 }
 
+/// Compiles a world again and again while it is edited.
+fn edits(
+    mut world: World,
+    other: &World,
+    load: impl Fn(&World) -> Option<Loaded>,
+    random: &mut Random,
+    counts: &mut Counts,
+) {
+    let mut cache = Cache::default();
+    for _ in 0..8 {
+        if let Some(loaded) = load(&world) {
+            compile(&world, &loaded, &mut cache, counts);
+        }
+        if random.chance(20) {
+            world = edited(&world, random.below(1 << 20) as u64);
+        } else {
+            edit(&mut world, other, random);
+        }
+    }
+    let Some(loaded) = load(&world) else { return };
+    // Nothing changed: everything is kept.
+    compile(&world, &loaded, &mut cache, counts);
+    let before = counts.made;
+    compile(&world, &loaded, &mut cache, counts);
+    assert_eq!(counts.made, before, "{}", world.text());
+}
+
 #[test]
 fn what_is_kept_is_what_a_full_compile_makes() {
     let (mut counts, mut random) = (Counts::default(), Random::new(17));
     for seed in 0..25 {
-        let mut world = small::world(seed);
-        let other = small::world(seed + 500);
-        let mut cache = Cache::default();
-        for _ in 0..8 {
-            compile(&world, seed, &mut cache, &mut counts);
-            if random.chance(20) {
-                world = edited(&world, random.below(1 << 20) as u64);
-            } else {
-                edit(&mut world, &other, &mut random);
-            }
-        }
-        // Nothing changed: everything is kept.
-        compile(&world, seed, &mut cache, &mut counts);
-        let before = counts.made;
-        compile(&world, seed, &mut cache, &mut counts);
-        assert_eq!(counts.made, before, "world {seed}");
+        let load = |world: &World| Some(world.load_for(seed));
+        let (world, other) = (small::world(seed), small::world(seed + 500));
+        edits(world, &other, load, &mut random, &mut counts);
     }
     assert!(counts.kept > 100 && counts.made > 100, "{counts:?}");
     assert!(counts.as_they_are > 20, "{counts:?}");
 }
 
 #[test]
+fn so_it_is_in_the_dialect_of_cilium() {
+    let (mut counts, mut random) = (Counts::default(), Random::new(19));
+    for seed in 0..30 {
+        let Some((world, _)) = cilium::compilable(seed) else {
+            continue;
+        };
+        let load = |world: &World| {
+            let mut settings = cilium::settings(seed);
+            settings.cilium.enable_host_firewall = false;
+            settings.cilium.policy_cidr_match_mode.pods = false;
+            let loaded = world.load_with(&settings);
+            (!loaded.has_errors()).then_some(loaded)
+        };
+        edits(
+            world,
+            &cilium::world(seed + 500),
+            load,
+            &mut random,
+            &mut counts,
+        );
+    }
+    assert!(counts.kept > 50 && counts.made > 50, "{counts:?}");
+}
+
+#[test]
 fn of_what_is_damaged_nothing_is_taken() {
     let world = small::world(4);
     let mut cache = Cache::default();
-    compile(&world, 4, &mut cache, &mut Counts::default());
+    compile(
+        &world,
+        &world.load_for(4),
+        &mut cache,
+        &mut Counts::default(),
+    );
     let mut random = Random::new(5);
     for file in cache.files.values() {
         let fingerprint = [7; 32];

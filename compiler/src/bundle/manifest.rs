@@ -4,6 +4,7 @@
 
 use super::{BundleError, Digest, MAX_BLOB};
 use crate::cluster::peer::{did_you_mean, list, nearest};
+use crate::image::size_of;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -13,8 +14,8 @@ use verdict_abi::{ABI_VERSION, FORMAT_VERSION};
 pub(super) const VERSION: u32 = 1;
 /// The most bytes of a manifest: that of a million nodes.
 pub const MAX_MANIFEST: u64 = 1 << 28;
-/// The most bytes of an image: each of its sections may have a gibibyte.
-const MAX_IMAGE: u64 = 16 << 30;
+/// The most bytes of an image: a gibibyte of addresses of each family and as much for all else is more than a node can hold.
+const MAX_IMAGE: u64 = 4 << 30;
 
 /// How many nodes are named that may have been meant.
 const MOST_MEANT: usize = 3;
@@ -343,6 +344,14 @@ impl Record {
                 given,
                 most: MAX_IMAGE,
             });
+        }
+        let told = record.sections.iter();
+        let told = told.map(|section| (section.kind, section.bytes, *section.sha256.bytes()));
+        if size_of(told) != record.bytes {
+            return Err(BundleError::malformed(
+                name,
+                "the image has another size than its sections",
+            ));
         }
         Ok(record)
     }

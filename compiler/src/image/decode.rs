@@ -338,6 +338,13 @@ impl<'a> Image<'a> {
         bytes.copied().unwrap_or_default()
     }
 
+    /// The digest of the bytes of a table.
+    #[must_use]
+    pub fn digest_of(&self, section: Section) -> [u8; 32] {
+        let digest = self.digests.get(section as usize - 1);
+        digest.copied().unwrap_or_default()
+    }
+
     /// The sections that are no maps, as [`Self::sections`] gives the others.
     pub fn other_sections(&self) -> impl Iterator<Item = (&'static str, usize, [u8; 32])> {
         let others = OTHERS.into_iter().zip(&self.others);

@@ -3,6 +3,7 @@
 //! It is the same for all nodes. Of the cluster it has what policies can ask about: labels and named ports without the
 //! keys and names that occur nowhere in the policies.
 
+use super::slots::Slots;
 use crate::cluster::{Cluster, LabelsId, PortsId};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, NodeView, PodView};
 use crate::hir::{
@@ -41,25 +42,14 @@ pub fn world(
             .collect(),
         ..World::default()
     };
-    let mut made = Made {
-        texts: &texts,
-        policies,
-        sources,
-        selectors: Interned::default(),
-        pod_selectors: Interned::default(),
-        peers: Interned::default(),
-        ports: Interned::default(),
-    };
     let is_closed = world.closed;
+    let made = Made::of(policies, sources, &texts, is_closed);
     world.policies = policies
         .policies
         .iter()
-        .map(|own| made.policy(own, is_closed))
+        .map(|own| made.policy(own))
         .collect();
-    world.selectors = made.selectors.kept;
-    world.pod_selectors = made.pod_selectors.kept;
-    world.peers = made.peers.kept;
-    world.ports = made.ports.kept;
+    made.lists(&mut world);
     let identities = who(cluster, &texts, program, &mut world);
     world.leaves = leaves
         .list()
@@ -224,24 +214,81 @@ impl<'p> Texts<'p> {
     }
 }
 
-/// What is interned while policies are read.
+/// What policies name, with its numbers.
 struct Made<'p> {
     texts: &'p Texts<'p>,
     policies: &'p PolicySet,
     sources: &'p Sources,
-    selectors: Interned<&'p hir::Selector, Vec<open::Requirement>>,
-    pod_selectors: Interned<&'p hir::PodSelector, PodSelector>,
-    peers: Interned<&'p [hir::Peer], Vec<Peer>>,
-    ports: Interned<&'p [PortMatch], Vec<open::PortMatch>>,
+    /// Whether nothing is told of what policies match.
+    is_closed: bool,
+    selectors: Slots<&'p hir::Selector>,
+    pod_selectors: Slots<&'p hir::PodSelector>,
+    peers: Slots<&'p [hir::Peer]>,
+    ports: Slots<&'p [PortMatch]>,
 }
 
 impl<'p> Made<'p> {
+    fn of(
+        policies: &'p PolicySet,
+        sources: &'p Sources,
+        texts: &'p Texts<'p>,
+        is_closed: bool,
+    ) -> Self {
+        let told = || policies.policies.iter().filter(|_| !is_closed);
+        let rules =
+            || told().flat_map(|policy| policy.rules.ingress.iter().chain(&policy.rules.egress));
+        let peers = || rules().filter_map(|rule| rule.peers.as_deref());
+        let of_peers = peers().flatten().filter_map(|peer| match peer {
+            hir::Peer::Pods(pods) => Some(pods),
+            hir::Peer::Nodes(_)
+            | hir::Peer::Addresses(_)
+            | hir::Peer::Domain(_)
+            | hir::Peer::Identities(_) => None,
+        });
+        let subjects = told().filter_map(|policy| policy.subject.pods());
+        let pods: Vec<&hir::PodSelector> = subjects.chain(of_peers).collect();
+        let namespaces = pods.iter().filter_map(|pods| match &pods.namespaces {
+            NamespaceSelector::Labels(labels) => Some(labels),
+            NamespaceSelector::Named(_) => None,
+        });
+        let nodes = peers().flatten().filter_map(|peer| match peer {
+            hir::Peer::Nodes(nodes) => Some(nodes),
+            hir::Peer::Pods(_)
+            | hir::Peer::Addresses(_)
+            | hir::Peer::Domain(_)
+            | hir::Peer::Identities(_) => None,
+        });
+        let of_pods = pods.iter().map(|pods| &pods.pods);
+        Self {
+            texts,
+            policies,
+            sources,
+            is_closed,
+            selectors: Slots::of(of_pods.chain(namespaces).chain(nodes)),
+            pod_selectors: Slots::of(pods.iter().copied()),
+            peers: Slots::of(peers()),
+            ports: Slots::of(rules().filter_map(|rule| rule.ports.as_deref())),
+        }
+    }
+
+    /// Writes the lists. Where a number is nothing's there is an empty one, which nothing names.
+    fn lists(&self, world: &mut World) {
+        world.selectors = self.selectors.made(|own| self.selector(own), Vec::new);
+        let nothing = || PodSelector {
+            namespaces: open::NamespaceSelector::Labels(0),
+            pods: 0,
+        };
+        world.pod_selectors = self.pod_selectors.made(|own| self.pods(own), nothing);
+        world.peers = self.peers.made(|own| self.peers(own), Vec::new);
+        world.ports = self.ports.made(|own| self.ports(own), Vec::new);
+    }
+
     /// A policy; of a closed world, without what it matches.
-    fn policy(&mut self, policy: &'p hir::Policy, is_closed: bool) -> open::Policy {
+    fn policy(&self, policy: &'p hir::Policy) -> open::Policy {
         let (file, location) = self.sources.location(policy.span);
-        let mut rules = |direction| {
+        let rules = |direction| {
             let rules = policy.rules.get(direction).iter();
-            rules.map(|rule| self.rule(rule, is_closed)).collect()
+            rules.map(|rule| self.rule(rule)).collect()
         };
         open::Policy {
             rules: [rules(Direction::Ingress), rules(Direction::Egress)],
@@ -255,14 +302,14 @@ impl<'p> Made<'p> {
             },
             priority: policy.priority,
             subject: match policy.subject.pods() {
-                Some(pods) if !is_closed => Some(self.pods(pods)),
+                Some(pods) if !self.is_closed => Some(self.pod_selectors.number(pods)),
                 Some(_) | None => None,
             },
             isolates: [policy.isolates.ingress, policy.isolates.egress],
         }
     }
 
-    fn rule(&mut self, rule: &'p hir::Rule, is_closed: bool) -> open::Rule {
+    fn rule(&self, rule: &'p hir::Rule) -> open::Rule {
         let origin: Option<&RuleOrigin> = self.policies.origin(rule.id);
         let line = origin.map(|origin| self.sources.location(origin.span).1.line);
         open::Rule {
@@ -273,11 +320,11 @@ impl<'p> Made<'p> {
                 hir::Action::Pass => RuleAction::Pass,
             },
             peers: match &rule.peers {
-                Some(peers) if !is_closed => Some(self.peers(peers)),
+                Some(peers) if !self.is_closed => Some(self.peers.number(peers)),
                 Some(_) | None => None,
             },
             ports: match &rule.ports {
-                Some(ports) if !is_closed => Some(self.ports(ports)),
+                Some(ports) if !self.is_closed => Some(self.ports.number(ports)),
                 Some(_) | None => None,
             },
             path: origin.map_or(0, |origin| self.texts.number(&origin.path)),
@@ -285,21 +332,21 @@ impl<'p> Made<'p> {
         }
     }
 
-    fn pods(&mut self, selector: &'p hir::PodSelector) -> u32 {
-        let pods = self.selector(&selector.pods);
-        let namespaces = match &selector.namespaces {
-            NamespaceSelector::Named(name) => {
-                open::NamespaceSelector::Named(self.texts.number(name))
-            }
-            NamespaceSelector::Labels(labels) => {
-                open::NamespaceSelector::Labels(self.selector(labels))
-            }
-        };
-        self.pod_selectors
-            .add(selector, || PodSelector { namespaces, pods })
+    fn pods(&self, selector: &'p hir::PodSelector) -> PodSelector {
+        PodSelector {
+            namespaces: match &selector.namespaces {
+                NamespaceSelector::Named(name) => {
+                    open::NamespaceSelector::Named(self.texts.number(name))
+                }
+                NamespaceSelector::Labels(labels) => {
+                    open::NamespaceSelector::Labels(self.selectors.number(labels))
+                }
+            },
+            pods: self.selectors.number(&selector.pods),
+        }
     }
 
-    fn selector(&mut self, selector: &'p hir::Selector) -> u32 {
+    fn selector(&self, selector: &'p hir::Selector) -> Vec<open::Requirement> {
         let texts = self.texts;
         let numbers =
             |values: &[Box<str>]| values.iter().map(|value| texts.number(value)).collect();
@@ -312,50 +359,42 @@ impl<'p> Made<'p> {
                 hir::Operator::DoesNotExist => open::Operator::DoesNotExist,
             },
         };
-        let requirements = selector.requirements.iter();
-        self.selectors
-            .add(selector, || requirements.map(requirement).collect())
+        selector.requirements.iter().map(requirement).collect()
     }
 
-    fn peers(&mut self, peers: &'p [hir::Peer]) -> u32 {
-        let list: Vec<Peer> = peers
-            .iter()
-            .filter_map(|peer| {
-                Some(match peer {
-                    hir::Peer::Pods(selector) => Peer::Pods(self.pods(selector)),
-                    hir::Peer::Nodes(selector) => Peer::Nodes(self.selector(selector)),
-                    hir::Peer::Addresses(block) => Peer::Block(
-                        net(block.cidr),
-                        block.except.iter().copied().map(net).collect(),
-                    ),
-                    hir::Peer::Domain(DomainPattern::Name(name)) => {
-                        Peer::Name(self.texts.number(name))
-                    }
-                    hir::Peer::Domain(DomainPattern::Subdomains(name)) => {
-                        Peer::Subdomains(self.texts.number(name))
-                    }
-                    // Of policies that are resolved by precedence, of which there are no programs and no images.
-                    hir::Peer::Identities(_) | hir::Peer::Domain(DomainPattern::Glob(_)) => {
-                        return None;
-                    }
-                })
+    fn peers(&self, peers: &'p [hir::Peer]) -> Vec<Peer> {
+        let peer = |peer: &'p hir::Peer| {
+            Some(match peer {
+                hir::Peer::Pods(pods) => Peer::Pods(self.pod_selectors.number(pods)),
+                hir::Peer::Nodes(nodes) => Peer::Nodes(self.selectors.number(nodes)),
+                hir::Peer::Addresses(block) => Peer::Block(
+                    net(block.cidr),
+                    block.except.iter().copied().map(net).collect(),
+                ),
+                hir::Peer::Domain(DomainPattern::Name(name)) => Peer::Name(self.texts.number(name)),
+                hir::Peer::Domain(DomainPattern::Subdomains(name)) => {
+                    Peer::Subdomains(self.texts.number(name))
+                }
+                // Of policies that are resolved by precedence, of which there are no programs and no images.
+                hir::Peer::Identities(_) | hir::Peer::Domain(DomainPattern::Glob(_)) => {
+                    return None;
+                }
             })
-            .collect();
-        self.peers.add(peers, || list)
+        };
+        peers.iter().filter_map(peer).collect()
     }
 
-    fn ports(&mut self, ports: &'p [PortMatch]) -> u32 {
-        let texts = self.texts;
+    fn ports(&self, ports: &'p [PortMatch]) -> Vec<open::PortMatch> {
         let port = |port: &PortMatch| match port {
             PortMatch::Range { protocol, ports } => {
                 open::PortMatch::Range(protocol.0, ports.first, ports.last)
             }
             PortMatch::Named { protocol, name } => {
                 let protocol = protocol.map(|protocol| protocol.0);
-                open::PortMatch::Named(protocol, texts.number(name))
+                open::PortMatch::Named(protocol, self.texts.number(name))
             }
         };
-        self.ports.add(ports, || ports.iter().map(port).collect())
+        ports.iter().map(port).collect()
     }
 }
 

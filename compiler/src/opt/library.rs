@@ -153,6 +153,10 @@ impl Library {
         self.chains.get(chain as usize)
     }
 
+    pub(crate) fn tables_mut(&mut self) -> (&mut [Decision], &mut [Box<[u32]>]) {
+        (&mut self.decisions, &mut self.rows)
+    }
+
     /// A row: by class of keys, the index of a decision.
     pub(crate) fn row(&self, row: u32) -> Option<&[u32]> {
         self.rows.get(row as usize).map(|row| &**row)

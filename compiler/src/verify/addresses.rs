@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 use verdict_abi::{Config, Section, V4_STEPS};
 
-/// The bytes of sections that have been proved, and the configuration: nodes share them.
-pub(super) type Proved = ([Box<[u8]>; Section::OF_LEAVES.len()], [u32; COUNTS.len()]);
+/// The digests of sections that have been proved, and the configuration: nodes share them.
+pub(super) type Proved = ([[u8; 32]; Section::OF_LEAVES.len()], [u32; COUNTS.len()]);
 
 /// What the configuration says of these sections.
 const COUNTS: [Config; 3] = [Config::V4Root, Config::V6Groups, Config::V6Runs];
@@ -17,18 +17,15 @@ const COUNTS: [Config; 3] = [Config::V4Root, Config::V6Groups, Config::V6Runs];
 impl Prover<'_> {
     /// Holds the addresses of an image to the runs of the cluster, which were held to their owners.
     pub(super) fn addresses(&self, subject: &Subject<'_>) -> Result<(), Box<Mismatch>> {
-        let bytes = Section::OF_LEAVES.map(|section| subject.image.section(section));
+        let digests = Section::OF_LEAVES.map(|section| subject.image.digest_of(section));
         let counts = COUNTS.map(|field| subject.image.count(field));
-        if let Some((proved, of)) = self.proved.get()
-            && proved.iter().map(|bytes| &**bytes).eq(bytes)
-            && *of == counts
-        {
+        if self.proved.get() == Some(&(digests, counts)) {
             return Ok(());
         }
         v4(subject)?;
         v6(subject)?;
         // Where another node was first, its sections are kept.
-        let _ = self.proved.set((bytes.map(Box::from), counts));
+        let _ = self.proved.set((digests, counts));
         Ok(())
     }
 }

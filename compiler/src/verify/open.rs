@@ -4,7 +4,7 @@
 //! wrote the sections is used.
 
 use super::{Check, Mismatch, Prover, Subject, enforcement, mismatch};
-use crate::cluster::Protocol;
+use crate::cluster::{LabelsId, NamespaceId, PortsId, Protocol};
 use crate::hir::{
     self, Direction, DomainPattern, IpBlock, NamespaceSelector, Operator, PodSelector, PortMatch,
     PortRange, Requirement, RuleId, Selector, Tier,
@@ -13,7 +13,8 @@ use crate::image::{seen, seen_pod};
 use crate::lir::LeafId;
 use crate::query::pod_view;
 use ipnet::IpNet;
-use std::sync::Arc;
+use rustc_hash::FxHashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use verdict_abi::open::{self, Net, Who, World};
 
 impl Prover<'_> {
@@ -27,7 +28,21 @@ impl Prover<'_> {
             // Where another node was first, its section is kept.
             let _ = self.proved_world.set(Arc::clone(world));
         }
-        endpoints(*subject)
+        let is_shared = self.proved_world.get().is_some_and(is_proved);
+        endpoints(*subject, self.proved_pods.get(is_shared))
+    }
+}
+
+/// Pods of which it is proved who they are in the section `world` that images share: their identity there, and what tells them
+/// apart from others but for where they run.
+#[derive(Debug, Default)]
+pub(super) struct ProvedPods(Mutex<FxHashSet<ProvedPod>>);
+
+type ProvedPod = (u32, NamespaceId, LabelsId, PortsId);
+
+impl ProvedPods {
+    fn get(&self, is_shared: bool) -> Option<&Mutex<FxHashSet<ProvedPod>>> {
+        is_shared.then_some(&self.0)
     }
 }
 
@@ -61,23 +76,43 @@ fn common(subject: Subject<'_>) -> Result<(), Box<Mismatch>> {
     leaves(subject, world)
 }
 
-fn endpoints(subject: Subject<'_>) -> Result<(), Box<Mismatch>> {
+fn endpoints(
+    subject: Subject<'_>,
+    proved: Option<&Mutex<FxHashSet<ProvedPod>>>,
+) -> Result<(), Box<Mismatch>> {
     let world = subject.image.world();
+    let subjects = subject.image.subjects();
+    let node = subject.node.map(|node| node.0);
+    let mut known = proved.map(|proved| proved.lock().unwrap_or_else(PoisonError::into_inner));
     for (pod, endpoint) in subject.pods.iter().zip(0..) {
         let Some(of) = subject.cluster.pod(*pod) else {
             continue;
         };
+        // One that uses the network of its node is that node as well.
+        let identity = subjects.identities.get(endpoint as usize).copied();
+        let name = identity.filter(|_| !of.host_network && subjects.node == node);
+        let name = name.map(|identity| (identity, of.namespace, of.labels, of.ports));
+        if known
+            .as_ref()
+            .zip(name)
+            .is_some_and(|(known, name)| known.contains(&name))
+        {
+            continue;
+        }
         let expected = open::Pod {
             id: None,
-            node: subject.node.map(|node| node.0),
+            node,
             ..seen_pod(world, &pod_view(subject.cluster, *pod, of))
         };
-        let found = subject.image.subjects().pod(world, endpoint);
+        let found = subjects.pod(world, endpoint);
         ensure(
             found == Some(expected),
             &format!("endpoint {endpoint}"),
             "its pod",
         )?;
+        if let Some((known, name)) = known.as_mut().zip(name) {
+            known.insert(name);
+        }
     }
     Ok(())
 }

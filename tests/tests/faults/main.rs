@@ -8,13 +8,13 @@ mod program;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use verdict_abi::{Query, Use, decide};
+use verdict_abi::{Config, Query, Use, decide};
 use verdict_compiler::cluster::{NodeId, Owner, PodId};
 use verdict_compiler::compile::{CompileError, Compiler};
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::image::Image;
 use verdict_compiler::ir;
-use verdict_compiler::lir::{Origin, Program, transport};
+use verdict_compiler::lir::{Action, Origin, Program, transport};
 use verdict_compiler::opt;
 use verdict_compiler::query::{Families, Family, Who, endpoint};
 use verdict_compiler::source::Sources;
@@ -125,6 +125,83 @@ fn every_fault_is_found() {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| insta::assert_snapshot!("table", table));
+}
+
+/// What is decided by code, without who decides.
+fn decided(image: &Image<'_>, query: Query) -> Option<(u8, bool)> {
+    decide(image, query).map(|(_, code)| (code.action as u8, code.depends))
+}
+
+/// Tables that are made once for all nodes are not believed either: a fault in them is found at the nodes that it reaches.
+#[test]
+fn a_fault_of_the_tables_of_all_nodes_is_found() {
+    let (mut found, mut meaningless) = (0, 0);
+    for seed in 0..WORLDS {
+        let loading = Loading::of(seed);
+        let (cluster, policies) = (&loading.loaded.cluster, &loading.loaded.policies);
+        let compiler = Compiler::new(cluster, policies, &loading.sources, &loading.program);
+        let nodes = compiler.lowering().nodes();
+        let mut random = Random::new(seed);
+        for round in 0..6 {
+            let mut together = compiler.library(nodes.iter()).unwrap();
+            let (decisions, rows) = together.tables_mut();
+            if decisions.len() < 2 || rows.is_empty() {
+                continue;
+            }
+            if round % 3 == 0 {
+                let index = random.below(decisions.len());
+                let decision = &mut decisions[index];
+                decision.action = if decision.action == Action::Deny {
+                    Action::Allow
+                } else {
+                    Action::Deny
+                };
+            } else {
+                let row = random.below(rows.len());
+                let cell = random.below(rows[row].len());
+                let count = u32::try_from(decisions.len()).unwrap();
+                rows[row][cell] = (rows[row][cell] + 1) % count;
+            }
+            for (node, pods) in nodes {
+                match compiler.node_by(Some(&together), *node, pods) {
+                    Err(CompileError::Mismatch(_)) => found += 1,
+                    Err(error) => panic!("{error}"),
+                    Ok(made) => {
+                        let right = compiler.node(*node, pods).unwrap();
+                        meaningless += usize::from(right.image != made.image);
+                        same_actions(&right.image.write(), &made.image.write());
+                    }
+                }
+            }
+        }
+    }
+    assert!(
+        found > 100,
+        "{found} found, {meaningless} without a meaning"
+    );
+}
+
+/// Whether two images do the same about every endpoint, leaf and packet, whoever decides.
+fn same_actions(right: &[u8], other: &[u8]) {
+    let [right, other] = [right, other].map(|bytes| Image::decode(bytes).unwrap());
+    let endpoints = u32::try_from(right.source().endpoints.len()).unwrap();
+    let packets = [(6, 80), (6, 8080), (6, 443), (17, 53), (1, 0x800), (47, 0)];
+    for endpoint in 0..endpoints {
+        for leaf in 0..right.count(Config::Leaves) {
+            for of in [Use::Ingress, Use::Egress] {
+                for (protocol, value) in packets {
+                    let query = Query {
+                        endpoint,
+                        of,
+                        leaf,
+                        protocol,
+                        value,
+                    };
+                    assert_eq!(decided(&right, query), decided(&other, query));
+                }
+            }
+        }
+    }
 }
 
 /// Every kind of fault.

@@ -2,12 +2,13 @@
 
 use super::super::Failure;
 use super::super::args::{BundleForm, Global};
-use super::oci::{Descriptor, INDEX_FILE, written};
+use super::oci::{Descriptor, INDEX_FILE};
 use super::open::{Bundle, Generation};
-use super::write::lock_folder;
+use super::write::{folder_of, lock_folder, name_of};
 use super::{CHUNKS, MANIFESTS, STAGING, generation_path, place};
 use crate::bundle::{self, BundleError};
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
@@ -56,7 +57,7 @@ pub(in crate::cli) fn gc(
         return Err(Failure::Usage(message).into());
     }
     if let Some(index) = &bundle.index
-        && !index.manifests.iter().all(Descriptor::is_bundle)
+        && !index.images().all(Descriptor::is_bundle)
     {
         let message = format!(
             "`{}` has other images than bundles, whose blobs are not known here",
@@ -124,14 +125,15 @@ fn rewrite_index(bundle: &Bundle, named: &BTreeSet<PathBuf>) -> Result<(), NotRe
         return Ok(());
     };
     let mut index = index.clone();
-    let all = std::mem::take(&mut index.manifests);
-    for descriptor in all {
-        if named.contains(&place(BundleForm::Oci, &descriptor.blob()?.sha256)) {
-            index.manifests.push(descriptor);
-        }
-    }
+    let blobs = index.images().map(Descriptor::blob);
+    // All are looked at before any goes.
+    blobs.collect::<Result<Vec<_>, _>>()?;
+    index.retain(|descriptor| {
+        let blob = descriptor.blob();
+        blob.is_ok_and(|blob| named.contains(&place(BundleForm::Oci, &blob.sha256)))
+    });
     let path = bundle.path.join(INDEX_FILE);
-    let text = written(&index);
+    let text = index.write();
     super::super::output::replace(&path, |out| out.write_all(&text))
         .map_err(|error| Failure::Write(path, error).into())
 }
@@ -149,12 +151,19 @@ fn candidates(bundle: &Bundle) -> Vec<PathBuf> {
     files.map(walkdir::DirEntry::into_path).collect()
 }
 
-/// Folders that a compile left that was ended.
+/// Folders that a compile left that was ended: in the bundle, and beside it one that was to become it. Who still writes there holds
+/// a lock.
 fn leftovers(path: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    let is_left = |entry: &std::fs::DirEntry| {
-        let name = entry.file_name();
-        name.to_string_lossy().starts_with(STAGING) && entry.path().is_dir()
-    };
-    entries.filter(is_left).map(|entry| entry.path()).collect()
+    let beside = format!("{STAGING}{}-", name_of(path));
+    let places = [(path, STAGING), (folder_of(path), beside.as_str())];
+    let found = places.into_iter().flat_map(|(folder, prefix)| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let is_left = move |entry: &std::fs::DirEntry| {
+            let name = entry.file_name();
+            let is_free = || File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok());
+            name.to_string_lossy().starts_with(prefix) && entry.path().is_dir() && is_free()
+        };
+        entries.filter(is_left).map(|entry| entry.path())
+    });
+    found.collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::bundle::{Blob, BundleError, Digest};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// The file that says that a folder is a layout.
@@ -22,14 +23,21 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The signature of the manifest, in hexadecimal.
 const SIGNATURE: &str = "dev.verdict.signature";
 
-/// The images of a layout.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// The images of a layout. What is not known here stays as it is.
+#[derive(Clone, Debug)]
 pub(super) struct Index {
-    schema_version: u32,
-    media_type: String,
-    pub(super) manifests: Vec<Descriptor>,
+    document: Map<String, Value>,
+    images: Vec<(Descriptor, Value)>,
 }
+
+/// What is read of an index.
+#[derive(Deserialize)]
+struct Manifests {
+    manifests: Vec<Value>,
+}
+
+/// Where an index names its images.
+const MANIFESTS: &str = "manifests";
 
 /// Names a blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,11 +103,52 @@ fn wrong(why: &str) -> BundleError {
 
 impl Index {
     pub(super) fn new() -> Self {
+        let fields = [
+            ("schemaVersion", 2.into()),
+            ("mediaType", INDEX_TYPE.into()),
+            (MANIFESTS, Value::Array(Vec::new())),
+        ];
+        let fields = fields.into_iter();
         Self {
-            schema_version: 2,
-            media_type: INDEX_TYPE.to_owned(),
-            manifests: Vec::new(),
+            document: fields
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+            images: Vec::new(),
         }
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, BundleError> {
+        let of = format!("`{INDEX_FILE}`");
+        let Manifests { manifests } = parsed(&of, bytes)?;
+        let images = manifests.into_iter().map(|value| {
+            let descriptor = Descriptor::deserialize(&value);
+            let descriptor = descriptor.map_err(|error| BundleError::Malformed {
+                of: of.as_str().into(),
+                why: error.to_string().into(),
+            });
+            Ok((descriptor?, value))
+        });
+        Ok(Self {
+            document: parsed(&of, bytes)?,
+            images: images.collect::<Result<_, BundleError>>()?,
+        })
+    }
+
+    pub(super) fn write(&self) -> Vec<u8> {
+        let images = self.images.iter().map(|(_, value)| value.clone());
+        let mut document = self.document.clone();
+        document.insert(MANIFESTS.to_owned(), images.collect());
+        written(&document)
+    }
+
+    /// The images.
+    pub(super) fn images(&self) -> impl Iterator<Item = &Descriptor> {
+        self.images.iter().map(|(descriptor, _)| descriptor)
+    }
+
+    /// Keeps some of the images.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&Descriptor) -> bool) {
+        self.images.retain(|(descriptor, _)| is_kept(descriptor));
     }
 
     /// Adds a generation, or puts it in the place of one of the same number.
@@ -108,9 +157,14 @@ impl Index {
         let name = format!("generation-{generation}");
         descriptor.artifact_type = Some(BUNDLE_TYPE.to_owned());
         descriptor.annotations.insert(REF_NAME.to_owned(), name);
-        let same = |one: &Descriptor| one.annotations == descriptor.annotations;
-        self.manifests.retain(|one| !same(one));
-        self.manifests.push(descriptor);
+        if self.images().any(|one| *one == descriptor) {
+            // With what others say of it.
+            return;
+        }
+        self.retain(|one| one.annotations != descriptor.annotations);
+        // A struct of strings and numbers is JSON.
+        let value = serde_json::to_value(&descriptor).unwrap_or_default();
+        self.images.push((descriptor, value));
     }
 }
 

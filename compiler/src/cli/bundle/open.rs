@@ -161,7 +161,7 @@ impl Bundle {
     }
 
     fn in_layout(&self, index: &Index) -> Result<Vec<Generation>, BundleError> {
-        let bundles = index.manifests.iter().filter(|one| one.is_bundle());
+        let bundles = index.images().filter(|one| one.is_bundle());
         bundles
             .map(|descriptor| {
                 let blob = descriptor.blob()?;
@@ -191,7 +191,7 @@ fn found(path: &Path) -> Result<Bundle, NotOpened> {
         (text, signature, BundleForm::Tar, None, Some(archive))
     } else if path.join(LAYOUT_FILE).is_file() {
         let bytes = file(&path.join(INDEX_FILE), MAX_MANIFEST)?.ok_or_else(no_manifest)?;
-        let index: Index = parsed("`index.json`", &bytes)?;
+        let index = Index::read(&bytes)?;
         let (text, signature) = newest(path, &index)?;
         (text, signature, BundleForm::Oci, Some(index), None)
     } else {
@@ -223,7 +223,7 @@ fn no_manifest() -> BundleError {
 /// The manifest of the newest generation of a layout, with its signature.
 fn newest(path: &Path, index: &Index) -> Result<(Vec<u8>, Option<Vec<u8>>), BundleError> {
     let mut newest: Option<(u64, Vec<u8>, Option<Vec<u8>>)> = None;
-    for descriptor in index.manifests.iter().filter(|one| one.is_bundle()) {
+    for descriptor in index.images().filter(|one| one.is_bundle()) {
         let (image, text) = image_of(path, &descriptor.blob()?)?;
         let generation = Manifest::read(&text)?.generation;
         if newest

@@ -8,7 +8,7 @@ use super::super::args::{BundleForm, Global};
 use super::super::output;
 use super::oci::{INDEX_FILE, Image, Index, LAYOUT, LAYOUT_FILE, written};
 use super::open::Bundle;
-use super::{MANIFEST, archive, blob_path, generation_path, place};
+use super::{MANIFEST, STAGING, archive, blob_path, generation_path, place};
 use crate::bundle::{Blob, Digest, Manifest, Signer};
 use std::collections::BTreeMap;
 use std::fs::{File, create_dir_all, rename};
@@ -33,6 +33,8 @@ pub(in crate::cli) struct Writer {
     contents: Mutex<BTreeMap<Digest, Vec<u8>>>,
     /// Held while something is written into a folder.
     _lock: Option<File>,
+    /// Held while new files wait: a folder that nobody holds was left.
+    _staging_lock: Option<File>,
 }
 
 /// What was written.
@@ -87,10 +89,15 @@ impl Writer {
             .filter(|bundle| bundle.form != BundleForm::Tar);
         let staging = match (wanted, into) {
             (BundleForm::Tar, _) => None,
-            (BundleForm::Dir | BundleForm::Oci, Some(_)) => Some(staging_in(path)?),
-            (BundleForm::Dir | BundleForm::Oci, None) => Some(staging_in(folder_of(path))?),
+            (BundleForm::Dir | BundleForm::Oci, Some(_)) => Some(staging_in(path, STAGING)?),
+            (BundleForm::Dir | BundleForm::Oci, None) => {
+                let prefix = format!("{STAGING}{}-", name_of(path));
+                Some(staging_in(folder_of(path), &prefix)?)
+            }
         };
+        let waiting = staging.as_ref().map(|staging| lock_folder(staging.path()));
         Ok(Self {
+            _staging_lock: waiting.transpose()?,
             path: path.to_owned(),
             form: wanted,
             previous,
@@ -223,7 +230,7 @@ impl Writer {
         }
         let mut index = index.unwrap_or_else(Index::new);
         index.add(generation, &image);
-        self.place(INDEX_FILE, &written(&index))
+        self.place(INDEX_FILE, &index.write())
     }
 
     /// Puts everything in its place, and at last the file that names it.
@@ -271,18 +278,24 @@ fn with_folder<T>(path: &Path, act: impl Fn() -> io::Result<T>) -> io::Result<T>
     done
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         Some(_) | None => Path::new("."),
     }
 }
 
-fn staging_in(folder: &Path) -> Result<TempDir, Failure> {
+/// What a folder beside a bundle is named after.
+pub(super) fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+fn staging_in(folder: &Path, prefix: &str) -> Result<TempDir, Failure> {
     let failed = |error| Failure::Write(folder.to_owned(), error);
     create_dir_all(folder).map_err(failed)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(super::STAGING);
+    builder.prefix(prefix);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

@@ -10,7 +10,6 @@ use super::{problem, refuse_nobody, refuse_shared_addresses};
 use crate::bundle::{Blob, Digest, Input, Inputs, NotPacked, Packed, Packer};
 use crate::cluster::{NodeId, PodId};
 use crate::compile::{Artifact, CompileError, Compiler, Kept, NotRestored};
-use crate::hir::Resolution;
 use crate::image::Limits;
 use crate::ir::Program;
 use rayon::prelude::*;
@@ -140,11 +139,7 @@ pub(in crate::cli) fn each<T: Send>(
         let node = node.and_then(|node| loaded.cluster.node(node));
         node.map(|node| &*node.name)
     };
-    // Fingerprints say all that a proof by isolation is about, and not yet what one by precedence is.
-    let cache = match loaded.policies.resolution {
-        Resolution::Isolation => how.cache,
-        Resolution::Precedence(_) => None,
-    };
+    let cache = how.cache;
     let put = |blob: &Blob, bytes: &[u8]| {
         if let Some(cache) = cache {
             cache.put(blob, bytes)?;
