@@ -70,9 +70,6 @@ struct Matched {
 
 impl<F: Fn(u32) -> Truth> Side<'_, F> {
     pub(super) fn tiers(&self, chain: &Chain, own_node: bool) -> Answer {
-        if self.program.audits() {
-            return Answer::all();
-        }
         let never_kept_apart = own_node && chain.allows_own_node;
         let Outcomes {
             mut allow,
@@ -94,6 +91,13 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
             let possible = matched.surely.union(&matched.perhaps);
             allow = allow.union(&open.intersection(&possible));
             deny = deny.union(&open.minus(&matched.surely));
+        }
+        if self.program.audits() {
+            // What is denied passes, too.
+            return Answer {
+                proxied,
+                ..Answer::all()
+            };
         }
         Answer::of_outcomes(&allow, &deny, proxied)
     }
