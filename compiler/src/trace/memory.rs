@@ -259,6 +259,7 @@ impl SideAnswer {
                 rules: Vec::new(),
                 isolated_by: Vec::new(),
                 auth,
+                audited: spec::Truth::No,
             },
         }
     }
