@@ -36,7 +36,7 @@ fn bench(denies: bool) {
     let dialect = "dialect=cilium";
     let file = SourceFile::new("--set", dialect.as_bytes().to_vec()).expect("text");
     settings.set(Sources::default().add(file), dialect);
-    let text = yardstick::blocks(denies).into_bytes();
+    let text = yardstick::blocks(denies, 1).into_bytes();
     let asked = Asked::of(vec![("blocks.yaml".into(), text)], &settings);
     let loaded = &asked.loaded;
     let Resolution::Precedence(enforcement) = &loaded.policies.resolution else {

@@ -117,8 +117,7 @@ codes! {
     SERVICE_PORT = "V0426", Warning, "a port of a service where that of its pods is meant";
     DENIED_BLOCK = "V0427", Warning, "a block that is allowed within one that is denied";
     ONLY_TLS = "V0428", Note, "server names, which leave nothing but TLS";
-    NEXT_PRIORITY = "V0429", Warning, "a rule that stands at the next priority";
-    NOT_ENFORCED = "V0430", Warning, "policies that are only recorded";
+    NOT_ENFORCED = "V0429", Warning, "policies that are only recorded";
     // V05: questions
     MALFORMED_PEER = "V0501", Error, "a peer that cannot be read";
     UNKNOWN_PEER = "V0502", Error, "a peer that does not exist";

@@ -95,8 +95,9 @@ impl Merged {
         for (set, truth) in [(yes, Truth::Yes), (maybe, Truth::Unknown)] {
             for (first, last) in set.iter() {
                 let from = self.example.partition_point(|class| *class < first);
-                let members = self.example.iter().zip(0..).skip(from);
-                let members = members.take_while(|(class, _)| **class <= last);
+                let members = self.example.get(from..).unwrap_or_default();
+                let members = members.iter().take_while(|class| **class <= last);
+                let members = members.zip(crate::lir::number(from)..);
                 matched.extend(members.map(|(_, class)| (class, truth)));
             }
         }

@@ -40,6 +40,9 @@ pub(super) fn tabulate(program: &mut Program) {
         .collect();
 }
 
+/// The rules that match a class of leaves and one of keys, in their order.
+type Cell = Vec<(u32, Truth)>;
+
 /// Which rules of a chain match, by its own classes.
 struct Matching<'c> {
     rules: Placed<'c>,
@@ -84,7 +87,7 @@ impl<'c> Matching<'c> {
     ) -> Vec<Decision> {
         let count = space.ports.example.len();
         let behind = program.classes_behind(&class).iter();
-        let cells: Vec<(ClassId, Vec<Vec<(u32, Truth)>>)> = behind
+        let cells: Vec<(ClassId, Vec<Cell>)> = behind
             .map(|class| {
                 let mut cells = vec![Vec::new(); count];
                 let own = space.remotes.new.get(class.index());

@@ -11,7 +11,6 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::frontend::kinds::Kind;
 use crate::frontend::manifest::{NodeRef, Value};
 use crate::frontend::report::{Place, Report, object_ref};
-use crate::frontend::schema::walk::whole;
 use crate::frontend::settings::cilium::{Options, Version};
 
 /// Keys of the label that holds the namespace of a pod.
@@ -28,13 +27,14 @@ pub(in crate::frontend) fn lint(
     options: &Options,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
+    if !matches!(
+        kind,
+        Kind::CiliumNetworkPolicy | Kind::CiliumClusterwideNetworkPolicy
+    ) {
+        return;
+    }
     let mut report = Report::new(kind, root, diagnostics);
     let place = Place::root(root);
-    match kind {
-        Kind::CiliumNetworkPolicy | Kind::CiliumClusterwideNetworkPolicy => {}
-        Kind::ClusterNetworkPolicy => return next_priority(&place, &mut report),
-        _ => return,
-    }
     let lists = place.get("specs");
     let specs = lists.iter().flat_map(Place::items);
     for spec in place.get("spec").into_iter().chain(specs) {
@@ -59,35 +59,6 @@ fn check_spec(spec: &Place<'_>, options: &Options, report: &mut Report<'_, '_>) 
     }
     for direction in ["ingress", "egress"] {
         peers::denied_blocks(spec, direction, report);
-    }
-}
-
-/// How many rules of a policy stand at its own priority: Cilium ranks each at the priority and a hundredth of its index.
-/// `pkg/k8s/cluster_network_policy.go` of 1.20
-const AT_ONE_PRIORITY: usize = 100;
-
-/// The first rule that does not stand at the priority of its policy.
-fn next_priority(root: &Place<'_>, report: &mut Report<'_, '_>) {
-    let Some(spec) = root.get("spec") else { return };
-    let priority = spec
-        .node
-        .get("priority")
-        .and_then(|value| whole(value.value()));
-    for key in ["ingress", "egress"] {
-        let Some(rules) = spec.get(key) else { continue };
-        let Some(first) = rules.items().nth(AT_ONE_PRIORITY) else {
-            continue;
-        };
-        let next = priority.map_or_else(String::new, |priority| format!(" {}", priority + 1));
-        let message = format!(
-            "Cilium ranks this rule with the first of the policies of the next priority{next}, where a deny comes first"
-        );
-        let help = "cut the policy in two, and leave room between the priorities";
-        let rule = first.spot();
-        report.add(
-            rule.at_head(&codes::NEXT_PRIORITY, message, "the 101st rule")
-                .help(help),
-        );
     }
 }
 
