@@ -10,7 +10,6 @@
     clippy::print_stdout,
     clippy::print_stderr,
     dead_code,
-    unused_macros,
     reason = "a benchmark, with the helpers of the tests; aya has no batched updates to compare with"
 )]
 

@@ -2,13 +2,13 @@
 //!
 //! Input: an [`Image`](verdict_compiler::image::Image) that was decoded, and so checked in full. Output: a
 //! [`Generation`]: its tables in maps, and programs that decide by them. The decoder is the compiler's, since there is
-//! one place that says what an image is; nothing else of the compiler is used here.
+//! one place that says what an image is; so are bundles, which the command reads.
 //!
 //! # The contract between loader and programs
 //!
 //! The programs are in one object ([`OBJECT`]), built from `ebpf/program`. One **generation** is one set of maps of its
 //! own and one set of programs that were loaded against these maps. No program ever changes its maps: a swap replaces
-//! the program of a link, in one step for each interface, and so each packet is judged by one generation.
+//! the program of a link (or filter), in one step for each interface, and so each packet is judged by one generation.
 //!
 //! Programs, named after the direction as the endpoint sees it:
 //!
