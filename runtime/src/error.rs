@@ -74,6 +74,7 @@ impl std::error::Error for LoadError {
             Self::Map(_, error) => Some(error),
             Self::Fill(_, error) | Self::Silent(_, error) => Some(error),
             Self::Pin(_, error) => Some(error),
+            Self::Program(_, ProgramError::LoadError { io_error, .. }) => Some(io_error),
             Self::Program(_, error) => Some(error),
             Self::Missing(_) | Self::NoRoom(_) | Self::Differs(_) | Self::Connections(_) => None,
         }

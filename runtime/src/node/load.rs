@@ -1,7 +1,8 @@
 //! Generations come and go: an image is loaded, the one before comes back, all are given up.
 
+use super::hold;
 use super::layout;
-use super::places::{self, Kind, Place};
+use super::places::{self, Filters, Kind, Place};
 use super::problem::{Done, not_loaded, pins, problem};
 use super::release::Release;
 use super::who::say_who;
@@ -169,9 +170,15 @@ impl Node {
         // First that by which a command would bring back the rest.
         node.layout.unmark()?;
         let mut changed = Changed::default();
+        match Filters::read(&node.layout.removing())? {
+            Some(filters) if !filters.are_here() => {
+                changed.warnings.push(forgotten(filters.interface.into()));
+            }
+            Some(_) | None => hold::finish_release(&node.layout)?,
+        }
         for place in places::all(&node.layout)? {
             if place.is_elsewhere() {
-                changed.warnings.push(forgotten(&place));
+                changed.warnings.push(forgotten(place.number));
             } else {
                 place.release(&node.layout)?;
             }
@@ -255,13 +262,12 @@ fn follows(new: &Release, old: &Release, takes: Takes) -> Done<()> {
     Ok(())
 }
 
-/// What stands in another network namespace, and is not known any more.
-fn forgotten(place: &Place) -> Diagnostic {
-    let (number, of) = (place.number, &place.of);
+/// An interface of another network namespace that is not known any more.
+fn forgotten(interface: u64) -> Diagnostic {
     let handle = netlink::NUMBER;
     Diagnostic::new(
         &codes::INTERFACE_GONE,
-        format!("interface {number} of {of} is in another network namespace, and is forgotten"),
+        format!("interface {interface} is in another network namespace, and is forgotten"),
     )
     .help(format!(
         "what filters it there goes on: `tc filter del dev NAME ingress pref 1 handle {handle:#x} bpf` and the same for \

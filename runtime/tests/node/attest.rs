@@ -1,7 +1,7 @@
 //! What a kernel holds, by each witness.
 
 use super::cage::{BPFFS, caged};
-use super::world::{OTHER, TIERS, World};
+use super::world::{NOTHING, OTHER, TIERS, World};
 use verdict_compiler::image::Image;
 use verdict_runtime::node::Problems;
 use verdict_runtime::{Generation, Options, Witness};
@@ -36,6 +36,29 @@ fn either_witness_tells_one_image_from_another() {
                     "{}",
                     problems[0].message
                 );
+            }
+        },
+    );
+}
+
+#[test]
+fn tables_without_entries_are_what_the_image_says() {
+    caged(
+        "attest::tables_without_entries_are_what_the_image_says",
+        || {
+            for v6 in [false, true] {
+                let bytes = World::of_family(v6, NOTHING).images()["n1"].clone();
+                let image = Image::decode(&bytes).unwrap();
+                assert!(image.sections().any(|(_, length, _)| length == 0));
+                let options = Options {
+                    connections: 64,
+                    ..Options::default()
+                };
+                let generation = Generation::load(&image, options).unwrap();
+                let best = generation.attest(&image).unwrap();
+                for witness in [Witness::ReadBack, best] {
+                    generation.attest_by(&image, witness).unwrap();
+                }
             }
         },
     );

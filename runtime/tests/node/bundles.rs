@@ -122,11 +122,7 @@ fn what_is_wrong_with_a_bundle_leaves_what_enforces() {
                 "V0714",
                 "did you mean `n1` or `n2`?",
             );
-            refused(
-                load(&bundle, &["--at-least", "3"]),
-                "V0711",
-                "at least generation 3",
-            );
+            refused(load(&bundle, &["--at-least", "3"]), "V0711", "generation 3");
             refused(
                 load(&bundle, &["--fleet", "test"]),
                 "V0710",

@@ -35,6 +35,7 @@ mod traffic;
 mod swap;
 mod errors;
 mod faults;
+mod interfaces;
 mod calls;
 mod bundles;
 mod attest;

@@ -187,8 +187,27 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn of(policies: &str) -> Self {
+        Self::with(cluster(), policies)
+    }
+
+    /// Of pods that have addresses of one family alone.
+    pub(crate) fn of_family(v6: bool, policies: &str) -> Self {
+        let mut text = cluster();
+        for Pod { v4, v6: six, .. } in PODS {
+            let (kept, gone) = if v6 {
+                (six, format!("{{ip: {v4}}}, "))
+            } else {
+                (v4, format!(", {{ip: '{six}'}}"))
+            };
+            text = text.replace(&gone, "");
+            text = text.replace(&format!("podIP: {v4},"), &format!("podIP: '{kept}',"));
+        }
+        Self::with(text, policies)
+    }
+
+    fn with(cluster: String, policies: &str) -> Self {
         let texts = vec![
-            ("cluster.yaml".to_owned(), cluster().into_bytes()),
+            ("cluster.yaml".to_owned(), cluster.into_bytes()),
             ("policies.yaml".to_owned(), policies.as_bytes().to_vec()),
         ];
         let asked = Asked::of(texts, &Settings::default());
