@@ -121,17 +121,6 @@ impl Reason {
     pub const fn passes(self) -> bool {
         (self as u32) < Self::Denied as u32
     }
-
-    /// What becomes of a packet about which the policies alone decide.
-    #[must_use]
-    #[inline(always)]
-    pub const fn said(action: Action) -> Self {
-        match action {
-            Action::Deny => Self::Denied,
-            Action::Audit | Action::Allow => Self::Allowed,
-            Action::Redirect => Self::Proxy,
-        }
-    }
 }
 
 /// What becomes of a packet.
@@ -296,12 +285,6 @@ pub trait Environment: Tables {
     fn write(&self, word: &AtomicU64, value: u64);
     /// Writes a word in one step if it is what it was. Whether it was.
     fn exchange(&self, word: &AtomicU64, old: u64, new: u64) -> bool;
-    /// [`Reason::said`]. For the kernel, in a way that does not branch: nobody can foresee what the policies say of the next
-    /// packet.
-    #[inline(always)]
-    fn said(&self, action: Action) -> Reason {
-        Reason::said(action)
-    }
     /// What is known of a datagram.
     fn fragment(&self, key: &FragmentKey) -> Option<FragmentFacts>;
     /// Keeps what is known of a datagram. Where there is no room others are forgotten.
@@ -594,12 +577,9 @@ fn with_connection(
         protocol: packet.protocol,
     };
     let (code, said) = ask(env, ends, direction, packet.transport.value)?;
+    let allowed = lets_pass(said);
     let kind = packet.transport.kind;
     let outcome = |reason| Ok(Outcome { reason, code });
-    if kind == Kind::Opening && !tracked {
-        return outcome(env.said(said.action));
-    }
-    let allowed = lets_pass(said);
     let denied = match said.action {
         Action::Redirect => Reason::Proxy,
         Action::Deny | Action::Audit | Action::Allow => Reason::Denied,

@@ -64,7 +64,11 @@ pub fn verdict(context: TcContext) -> i32 {
     };
     let subject = Subject::Attached(attachment);
     let outcome = judge_packet(&kernel, &bytes, &packet, subject, Direction::Ingress);
-    maps::class_action(maps::finish(&bytes, outcome))
+    if maps::finish(&bytes, outcome) {
+        TC_ACT_UNSPEC
+    } else {
+        TC_ACT_SHOT
+    }
 }
 
 /// Reads the packet, and takes the next flow's end for its source.

@@ -7,8 +7,8 @@ use aya_ebpf::programs::sk_buff::SkBuff;
 use core::sync::atomic::AtomicU64;
 use verdict_abi::datapath::connections::{Keys, Slot, TICK};
 use verdict_abi::datapath::packet::{Address, Bytes};
-use verdict_abi::datapath::{Environment, FragmentFacts, FragmentKey, Outcome, Reason};
-use verdict_abi::{Action, Config, Section, Tables};
+use verdict_abi::datapath::{Environment, FragmentFacts, FragmentKey, Outcome};
+use verdict_abi::{Config, Section, Tables};
 
 /// The packet that a program was called for.
 pub(crate) struct SocketBuffer {
@@ -151,17 +151,6 @@ impl Environment for Kernel {
             );
         }
         found == old
-    }
-
-    #[inline(always)]
-    fn said(&self, action: Action) -> Reason {
-        const REASONS: u32 = Reason::said(Action::Deny) as u32
-            | (Reason::said(Action::Audit) as u32) << 8
-            | (Reason::said(Action::Allow) as u32) << 16
-            | (Reason::said(Action::Redirect) as u32) << 24;
-        let number = REASONS >> (action as u32 * 8) & 0xFF;
-        // SAFETY: each byte is the number of a reason, and an action is one of four numbers from 0.
-        unsafe { core::mem::transmute::<u32, Reason>(number) }
     }
 
     #[inline(always)]

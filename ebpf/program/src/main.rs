@@ -23,7 +23,7 @@ mod environment;
 mod maps;
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::{cgroup_skb, classifier};
 use aya_ebpf::programs::{SkBuffContext, TcContext};
 use environment::{Kernel, SocketBuffer};
@@ -63,9 +63,15 @@ pub fn cgroup_egress(context: SkBuffContext) -> i32 {
 #[inline(always)]
 pub fn closed(context: TcContext) -> i32 {
     let bytes = SocketBuffer::new(context.skb.skb);
-    // Attached in both directions: what an endpoint may not send is enough.
-    let outcome = without_policies(ethernet(&bytes), &bytes, Direction::Egress, Reason::Closed);
-    maps::class_action(maps::finish(&bytes, outcome))
+    if maps::finish(
+        &bytes,
+        // Attached in both directions: what an endpoint may not send is enough.
+        without_policies(ethernet(&bytes), &bytes, Direction::Egress, Reason::Closed),
+    ) {
+        TC_ACT_UNSPEC
+    } else {
+        TC_ACT_SHOT
+    }
 }
 
 /// Nothing passes: for a cgroup that has no policies yet.
@@ -75,7 +81,7 @@ pub fn cgroup_closed(context: SkBuffContext) -> i32 {
     let bytes = SocketBuffer::new(context.as_ptr().cast());
     let network = network(ethertype(&context), 0);
     let outcome = without_policies(network, &bytes, Direction::Egress, Reason::Closed);
-    maps::finish(&bytes, outcome) & 1
+    maps::finish(&bytes, outcome).into()
 }
 
 #[inline(always)]
@@ -106,7 +112,12 @@ fn at_interface(skb: *mut __sk_buff, direction: Direction) -> i32 {
         // Nobody said whose interface it is: closed, but for what a link needs.
         _ => without_policies(network, &bytes, direction, Reason::NoEndpoint),
     };
-    maps::class_action(maps::finish(&bytes, outcome))
+    if maps::finish(&bytes, outcome) {
+        // Whoever else is attached has a say, too.
+        TC_ACT_UNSPEC
+    } else {
+        TC_ACT_SHOT
+    }
 }
 
 /// What the link layer says that it is: at a cgroup a packet begins with its header of IP.
@@ -123,7 +134,7 @@ fn at_cgroup(context: &SkBuffContext, direction: Direction) -> i32 {
         Some(kernel) => judge(&kernel, &bytes, network, Subject::ByAddress, direction),
         None => without_policies(network, &bytes, direction, Reason::Closed),
     };
-    maps::finish(&bytes, outcome) & 1
+    maps::finish(&bytes, outcome).into()
 }
 
 #[cfg(not(test))]

@@ -4,7 +4,7 @@
 //! and `code_counters`. Of the node, kept over generations: `connections`, `table`, `fragments` and `reason_counters`.
 
 use crate::environment::SocketBuffer;
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use verdict_abi::datapath::connections::{Keys, Slot};
@@ -138,37 +138,16 @@ pub(crate) fn attachment(interface: u32) -> Option<&'static Attachment> {
     None
 }
 
-/// By reason, two bits: 3 where the packet passes, else 2. The compiler makes a branch of anything that it knows to have two values.
-const PASSING: u64 = passing();
-
-const fn passing() -> u64 {
-    let mut bits = 0;
-    let mut reasons = Reason::ALL.as_slice();
-    while let [reason, rest @ ..] = reasons {
-        bits |= (2 | reason.passes() as u64) << (*reason as u32 * 2);
-        reasons = rest;
-    }
-    bits
-}
-
-/// Counts a packet, and says in its control buffer what became of it. 3 where it passes, else 2, without a branch on that.
+/// Counts a packet, and says in its control buffer what became of it. Whether it passes.
 #[inline(always)]
-pub(crate) fn finish(bytes: &SocketBuffer, outcome: Outcome) -> i32 {
-    // Of these the code says all.
-    const BY_CODE: u32 = 1 << Reason::Allowed as u32 | 1 << Reason::Denied as u32;
+pub(crate) fn finish(bytes: &SocketBuffer, outcome: Outcome) -> bool {
     bytes.mark(outcome);
-    let reason = outcome.reason as u32;
-    if BY_CODE >> reason & 1 == 0 {
-        count(&REASON_COUNTERS, reason, bytes.len());
+    // Of these the code says all.
+    if !matches!(outcome.reason, Reason::Allowed | Reason::Denied) {
+        count(&REASON_COUNTERS, outcome.reason as u32, bytes.len());
     }
     count(&CODE_COUNTERS, outcome.code, bytes.len());
-    (PASSING >> (reason * 2) & 3) as i32
-}
-
-/// What a program of a traffic class returns, of [`finish`]. Where the packet passes, whoever else is attached has a say, too.
-#[inline(always)]
-pub(crate) fn class_action(finished: i32) -> i32 {
-    TC_ACT_SHOT + (finished - 2) * (TC_ACT_UNSPEC - TC_ACT_SHOT)
+    outcome.reason.passes()
 }
 
 #[inline(always)]
