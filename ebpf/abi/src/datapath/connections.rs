@@ -324,8 +324,10 @@ fn state_of(env: &impl Environment, slot: &Slot, key: &Key, now: u32) -> Option<
     let state = State(env.read(&slot.state));
     let [own_upper, own_lower] = &slot.own;
     let [remote_upper, remote_lower] = &slot.remote;
-    // All at once: each branch would be two ways to go for the kernel's verifier.
-    let differs = env.read(own_upper) ^ key.own.upper
+    // All at once: each branch would be two ways to go for the kernel's verifier. The ports once more, since the place may
+    // have passed to another connection before its state was read.
+    let differs = env.read(&slot.ports) ^ key.ports
+        | env.read(own_upper) ^ key.own.upper
         | env.read(own_lower) ^ key.own.lower
         | env.read(remote_upper) ^ key.remote.upper
         | env.read(remote_lower) ^ key.remote.lower;
@@ -412,8 +414,9 @@ fn open_at(env: &impl Environment, index: u32, key: &Key, direction: Direction, 
         return false;
     }
     let version = old.version() + 1;
-    // Whoever claims a place and does not come back leaves it free again after a tick.
-    let claimed = State::new(direction, version, CLAIMED).until(now + 1);
+    // A claim does not expire: a processor that was kept from going on would write into what another has put here since.
+    // Nobody claims a place and does not come back: the kernel lets every program run to its end.
+    let claimed = State::new(direction, version, CLAIMED).until(u32::MAX);
     if !env.exchange(&slot.state, old.0, claimed.0) {
         return false;
     }
