@@ -10,7 +10,7 @@ mod check;
 mod compile;
 mod dialect;
 mod diff;
-mod documents;
+pub mod documents;
 mod dump;
 mod explain;
 mod image;
@@ -24,11 +24,12 @@ mod traces;
 pub mod schema;
 mod session;
 
+pub use bundle::{NotTaken, Signed, Taken, is_bundle, take};
 pub use output::reason;
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::Sources;
-use args::{Args, Color, Command, Global};
+use args::{Args, Color, Command, Common, Global};
 use output::Style;
 use std::ffi::OsString;
 use std::panic::{self, PanicHookInfo, UnwindSafe};
@@ -83,12 +84,14 @@ pub fn tell(diagnostics: &[Diagnostic], color: Color) {
         settings: Vec::new(),
         set: Vec::new(),
         output: None,
-        quiet: false,
         verbose: true,
-        exit_zero: false,
         keep_going: false,
         strict: false,
-        color,
+        common: Common {
+            quiet: false,
+            exit_zero: false,
+            color,
+        },
     };
     let report = render::Report {
         sources: &Sources::default(),
@@ -109,7 +112,7 @@ fn run(arguments: &[OsString]) -> u8 {
             return if error.use_stderr() { NOT_DONE } else { DONE };
         }
     };
-    let exit_zero = args.global.exit_zero;
+    let exit_zero = args.global.common.exit_zero;
     match command(args) {
         Ok(Answered::Yes) => DONE,
         Ok(Answered::No) if exit_zero => DONE,
@@ -201,6 +204,10 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         Command::Image(args::Image::Diff(diff)) => {
             (std::slice::from_ref(&diff.old), vec![&diff.new])
         }
+        Command::Image(args::Image::Extract(extract)) => (
+            std::slice::from_ref(&extract.bundle),
+            extract.terms.verify_key.iter().collect(),
+        ),
         Command::Image(args::Image::Gc(gc)) => (std::slice::from_ref(&gc.bundle), Vec::new()),
         Command::Image(args::Image::Explain(explain)) => {
             (std::slice::from_ref(&explain.image), Vec::new())

@@ -6,7 +6,7 @@ pub use image::{Found, Images};
 
 use crate::cluster::{Cluster, PodId};
 use crate::compile::NodeError;
-use crate::hir::flow::Flow;
+use crate::hir::flow::{Endpoint, Flow, Transport};
 use crate::hir::spec::{self, Judgement, World};
 use crate::hir::{PolicySet, Resolution};
 use crate::ir::Program;
@@ -131,12 +131,35 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// An end, found once for many flows; `None` where the engine has no use for that.
+    #[must_use]
+    pub fn find(&self, end: &Endpoint<'_>) -> Option<Found> {
+        match self {
+            Self::Spec(_) | Self::Ir(_) => None,
+            Self::Image(images) => Some(images.find(end)),
+        }
+    }
+
     /// Judges one of many flows: the same judgement, faster where the engine has a way.
     #[must_use]
     pub fn look_up(&self, flow: &Flow<'_>) -> Judgement {
-        match self {
-            Self::Spec(_) | Self::Ir(_) => self.judge(flow),
-            Self::Image(images) => images.look_up(flow),
+        self.look_up_between(flow, [self.find(&flow.src), self.find(&flow.dst)])
+    }
+
+    /// As [`Self::look_up`], where the ends of the flow were [found](Self::find) before, source first.
+    #[must_use]
+    pub fn look_up_between(&self, flow: &Flow<'_>, [src, dst]: [Option<Found>; 2]) -> Judgement {
+        match (self, src.zip(dst)) {
+            (Self::Image(images), Some((src, dst))) => images.look_up(flow, [src, dst]),
+            (Self::Spec(_) | Self::Ir(_) | Self::Image(_), _) => self.judge(flow),
+        }
+    }
+
+    /// Reads what [`Self::look_up_between`] will look a flow up in, so that it is near then. What comes out has no meaning.
+    pub(crate) fn warm(&self, [src, dst]: [Option<Found>; 2], transport: Transport) -> u64 {
+        match (self, src.zip(dst)) {
+            (Self::Image(images), Some((src, dst))) => images.warm(src, dst, transport),
+            (Self::Spec(_) | Self::Ir(_) | Self::Image(_), _) => 0,
         }
     }
 

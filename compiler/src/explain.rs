@@ -170,6 +170,7 @@ fn side(view: View<'_>, side: &Side) -> SideReport {
         isolated_by: isolation(view.context, side),
         exempt: side.exempt.map(|exemption| view.exempt(exemption)),
         auth: side.auth.map(|auth| auth.to_string()),
+        audited: side.audited != Truth::No,
         because: because::because(view, side),
         rules: determining.chain(near_misses(view, side)).collect(),
     }

@@ -5,17 +5,22 @@
 //! gives equal bytes; an image that decodes is looked up without a panic and without reading out of bounds, and every
 //! lookup finds an answer. The tables are those of [`verdict_abi`]; around them stand a header and the source table.
 
+mod addresses;
 mod ask;
 mod decode;
+pub mod demand;
 mod encode;
 mod error;
+mod hosts;
 mod layout;
 mod limits;
 mod memory;
 mod open;
 mod parts;
 mod slots;
+mod trie;
 
+pub(crate) use addresses::Visited;
 pub use ask::{Asked, End, NotAsked, Said};
 pub use decode::{Image, Known};
 pub use encode::{Common, encode, is_own};

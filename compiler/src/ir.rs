@@ -31,6 +31,7 @@ pub mod verify;
 
 pub use classify::{EndClass, FlowClass, PodClass};
 pub(crate) use judge::Other;
+pub(crate) use resolve::merge_ports;
 
 use crate::cluster::{LabelsId, NamespaceId, NodeId, PodId, Protocol};
 use crate::hir::{self, PolicyId, RuleId, Tier};

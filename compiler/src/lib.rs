@@ -6,6 +6,7 @@
 //! Modules stand in reading order; each uses only those above it.
 
 mod ids;
+mod hash;
 pub mod invariant;
 pub mod source;
 pub mod diagnostic;

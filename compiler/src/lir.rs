@@ -14,7 +14,7 @@
 //! exist, and belongs to no node.
 
 pub mod check;
-mod decide;
+pub(crate) mod decide;
 pub mod leaves;
 mod lower;
 mod seen;
@@ -23,7 +23,7 @@ pub mod transport;
 
 pub use lower::Lowering;
 
-use crate::hir::{PerDirection, PolicyId, RuleId};
+use crate::hir::{Auth, PerDirection, PolicyId, RuleId};
 use crate::ids::ids;
 use crate::ranges::Ranges;
 
@@ -104,6 +104,8 @@ pub struct RuleChain {
     pub keeps_own_node: bool,
     /// Whether what an endpoint sends to itself passes without being asked about.
     pub skips_itself: bool,
+    /// Whether what is denied, or not authenticated, passes and is reported.
+    pub audits: bool,
     /// The rules of the namespace's policies: their order means nothing.
     pub namespace: Vec<Rule>,
     /// The levels of the Baseline tier.
@@ -130,6 +132,18 @@ pub struct Rule {
     pub remotes: Match<RemotesId>,
     /// What the packet carries.
     pub ports: Match<PortsId>,
+    /// What it says of authentication, and by how many ports; none where no rule of its chain says anything of that.
+    pub asks: Option<Asks>,
+}
+
+/// What a rule says of authentication: of the rules that let a packet pass that of the fewest ports is heard that says
+/// something; where a rule of the chain passes, only those of the fewest are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Asks {
+    /// How many ports it has.
+    pub width: u32,
+    /// What it says.
+    pub auth: Option<Auth>,
 }
 
 /// Two sets without a common member: what surely matches, and what may.
@@ -154,6 +168,9 @@ pub enum Action {
     Allow,
     /// It passes by way of a proxy: the number of its listener.
     Redirect(u16),
+    /// It passes where the ends have proved who they are in this way, and by way of a proxy where the number of its
+    /// listener is not 0. No rule does, but decisions do; and it is never [`Auth::Disabled`].
+    Prove(Auth, u16),
 }
 
 /// One row for each class of leaves.
@@ -261,7 +278,39 @@ impl Action {
     pub fn passes(self) -> bool {
         match self {
             Self::Deny | Self::Pass => false,
-            Self::Audit | Self::Allow | Self::Redirect(_) => true,
+            Self::Audit | Self::Allow | Self::Redirect(_) | Self::Prove(_, _) => true,
+        }
+    }
+
+    /// What the ends must prove.
+    #[must_use]
+    pub fn auth(self) -> Option<Auth> {
+        match self {
+            Self::Prove(auth, _) => Some(auth),
+            Self::Deny | Self::Pass | Self::Audit | Self::Allow | Self::Redirect(_) => None,
+        }
+    }
+
+    /// The number of the listener of the proxy by way of which it passes.
+    #[must_use]
+    pub fn listener(self) -> Option<u16> {
+        match self {
+            Self::Redirect(listener) => Some(listener),
+            Self::Prove(_, listener) => (listener > 0).then_some(listener),
+            Self::Deny | Self::Pass | Self::Audit | Self::Allow => None,
+        }
+    }
+
+    /// The same where the ends must prove something, too.
+    #[must_use]
+    pub fn proved(self, auth: Option<Auth>) -> Self {
+        let Some(auth @ (Auth::Required | Auth::AlwaysFails)) = auth else {
+            return self;
+        };
+        match self {
+            Self::Audit | Self::Allow => Self::Prove(auth, 0),
+            Self::Redirect(listener) | Self::Prove(_, listener) => Self::Prove(auth, listener),
+            Self::Deny | Self::Pass => self,
         }
     }
 }

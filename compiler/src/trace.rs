@@ -122,6 +122,8 @@ pub struct Outcome {
     pub connections: u64,
     /// How many of them began before the capture.
     pub older: u64,
+    /// How many of them were forgotten while they lived, since there were more than are followed at a time.
+    pub forgotten: u64,
     /// How many addresses of captures the snapshot does not know: they are outside.
     pub outside: u64,
     /// How many connections are seen twice, before and behind a service that the snapshot has.
@@ -132,6 +134,8 @@ pub struct Outcome {
     pub translations: Vec<String>,
     /// How many addresses DNS answers in the traces told that policies ask for.
     pub learnt: u64,
+    /// How many they told beyond those that are learnt at a time.
+    pub not_learnt: u64,
     /// How many records are of no group that is told apart.
     pub more_groups: u64,
 }

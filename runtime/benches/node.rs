@@ -17,6 +17,8 @@
 mod cage;
 #[path = "../tests/node/net.rs"]
 mod net;
+#[path = "../tests/node/wire.rs"]
+mod wire;
 #[path = "../tests/node/world.rs"]
 mod world;
 
@@ -43,7 +45,8 @@ fn main() {
     caged("node", || {
         tables();
         let images = start();
-        swaps();
+        swaps("clsact");
+        swaps("tcx");
         streams();
         drop(images);
     });
@@ -145,19 +148,23 @@ fn start() -> [world::Images; 2] {
     for (node, ..) in NODES {
         on(node, &["load", &images[0].of(node)]).must(0);
     }
-    net::attach_all(true);
+    net::attach_all(true, "tcx");
     for (node, ..) in NODES {
         on(node, &["load", &images[1].of(node)]).must(0);
     }
     images
 }
 
-fn swaps() {
+fn swaps(hook: &str) {
     let hands = Hands {
         root: root("n1").into(),
         patience: Duration::from_secs(9),
         connections: 262_144,
     };
+    for name in ["web", "api"] {
+        on("n1", &["detach", &pod(name).path()]).must(0);
+        on("n1", &["attach", "--address", pod(name).v4, "--hook", hook]).must(0);
+    }
     let mut taken: Vec<Duration> = within("n1", || {
         let rollback = |_| {
             let changed = Node::open(&hands).unwrap().rollback().unwrap();
@@ -168,7 +175,7 @@ fn swaps() {
     taken.sort();
     let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
     println!(
-        "swap of an interface, both directions: median {:.1} µs, 9 of 10 within {:.1} µs",
+        "swap of an interface by {hook}, both directions: median {:.1} µs, 9 of 10 within {:.1} µs",
         micros(taken[taken.len() / 2]),
         micros(taken[taken.len() * 9 / 10]),
     );

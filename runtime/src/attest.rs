@@ -5,8 +5,8 @@ use crate::object::map_name;
 use crate::{kernel, memory};
 use aya::maps::MapData;
 use sha2::{Digest as _, Sha256};
-use std::borrow::Borrow;
 use std::fmt;
+use std::io;
 use std::os::fd::AsFd as _;
 use verdict_abi::Section;
 use verdict_compiler::image::Image;
@@ -29,34 +29,51 @@ impl fmt::Display for Witness {
     }
 }
 
+impl Witness {
+    /// The best that this kernel has, found out with a map that is frozen.
+    pub(crate) fn of_kernel(name: &'static str, map: &MapData) -> Result<Self, LoadError> {
+        let found = kernel::digest(map.fd().as_fd());
+        Ok(
+            match found.map_err(|error| LoadError::Silent(name, error))? {
+                Some(_) => Self::Kernel,
+                None => Self::ReadBack,
+            },
+        )
+    }
+
+    /// The digest of all of a map.
+    fn digest(self, map: &MapData) -> io::Result<[u8; 32]> {
+        match self {
+            Self::Kernel => {
+                let none = || io::Error::other("this kernel computes no digest of it");
+                kernel::digest(map.fd().as_fd())?.ok_or_else(none)
+            }
+            Self::ReadBack => Ok(Sha256::digest(memory::contents(map)?).into()),
+        }
+    }
+}
+
 /// Compares the maps that hold the sections of an image with the digests that it says.
-pub(crate) fn attest<M: Borrow<MapData>>(
+pub(crate) fn attest<'m>(
     image: &Image<'_>,
-    map: impl Fn(&'static str) -> Result<M, LoadError>,
-) -> Result<Witness, LoadError> {
-    let mut witness = Witness::Kernel;
+    witness: Witness,
+    map: impl Fn(&'static str) -> Result<&'m MapData, LoadError>,
+) -> Result<(), LoadError> {
     for (section, (_, length, digest)) in Section::ALL.into_iter().zip(image.sections()) {
         let name = map_name(section);
         let map = map(name)?;
-        // A section of no words has a map of one that is 0.
+        // A section of no elements has a map of one, all zeros.
         let expected = if length == 0 {
-            Sha256::digest([0_u8; 8]).into()
+            Sha256::digest(vec![0_u8; 8 * section.element()]).into()
         } else {
             digest
         };
-        let silent = |error| LoadError::Silent(name, error);
-        let own = kernel::digest(map.borrow().fd().as_fd()).map_err(silent)?;
-        let found = match own {
-            Some(found) => found,
-            None => {
-                witness = Witness::ReadBack;
-                let bytes = memory::read(map.borrow(), length.max(8)).map_err(silent)?;
-                Sha256::digest(bytes).into()
-            }
-        };
+        let found = witness
+            .digest(map)
+            .map_err(|error| LoadError::Silent(name, error))?;
         if found != expected {
             return Err(LoadError::Differs(name));
         }
     }
-    Ok(witness)
+    Ok(())
 }

@@ -7,7 +7,7 @@ pub mod args;
 pub mod report;
 mod text;
 
-use crate::node::{Changed, Hands, Loading, Node, Problems, Status};
+use crate::node::{Changed, Hands, Loading, Node, Problems, Release, Status, Takes};
 use args::{Args, Attach, Command, Format, Global, Load};
 use clap::CommandFactory as _;
 use report::{ChangeReport, StatusReport};
@@ -18,8 +18,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 use verdict_abi::datapath::{PASS_FOREIGN, PICK_UP};
 use verdict_compiler::bundle::Digest;
+use verdict_compiler::cli::args::Terms;
 use verdict_compiler::cli::{
-    ANSWERED_NO, DONE, NOT_DONE, reason, reporting_bugs, tell as tell_all,
+    ANSWERED_NO, DONE, NOT_DONE, NotTaken, documents, is_bundle, reason, reporting_bugs, take,
+    tell as tell_all,
 };
 use verdict_compiler::diagnostic::{Diagnostic, Severity};
 
@@ -40,7 +42,7 @@ fn run(arguments: &[OsString]) -> u8 {
     };
     match command(&args) {
         Ok(true) => DONE,
-        Ok(false) if args.global.exit_zero => DONE,
+        Ok(false) if args.global.common.exit_zero => DONE,
         Ok(false) => ANSWERED_NO,
         Err(Failure::Problems(Problems(diagnostics))) => {
             tell(&args.global, &diagnostics);
@@ -78,27 +80,23 @@ fn command(args: &Args) -> Answered {
         }
         Command::Status { format } => status(&hands, *format),
         Command::Rollback { format } => changed(global, Node::open(&hands)?.rollback()?, *format),
-        Command::Unload { all: true, format } => {
-            Node::remove(&hands)?;
-            let nothing = Changed {
-                generation: None,
-                witness: None,
-                swapped: Vec::new(),
-                warnings: Vec::new(),
-            };
-            changed(global, nothing, *format)
-        }
+        Command::Unload { all: true, format } => changed(global, Node::remove(&hands)?, *format),
         Command::Unload { all: false, format } => {
             let unloaded = Node::open(&hands)?.unload()?;
             // That it is closed is what was asked for.
             changed(global, unloaded, *format).map(|_| true)
         }
         Command::Completions { shell } => {
-            let mut command = Args::command();
-            let mut text = Vec::new();
-            clap_complete::generate(*shell, &mut command, "verdict-node", &mut text);
-            print(|out| out.write_all(&text))
+            let script = documents::script(&mut Args::command(), *shell);
+            print(|out| out.write_all(&script))
         }
+        Command::Man { output: None } => print(|out| documents::pages(Args::command(), out)),
+        Command::Man {
+            output: Some(folder),
+        } => match documents::pages_into(Args::command(), folder) {
+            Ok(()) => Ok(true),
+            Err(error) => Err(unusable(folder, "written", &error)),
+        },
         Command::Schema { name } => print(|out| {
             let text = match name {
                 Some(name) => name.schema(),
@@ -134,7 +132,7 @@ fn load(global: &Global, hands: &Hands, asked: &Load) -> Answered {
             ));
         }
     };
-    let bytes = read(&asked.image)?;
+    let from = given(asked)?;
     let mut settings = 0;
     if asked.pass_non_ip {
         settings |= PASS_FOREIGN;
@@ -142,9 +140,64 @@ fn load(global: &Global, hands: &Hands, asked: &Load) -> Answered {
     if asked.pick_up {
         settings |= PICK_UP;
     }
-    let loading = Loading { expected, settings };
-    let loaded = Node::open(hands)?.load(&bytes, loading)?;
+    let loading = Loading {
+        expected,
+        node: asked.node.as_deref().filter(|_| from.release.is_none()),
+        release: from.release.as_ref(),
+        takes: Takes {
+            older: asked.allow_older,
+            other_fleet: asked.terms.fleet.is_some(),
+        },
+        settings,
+    };
+    let loaded = Node::open(hands)?.load(&from.image, loading)?;
     changed(global, loaded, asked.format)
+}
+
+/// What is to be loaded.
+struct Given {
+    image: Vec<u8>,
+    /// The generation of the bundle that it is from.
+    release: Option<Release>,
+}
+
+fn given(asked: &Load) -> Result<Given, Failure> {
+    if !is_bundle(&asked.image) {
+        let Terms {
+            verify_key,
+            fleet,
+            at_least,
+        } = &asked.terms;
+        if verify_key.is_some() || fleet.is_some() || at_least.is_some() || asked.allow_older {
+            return Err(Failure::Words(
+                "`--verify-key`, `--fleet`, `--at-least` and `--allow-older` are about bundles: an image by itself is not \
+                 signed, and of no generation; `--digest` says which one is meant"
+                    .into(),
+            ));
+        }
+        return Ok(Given {
+            image: read(&asked.image)?,
+            release: None,
+        });
+    }
+    let host = || {
+        let name = rustix::system::uname();
+        name.nodename().to_string_lossy().into_owned()
+    };
+    let node = asked.node.clone().unwrap_or_else(host);
+    let taken = take(&asked.image, &node, &asked.terms).map_err(|error| match error {
+        NotTaken::Read(path, error) => unusable(&path, "read", &error),
+        NotTaken::Refused(problem) => Problems::from(*problem).into(),
+    })?;
+    Ok(Given {
+        image: taken.image,
+        release: Some(Release {
+            fleet: taken.fleet,
+            generation: taken.generation,
+            manifest: taken.manifest,
+            signed: taken.signed,
+        }),
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -154,10 +207,12 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     } else {
         std::fs::read(path)
     };
-    bytes.map_err(|error| {
-        let (path, why) = (path.display(), reason(&error));
-        Failure::Words(format!("`{path}` cannot be read: {why}"))
-    })
+    bytes.map_err(|error| unusable(path, "read", &error))
+}
+
+fn unusable(path: &Path, what: &str, error: &io::Error) -> Failure {
+    let (path, why) = (path.display(), reason(error));
+    Failure::Words(format!("`{path}` cannot be {what}: {why}"))
 }
 
 /// A digest as people write it.
@@ -170,9 +225,10 @@ fn digest(text: &str) -> Option<[u8; 32]> {
 fn attach(global: &Global, hands: &Hands, asked: &Attach) -> Answered {
     let pod = asked.pod.as_deref();
     let node = || Node::open(hands);
+    let hook = asked.hook.asked();
     let done = match (&asked.interface, asked.address, &asked.cgroup, pod) {
-        (Some(interface), _, _, Some(pod)) => node()?.attach_interface(interface, pod)?,
-        (None, Some(address), _, pod) => node()?.attach_address(address, pod)?,
+        (Some(interface), _, _, Some(pod)) => node()?.attach_interface(interface, pod, hook)?,
+        (None, Some(address), _, pod) => node()?.attach_address(address, pod, hook)?,
         (None, None, Some(cgroup), _) => node()?.attach_cgroup(cgroup)?,
         (Some(_), _, _, None) | (None, None, None, _) => {
             return Err(Failure::Words(
@@ -229,10 +285,10 @@ fn print(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Answered {
 }
 
 fn tell(global: &Global, diagnostics: &[Diagnostic]) {
-    let wanted = |one: &&Diagnostic| !global.quiet || one.severity == Severity::Error;
+    let wanted = |one: &&Diagnostic| !global.common.quiet || one.severity == Severity::Error;
     let wanted: Vec<Diagnostic> = diagnostics.iter().filter(wanted).cloned().collect();
     if !wanted.is_empty() {
-        tell_all(&wanted, global.color);
+        tell_all(&wanted, global.common.color);
     }
 }
 

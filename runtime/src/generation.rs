@@ -1,6 +1,6 @@
 //! One generation: maps that hold one image, and programs that decide by them.
 
-use crate::attachments;
+use crate::attachments::{self, Programs};
 use crate::attest::{Witness, attest};
 use crate::error::LoadError;
 use crate::object::{OBJECT, SHARED, map_name};
@@ -237,28 +237,52 @@ impl Generation {
     ///
     /// # Errors
     /// Where there is no room, or the kernel refuses.
-    pub fn attach_interface(&mut self, mut attachment: Attachment) -> Result<(), LoadError> {
-        if attachment.flags & CLOSED == 0 {
-            let open = self.open.get(attachment.endpoint as usize);
-            attachment.flags |= open.copied().unwrap_or(0);
+    pub fn attach_interface(&mut self, attachment: Attachment) -> Result<(), LoadError> {
+        self.attach_interfaces(&[attachment], Programs::Idle)
+    }
+
+    /// The same of several interfaces; where programs may run already, an interface whose entry changes is closed meanwhile.
+    pub(crate) fn attach_interfaces(
+        &mut self,
+        attachments: &[Attachment],
+        programs: Programs,
+    ) -> Result<(), LoadError> {
+        let attachments: Vec<Attachment> = attachments
+            .iter()
+            .map(|attachment| Attachment {
+                flags: attachment.flags | self.open_directions(attachment),
+                ..*attachment
+            })
+            .collect();
+        attachments::write(&mut self.typed(attachments::NAME)?, &attachments, programs)
+    }
+
+    fn open_directions(&self, attachment: &Attachment) -> u32 {
+        if attachment.flags & CLOSED != 0 {
+            return 0;
         }
-        attachments::write(&mut self.typed("attachments")?, attachment)
+        let open = self.open.get(attachment.endpoint as usize);
+        open.copied().unwrap_or(0)
     }
 
-    /// Forgets which endpoint is behind an interface, after the programs are detached from it.
-    ///
-    /// # Errors
-    /// Where the kernel refuses.
-    pub fn detach_interface(&mut self, interface: u32) -> Result<(), LoadError> {
-        attachments::clear(&mut self.typed("attachments")?, interface)
-    }
-
-    /// Compares what the kernel holds with an image: the digest of every table that is one of its maps.
+    /// Compares what the kernel holds with an image: the digest of every table that is one of its maps. Returns who says
+    /// that it is the same, the best witness that this kernel has.
     ///
     /// # Errors
     /// Where a map holds something else, or cannot be asked.
     pub fn attest(&self, image: &Image<'_>) -> Result<Witness, LoadError> {
-        attest(image, |name| self.map(name))
+        let name = map_name(Section::Config);
+        let witness = Witness::of_kernel(name, self.map(name)?)?;
+        self.attest_by(image, witness)?;
+        Ok(witness)
+    }
+
+    /// The same by a certain witness.
+    ///
+    /// # Errors
+    /// As above; and where the kernel computes no digests, and is asked for them.
+    pub fn attest_by(&self, image: &Image<'_>, witness: Witness) -> Result<(), LoadError> {
+        attest(image, witness, |name| self.map(name))
     }
 
     /// Writes word 0 of the map `settings`.
@@ -350,19 +374,15 @@ pub(crate) fn sums<T: Borrow<MapData>>(
 
 /// The maps of a generation that are its own.
 pub(crate) fn own_maps() -> impl Iterator<Item = &'static str> {
-    let others = ["settings", "attachments", "overlay", "code_counters"];
+    let others = ["settings", attachments::NAME, "overlay", "code_counters"];
     Section::ALL.map(map_name).into_iter().chain(others)
 }
 
 /// Entries of the map of a section: a map has one at least.
 fn entries(image: &Image<'_>, section: Section) -> u32 {
-    let words = if section == Section::Config {
-        1
-    } else {
-        image.section(section).len() / 8
-    };
+    let elements = image.section(section).len() / (8 * section.element());
     // The decoder lets no section be longer than a gibibyte.
-    u32::try_from(words).unwrap_or(u32::MAX).max(1)
+    u32::try_from(elements).unwrap_or(u32::MAX).max(1)
 }
 
 fn buckets(connections: u32) -> Result<u32, LoadError> {

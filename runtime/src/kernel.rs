@@ -1,11 +1,13 @@
 //! System calls that aya keeps to itself.
 #![expect(unsafe_code, reason = "system calls, and structures of the kernel")]
 
+use rustix::net::{AddressFamily, SocketType};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 /// `enum bpf_cmd` (Linux, `include/uapi/linux/bpf.h`).
 const OBJ_GET: libc::c_int = 7;
@@ -124,6 +126,41 @@ pub(crate) fn digest(map: BorrowedFd<'_>) -> io::Result<Option<[u8; 32]>> {
         // An older kernel finds bytes behind the end of what it knows, a newer one may have no digest for the type.
         Err(error) if matches!(error.raw_os_error(), Some(libc::E2BIG | libc::EINVAL)) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Waits until every program that is running now has ended: what is written before is seen by all that begin later.
+pub(crate) fn wait_for_programs() {
+    /// `MEMBARRIER_CMD_GLOBAL` (Linux, `include/uapi/linux/membarrier.h`): waits for all readers by RCU, as which
+    /// programs run.
+    const GLOBAL: libc::c_int = 1;
+    // SAFETY: it takes two numbers more, and no memory.
+    let done = unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
+    if done < 0 {
+        // A kernel that leaves processors without its clock (`nohz_full`) refuses. A program runs for microseconds.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The kernel's number of this network namespace, which no other has before the machine starts anew.
+pub(crate) fn network_namespace() -> io::Result<u64> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    let mut number = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of::<u64>()).unwrap_or_default();
+    // SAFETY: the kernel writes at most as many bytes as it is told that there are.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            std::ptr::from_mut(&mut number).cast(),
+            &raw mut length,
+        )
+    };
+    if done < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(number)
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! Input: an [`Image`](verdict_compiler::image::Image) that was decoded, and so checked in full. Output: a
 //! [`Generation`]: its tables in maps, and programs that decide by them. The decoder is the compiler's, since there is
-//! one place that says what an image is; nothing else of the compiler is used here.
+//! one place that says what an image is; so are bundles, which the command reads.
 //!
 //! # The contract between loader and programs
 //!
 //! The programs are in one object ([`OBJECT`]), built from `ebpf/program`. One **generation** is one set of maps of its
 //! own and one set of programs that were loaded against these maps. No program ever changes its maps: a swap replaces
-//! the program of a link, in one step for each interface, and so each packet is judged by one generation.
+//! the program of a link (or filter), in one step for each interface, and so each packet is judged by one generation.
 //!
 //! Programs, named after the direction as the endpoint sees it:
 //!
@@ -29,7 +29,7 @@
 //!
 //! | map | type | what |
 //! | --- | --- | --- |
-//! | by [`map_name`], one for each [`Section`] | array of 64-bit words, `BPF_F_MMAPABLE` | the section, byte for byte; frozen. A section of no words has a map of one that is 0; [`Section::Config`] is a single entry of all its words |
+//! | by [`map_name`], one for each [`Section`] | array of 64-bit words, `BPF_F_MMAPABLE` | the section, byte for byte; frozen. A section of no elements has a map of one, all zeros; [`Section::Config`] is a single entry of all its words |
 //! | `attachments` | array of [`Attachment`](verdict_abi::datapath::Attachment) | by interface index: see [`Generation::attach_interface`]. Written before the interface gets the programs |
 //! | `settings` | array of one entry of two words | word 0: [`OVERLAY`](verdict_abi::datapath::OVERLAY), [`PASS_FOREIGN`](verdict_abi::datapath::PASS_FOREIGN), [`LAZY`](verdict_abi::datapath::LAZY), [`PICK_UP`](verdict_abi::datapath::PICK_UP); word 1: 0 |
 //! | `overlay` | hash: address (16 bytes as [`Address`](verdict_abi::datapath::packet::Address)) to leaf | addresses learnt later. Looked at only while `settings` says so |
@@ -58,6 +58,7 @@ mod error;
 mod generation;
 mod kernel;
 mod memory;
+mod netlink;
 pub mod node;
 mod object;
 

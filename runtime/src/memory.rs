@@ -51,3 +51,12 @@ pub(crate) fn read(map: &MapData, length: usize) -> io::Result<Vec<u8>> {
     }
     Ok(bytes)
 }
+
+/// Reads all of an array map that was made with `BPF_F_MMAPABLE`, whose entries are whole words.
+pub(crate) fn contents(map: &MapData) -> io::Result<Vec<u8>> {
+    let info = map.info().map_err(io::Error::other)?;
+    read(
+        map,
+        info.max_entries() as usize * info.value_size() as usize,
+    )
+}

@@ -25,5 +25,7 @@ pub const fn map_name(section: Section) -> &'static str {
         Section::Codes => "codes",
         Section::Endpoints => "endpoints",
         Section::Addresses => "addresses",
+        Section::V6Groups => "v6_groups",
+        Section::V6Hosts => "v6_hosts",
     }
 }

@@ -227,6 +227,13 @@ fn family(image: &Image<'_>, ends: &[IpAddr]) {
         100.0 * pass as f64 / flows.len() as f64,
         (cilium - parse) / (verdict - parse),
     );
+    if own.is_ipv4() {
+        println!(
+            "{name}: {:.0} ns above parsing (30 wanted at 16,384 addresses), Cilium's layout {:.1} times as much (15 wanted)",
+            verdict - parse,
+            (cilium - parse) / (verdict - parse),
+        );
+    }
     for program in ["noop", "parse", "verdict", "cilium"] {
         let program_info = generation.classifier(program).expect("a program").info();
         let count = program_info.expect("its data").verified_instruction_count();

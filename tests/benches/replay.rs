@@ -3,7 +3,8 @@
 //!
 //! `cargo bench -p verdict-tests --bench replay`. The baseline is the definition, in the same run. The best of
 //! several rounds counts, since other work on the machine only slows down; time on the processor does not count
-//! other work at all. One thread.
+//! other work at all. One thread. With an argument (`-- capture`), only what it names: `flows`, `hubble`, `capture`,
+//! `trace`.
 
 #[path = "common/clock.rs"]
 mod clock;
@@ -54,11 +55,60 @@ fn main() {
     let few = flows.get(..5_000).expect("there are more");
     let baseline = Rate::of(few.len(), timed(&|| judge(&spec, few)));
     baseline.report("the definition", &baseline);
-    let program = Rate::of(flows.len(), timed(&|| judge(&ir, &flows)));
-    program.report("the program, every flow judged", &baseline);
-    let images = Rate::of(few.len(), timed(&|| judge(&image, few)));
-    images.report("the images, with all rules that decide", &baseline);
-    if let Engine::Image(images) = &image {
+    if is_wanted("flows") {
+        engines_alone(&timed, &baseline, [&ir, &image], &flows);
+    }
+    if is_wanted("hubble") {
+        let labels = traffic::hubble(size, 1, FLOWS);
+        let reading = |engine: &Engine<'_>| {
+            let run = || end_to_end(&asked, engine, labels.as_bytes());
+            Rate::of(labels.len(), timed(&run)).cpu / 1e6
+        };
+        let (by_program, by_images) = (reading(&ir), reading(&image));
+        println!(
+            "Hubble JSON to JSON: {by_program:.0} MB/s cpu, {by_images:.0} MB/s cpu by images"
+        );
+    }
+    if is_wanted("capture") {
+        let capture = traffic::capture(size, 1, PACKETS);
+        let alone = Rate::of(PACKETS, timed(&|| parsed(&capture)));
+        alone.report("a capture, parsed alone", &alone);
+        for (name, engine) in [
+            ("a capture to verdicts", &ir),
+            ("the same by images", &image),
+        ] {
+            let whole = Rate::of(PACKETS, timed(&|| summed(&asked, engine, &capture)));
+            whole.report(name, &alone);
+        }
+    }
+    if is_wanted("trace") {
+        traces(&timed, &baseline, [&ir, &image], &asked, size);
+    }
+}
+
+/// Whether a part is to be measured.
+fn is_wanted(part: &str) -> bool {
+    let mut named = std::env::args()
+        .skip(1)
+        .filter(|one| !one.starts_with("--"))
+        .peekable();
+    named.peek().is_none() || named.any(|one| one == part)
+}
+
+type Timed<'t> = &'t dyn Fn(&(dyn Fn() + Sync)) -> Spent;
+
+fn engines_alone(
+    timed: Timed<'_>,
+    baseline: &Rate,
+    [ir, image]: [&Engine<'_>; 2],
+    flows: &[Flow<'_>],
+) {
+    let few = flows.get(..5_000).expect("there are more");
+    let program = Rate::of(flows.len(), timed(&|| judge(ir, flows)));
+    program.report("the program, every flow judged", baseline);
+    let images = Rate::of(few.len(), timed(&|| judge(image, few)));
+    images.report("the images, with all rules that decide", baseline);
+    if let Engine::Image(images) = image {
         let ends: Vec<(Found, Found, u32)> = flows
             .iter()
             .map(|flow| {
@@ -71,49 +121,33 @@ fn main() {
                 std::hint::black_box(images.codes(*src, *dst, false, *key));
             }
         });
-        Rate::of(ends.len(), known).report("the images, ends known", &baseline);
+        Rate::of(ends.len(), known).report("the images, ends known", baseline);
     }
-    let labels = traffic::hubble(size, 1, FLOWS);
-    let reading = |engine: &Engine<'_>| {
-        Rate::of(
-            labels.len(),
-            timed(&|| end_to_end(&asked, engine, labels.as_bytes())),
-        )
-    };
-    println!(
-        "Hubble JSON to JSON: {:.0} MB/s cpu, {:.0} MB/s cpu by images",
-        reading(&ir).cpu / 1e6,
-        reading(&image).cpu / 1e6
-    );
-    let capture = traffic::capture(size, 1, PACKETS);
-    let alone = Rate::of(PACKETS, timed(&|| parsed(&capture)));
-    alone.report("a capture, parsed alone", &alone);
-    for (name, engine) in [
-        ("a capture to verdicts", &ir),
-        ("the same by images", &image),
-    ] {
-        let whole = Rate::of(PACKETS, timed(&|| summed(&asked, engine, &capture)));
-        whole.report(name, &alone);
-    }
+}
+
+fn traces(
+    timed: Timed<'_>,
+    baseline: &Rate,
+    [ir, image]: [&Engine<'_>; 2],
+    asked: &Asked,
+    size: Size,
+) {
     let traces = [
         (
             "replay of a trace, from JSON to JSON",
             large::trace(size, 1, RECORDS),
         ),
-        (
-            "the same between random pods",
-            random_trace(&asked, RECORDS),
-        ),
+        ("the same between random pods", random_trace(asked, RECORDS)),
     ];
     for (name, trace) in &traces {
         let whole = |engine: &Engine<'_>| {
             Rate::of(
                 RECORDS,
-                timed(&|| end_to_end(&asked, engine, trace.as_bytes())),
+                timed(&|| end_to_end(asked, engine, trace.as_bytes())),
             )
         };
-        whole(&ir).report(name, &baseline);
-        whole(&image).report("the same by images", &baseline);
+        whole(ir).report(name, baseline);
+        whole(image).report("the same by images", baseline);
     }
 }
 

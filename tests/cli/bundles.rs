@@ -119,6 +119,50 @@ fn every_form_is_the_same_bytes_each_time_and_holds() {
 }
 
 #[test]
+fn the_image_of_a_node_is_taken_out_byte_for_byte() {
+    let place = Place::new();
+    place.ends(0, "compile old.yaml --out images");
+    for (form, name) in [("dir", "a"), ("oci", "b"), ("tar", "c.tar")] {
+        let more = "--fleet prod --sign KEYS/key.pem";
+        place.ends(
+            0,
+            &format!("compile old.yaml --bundle {name} --bundle-format {form} {more}"),
+        );
+        let asked = "--verify-key KEYS/key.pub.pem --fleet prod --at-least 1 --output out.image";
+        let extract = format!("image extract {name} --node worker-1");
+        place.ends(0, &format!("{extract} {asked}"));
+        let [out, compiled] =
+            ["out.image", "images/worker-1.image"].map(|name| fs::read(place.path(name)).unwrap());
+        assert_eq!(out, compiled, "{form}");
+        for (code, asked) in [
+            ("V0708", "--verify-key KEYS/other.pub.pem"),
+            ("V0709", "--verify-key old.yaml"),
+            ("V0710", "--fleet test"),
+            ("V0711", "--at-least 2"),
+        ] {
+            fs::write(place.path("out.image"), "before").unwrap();
+            place.refused(2, code, &format!("{extract} {asked} --output out.image"));
+            assert_eq!(fs::read(place.path("out.image")).unwrap(), b"before");
+        }
+        for (node, meant) in [
+            ("worker-3", "did you mean `worker-1` or `worker-2`?"),
+            ("worker-1.example.com", "did you mean `worker-1`?"),
+            ("somebody", "there are `"),
+        ] {
+            let said = place.refused(2, "V0714", &format!("image extract {name} --node {node}"));
+            let words = said.replace("\n  │ ", "");
+            assert!(words.contains(meant), "{node}: {said}");
+        }
+    }
+    let said = place.ends(2, "image extract c.tar --node worker-1 --output c.tar");
+    assert!(
+        said.stderr.contains("would overwrite it"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
 fn the_first_difference_is_told_as_a_packet() {
     let place = Place::new();
     place.ends(0, "compile old.yaml --bundle a");

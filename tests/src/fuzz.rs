@@ -8,7 +8,7 @@ use crate::generate::small;
 use crate::images;
 use std::sync::LazyLock;
 use verdict_compiler::bundle::{Blob, Digest, Manifest, open_blob};
-use verdict_compiler::cli::args::{CheckFormat, Color, Global};
+use verdict_compiler::cli::args::{CheckFormat, Color, Common, Global};
 use verdict_compiler::cli::render::{self, Report};
 use verdict_compiler::diagnostic::{Diagnostic, Severity};
 use verdict_compiler::engine::EngineKind;
@@ -171,12 +171,14 @@ fn verbose() -> Global {
         settings: Vec::new(),
         set: Vec::new(),
         output: None,
-        quiet: false,
         verbose: true,
-        exit_zero: false,
         keep_going: false,
         strict: false,
-        color: Color::Always,
+        common: Common {
+            quiet: false,
+            exit_zero: false,
+            color: Color::Always,
+        },
     }
 }
 

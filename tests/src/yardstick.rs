@@ -58,19 +58,25 @@ impl Plan {
     }
 }
 
-/// The manifests: a pod on a node, and the policies.
+/// The manifests: pods on a node, each of an identity of its own, and the policies, which govern all of them.
 #[must_use]
-pub fn blocks(denies: bool) -> String {
+pub fn blocks(denies: bool, pods: u8) -> String {
     let mut text = String::from(
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: default}\n---\n\
          apiVersion: v1\nkind: Node\nmetadata: {name: one}\n\
-         status: {addresses: [{type: InternalIP, address: 172.16.0.1}]}\n---\n\
-         apiVersion: v1\nkind: Pod\nmetadata: {name: foo, namespace: default, labels: {foo: \"\"}}\n\
-         spec: {nodeName: one, containers: [{name: c}]}\nstatus: {podIP: 172.16.1.1}\n",
+         status: {addresses: [{type: InternalIP, address: 172.16.0.1}]}\n",
     );
+    for pod in 1..=pods {
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "---\napiVersion: v1\nkind: Pod\n\
+             metadata: {{name: foo-{pod}, namespace: default, labels: {{foo: \"\", one: n{pod}}}}}\n\
+             spec: {{nodeName: one, containers: [{{name: c}}]}}\nstatus: {{podIP: 172.16.1.{pod}}}\n"
+        );
+    }
     for index in 1..=RULES {
         let (block, port) = ALLOWED.rule(index);
-        // Writing to a string does not fail.
         let _ = write!(
             text,
             "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n\

@@ -288,6 +288,14 @@ spec:
     to: [{networks: ["203.0.113.0/24"]}]
 "#;
 
+const NAMED_POD: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec: {containers: [{name: main, image: main}]}
+status: {podIP: 10.244.1.10}
+"#;
+
 const NAMED_CILIUM: &str = r#"
 apiVersion: v1
 kind: Pod
@@ -304,17 +312,24 @@ spec:
   - toFQDNs: [{matchName: api.example.com}]
 "#;
 
+const KUBERNETES: &str = "\"kubernetes\"";
+const CILIUM: &str = "\"cilium\"";
+
 fn named(dialect: &str, text: &str, dns: Dns) -> Vec<String> {
+    named_in("names.pcap", dialect, text, dns)
+}
+
+fn named_in(file: &str, dialect: &str, text: &str, dns: Dns) -> Vec<String> {
     let mut settings = Settings::default();
     let id = verdict_compiler::source::FileId(1);
-    settings.read(id, &format!("dialect = \"{dialect}\""));
+    settings.read(id, &format!("dialect = {dialect}"));
     let asked = Asked::of(vec![("names.yaml".into(), text.into())], &settings);
     assert_eq!(asked.errors(), Vec::<String>::new());
     let options = Options {
         dns,
         ..Options::default()
     };
-    let (replies, _) = replay(&asked, options, &of("names.pcap"));
+    let (replies, _) = replay(&asked, options, &of(file));
     let replies = replies
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"));
@@ -327,22 +342,97 @@ fn named(dialect: &str, text: &str, dns: Dns) -> Vec<String> {
 #[test]
 fn names_are_known_from_their_answer_on() {
     // Asked before the answer, twice behind it, again, and at last for a name that no policy has.
-    assert_eq!(named("kubernetes", NAMED, Dns::Snapshot), ["depends"; 5]);
+    assert_eq!(named(KUBERNETES, NAMED, Dns::Snapshot), ["depends"; 5]);
     for dns in [Dns::Trace, Dns::Both] {
         assert_eq!(
-            named("kubernetes", NAMED, dns),
+            named(KUBERNETES, NAMED, dns),
             ["depends", "allow", "allow", "allow", "deny"]
         );
     }
     assert_eq!(
-        named("cilium", NAMED_CILIUM, Dns::Trace),
+        named(CILIUM, NAMED_CILIUM, Dns::Trace),
         ["deny", "allow", "allow", "allow", "deny"]
     );
     assert_eq!(
-        named("cilium", NAMED_CILIUM, Dns::Both),
+        named(CILIUM, NAMED_CILIUM, Dns::Both),
         ["depends", "allow", "allow", "allow", "deny"]
     );
-    assert_eq!(named("cilium", NAMED_CILIUM, Dns::Snapshot), ["depends"; 5]);
+    assert_eq!(named(CILIUM, NAMED_CILIUM, Dns::Snapshot), ["depends"; 5]);
+}
+
+#[test]
+fn names_are_learnt_from_streams() {
+    // Before the message is whole, behind it, of the second message in a segment; none for another name, behind a gap, and
+    // in a stream without a beginning.
+    let expected = ["deny", "allow", "allow", "deny", "deny", "deny"];
+    assert_eq!(
+        named_in("names-tcp.pcap", CILIUM, NAMED_CILIUM, Dns::Trace),
+        expected
+    );
+}
+
+#[test]
+fn names_are_known_for_as_long_as_they_say_or_are_used() {
+    let found = |dialect| named_in("names-expire.pcap", dialect, NAMED_CILIUM, Dns::Trace);
+    let [used, told_again, over] = ["allow", "allow", "deny"];
+    assert_eq!(
+        found(CILIUM),
+        [
+            "allow", "allow", "allow", told_again, used, used, over, over
+        ]
+    );
+    // For five hours at least, whatever the answer says.
+    let longer = "\"cilium\"\n[cilium]\ntofqdns-min-ttl = 18000";
+    assert_eq!(
+        found(longer),
+        ["allow"; 6]
+            .into_iter()
+            .chain(["deny"; 2])
+            .collect::<Vec<_>>()
+    );
+    let longest = "\"cilium\"\n[cilium]\ntofqdns-min-ttl = 36000";
+    assert_eq!(found(longest), ["allow"; 8]);
+}
+
+#[test]
+fn how_long_connections_live_the_dialect_says() {
+    for (dialect, older) in [(KUBERNETES, 2), (CILIUM, 3)] {
+        let mut settings = Settings::default();
+        let id = verdict_compiler::source::FileId(1);
+        settings.read(id, &format!("dialect = {dialect}"));
+        let asked = Asked::of(vec![("names.yaml".into(), NAMED_POD.into())], &settings);
+        let (_, outcome) = replay(&asked, Options::default(), &of("lifetimes.pcap"));
+        assert_eq!(
+            (outcome.connections, outcome.older),
+            (8, older),
+            "{dialect}"
+        );
+    }
+}
+
+#[test]
+fn interfaces_are_bounded() {
+    let block = |kind: u32, content: &[u8]| {
+        let length = u32::try_from(12 + content.len()).expect("it is short");
+        let (kind, length) = (kind.to_le_bytes(), length.to_le_bytes());
+        [&kind[..], &length, content, &length].concat()
+    };
+    let mut capture = block(
+        0x0A0D_0D0A,
+        &[
+            0x4D, 0x3C, 0x2B, 0x1A, 1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255,
+        ],
+    );
+    let interface = block(1, &[101, 0, 0, 0, 0, 0, 0, 0]);
+    for _ in 0..(1 << 16) + 3 {
+        capture.extend(&interface);
+    }
+    let items = items(&capture);
+    let [Item::Defect(at, diagnostic)] = items.as_slice() else {
+        panic!("{items:?}");
+    };
+    assert_eq!(*at, 28 + (1 << 16) * interface.len() as u64);
+    assert_eq!(diagnostic.code.id, "V0607");
 }
 
 #[test]

@@ -19,9 +19,9 @@ use verdict_compiler::list::report::{PeerReport, party};
 use verdict_compiler::list::{By, Focus, Pair, Party, Peer, words};
 use verdict_compiler::query::{Families, Who, endpoint, families_of};
 use verdict_tests::asking::{Asked, cases, vectors};
-use verdict_tests::generate::edit::{crossed, edited, renamed};
-use verdict_tests::generate::{World, settings_for, small};
-use verdict_tests::judging::{agreed, outside, packets, verdict_of};
+use verdict_tests::generate::edit::{crossed, edited, edited_as, renamed};
+use verdict_tests::generate::{World, cilium, settings_for, small};
+use verdict_tests::judging::{agreed, outside, packets, verdict_of, without_proxies};
 
 fn worlds(most: u64) -> u64 {
     let wanted = std::env::var("VERDICT_WORLDS")
@@ -54,29 +54,57 @@ fn on_changes(
     for seed in 0..worlds(most) {
         let before = small::world(seed);
         let after = change(&before, seed);
-        let settings = settings_for(seed);
-        let (old, new) = (asked(&before, &settings), asked(&after, &settings));
-        let compared = Worlds {
-            old: old.context(),
-            new: new.context(),
-        };
-        let programs = Programs::resolve(&compared);
-        for by in [By::Workload, By::Pod] {
-            let mut diff = Diff::new(compared, &programs, by);
-            let text = format!(
-                "seed {seed}, {by:?}\n{}\n=== new\n{}",
-                before.text(),
-                after.text()
-            );
-            let case = Case {
-                diff: &mut diff,
-                old: &old,
-                new: &new,
-                families: compared.families(),
-                text,
-            };
+        on_change(seed, [&before, &after], &settings_for(seed), |case| {
             check(case, &before, &after);
+        });
+    }
+}
+
+/// The same on worlds of Cilium's, but for those that it refuses.
+fn on_changes_of_cilium(most: u64, mut check: impl FnMut(Case<'_, '_>)) {
+    for seed in 0..worlds(most) {
+        let before = cilium::world(seed);
+        let after = edited_as(&before, &cilium::world(seed ^ 0x5eed), seed);
+        let settings = cilium::compilable_settings(seed);
+        let is_refused = |world: &World| world.load_with(&settings).has_errors();
+        if !is_refused(&before) && !is_refused(&after) {
+            on_change(seed, [&before, &after], &settings, &mut check);
         }
+    }
+}
+
+fn on_change(
+    seed: u64,
+    [before, after]: [&World; 2],
+    settings: &Settings,
+    mut check: impl FnMut(Case<'_, '_>),
+) {
+    let [old, new] = [before, after].map(|world| asked(world, settings));
+    // Sets of flows tell what passes, not how: so does what they are held to.
+    let [plain_old, plain_new] = [before, after].map(|world| {
+        let mut plain = asked(world, settings);
+        plain.loaded.policies = without_proxies(&plain.loaded.policies);
+        plain
+    });
+    let compared = Worlds {
+        old: old.context(),
+        new: new.context(),
+    };
+    let programs = Programs::resolve(&compared);
+    for by in [By::Workload, By::Pod] {
+        let mut diff = Diff::new(compared, &programs, by);
+        let text = format!(
+            "seed {seed}, {by:?}\n{}\n=== new\n{}",
+            before.text(),
+            after.text()
+        );
+        check(Case {
+            diff: &mut diff,
+            old: &plain_old,
+            new: &plain_new,
+            families: compared.families(),
+            text,
+        });
     }
 }
 
@@ -124,40 +152,50 @@ fn has_stand_in(loaded: &Loaded, pods: &[PodId]) -> bool {
 #[test]
 fn peers_differ_where_their_pods_do() {
     let mut seen = [0_usize; 2];
-    on_changes(40, edited, |case, _, _| {
-        let pairs = by_ends(&case.diff.pairs_of(&Focus::everything()));
-        let directory = case.diff.directory();
-        for src in directory.peer_ids() {
-            for dst in directory.peer_ids() {
-                let peers = [src, dst].map(|id| directory.peer(id).unwrap());
-                let pair = pairs.get(&(Party::Peer(src), Party::Peer(dst)));
-                let sides = [&case.old.loaded, &case.new.loaded];
-                let pods = sides.map(|loaded| peers.map(|peer| pods_of(loaded, peer)));
-                let mut stand_ins = sides.iter().zip(&pods);
-                if src == dst && stand_ins.any(|(loaded, [pods, _])| has_stand_in(loaded, pods)) {
-                    continue;
-                }
-                for packet in packets() {
-                    let [before, after] = [0, 1].map(|side| {
-                        let [from, to] = &pods[side];
-                        agreed(sides[side], case.families, from, to, packet)
-                            .unwrap_or(Verdict::Deny)
-                    });
-                    seen[usize::from(before == after)] += 1;
-                    let context = || format!("{peers:?} {packet:?} {}", case.text);
-                    let Some(id) = pair else {
-                        assert_eq!(before, after, "{}", context());
-                        continue;
-                    };
-                    let delta = case.diff.delta(*id);
-                    let said = [delta.before, delta.after]
-                        .map(|id| verdict_of(case.diff.answer(id), packet));
-                    assert_eq!(said, [before, after], "{}", context());
-                }
-            }
-        }
+    on_changes(40, edited, |mut case, _, _| {
+        compare_peers(&mut case, &mut seen)
     });
     assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+#[test]
+fn peers_differ_where_their_pods_do_under_cilium() {
+    let mut seen = [0_usize; 2];
+    on_changes_of_cilium(40, |mut case| compare_peers(&mut case, &mut seen));
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+fn compare_peers(case: &mut Case<'_, '_>, seen: &mut [usize; 2]) {
+    let pairs = by_ends(&case.diff.pairs_of(&Focus::everything()));
+    let directory = case.diff.directory();
+    for src in directory.peer_ids() {
+        for dst in directory.peer_ids() {
+            let peers = [src, dst].map(|id| directory.peer(id).unwrap());
+            let pair = pairs.get(&(Party::Peer(src), Party::Peer(dst)));
+            let sides = [&case.old.loaded, &case.new.loaded];
+            let pods = sides.map(|loaded| peers.map(|peer| pods_of(loaded, peer)));
+            let mut stand_ins = sides.iter().zip(&pods);
+            if src == dst && stand_ins.any(|(loaded, [pods, _])| has_stand_in(loaded, pods)) {
+                continue;
+            }
+            for packet in packets() {
+                let [before, after] = [0, 1].map(|side| {
+                    let [from, to] = &pods[side];
+                    agreed(sides[side], case.families, from, to, packet).unwrap_or(Verdict::Deny)
+                });
+                seen[usize::from(before == after)] += 1;
+                let context = || format!("{peers:?} {packet:?} {}", case.text);
+                let Some(id) = pair else {
+                    assert_eq!(before, after, "{}", context());
+                    continue;
+                };
+                let delta = case.diff.delta(*id);
+                let said =
+                    [delta.before, delta.after].map(|id| verdict_of(case.diff.answer(id), packet));
+                assert_eq!(said, [before, after], "{}", context());
+            }
+        }
+    }
 }
 
 /// Addresses outside of the small worlds, around every bound of their blocks.
@@ -206,59 +244,69 @@ fn agreed_outside(
 #[test]
 fn peers_differ_with_the_outside_where_their_pods_do() {
     let mut seen = [0_usize; 2];
-    on_changes(25, edited, |case, _, _| {
-        let pairs = case.diff.pairs_of(&Focus::everything());
-        let directory = case.diff.directory();
-        for id in directory.peer_ids() {
-            let peer = directory.peer(id).unwrap();
-            let sides = [&case.old.loaded, &case.new.loaded];
-            let pods = sides.map(|loaded| pods_of(loaded, peer));
-            for direction in [Direction::Ingress, Direction::Egress] {
-                let own = pairs.iter().filter_map(|pair| match (pair.src, pair.dst) {
-                    (Party::Peer(own), Party::Outside(ranges))
-                        if own == id && direction == Direction::Egress =>
-                    {
-                        Some((ranges, pair.answer))
-                    }
-                    (Party::Outside(ranges), Party::Peer(own))
-                        if own == id && direction == Direction::Ingress =>
-                    {
-                        Some((ranges, pair.answer))
-                    }
-                    _ => None,
+    on_changes(25, edited, |mut case, _, _| {
+        compare_outside(&mut case, &mut seen)
+    });
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+#[test]
+fn peers_differ_with_the_outside_where_their_pods_do_under_cilium() {
+    let mut seen = [0_usize; 2];
+    on_changes_of_cilium(25, |mut case| compare_outside(&mut case, &mut seen));
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+fn compare_outside(case: &mut Case<'_, '_>, seen: &mut [usize; 2]) {
+    let pairs = case.diff.pairs_of(&Focus::everything());
+    let directory = case.diff.directory();
+    for id in directory.peer_ids() {
+        let peer = directory.peer(id).unwrap();
+        let sides = [&case.old.loaded, &case.new.loaded];
+        let pods = sides.map(|loaded| pods_of(loaded, peer));
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let own = pairs.iter().filter_map(|pair| match (pair.src, pair.dst) {
+                (Party::Peer(own), Party::Outside(ranges))
+                    if own == id && direction == Direction::Egress =>
+                {
+                    Some((ranges, pair.answer))
+                }
+                (Party::Outside(ranges), Party::Peer(own))
+                    if own == id && direction == Direction::Ingress =>
+                {
+                    Some((ranges, pair.answer))
+                }
+                _ => None,
+            });
+            let own: Vec<_> = own.collect();
+            for address in strangers() {
+                let mut deltas = own.iter().filter(|(ranges, _)| {
+                    let mut runs = directory.addresses(*ranges).iter();
+                    runs.any(|(first, last)| {
+                        first.is_ipv4() == address.is_ipv4() && (*first..=*last).contains(&address)
+                    })
                 });
-                let own: Vec<_> = own.collect();
-                for address in strangers() {
-                    let mut deltas = own.iter().filter(|(ranges, _)| {
-                        let mut runs = directory.addresses(*ranges).iter();
-                        runs.any(|(first, last)| {
-                            first.is_ipv4() == address.is_ipv4()
-                                && (*first..=*last).contains(&address)
-                        })
+                let delta = deltas.next().map(|(_, id)| case.diff.delta(*id));
+                assert!(deltas.next().is_none(), "{address} twice: {}", case.text);
+                for packet in packets() {
+                    let [before, after] = [0, 1].map(|side| {
+                        let (loaded, pods) = (sides[side], &pods[side]);
+                        agreed_outside(loaded, case.families, pods, address, direction, packet)
                     });
-                    let delta = deltas.next().map(|(_, id)| case.diff.delta(*id));
-                    assert!(deltas.next().is_none(), "{address} twice: {}", case.text);
-                    for packet in packets() {
-                        let [before, after] = [0, 1].map(|side| {
-                            let (loaded, pods) = (sides[side], &pods[side]);
-                            agreed_outside(loaded, case.families, pods, address, direction, packet)
-                        });
-                        seen[usize::from(before == after)] += 1;
-                        let context =
-                            || format!("{peer:?} {address} {direction} {packet:?} {}", case.text);
-                        let Some(delta) = delta else {
-                            assert_eq!(before, after, "{}", context());
-                            continue;
-                        };
-                        let said = [delta.before, delta.after]
-                            .map(|id| verdict_of(case.diff.answer(id), packet));
-                        assert_eq!(said, [before, after], "{}", context());
-                    }
+                    seen[usize::from(before == after)] += 1;
+                    let context =
+                        || format!("{peer:?} {address} {direction} {packet:?} {}", case.text);
+                    let Some(delta) = delta else {
+                        assert_eq!(before, after, "{}", context());
+                        continue;
+                    };
+                    let said = [delta.before, delta.after]
+                        .map(|id| verdict_of(case.diff.answer(id), packet));
+                    assert_eq!(said, [before, after], "{}", context());
                 }
             }
         }
-    });
-    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@
 use std::net::IpAddr;
 use verdict_compiler::cluster::HostNetwork;
 use verdict_compiler::flows::{Connections, Outside};
-use verdict_compiler::hir::Direction;
+use verdict_compiler::hir::spec::Verdict;
+use verdict_compiler::hir::{Direction, PolicySet, Resolution};
 use verdict_compiler::ir::Program;
 use verdict_compiler::query::Families;
 use verdict_tests::generate::of_both;
@@ -21,9 +22,11 @@ fn worlds() -> u64 {
 #[test]
 fn between_pods_the_sets_are_the_definition() {
     let mut seen = [0_usize; 3];
+    let mut proxied = 0_usize;
     for (seed, world, mut loaded) in of_both(0..worlds()) {
         let program = Program::resolve(&loaded.cluster, &loaded.policies);
-        loaded.policies = without_proxies(&loaded.policies);
+        let mut with_proxies = without_proxies(&loaded.policies);
+        std::mem::swap(&mut loaded.policies, &mut with_proxies);
         let families = Families::of(&loaded.cluster);
         let mut connections = Connections::new(&loaded.cluster, &program, families);
         let list = loaded.cluster.pods();
@@ -37,21 +40,50 @@ fn between_pods_the_sets_are_the_definition() {
                 let ends = [src, dst].map(|pod| connections.end(pod).unwrap());
                 let id = connections.between(ends[0], ends[1], own_node);
                 for packet in packets() {
+                    let text = || {
+                        let (src, dst) = (&one.name, &other.name);
+                        format!("seed {seed}: {src} -> {dst}, {packet:?}\n{}", world.text())
+                    };
                     let verdict = expected(&loaded, src, dst, packet);
                     seen[verdict as usize] += 1;
-                    assert_eq!(
-                        verdict_of(connections.answer(id), packet),
-                        verdict,
-                        "seed {seed}: {} -> {}, {packet:?}\n{}",
-                        one.name,
-                        other.name,
-                        world.text()
-                    );
+                    let answer = connections.answer(id);
+                    assert_eq!(verdict_of(answer, packet), verdict, "{}", text());
+                    if have_no_proxy(&with_proxies) {
+                        assert!(!answer.proxied.contains(packet), "{}", text());
+                        continue;
+                    }
+                    std::mem::swap(&mut loaded.policies, &mut with_proxies);
+                    let verdict = expected(&loaded, src, dst, packet);
+                    std::mem::swap(&mut loaded.policies, &mut with_proxies);
+                    let said = answer.proxied.contains(packet);
+                    proxied += usize::from(said);
+                    match verdict {
+                        Verdict::Redirect => assert!(said, "{}", text()),
+                        // What is not authenticated goes by no proxy where that is only recorded.
+                        Verdict::Allow if audits(&loaded.policies) => {}
+                        Verdict::Allow | Verdict::Deny => assert!(!said, "{}", text()),
+                        Verdict::Depends => {}
+                    }
                 }
             }
         }
     }
     assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+    assert!(proxied > 0);
+}
+
+fn audits(policies: &PolicySet) -> bool {
+    match &policies.resolution {
+        Resolution::Isolation => false,
+        Resolution::Precedence(enforcement) => enforcement.audits,
+    }
+}
+
+fn have_no_proxy(policies: &PolicySet) -> bool {
+    let rules = policies.policies.iter();
+    let mut rules =
+        rules.flat_map(|policy| policy.rules.ingress.iter().chain(&policy.rules.egress));
+    rules.all(|rule| rule.precedence.redirect.is_none())
 }
 
 #[test]

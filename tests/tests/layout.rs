@@ -3,16 +3,19 @@
 //!
 //! With `VERDICT_BLESS=1` the file of a new version is written; one that is there is never changed.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
 use verdict_abi::open::{self, Subjects};
 use verdict_abi::{
-    ABI_VERSION, Action, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION, MAGIC,
-    NOT_KNOWN, PAGE, PAGE_ENTRIES, Section, TO_BLOCK, TO_DIRECTORY, Use, V6_STEPS,
+    ABI_VERSION, Action, Block, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION,
+    MAGIC, NOT_KNOWN, PAGE, PAGE_ENTRIES, Section, TO_BLOCK, TO_DIRECTORY, Use, V4_STEPS, V6_STEPS,
+    group, hash, leaf_v6, slot,
 };
 use verdict_compiler::image::{Common, Image, Input, Limits, Origin, SourceTable, encode, hex};
 use verdict_compiler::lir::{LeafId, text};
+use verdict_tests::generate::random::Random;
 
 const PROGRAM: &str = "leaves 4
 classes 3
@@ -137,6 +140,22 @@ fn world() -> open::World {
 }
 
 fn image() -> Vec<u8> {
+    let v4 = [
+        (0, LeafId(3)),
+        (0x0a00_0007, LeafId(0)),
+        (0x0a00_0008, LeafId(3)),
+    ];
+    let pod = 0x2001_0db8 << 96 | 7;
+    let v6 = [
+        (0, LeafId(3)),
+        (1 << 64, LeafId(1)),
+        (pod, LeafId(0)),
+        (pod + 1, LeafId(1)),
+    ];
+    image_of(&v4, &v6)
+}
+
+fn image_of(v4: &[(u32, LeafId)], v6: &[(u128, LeafId)]) -> Vec<u8> {
     let program = text::parse(PROGRAM).unwrap();
     let source = SourceTable {
         version: 1,
@@ -163,16 +182,10 @@ fn image() -> Vec<u8> {
         node: Some(0),
         identities: vec![0],
     };
-    let v4 = [
-        (0, LeafId(3)),
-        (0x0a00_0007, LeafId(0)),
-        (0x0a00_0008, LeafId(3)),
-    ];
-    let v6 = [(0, LeafId(3)), (1 << 64, LeafId(1))];
     let input = Input {
         limits: Limits::default(),
         program: &program,
-        common: &Common::new(&v4, &v6, world().write()),
+        common: &Common::new(v4, v6, world().write()),
         addresses: &[vec![address]],
         source: &source,
         origins: &[1, 2],
@@ -186,9 +199,18 @@ fn layout() -> String {
     let mut text = format!(
         "magic {MAGIC:?}\nmark {ENDIAN_MARK:#x}\npage {PAGE}\nblocks lead by {TO_BLOCK:#x}\n\
          directories by {TO_DIRECTORY:#x}, entries {DIRECTORY_ENTRIES}, pages {PAGE_ENTRIES}\n\
-         not known {NOT_KNOWN}\nsteps {V6_STEPS}\nconfig words {}\n",
+         not known {NOT_KNOWN}\nsteps {V4_STEPS} {V6_STEPS}\nconfig words {}\n",
         Config::WORDS
     );
+    let hash = hash(0x2001_0db8 << 32, 7);
+    writeln!(
+        text,
+        "hash {hash:#x} {} {}",
+        group(hash, 1000),
+        slot(hash, 3, 1000)
+    )
+    .unwrap();
+    writeln!(text, "block {:#x}", Block::at(16, 0x0a00_0000, 8).entry()).unwrap();
     for section in Section::ALL {
         writeln!(text, "section {section:?} {}", section as u32).unwrap();
     }
@@ -232,5 +254,85 @@ fn a_change_of_the_layout_is_a_new_version() {
         "the layout is not that of {}: raise FORMAT_VERSION or ABI_VERSION in ebpf/abi, and bless the file of the new \
          version\n{layout}",
         file.display()
+    );
+}
+
+/// Runs of random addresses, some of them next to each other and at the ends of blocks.
+fn runs<T: Ord>(
+    random: &mut Random,
+    count: usize,
+    bits: u32,
+    of: fn(u128) -> T,
+) -> Vec<(T, LeafId)> {
+    let mut starts = BTreeSet::from([0]);
+    while starts.len() < count {
+        let highest = u128::MAX >> (128 - bits);
+        let near = *random
+            .pick(&starts.iter().copied().collect::<Vec<u128>>()[..])
+            .unwrap();
+        let prefix = u32::try_from(random.below(bits as usize)).unwrap();
+        let start = match random.below(4) {
+            0 => (near + 1) & highest,
+            1 => near ^ 1 << prefix,
+            2 => (near >> prefix << prefix) & highest,
+            _ => highest - u128::try_from(random.below(1 << 16)).unwrap(),
+        };
+        starts.insert(start);
+    }
+    let leaf = |_| LeafId(u32::try_from(random.below(4)).unwrap());
+    let leaves: Vec<LeafId> = starts.iter().map(leaf).collect();
+    starts.into_iter().map(of).zip(leaves).collect()
+}
+
+fn leaf_of<T: Ord + Copy>(runs: &[(T, LeafId)], address: T) -> u32 {
+    let after = runs.partition_point(|(start, _)| *start <= address);
+    runs[after - 1].1.0
+}
+
+#[test]
+fn every_address_has_the_leaf_of_its_run() {
+    let mut hosts = 0;
+    for seed in 0..60 {
+        let mut random = Random::new(seed);
+        let count = 1 + random.below(if seed % 10 == 0 { 3000 } else { 60 });
+        let v4 = runs(&mut random, count, 32, |start| start as u32);
+        let v6 = runs(&mut random, count, 128, |start| start);
+        let bytes = image_of(&v4, &v6);
+        let image = Image::decode(&bytes).unwrap();
+        hosts += image.count(Config::V6Hosts);
+        for (start, _) in &v4 {
+            for address in [
+                *start,
+                start.wrapping_sub(1),
+                start.wrapping_add(1),
+                start ^ 1 << 31,
+            ] {
+                let found = image.leaf(IpAddr::V4(address.into()));
+                assert_eq!(
+                    found,
+                    Some(leaf_of(&v4, address)),
+                    "seed {seed}: {address:#x}"
+                );
+            }
+        }
+        for (start, _) in &v6 {
+            for address in [
+                *start,
+                start.wrapping_sub(1),
+                start.wrapping_add(1),
+                start ^ 1 << 127,
+            ] {
+                let found = leaf_v6(&image, (address >> 64) as u64, address as u64);
+                assert_eq!(
+                    found,
+                    Some(leaf_of(&v6, address)),
+                    "seed {seed}: {address:#x}"
+                );
+            }
+        }
+    }
+    assert!(
+        hosts > 1000,
+        "{hosts} places for addresses that stand alone"
     );
 }

@@ -3,8 +3,8 @@
 use verdict_compiler::cluster::PodId;
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::hir::flow::{EndpointKind, Flow, Transport};
-use verdict_compiler::hir::spec::{self, Exemption, Side, Verdict, World as Judged};
-use verdict_compiler::hir::{Direction, RuleId};
+use verdict_compiler::hir::spec::{self, Exemption, Side, Truth, Verdict, World as Judged};
+use verdict_compiler::hir::{Auth, Direction, RuleId};
 use verdict_compiler::ir;
 use verdict_compiler::lir::{Action, Decision, Lowering, Origin, Program, check, text, transport};
 use verdict_compiler::opt;
@@ -117,10 +117,7 @@ fn verdict(decision: Decision) -> Verdict {
             action: Action::Deny,
             ..
         } => Verdict::Deny,
-        Decision {
-            action: Action::Redirect(_),
-            ..
-        } => Verdict::Redirect,
+        Decision { action, .. } if action.listener().is_some() => Verdict::Redirect,
         Decision { action, .. } => {
             assert!(action.passes());
             Verdict::Allow
@@ -129,7 +126,13 @@ fn verdict(decision: Decision) -> Verdict {
 }
 
 fn is_named(decision: Decision, side: &Side) -> bool {
+    let is_audited = side.audited != Truth::No;
+    if (decision.action == Action::Audit) != is_audited {
+        return false;
+    }
     match decision.origin {
+        Origin::Nobody if is_audited => side.isolated_by.is_empty(),
+        Origin::Isolation(policy) if is_audited => side.isolated_by.contains(&policy),
         Origin::Nobody if matches!(side.verdict, Verdict::Deny | Verdict::Depends) => {
             side.isolated_by.is_empty()
         }
@@ -154,7 +157,9 @@ fn faults(
         let class = program.leaves[*leaf as usize];
         let port_class = program.port_class(transport::of(*packet));
         let decision = program.decide(chain, class, port_class, *hairpin);
-        if verdict(decision) != side.verdict || !is_named(decision, side) {
+        let auth = side.auth.filter(|auth| *auth != Auth::Disabled);
+        let same = verdict(decision) == side.verdict && decision.action.auth() == auth;
+        if !same || !is_named(decision, side) {
             faults.push(format!(
                 "{stage}: {} {} leaf {:?} {packet:?} hairpin {hairpin}: {decision:?}, not {side:?}",
                 endpoint.name,

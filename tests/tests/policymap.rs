@@ -433,7 +433,7 @@ fn our_own_tables_by_the_definition() {
 #[test]
 fn there_are_no_more_entries_than_in_the_benchmarks_of_cilium() {
     for (denies, most) in [(false, 44_600), (true, 117_519)] {
-        let text = yardstick::blocks(denies);
+        let text = yardstick::blocks(denies, 1);
         let settings = settings(Path::new("none"), &["dialect=cilium"]);
         let asked = Asked::of(vec![("blocks.yaml".into(), text.into_bytes())], &settings);
         assert_eq!(asked.errors(), Vec::<String>::new());

@@ -32,7 +32,8 @@ pub fn audit(
     let cluster = context.cluster;
     let known = labels::known(dump, enforcement.identities.options().aggregates);
     let (pods, endpoints) = endpoints(cluster, Some(node), dump);
-    let audit = Audit::new(context, enforcement, dump, &known);
+    let enforcement = enforcement.without_audit();
+    let audit = Audit::new(context, &enforcement, dump, &known);
     AuditReport {
         version: 1,
         node: cluster
@@ -41,7 +42,7 @@ pub fn audit(
         compared: pods.len(),
         incomplete: Vec::new(),
         differences: audit.differences(&pods),
-        ipcache: addresses::differences(cluster, enforcement, node, dump, &known),
+        ipcache: addresses::differences(cluster, &enforcement, node, dump, &known),
         endpoints,
     }
 }

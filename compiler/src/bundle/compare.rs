@@ -9,9 +9,8 @@ use crate::image::{Image, Said};
 use crate::lir::transport::NOT_KNOWN;
 use rustc_hash::FxHashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use verdict_abi::{
-    BLOCK_ENTRIES, Code, Config, Section, TO_BLOCK, Tables as _, Use, half, port_class, quarter,
-};
+use std::ops::ControlFlow;
+use verdict_abi::{Code, Config, Section, Tables as _, Use, half, port_class, quarter};
 
 /// How many changes are told one by one.
 #[derive(Clone, Copy, Debug)]
@@ -257,7 +256,7 @@ fn peers(images: [&Image<'_>; 2]) -> Classes<Option<IpAddr>> {
     for (start, leaves) in merged(&v4(before), &v4(after)) {
         add(leaves, Some(Ipv4Addr::from_bits(start as u32).into()));
     }
-    for (start, leaves) in merged(&v6(before), &v6(after)) {
+    for (start, leaves) in merged(&before.v6_runs(), &after.v6_runs()) {
         add(leaves, Some(Ipv6Addr::from_bits(start).into()));
     }
     let numbered_alike = before.world().leaves == after.world().leaves
@@ -291,44 +290,18 @@ fn merged(one: &[(u128, u32)], other: &[(u128, u32)]) -> Vec<(u128, [u32; 2])> {
     }
 }
 
-fn v6(image: &Image<'_>) -> Vec<(u128, u32)> {
-    let run = |run: u32| {
-        let [upper, lower] = [0, 1].map(|word| image.word(Section::V6Starts, run * 2 + word));
-        let leaf = half(image, Section::V6Leaves, run)?;
-        Some((u128::from(upper?) << 64 | u128::from(lower?), leaf))
-    };
-    (0..image.count(Config::V6Runs)).filter_map(run).collect()
-}
+/// The most blocks of the trie that are looked at: they may be shared, so that a small trie may have four billion parts.
+const MAX_BLOCKS: usize = 1 << 20;
 
 fn v4(image: &Image<'_>) -> Vec<(u128, u32)> {
-    let mut runs = Vec::new();
-    trie(image, 0, 0, 24, &mut runs);
+    let mut runs: Vec<(u128, u32)> = Vec::new();
+    image.visit_v4(MAX_BLOCKS, |start, found| {
+        if runs.last().is_none_or(|(_, leaf)| *leaf != found) {
+            runs.push((start.into(), found));
+        }
+        ControlFlow::<()>::Continue(())
+    });
     runs
-}
-
-/// The most runs that are looked at: blocks may be shared, so that a small trie may have four billion of them.
-const MAX_RUNS: usize = 1 << 24;
-
-fn trie(image: &Image<'_>, block: u32, from: u32, shift: u32, runs: &mut Vec<(u128, u32)>) {
-    for entry in 0..BLOCK_ENTRIES {
-        let first = from | entry << shift;
-        let found = half(image, Section::V4, block * BLOCK_ENTRIES + entry).unwrap_or_default();
-        if runs.len() >= MAX_RUNS {
-            return;
-        }
-        if found & TO_BLOCK != 0 {
-            // Decoding found the trie to end after the last step.
-            trie(
-                image,
-                found & !TO_BLOCK,
-                first,
-                shift.saturating_sub(8),
-                runs,
-            );
-        } else if runs.last().is_none_or(|(_, leaf)| *leaf != found) {
-            runs.push((first.into(), found));
-        }
-    }
 }
 
 /// The pairs of classes of all packets, each with the first run that it has.

@@ -38,6 +38,13 @@ pub enum BundleError {
     Unreadable(Digest, Box<str>),
     /// Two nodes have one name.
     TwoNodes(Box<str>),
+    /// It has no image for a node.
+    NoNode {
+        /// The node.
+        node: Box<str>,
+        /// The nodes that may have been meant, or those that there are, in words.
+        known: Box<str>,
+    },
     /// The chunks of a node make up another image than its record says.
     OtherImage(Box<str>),
     /// What the chunks of a node make up is no image.
@@ -86,6 +93,7 @@ impl fmt::Display for BundleError {
             }
             Self::Unreadable(digest, why) => write!(f, "chunk {digest} cannot be read: {why}"),
             Self::TwoNodes(name) => write!(f, "it has two nodes named `{name}`"),
+            Self::NoNode { node, known } => write!(f, "it has no node `{node}`; {known}"),
             Self::OtherImage(node) => {
                 write!(
                     f,

@@ -3,6 +3,7 @@
 //! Each is JSON with the fields in the order of the types, without spaces: equal content gives equal bytes.
 
 use super::{BundleError, Digest, MAX_BLOB};
+use crate::cluster::peer::{did_you_mean, list, nearest};
 use crate::image::size_of;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ pub(super) const VERSION: u32 = 1;
 pub const MAX_MANIFEST: u64 = 1 << 28;
 /// The most bytes of an image: a gibibyte of addresses of each family and as much for all else is more than a node can hold.
 const MAX_IMAGE: u64 = 4 << 30;
+
+/// How many nodes are named that may have been meant.
+const MOST_MEANT: usize = 3;
 
 /// What a bundle is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,6 +282,37 @@ impl Manifest {
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.text() == name)
+    }
+
+    /// The node with a name that is asked for.
+    ///
+    /// # Errors
+    /// Where there is none: with the names that may have been meant, or those that there are.
+    pub fn wanted(&self, name: &str) -> Result<&Node, BundleError> {
+        self.node(name).ok_or_else(|| BundleError::NoNode {
+            node: name.into(),
+            known: self.meant(name).into(),
+        })
+    }
+
+    fn meant(&self, name: &str) -> String {
+        let names = || self.nodes.iter().map(Node::text);
+        // A host's name may be that of the node with a domain behind it, or the other way round.
+        let host = |name: &str| name.split('.').next().unwrap_or_default().to_lowercase();
+        let wanted = host(name);
+        let mut near: Vec<String> = names()
+            .filter(|own| host(own) == wanted)
+            .take(MOST_MEANT)
+            .map(str::to_owned)
+            .collect();
+        if near.is_empty() {
+            let nearest = nearest(name, names()).into_iter();
+            near = nearest.map(str::to_owned).collect();
+        }
+        did_you_mean(&near).unwrap_or_else(|| match self.nodes.len() {
+            0 => "there are none".to_owned(),
+            _ => format!("there are {}", list(names())),
+        })
     }
 
     /// Whether two manifests name the same images, compiled from the same.

@@ -315,7 +315,7 @@ fn used(image: &Parts) -> Used {
         Resource::PortClasses => count(Config::PortClasses),
         Resource::Rows => count(Config::Rows),
         Resource::Codes => count(Config::Codes),
-        Resource::V4Blocks => count(Config::V4Blocks),
+        Resource::V4Entries => count(Config::V4Entries),
         Resource::V6Runs => count(Config::V6Runs),
         Resource::Pages => count(Config::Pages),
         Resource::SectionBytes => {

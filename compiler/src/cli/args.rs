@@ -5,7 +5,7 @@
 
 mod bundle;
 
-pub use bundle::{BundleForm, CompileBundle, ImageDiff, ImageGc, ImageVerify};
+pub use bundle::{BundleForm, CompileBundle, ImageDiff, ImageExtract, ImageGc, ImageVerify, Terms};
 
 use crate::engine::EngineKind;
 use crate::hir::Direction;
@@ -56,15 +56,9 @@ pub struct Global {
     /// Write the answer to this file, whole or not at all, instead of to standard output.
     #[arg(long, global = true, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Show errors, what makes the answer incomplete, and the answer, and nothing else.
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
     /// Show everything: all notes, all near misses, all repeated problems.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
     pub verbose: bool,
-    /// Exit with 0 where the answer is no.
-    #[arg(long, global = true)]
-    pub exit_zero: bool,
     /// Leave out objects that have errors, say so, and answer for the others.
     #[arg(long, global = true)]
     pub keep_going: bool,
@@ -72,6 +66,20 @@ pub struct Global {
     /// or dialects, and policies without a defined meaning.
     #[arg(long, global = true)]
     pub strict: bool,
+    /// What the commands of every program take.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What the commands of every program of verdict take.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Common {
+    /// Show errors, what makes the answer incomplete, and the answer, and nothing else.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Exit with 0 where the answer is no.
+    #[arg(long, global = true)]
+    pub exit_zero: bool,
     /// When to use colour; `auto` heeds NO_COLOR and whether there is a terminal.
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub color: Color,
@@ -531,6 +539,9 @@ pub enum Image {
     /// Which verdicts differ between two bundles, and what does each node have to fetch?
     #[command(after_long_help = bundle::IMAGE_DIFF_HELP)]
     Diff(ImageDiff),
+    /// Take the image of one node out of a bundle.
+    #[command(after_long_help = bundle::EXTRACT_HELP)]
+    Extract(ImageExtract),
     /// Remove the chunks of a bundle that no manifest names.
     #[command(after_long_help = bundle::GC_HELP)]
     Gc(ImageGc),
@@ -813,9 +824,20 @@ pub fn command(program: Option<&OsString>) -> clap::Command {
 /// # Errors
 /// What clap has to say: bad usage, help or version.
 pub fn parse(arguments: &[OsString]) -> Result<Args, clap::Error> {
-    let command = command(arguments.first()).color(color_of(arguments));
+    parsed(command(arguments.first()), arguments)
+}
+
+/// Parses the command line of a command.
+///
+/// # Errors
+/// As above.
+pub fn parsed<T: FromArgMatches>(
+    command: clap::Command,
+    arguments: &[OsString],
+) -> Result<T, clap::Error> {
+    let command = command.color(color_of(arguments));
     let matches = command.clone().try_get_matches_from(arguments)?;
-    Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command.clone()))
+    T::from_arg_matches(&matches).map_err(|error| error.format(&mut command.clone()))
 }
 
 /// The colour of help and of usage errors, which are shown before the arguments are known.
@@ -852,7 +874,7 @@ mod tests {
     #[test]
     fn global_options_stand_anywhere() {
         for line in ["verdict --quiet check x", "verdict check x --quiet"] {
-            assert!(parse_text(line).unwrap().global.quiet, "{line}");
+            assert!(parse_text(line).unwrap().global.common.quiet, "{line}");
         }
     }
 

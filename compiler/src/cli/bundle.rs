@@ -13,11 +13,15 @@ mod gc;
 mod oci;
 mod open;
 mod problem;
+mod take;
 mod write;
 
 pub(super) use gc::{NotRemoved, Removed, gc};
-pub(super) use open::{Bundle, is_bundle};
-pub(super) use problem::{key_file, refused, say};
+pub(super) use open::Bundle;
+pub use open::is_bundle;
+pub use problem::NotTaken;
+pub(super) use problem::{expired, key_file, other_fleet, refused, say};
+pub use take::{Signed, Taken, take};
 pub(super) use write::{Committed, Writer};
 
 use super::args::BundleForm;

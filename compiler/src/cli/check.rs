@@ -17,7 +17,7 @@ pub(super) fn run(global: &Global, check: &Check) -> Result<Answered, Failure> {
     let needed = |one: &&Diagnostic| one.severity >= denied || is_incomplete(one.code);
     let narrowed: Vec<Diagnostic>;
     let for_eyes = matches!(check.format, CheckFormat::Human | CheckFormat::Concise);
-    let report = if global.quiet && for_eyes {
+    let report = if global.common.quiet && for_eyes {
         narrowed = found.diagnostics.iter().filter(needed).cloned().collect();
         Report {
             diagnostics: &narrowed,
@@ -42,7 +42,7 @@ fn print(
 ) -> Result<(), Failure> {
     let for_people = format == CheckFormat::Human;
     if for_people && global.output.is_none() {
-        let style = Style::of_stderr(global.color);
+        let style = Style::of_stderr(global.common.color);
         output::remark(&human::check(report, style, global));
         return Ok(());
     }
@@ -50,7 +50,7 @@ fn print(
     if let Some(file) = global
         .output
         .as_ref()
-        .filter(|_| for_people && !global.quiet)
+        .filter(|_| for_people && !global.common.quiet)
     {
         let summary = human::summary(report);
         let file = file.display();

@@ -7,7 +7,7 @@ pub(super) mod cilium;
 mod fleet;
 mod make;
 
-pub(super) use fleet::{CheckBundleReport, other_fleet};
+pub(super) use fleet::CheckBundleReport;
 pub(super) use make::{How, Image, Made, each, ready};
 
 use self::cache::Cache;
@@ -97,7 +97,7 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
     }
     let session = Session::open(global, &compile.inputs);
     match compile.target {
-        Target::Image => ready(global, &session, Session::compilable)?,
+        Target::Image => ready(global, &session, Session::programmable)?,
         Target::Cilium => ready(global, &session, Session::answerable)?,
     }
     let cache = compile.cache.as_deref().map(Cache::open).transpose()?;
@@ -198,6 +198,24 @@ fn refuse_shared_addresses(global: &Global, session: &Session) -> Result<(), Fai
     }
     super::explain::say(global, session, &shared);
     output::remark("no image: it would know one owner of each address alone\n");
+    Err(Failure::Input)
+}
+
+/// Images are of nodes: where nobody is there, an empty set of them would pass for one that protects.
+fn refuse_nobody(global: &Global, session: &Session) -> Result<(), Failure> {
+    let cluster = &session.loaded.cluster;
+    if !cluster.nodes().is_empty() || !cluster.pods().is_empty() {
+        return Ok(());
+    }
+    let problem = Diagnostic::new(
+        &codes::NOTHING_TO_COMPILE,
+        "the inputs have no nodes and no pods, so there is no image to make",
+    )
+    .help(
+        "add a snapshot of the cluster: \
+         `kubectl get namespaces,nodes,pods,services -A -o json | verdict compile - PATH... --out DIR`",
+    );
+    super::explain::say(global, session, &[problem]);
     Err(Failure::Input)
 }
 

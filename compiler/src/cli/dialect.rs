@@ -2,7 +2,7 @@
 
 use crate::cluster::HostNetwork;
 use crate::engine::EngineKind;
-use crate::hir::{Auth, PolicySet, Resolution};
+use crate::hir::{PolicySet, Resolution};
 
 /// Why there are no sets of flows; `None` where there are.
 pub(super) fn not_in_sets(policies: &PolicySet) -> Option<String> {
@@ -24,23 +24,8 @@ pub(super) fn not_in_sets(policies: &PolicySet) -> Option<String> {
 pub(super) fn not_by(kind: EngineKind, policies: &PolicySet) -> Option<String> {
     match kind {
         EngineKind::Spec | EngineKind::Ir => None,
-        EngineKind::Image => not_in_sets(policies).or_else(|| not_in_images(policies)),
+        EngineKind::Image => not_in_sets(policies),
     }
-}
-
-/// Why there are no images, where there are sets of flows.
-pub(super) fn not_in_images(policies: &PolicySet) -> Option<String> {
-    let Resolution::Precedence(_) = &policies.resolution else {
-        return None;
-    };
-    let asks = policies.policies.iter().find(|policy| {
-        let mut rules = policy.rules.ingress.iter().chain(&policy.rules.egress);
-        rules.any(|rule| {
-            let auth = rule.precedence.auth;
-            matches!(auth, Some(Auth::Required | Auth::AlwaysFails))
-        })
-    });
-    asks.map(|policy| format!("with authentication, which `{}` asks for", policy.object))
 }
 
 /// Why nothing is told of pods that do not exist.

@@ -126,11 +126,8 @@ impl Sides<'_> {
             return Err(Failure::Input);
         }
         for (cluster, side) in [(old, &self.old), (new, &self.new)] {
-            if !cluster.has_anyone() {
-                say(global, &self.new.session, &[other_cluster(&side.name)]);
-            } else if cluster.pods().is_empty() {
-                say(global, &self.new.session, &[nobody(&side.name)]);
-            }
+            let lacking = lacking(cluster, &side.name);
+            say(global, &self.new.session, lacking.as_slice());
         }
         Ok((of_side(old, new), of_side(new, old)))
     }
@@ -220,7 +217,7 @@ impl Sides<'_> {
         let text = if self.diff.format == DiffFormat::Markdown {
             render::markdown::text(&view)
         } else {
-            render::human::text(&view, Style::of_answer(global), global.quiet)
+            render::human::text(&view, Style::of_answer(global), global.common.quiet)
         };
         drop(progress);
         Answer::new(global).write(|out| out.write_all(text.as_bytes()))?;
@@ -248,6 +245,17 @@ fn nothing() -> Diagnostic {
         "add the manifests of the workloads or a snapshot of the cluster to one side at least: \
          `kubectl get namespaces,nodes,pods -A -o yaml > OLD/cluster.yaml`",
     )
+}
+
+/// What there is to say of a side that has no pods, where the other has some.
+pub(super) fn lacking(cluster: &Cluster, side: &str) -> Option<Diagnostic> {
+    if !cluster.has_anyone() {
+        Some(other_cluster(side))
+    } else if cluster.pods().is_empty() {
+        Some(nobody(side))
+    } else {
+        None
+    }
 }
 
 fn other_cluster(side: &str) -> Diagnostic {

@@ -169,7 +169,7 @@ fn say(global: &Global, sources: &Sources, diagnostics: &[Diagnostic]) {
         files: sources.iter().len(),
         objects: 0,
     };
-    let style = Style::of_stderr(global.color);
+    let style = Style::of_stderr(global.common.color);
     output::remark(&human::before_answer(&report, style, global));
 }
 

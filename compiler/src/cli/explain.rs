@@ -94,14 +94,14 @@ fn resolved(
 
 /// Says something about the question.
 pub(super) fn say(global: &Global, session: &Session, diagnostics: &[Diagnostic]) {
-    if diagnostics.is_empty() || global.quiet && !diagnostics.iter().any(is_error) {
+    if diagnostics.is_empty() || global.common.quiet && !diagnostics.iter().any(is_error) {
         return;
     }
     let report = Report {
         diagnostics,
         ..session.report()
     };
-    let style = Style::of_stderr(global.color);
+    let style = Style::of_stderr(global.common.color);
     output::remark(&human::question(&report, style, global));
 }
 
@@ -112,7 +112,7 @@ fn print(global: &Global, explain: &Explain, explanation: &Explanation) -> Resul
             let setting = render::Setting {
                 style: Style::of_answer(global),
                 verbose: global.verbose,
-                quiet: global.quiet,
+                quiet: global.common.quiet,
                 again: &again(global, explain),
             };
             let text = render::text(explanation, setting);

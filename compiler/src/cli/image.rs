@@ -4,11 +4,13 @@ mod audit;
 mod bundle;
 pub(super) mod changes;
 pub(super) mod explain;
+mod extract;
 pub(super) mod gc;
 pub(super) mod verify;
 
 use super::args::{Global, Image as Command, ImageFormat};
 use super::bundle::{is_bundle, say};
+use super::input::{MAX_FILE_BYTES, whole_file};
 use super::output::Answer;
 use super::render::clean;
 use super::{Answered, Failure};
@@ -102,6 +104,7 @@ pub(super) fn run(global: &Global, image: &Command) -> Result<Answered, Failure>
         Command::Audit(asked) => audit::run(global, asked),
         Command::Verify(asked) => verify::run(global, asked),
         Command::Diff(asked) => changes::run(global, asked),
+        Command::Extract(asked) => extract::run(global, asked),
         Command::Gc(asked) => gc::run(global, asked),
     }
 }
@@ -115,7 +118,7 @@ fn inspect(global: &Global, paths: &[PathBuf], format: ImageFormat) -> Result<An
             bundles.push(bundle::inspected(global, path)?);
             continue;
         }
-        let bytes = std::fs::read(path).map_err(|error| Failure::Read(path.clone(), error))?;
+        let bytes = whole_file(path, MAX_FILE_BYTES)?;
         match Image::decode(&bytes) {
             Ok(image) => images.push(inspected(path, &bytes, &image)),
             Err(error) => problems.push(no_image(path, &error)),
@@ -210,9 +213,11 @@ fn dominating(sections: &[SectionReport]) -> Option<(&SectionReport, &'static st
         .find(|section| section_name(*section) == largest.name)?;
     let grows = match section {
         Section::Config => "nothing",
-        Section::V4 | Section::V6Starts | Section::V6Leaves => {
-            "the addresses of the cluster and the blocks of its policies"
-        }
+        Section::V4
+        | Section::V6Starts
+        | Section::V6Leaves
+        | Section::V6Groups
+        | Section::V6Hosts => "the addresses of the cluster and the blocks of its policies",
         Section::Leaves => "the kinds of peers in the cluster",
         Section::Protocols | Section::Directories | Section::Pages => "the ports that rules cut",
         Section::Rows => "tables and classes",

@@ -9,10 +9,12 @@
 //! Guarantee: the ids of the files depend on the paths and the folders only, not on threads; every problem is
 //! a diagnostic and hides no other file.
 
+use super::Failure;
 use super::output;
 use super::progress::Progress;
 use crate::diagnostic::{Diagnostic, Severity, codes};
-use crate::source::{MAX_FILE_BYTES, SourceFile, Sources, TextError};
+pub(super) use crate::source::MAX_FILE_BYTES;
+use crate::source::{SourceFile, Sources, TextError};
 use rayon::prelude::*;
 use std::collections::HashSet;
 use std::fs::File;
@@ -271,14 +273,27 @@ fn text(item: &Item) -> Result<SourceFile, Box<Diagnostic>> {
 const MAX_STREAM_BYTES: usize = 1 << 30;
 
 fn file_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    bytes_of(path, MAX_FILE_BYTES)
+}
+
+/// Reads a file that is no manifest, of `most` bytes at most.
+///
+/// # Errors
+/// [`Failure::Read`], if it is larger or cannot be read.
+pub(super) fn whole_file(path: &Path, most: usize) -> Result<Vec<u8>, Failure> {
+    bytes_of(path, most).map_err(|error| Failure::Read(path.to_owned(), error))
+}
+
+/// As [`whole_file`].
+pub(super) fn bytes_of(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return stream_bytes(file);
+        return bytes(file, 0, most.min(MAX_STREAM_BYTES));
     }
     match usize::try_from(metadata.len()) {
-        Ok(size @ ..=MAX_FILE_BYTES) => bytes(file, size, MAX_FILE_BYTES),
-        Ok(_) | Err(_) => Err(too_large(metadata.len(), MAX_FILE_BYTES)),
+        Ok(size) if size <= most => bytes(file, size, most),
+        Ok(_) | Err(_) => Err(too_large(metadata.len(), most)),
     }
 }
 

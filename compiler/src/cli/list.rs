@@ -196,7 +196,7 @@ fn view(
     let text = match list.format {
         ListFormat::Human => {
             let style = Style::of_answer(global);
-            let mut text = render::human::text(&view, style, global.quiet);
+            let mut text = render::human::text(&view, style, global.common.quiet);
             text.extend(new_pods(style));
             text
         }
@@ -222,7 +222,7 @@ fn view(
 }
 
 fn remark_edges(global: &Global, edges: usize) {
-    if edges > MAX_MERMAID_EDGES && !global.quiet {
+    if edges > MAX_MERMAID_EDGES && !global.common.quiet {
         output::remark(&format!(
             "the chart has {edges} arrows, and Mermaid draws {MAX_MERMAID_EDGES} unless its `maxEdges` is \
              raised (`--focus PEER` narrows the chart, `--format dot` has no limit)\n"

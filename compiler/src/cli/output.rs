@@ -46,13 +46,13 @@ impl Style {
     pub(super) fn of_answer(global: &Global) -> Self {
         if global.output.is_some() {
             return Self {
-                color: global.color == Color::Always,
+                color: global.common.color == Color::Always,
                 width: DEFAULT_WIDTH,
             };
         }
         let choice = anstream::AutoStream::choice(&io::stdout());
         let width = terminal_size::terminal_size_of(io::stdout());
-        Self::new(global.color, choice, width)
+        Self::new(global.common.color, choice, width)
     }
 
     fn new(
@@ -242,7 +242,7 @@ pub(super) fn remark(text: &str) {
 /// Whether progress is shown.
 #[must_use]
 pub(super) fn shows_progress(global: &Global) -> bool {
-    !global.quiet && io::stderr().is_terminal()
+    !global.common.quiet && io::stderr().is_terminal()
 }
 
 #[cfg(test)]

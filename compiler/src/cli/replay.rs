@@ -8,7 +8,7 @@ mod problems;
 
 use super::args::{Decapsulate, Global, Inputs, Replay, ReplayFormat};
 use super::compile::no_image;
-use super::diff::of_side;
+use super::diff::{lacking, of_side};
 use super::output::{self, Answer};
 use super::progress::Progress;
 use super::render::{clean, json};
@@ -22,6 +22,7 @@ use crate::explain::Context;
 use crate::ir::Program;
 use crate::trace::summary::Summary;
 use crate::trace::{self, Asked, Denied, Options, Outcome, Tunnels};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -55,27 +56,32 @@ pub(super) fn run(global: &Global, replay: &Replay) -> Result<Answered, Failure>
         Some(path) => Some(Old::open(global, replay, path, &session)?),
         None => None,
     };
-    let new = Side {
-        session: &session,
-        cluster: &session.loaded.cluster,
-        kind,
-    };
-    let room = OnceLock::new();
-    let engine = new.engine(global, &room)?;
     let outcome = match &old {
         Some(old) => {
-            let cluster = of_side(&old.session.loaded.cluster, &session.loaded.cluster);
-            let side = old.side(&cluster);
-            let room = OnceLock::new();
-            let before = side.engine(global, &room)?;
-            let sides = (new.asked(&engine), Some(side.asked(&before)));
+            let clusters = clusters(global, replay, &session, &old.session);
+            let (new, old) = (
+                Side::of(&session, &clusters.0, kind),
+                Side::of(&old.session, &clusters.1, old.kind),
+            );
+            let rooms = (OnceLock::new(), OnceLock::new());
+            let engine = new.engine(global, &rooms.0)?;
+            let before = old.engine(global, &rooms.1)?;
+            let sides = (new.asked(&engine), Some(old.asked(&before)));
             let outcome = answer(global, replay, &files, &session, sides)?;
-            side.check(global, &before)?;
+            old.check(global, &before)?;
+            new.check(global, &engine)?;
             outcome
         }
-        None => answer(global, replay, &files, &session, (new.asked(&engine), None))?,
+        None => {
+            let new = Side::of(&session, &session.loaded.cluster, kind);
+            let room = OnceLock::new();
+            let engine = new.engine(global, &room)?;
+            let sides = (new.asked(&engine), None);
+            let outcome = answer(global, replay, &files, &session, sides)?;
+            new.check(global, &engine)?;
+            outcome
+        }
     };
-    new.check(global, &engine)?;
     problems::report(&files, &outcome);
     if outcome.errors > 0 && !global.keep_going {
         return Err(Failure::Input);
@@ -98,6 +104,29 @@ fn check_stdin(replay: &Replay) -> Result<(), Failure> {
     Err(Failure::Usage(message.into()))
 }
 
+/// The clusters of the two sides, the new one first: a side that has none is judged on that of the other, and says so.
+fn clusters<'s>(
+    global: &Global,
+    replay: &Replay,
+    new: &'s Session,
+    old: &'s Session,
+) -> (Cow<'s, Cluster>, Cow<'s, Cluster>) {
+    let [ours, theirs] = [new, old].map(|side| &side.loaded.cluster);
+    let name = |paths: &[PathBuf]| {
+        let names = paths
+            .iter()
+            .map(|path| format!("`{}`", traces::shown(path)));
+        names.collect::<Vec<_>>().join(" ")
+    };
+    if !ours.pods().is_empty() || !theirs.pods().is_empty() {
+        let against: Vec<PathBuf> = replay.against.iter().cloned().collect();
+        for (cluster, name) in [(ours, name(&replay.inputs.paths)), (theirs, name(&against))] {
+            super::explain::say(global, new, lacking(cluster, &name).as_slice());
+        }
+    }
+    (of_side(ours, theirs), of_side(theirs, ours))
+}
+
 /// One set of policies with who judges by them.
 struct Side<'a> {
     session: &'a Session,
@@ -106,6 +135,14 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
+    fn of(session: &'a Session, cluster: &'a Cluster, kind: EngineKind) -> Self {
+        Self {
+            session,
+            cluster,
+            kind,
+        }
+    }
+
     fn context(&self) -> Context<'a> {
         Context {
             sources: &self.session.sources,
@@ -166,14 +203,6 @@ impl Old {
             output::remark(&format!("note: {message}\n"));
         }
         Ok(Self { session, kind })
-    }
-
-    fn side<'a>(&'a self, cluster: &'a Cluster) -> Side<'a> {
-        Side {
-            session: &self.session,
-            cluster,
-            kind: self.kind,
-        }
     }
 }
 

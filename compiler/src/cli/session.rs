@@ -85,7 +85,7 @@ impl Session {
     /// # Errors
     /// Where the input has errors that `--keep-going` does not pass over.
     pub(super) fn answerable(&self, global: &Global) -> Result<(), Failure> {
-        let style = Style::of_stderr(global.color);
+        let style = Style::of_stderr(global.common.color);
         let errors = self.diagnostics.iter().any(is_error);
         output::remark(&human::before_answer(&self.report(), style, global));
         if errors && (self.could_not_look() || !global.keep_going) {
@@ -102,15 +102,6 @@ impl Session {
     pub(super) fn programmable(&self, global: &Global) -> Result<(), Failure> {
         self.answerable(global)?;
         self.unless(global, dialect::not_in_sets(&self.loaded.policies))
-    }
-
-    /// As [`Session::programmable`], for images.
-    ///
-    /// # Errors
-    /// Also where there is something in the dialect that images do not have.
-    pub(super) fn compilable(&self, global: &Global) -> Result<(), Failure> {
-        self.programmable(global)?;
-        self.unless(global, dialect::not_in_images(&self.loaded.policies))
     }
 
     /// As [`Session::programmable`], for what is told of pods that do not exist.
@@ -134,7 +125,7 @@ impl Session {
         };
         output::remark(&human::question(
             &report,
-            Style::of_stderr(global.color),
+            Style::of_stderr(global.common.color),
             global,
         ));
         Err(Failure::Input)

@@ -12,7 +12,7 @@ mod suggest;
 
 pub use port::{PORT_GRAMMAR, PortSpec};
 pub use resolve::{Backend, assumption, backends, no_backend, no_node, note, resolve};
-pub(crate) use suggest::{did_you_mean, nearest};
+pub(crate) use suggest::{did_you_mean, list, nearest};
 
 use super::{Labels, NamespaceId, NodeId, PodId, ServiceId};
 use std::fmt;

@@ -36,7 +36,7 @@ pub(super) fn most(
         .copied()
         .collect();
     let everywhere = match resource {
-        Resource::Leaves | Resource::V4Blocks | Resource::V6Runs => true,
+        Resource::Leaves | Resource::V4Entries | Resource::V6Runs => true,
         Resource::Classes
         | Resource::PortClasses
         | Resource::Rows
@@ -80,7 +80,7 @@ fn contributed(resource: Resource, policy: &Policy) -> (usize, &'static str) {
     let listed = |length: fn(&Rule) -> usize| rules().map(length).sum();
     match resource {
         Resource::Leaves => (blocks(true, true), "block"),
-        Resource::V4Blocks => (blocks(true, false), "block"),
+        Resource::V4Entries => (blocks(true, false), "block"),
         Resource::V6Runs => (blocks(false, true), "block"),
         Resource::Classes => (
             listed(|rule| rule.peers.as_ref().map_or(0, Vec::len)),

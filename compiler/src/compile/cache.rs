@@ -113,7 +113,7 @@ impl<'a> Compiler<'a> {
         }
         build.extend(format!("{:?}", self.limits).into_bytes());
         self.prover
-            .fingerprints(self.sources, &build, &self.common.addresses())
+            .fingerprints(self.sources, &build, self.common.addresses())
     }
 
     /// What the proof of a node's image is about.

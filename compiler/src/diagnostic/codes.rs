@@ -115,6 +115,9 @@ codes! {
     BLOCK_OF_PODS = "V0424", Warning, "a block with addresses of pods or nodes, which it does not match";
     BLOCK_OF_SERVICE = "V0425", Warning, "a block with the address of a service, which it does not match";
     SERVICE_PORT = "V0426", Warning, "a port of a service where that of its pods is meant";
+    DENIED_BLOCK = "V0427", Warning, "a block that is allowed within one that is denied";
+    ONLY_TLS = "V0428", Note, "server names, which leave nothing but TLS";
+    NOT_ENFORCED = "V0429", Warning, "policies that are only recorded";
     // V05: questions
     MALFORMED_PEER = "V0501", Error, "a peer that cannot be read";
     UNKNOWN_PEER = "V0502", Error, "a peer that does not exist";
@@ -152,6 +155,7 @@ codes! {
     CAPTURE_DAMAGED = "V0608", Error, "a packed trace is damaged";
     LINK_TYPE = "V0609", Error, "packets of a link that is not read";
     UNEXPLAINED_TRANSLATION = "V0610", Warning, "a connection that is translated by something unknown";
+    NO_TRACE = "V0611", Error, "a file that is no trace";
     // V07: images
     IMAGE_LIMIT = "V0701", Error, "an image has no room for something";
     NO_IMAGE = "V0702", Error, "a file is no image, or a damaged one";
@@ -166,6 +170,8 @@ codes! {
     OLD_GENERATION = "V0711", Error, "a generation that has been replaced";
     TWO_NODES = "V0712", Error, "a bundle with two nodes of one name";
     CACHE_NOT_USED = "V0713", Note, "a cache that is not used";
+    NO_NODE = "V0714", Error, "an image or a bundle is not for the node";
+    NOTHING_TO_COMPILE = "V0720", Error, "there is nothing to compile";
     MAP_OVERFLOW = "V0721", Warning, "a policy map with more entries than Cilium has room for";
     // V08: a node
     NODE_LACKS = "V0801", Error, "the node lacks what enforcement needs";

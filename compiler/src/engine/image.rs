@@ -9,9 +9,9 @@
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::compile::{CompileError, Compiler, NodeError};
 use crate::hir::flow::{self, Endpoint, EndpointKind, Flow, PodView};
-use crate::hir::spec::{self, Exemption, Judgement, Side, Verdict};
-use crate::hir::{Direction, PolicyId, PolicySet, RuleId};
-use crate::image::{self, Image, Memory};
+use crate::hir::spec::{self, Exemption, Judgement, Side, Truth, Verdict};
+use crate::hir::{Auth, Direction, PolicyId, PolicySet, RuleId};
+use crate::image::{self, Image, Memory, demand};
 use crate::ir::Program;
 use crate::lir::leaves::Leaves;
 use crate::lir::transport;
@@ -29,7 +29,7 @@ use verdict_abi::{Action, Code, Query, Use, decide, leaf_v4, leaf_v6};
 pub struct Images<'a> {
     base: Base<'a>,
     world: World,
-    nodes: Vec<OnceLock<Option<NodeImage>>>,
+    nodes: Vec<OnceLock<Result<NodeImage, Box<NodeError>>>>,
     /// By pod: its image and its number there.
     endpoints: Vec<Option<(u32, u32)>>,
     /// By pod: its identity in the world.
@@ -94,20 +94,13 @@ impl Base<'_> {
 struct Maker<'a> {
     program: &'a Program,
     compiler: Compiler<'a>,
-    failed: OnceLock<NodeError>,
 }
 
 impl Maker<'_> {
-    /// The image with this number; `None`, and the reason is kept, where there is none.
-    fn make(&self, number: usize) -> Option<NodeImage> {
+    /// The image with this number, or why it cannot be made; `None` where there is no such number.
+    fn make(&self, number: usize) -> Option<Result<NodeImage, Box<NodeError>>> {
         let (node, own) = self.compiler.lowering().nodes().get(number)?;
-        match make(&self.compiler, *node, own) {
-            Ok(image) => Some(image),
-            Err(error) => {
-                let _ = self.failed.set(error);
-                None
-            }
-        }
+        Some(make(&self.compiler, *node, own).map_err(Box::new))
     }
 }
 
@@ -149,17 +142,14 @@ impl<'a> Images<'a> {
             identities: identities(cluster, &compiler),
             governing: world.identities.iter().map(|_| OnceLock::new()).collect(),
             world,
-            base: Base::Maker(Box::new(Maker {
-                program,
-                compiler,
-                failed: OnceLock::new(),
-            })),
+            base: Base::Maker(Box::new(Maker { program, compiler })),
         })
     }
 
-    /// Why an image could not be made that was asked for.
+    /// Why an image could not be made that was asked for: of several the first, by its number, whichever was asked for first.
     pub(super) fn failure(&self) -> Option<&NodeError> {
-        self.base.maker()?.failed.get()
+        let mut made = self.nodes.iter().filter_map(OnceLock::get);
+        made.find_map(|made| made.as_ref().err().map(|error| &**error))
     }
 
     /// An image. It is made outside of its place: making runs on all threads, and one that waited there might come upon the
@@ -167,11 +157,11 @@ impl<'a> Images<'a> {
     fn node(&self, number: usize) -> Option<&NodeImage> {
         let place = self.nodes.get(number)?;
         if place.get().is_none() {
-            let made = self.base.maker().and_then(|maker| maker.make(number));
+            let made = self.base.maker()?.make(number)?;
             // Where another thread was faster, its image is the same.
             let _ = place.set(made);
         }
-        place.get()?.as_ref()
+        place.get()?.as_ref().ok()
     }
 
     /// Makes the images of the nodes on which some pods run; of all nodes where none are given.
@@ -209,7 +199,7 @@ impl<'a> Images<'a> {
                 program: Box::new(program),
                 leaves,
             },
-            nodes: nodes.into_iter().map(|node| Some(node).into()).collect(),
+            nodes: nodes.into_iter().map(|node| Ok(node).into()).collect(),
             endpoints,
             identities,
             governing: world.identities.iter().map(|_| OnceLock::new()).collect(),
@@ -263,6 +253,20 @@ impl<'a> Images<'a> {
         ]
     }
 
+    /// Looks a flow up in the images that are made, for nothing but to have the tables near.
+    pub(super) fn warm(&self, src: Found, dst: Found, transport: flow::Transport) -> u64 {
+        let is_made = |end: Found| {
+            end.endpoint
+                .is_none_or(|(image, _)| self.nodes.get(image as usize).is_some_and(is_set))
+        };
+        if !is_made(src) || !is_made(dst) {
+            return 0;
+        }
+        let codes = self.codes(src, dst, false, transport::of(transport));
+        let codes = codes.into_iter().flatten();
+        codes.fold(0, |sum, code| sum ^ code.word())
+    }
+
     /// Judges a flow.
     pub(super) fn judge(&self, flow: &Flow<'_>) -> Judgement {
         let egress = self.side(flow, Direction::Egress);
@@ -276,18 +280,18 @@ impl<'a> Images<'a> {
 
     /// Judges a flow as [`Self::judge`] does, and faster: the verdict of a side is what its image decides, and the rules
     /// are those that the program names, where they lead to this verdict and the one that the image names is among them.
-    /// Else all is the image's.
-    pub(super) fn look_up(&self, flow: &Flow<'_>) -> Judgement {
+    /// Else all is the image's. The ends of the flow were [found](Self::find) before.
+    pub(super) fn look_up(&self, flow: &Flow<'_>, [src, dst]: [Found; 2]) -> Judgement {
         let said = self.program().judge(flow);
-        let side = |said: Side, direction| {
-            if self.tells(flow, direction, &said) {
+        let side = |said: Side, direction, (subject, other)| {
+            if self.tells(flow, direction, (subject, other), &said) {
                 said
             } else {
                 self.side(flow, direction)
             }
         };
-        let egress = side(said.egress, Direction::Egress);
-        let ingress = side(said.ingress, Direction::Ingress);
+        let egress = side(said.egress, Direction::Egress, (src, dst));
+        let ingress = side(said.ingress, Direction::Ingress, (dst, src));
         Judgement {
             verdict: spec::both(egress.verdict, ingress.verdict),
             egress,
@@ -296,7 +300,13 @@ impl<'a> Images<'a> {
     }
 
     /// Whether the image of a side decides as is said.
-    fn tells(&self, flow: &Flow<'_>, direction: Direction, said: &Side) -> bool {
+    fn tells(
+        &self,
+        flow: &Flow<'_>,
+        direction: Direction,
+        (own, far): (Found, Found),
+        said: &Side,
+    ) -> bool {
         let (subject, other) = ends(flow, direction);
         let EndpointKind::Pod(pod) = &subject.kind else {
             return false;
@@ -305,8 +315,10 @@ impl<'a> Images<'a> {
         if itself && !flow.dst.by_service {
             return false;
         }
-        let held = pod.id.and_then(|id| self.held(id));
-        let Some(((held, endpoint), leaf)) = held.zip(self.leaf(other)) else {
+        let Some(((image, endpoint), leaf)) = own.endpoint.zip(far.leaf) else {
+            return false;
+        };
+        let Some(held) = self.node(image as usize) else {
             return false;
         };
         // Closed images judge what an endpoint sends to itself by way of a service as all else.
@@ -383,27 +395,22 @@ impl<'a> Images<'a> {
             (EndpointKind::Outside, flow::Address::Known(address)) => Some(address),
             (EndpointKind::Pod(_) | EndpointKind::Node(_) | EndpointKind::Outside, _) => None,
         };
-        match address.zip(self.any_for(address)) {
-            Some((address, image)) => match address.to_canonical() {
-                IpAddr::V4(address) => leaf_v4(&image.memory, address.to_bits()),
-                IpAddr::V6(address) => {
-                    let bits = address.to_bits();
-                    leaf_v6(&image.memory, (bits >> 64) as u64, bits as u64)
-                }
-            },
-            None => self
-                .base
-                .leaves()
-                .of(self.base.program(), end)
-                .map(|leaf| leaf.0),
+        let Some(address) = address else {
+            let leaf = self.base.leaves().of(self.base.program(), end);
+            return leaf.map(|leaf| leaf.0);
+        };
+        // All images have the same addresses; where none is made yet, there is what they will be made of.
+        let ready = self.nodes.iter().find_map(|node| node.get()?.as_ref().ok());
+        let Some(image) = ready else {
+            return Some(self.base.leaves().of_address(address).0);
+        };
+        match address.to_canonical() {
+            IpAddr::V4(address) => leaf_v4(&image.memory, address.to_bits()),
+            IpAddr::V6(address) => {
+                let bits = address.to_bits();
+                leaf_v6(&image.memory, (bits >> 64) as u64, bits as u64)
+            }
         }
-    }
-
-    /// An image to find an address in, if there is one: all have the same leaves.
-    fn any_for(&self, address: Option<IpAddr>) -> Option<&NodeImage> {
-        address?;
-        let ready = self.nodes.iter().find_map(|node| node.get()?.as_ref());
-        ready.or_else(|| self.node(0))
     }
 
     /// What the policies in the images say.
@@ -438,6 +445,10 @@ impl<'a> Images<'a> {
             packet,
         )
     }
+}
+
+fn is_set<T>(place: &OnceLock<T>) -> bool {
+    place.get().is_some()
 }
 
 /// By pod: its image and its number there.
@@ -481,10 +492,16 @@ impl NodeImage {
             Some(Decider::Policy(policy)) => said.isolated_by.contains(&PolicyId(*policy)),
             Some(Decider::Rule(rule)) => {
                 let mut rules = said.rules.iter();
-                rules.any(|own| own.0 == *rule || is_written_with(world, own.0, *rule))
+                said.rules.contains(&RuleId(*rule))
+                    || rules.any(|own| is_written_with(world, own.0, *rule))
             }
         };
-        is_told && verdict(code) == said.verdict
+        let auth = said.auth.filter(|auth| *auth != Auth::Disabled);
+        let is_audited = code.action == Action::Audit;
+        is_told
+            && verdict(code) == said.verdict
+            && demand::auth(code) == auth
+            && is_audited == (said.audited != Truth::No)
     }
 
     /// What a code says, with all rules that lead to it: those of the policies in the image where they say the same, else
@@ -502,7 +519,8 @@ impl NodeImage {
                 Some(Decider::Policy(_)) | None => Vec::new(),
             },
             isolated_by: said.isolated_by,
-            auth: None,
+            auth: demand::auth(code),
+            audited: (code.action == Action::Audit).into(),
         }
     }
 }
@@ -531,6 +549,7 @@ fn verdict(code: Code) -> Verdict {
         _ if code.depends => Verdict::Depends,
         Action::Deny => Verdict::Deny,
         Action::Audit | Action::Allow => Verdict::Allow,
+        Action::Redirect if demand::proxy(code).is_none() => Verdict::Allow,
         Action::Redirect => Verdict::Redirect,
     }
 }
@@ -551,6 +570,7 @@ fn exempt(exemption: Exemption) -> Side {
         rules: Vec::new(),
         isolated_by: Vec::new(),
         auth: None,
+        audited: Truth::No,
     }
 }
 
@@ -565,6 +585,7 @@ fn side(said: open::Side) -> Side {
         rules: said.rules.into_iter().map(RuleId).collect(),
         isolated_by: said.isolated_by.into_iter().map(PolicyId).collect(),
         auth: None,
+        audited: Truth::No,
     }
 }
 

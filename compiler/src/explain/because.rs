@@ -15,6 +15,29 @@ pub(super) fn because(view: View<'_>, side: &Side) -> String {
         return exempt(view.exempt(exemption)).into();
     }
     let deciding = Deciding::new(view, side);
+    match side.audited {
+        Truth::No => settled(&deciding, side),
+        Truth::Unknown => format!(
+            "{}; what is denied is only recorded (`{AUDIT_MODE}`)",
+            deciding.open()
+        ),
+        Truth::Yes if deciding.by(Action::Allow).is_empty() => {
+            format!(
+                "{}, which is only recorded (`{AUDIT_MODE}`)",
+                deciding.denied()
+            )
+        }
+        Truth::Yes => format!(
+            "{} once the ends have proved who they are, and that they have not is only recorded (`{AUDIT_MODE}`)",
+            deciding.allowed()
+        ),
+    }
+}
+
+/// The option of Cilium's under which nothing is denied.
+const AUDIT_MODE: &str = "policy-audit-mode";
+
+fn settled(deciding: &Deciding<'_>, side: &Side) -> String {
     match side.verdict {
         Verdict::Depends => deciding.open(),
         Verdict::Deny => deciding.denied(),

@@ -253,6 +253,9 @@ pub struct SideReport {
     /// What the ends must prove first, where a rule says so: `spire`, `test-always-fail`, or `disabled`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<String>,
+    /// Whether it passes only because what is denied is recorded and let through, or may do so (`policy-audit-mode`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub audited: bool,
     /// What settles the side, in a sentence.
     pub because: String,
     /// The rules that decide, then those that almost matched.

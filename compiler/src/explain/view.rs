@@ -165,9 +165,8 @@ impl<'a> View<'a> {
                 rule.action != Action::Pass && self.matches(rule) == Truth::Yes
             };
             let denies = !side.isolated_by.is_empty() || enforcement.mode == Mode::Always;
-            return denies
-                && side.verdict != Verdict::Allow
-                && !self.rules(&side.rules).any(is_final);
+            let may_deny = side.verdict != Verdict::Allow || side.audited != Truth::No;
+            return denies && may_deny && !self.rules(&side.rules).any(is_final);
         }
         let mut admin = self
             .rules(&side.rules)

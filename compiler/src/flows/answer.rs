@@ -15,15 +15,19 @@ pub struct Answer {
     /// It hangs on something that the snapshot or the API leaves open, or the flows that the packet stands
     /// for have different answers. Disjoint from `allow`.
     pub depends: Packets,
+    /// Of what is in one of the two: what goes by way of a proxy at one of the ends, or may.
+    pub proxied: Packets,
 }
 
 impl Answer {
-    /// Of what may be allowed and what may be denied: together these are all packets.
+    /// Of what may be allowed and what may be denied: together these are all packets. Of the former, with what may be so by
+    /// way of a proxy.
     #[must_use]
-    pub fn of_outcomes(allow: &Packets, deny: &Packets) -> Self {
+    pub fn of_outcomes(allow: &Packets, deny: &Packets, proxied: Packets) -> Self {
         Self {
             allow: allow.minus(deny),
             depends: allow.intersection(deny),
+            proxied,
         }
     }
 
@@ -32,7 +36,7 @@ impl Answer {
     pub fn all() -> Self {
         Self {
             allow: Packets::all(),
-            depends: Packets::none(),
+            ..Self::default()
         }
     }
 
@@ -52,11 +56,13 @@ impl Answer {
     #[must_use]
     pub fn both(&self, other: &Self) -> Self {
         let allow = self.allow.intersection(&other.allow);
-        let depends = self
-            .possible()
-            .intersection(&other.possible())
-            .minus(&allow);
-        Self { allow, depends }
+        let possible = self.possible().intersection(&other.possible());
+        let proxied = self.proxied.union(&other.proxied);
+        Self {
+            depends: possible.minus(&allow),
+            proxied: proxied.intersection(&possible),
+            allow,
+        }
     }
 
     /// One answer of two flows, as [`combine`](crate::query::combine) does: what they agree on, and `depends`
@@ -65,7 +71,11 @@ impl Answer {
     pub fn agreed(&self, other: &Self) -> Self {
         let allow = self.allow.intersection(&other.allow);
         let depends = self.possible().union(&other.possible()).minus(&allow);
-        Self { allow, depends }
+        Self {
+            allow,
+            depends,
+            proxied: self.proxied.union(&other.proxied),
+        }
     }
 
     /// For some packets only; the others are denied.
@@ -74,6 +84,7 @@ impl Answer {
         Self {
             allow: self.allow.intersection(packets),
             depends: self.depends.intersection(packets),
+            proxied: self.proxied.intersection(packets),
         }
     }
 
@@ -94,10 +105,11 @@ impl Answer {
         Self {
             allow: self.allow.union(&other.allow),
             depends: self.depends.union(&other.depends),
+            proxied: self.proxied.union(&other.proxied),
         }
     }
 
-    /// The packets of which the other answer says something else.
+    /// The packets of which the other answer says something else; by what way they pass is no matter.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Packets {
         let allow = self.allow.minus(&other.allow);

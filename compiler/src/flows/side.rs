@@ -4,9 +4,8 @@
 
 use super::{Answer, Packets};
 use crate::cluster::{NamedPort, Protocol};
-use crate::hir::Action;
 use crate::hir::spec::Truth;
-use crate::ir::tiers::LastOf;
+use crate::ir::tiers::{Effect, LastOf};
 use crate::ir::{Chain, Ports, Program, RuleRange, Step};
 use crate::ranges::Ranges;
 
@@ -55,6 +54,8 @@ pub(super) struct Side<'a, F> {
 #[derive(Clone, Debug, Default)]
 struct Outcomes {
     allow: Packets,
+    /// Of `allow`: by way of a proxy.
+    proxied: Packets,
     deny: Packets,
     /// Nothing may have decided.
     open: Packets,
@@ -72,6 +73,7 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
         let never_kept_apart = own_node && chain.allows_own_node;
         let Outcomes {
             mut allow,
+            mut proxied,
             mut deny,
             open,
         } = self.ordered(&chain.first, Packets::all());
@@ -81,6 +83,7 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
                 allow = allow.union(may);
             }
             deny = deny.union(&baseline.deny);
+            proxied = proxied.union(&baseline.proxied);
         } else if never_kept_apart {
             allow = allow.union(&open);
         } else {
@@ -89,7 +92,14 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
             allow = allow.union(&open.intersection(&possible));
             deny = deny.union(&open.minus(&matched.surely));
         }
-        Answer::of_outcomes(&allow, &deny)
+        if self.program.audits() {
+            // What is denied passes, too.
+            return Answer {
+                proxied,
+                ..Answer::all()
+            };
+        }
+        Answer::of_outcomes(&allow, &deny, proxied)
     }
 
     fn union(&self, ranges: &[RuleRange]) -> Matched {
@@ -137,13 +147,16 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
         passed: &mut Packets,
     ) -> Packets {
         let mut open = outcomes.open.clone();
-        for (action, matched) in self.matching(range, self.named.in_order()) {
+        for (effect, matched) in self.matching(range, self.named.in_order()) {
             let possible = matched.surely.union(&matched.perhaps);
             let here = open.intersection(&possible);
-            let of_action = match action {
-                Action::Allow => &mut outcomes.allow,
-                Action::Deny => &mut outcomes.deny,
-                Action::Pass => &mut *passed,
+            if effect == Effect::Redirect {
+                outcomes.proxied = outcomes.proxied.union(&here);
+            }
+            let of_action = match effect {
+                Effect::Allow | Effect::Redirect => &mut outcomes.allow,
+                Effect::Deny => &mut outcomes.deny,
+                Effect::Pass => &mut *passed,
             };
             *of_action = of_action.union(&here);
             open = open.minus(&matched.surely);
@@ -156,7 +169,7 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
         &self,
         range: RuleRange,
         named: NamedPorts<'_>,
-    ) -> impl Iterator<Item = (Action, Matched)> {
+    ) -> impl Iterator<Item = (Effect, Matched)> {
         let rules = (range.first..).zip(self.program.rules_in(range));
         rules.filter_map(move |(index, rule)| {
             let peers = match rule.peers {
@@ -173,12 +186,12 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
             };
             match peers {
                 Truth::No => None,
-                Truth::Yes => Some((rule.action, ports())),
+                Truth::Yes => Some((rule.effect(), ports())),
                 Truth::Unknown => {
                     let ports = ports();
                     let perhaps = ports.surely.union(&ports.perhaps);
                     let surely = Packets::none();
-                    Some((rule.action, Matched { surely, perhaps }))
+                    Some((rule.effect(), Matched { surely, perhaps }))
                 }
             }
         })

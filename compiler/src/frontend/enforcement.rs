@@ -48,6 +48,7 @@ fn enforcement(options: &Options, cluster: &Cluster, identities: Identities) -> 
         allows_fragmentation_needed: options.allow_icmp_frag_needed,
         has_icmp_types: options.enable_icmp_rules,
         governs_nodes: options.enable_host_firewall,
+        audits: options.policy_audit_mode,
         has_names: cluster.has_names(),
         identities,
     }

@@ -52,6 +52,41 @@ pub enum Kind {
     DnsSnapshot,
 }
 
+/// A kind of policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyKind {
+    /// `networking.k8s.io/v1`
+    NetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha1`
+    AdminNetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha1`
+    BaselineAdminNetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha2`
+    ClusterNetworkPolicy,
+    /// `cilium.io/v2`
+    CiliumNetworkPolicy,
+    /// `cilium.io/v2`
+    CiliumClusterwideNetworkPolicy,
+}
+
+/// What objects of a kind are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// They say what is allowed.
+    Policy(PolicyKind),
+    /// They are pods or stand for pods.
+    Pods,
+    /// Policies and pods refer to them.
+    Surroundings,
+}
+
+/// Where objects of a kind live.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Namespace,
+    Cluster,
+}
+
 /// The name of the ConfigMap that holds the options of Cilium's agent.
 pub(super) const CILIUM_CONFIG: &str = "cilium-config";
 
@@ -122,121 +157,91 @@ impl Kind {
     /// Whether objects of the kind live in a namespace.
     #[must_use]
     pub fn is_namespaced(self) -> bool {
-        match self {
-            Self::AdminNetworkPolicy
-            | Self::BaselineAdminNetworkPolicy
-            | Self::ClusterNetworkPolicy
-            | Self::CiliumClusterwideNetworkPolicy
-            | Self::CiliumCidrGroup
-            | Self::Namespace
-            | Self::Node
-            | Self::DnsSnapshot => false,
-            Self::NetworkPolicy
-            | Self::CiliumNetworkPolicy
-            | Self::Pod
-            | Self::Service
-            | Self::ServiceAccount
-            | Self::Endpoints
-            | Self::EndpointSlice
-            | Self::Deployment
-            | Self::StatefulSet
-            | Self::DaemonSet
-            | Self::ReplicaSet
-            | Self::ReplicationController
-            | Self::Job
-            | Self::CronJob => true,
-        }
+        self.row().2 == Scope::Namespace
     }
 
-    /// Whether it is a pod or stands for pods.
+    /// What objects of the kind are for.
     #[must_use]
-    pub fn has_pods(self) -> bool {
-        match self {
-            Self::Pod
-            | Self::Deployment
-            | Self::StatefulSet
-            | Self::DaemonSet
-            | Self::ReplicaSet
-            | Self::ReplicationController
-            | Self::Job
-            | Self::CronJob => true,
-            Self::NetworkPolicy
-            | Self::AdminNetworkPolicy
-            | Self::BaselineAdminNetworkPolicy
-            | Self::ClusterNetworkPolicy
-            | Self::CiliumNetworkPolicy
-            | Self::CiliumClusterwideNetworkPolicy
-            | Self::CiliumCidrGroup
-            | Self::Namespace
-            | Self::Node
-            | Self::Service
-            | Self::ServiceAccount
-            | Self::Endpoints
-            | Self::EndpointSlice
-            | Self::DnsSnapshot => false,
+    pub fn role(self) -> Role {
+        self.row().3
+    }
+
+    /// The kind as one of policies; `None` if it is a part of the cluster.
+    #[must_use]
+    pub fn policy(self) -> Option<PolicyKind> {
+        match self.role() {
+            Role::Policy(kind) => Some(kind),
+            Role::Pods | Role::Surroundings => None,
         }
     }
 
     /// Whether objects of the kind are policies, not parts of the cluster.
     #[must_use]
     pub fn is_policy(self) -> bool {
-        match self {
-            Self::NetworkPolicy
-            | Self::AdminNetworkPolicy
-            | Self::BaselineAdminNetworkPolicy
-            | Self::ClusterNetworkPolicy
-            | Self::CiliumNetworkPolicy
-            | Self::CiliumClusterwideNetworkPolicy => true,
-            Self::CiliumCidrGroup
-            | Self::Namespace
-            | Self::Node
-            | Self::Pod
-            | Self::Service
-            | Self::ServiceAccount
-            | Self::Endpoints
-            | Self::EndpointSlice
-            | Self::Deployment
-            | Self::StatefulSet
-            | Self::DaemonSet
-            | Self::ReplicaSet
-            | Self::ReplicationController
-            | Self::Job
-            | Self::CronJob
-            | Self::DnsSnapshot => false,
-        }
+        self.policy().is_some()
     }
 
-    fn row(self) -> (&'static str, &'static str) {
+    fn row(self) -> (&'static str, &'static str, Scope, Role) {
+        use Role::{Pods, Policy, Surroundings};
+        use Scope::{Cluster, Namespace};
         match self {
-            Self::NetworkPolicy => ("networking.k8s.io/v1", "NetworkPolicy"),
-            Self::AdminNetworkPolicy => ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy"),
+            Self::NetworkPolicy => (
+                "networking.k8s.io/v1",
+                "NetworkPolicy",
+                Namespace,
+                Policy(PolicyKind::NetworkPolicy),
+            ),
+            Self::AdminNetworkPolicy => (
+                "policy.networking.k8s.io/v1alpha1",
+                "AdminNetworkPolicy",
+                Cluster,
+                Policy(PolicyKind::AdminNetworkPolicy),
+            ),
             Self::BaselineAdminNetworkPolicy => (
                 "policy.networking.k8s.io/v1alpha1",
                 "BaselineAdminNetworkPolicy",
+                Cluster,
+                Policy(PolicyKind::BaselineAdminNetworkPolicy),
             ),
-            Self::ClusterNetworkPolicy => {
-                ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy")
-            }
-            Self::CiliumNetworkPolicy => ("cilium.io/v2", "CiliumNetworkPolicy"),
-            Self::CiliumClusterwideNetworkPolicy => {
-                ("cilium.io/v2", "CiliumClusterwideNetworkPolicy")
-            }
-            Self::CiliumCidrGroup => ("cilium.io/v2", "CiliumCIDRGroup"),
-            Self::Namespace => ("v1", "Namespace"),
-            Self::Node => ("v1", "Node"),
-            Self::Pod => ("v1", "Pod"),
-            Self::Service => ("v1", "Service"),
-            Self::ServiceAccount => ("v1", "ServiceAccount"),
-            Self::Endpoints => ("v1", "Endpoints"),
-            Self::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice"),
-            Self::Deployment => ("apps/v1", "Deployment"),
-            Self::StatefulSet => ("apps/v1", "StatefulSet"),
-            Self::DaemonSet => ("apps/v1", "DaemonSet"),
-            Self::ReplicaSet => ("apps/v1", "ReplicaSet"),
-            Self::ReplicationController => ("v1", "ReplicationController"),
-            Self::Job => ("batch/v1", "Job"),
-            Self::CronJob => ("batch/v1", "CronJob"),
-            Self::DnsSnapshot => ("verdict.dev/v1", "DnsSnapshot"),
+            Self::ClusterNetworkPolicy => (
+                "policy.networking.k8s.io/v1alpha2",
+                "ClusterNetworkPolicy",
+                Cluster,
+                Policy(PolicyKind::ClusterNetworkPolicy),
+            ),
+            Self::CiliumNetworkPolicy => (
+                "cilium.io/v2",
+                "CiliumNetworkPolicy",
+                Namespace,
+                Policy(PolicyKind::CiliumNetworkPolicy),
+            ),
+            Self::CiliumClusterwideNetworkPolicy => (
+                "cilium.io/v2",
+                "CiliumClusterwideNetworkPolicy",
+                Cluster,
+                Policy(PolicyKind::CiliumClusterwideNetworkPolicy),
+            ),
+            Self::CiliumCidrGroup => ("cilium.io/v2", "CiliumCIDRGroup", Cluster, Surroundings),
+            Self::Namespace => ("v1", "Namespace", Cluster, Surroundings),
+            Self::Node => ("v1", "Node", Cluster, Surroundings),
+            Self::Pod => ("v1", "Pod", Namespace, Pods),
+            Self::Service => ("v1", "Service", Namespace, Surroundings),
+            Self::ServiceAccount => ("v1", "ServiceAccount", Namespace, Surroundings),
+            Self::Endpoints => ("v1", "Endpoints", Namespace, Surroundings),
+            Self::EndpointSlice => (
+                "discovery.k8s.io/v1",
+                "EndpointSlice",
+                Namespace,
+                Surroundings,
+            ),
+            Self::Deployment => ("apps/v1", "Deployment", Namespace, Pods),
+            Self::StatefulSet => ("apps/v1", "StatefulSet", Namespace, Pods),
+            Self::DaemonSet => ("apps/v1", "DaemonSet", Namespace, Pods),
+            Self::ReplicaSet => ("apps/v1", "ReplicaSet", Namespace, Pods),
+            Self::ReplicationController => ("v1", "ReplicationController", Namespace, Pods),
+            Self::Job => ("batch/v1", "Job", Namespace, Pods),
+            Self::CronJob => ("batch/v1", "CronJob", Namespace, Pods),
+            Self::DnsSnapshot => ("verdict.dev/v1", "DnsSnapshot", Cluster, Surroundings),
         }
     }
 

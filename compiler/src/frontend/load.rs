@@ -135,6 +135,7 @@ fn finish(all: Read, settings: Settings) -> Loaded {
     let mut policies = lower::assemble(drafts, semantics);
     policies.resolution = resolution(&settings, &cluster, &policies);
     diagnostics.extend(not_modelled(&settings));
+    diagnostics.extend(not_enforced(&settings));
     diagnostics.extend(conflicts::conflicts(&cluster, &policies));
     diagnostics.extend(lint::lint(&cluster, &policies, &subjects, &refused));
     diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
@@ -316,7 +317,9 @@ impl<'r> Reader<'r> {
         let object = || object_ref(kind, root);
         let read = &mut self.read;
         read.count += 1;
-        let standing = standing::of(kind, self.settings);
+        let standing = kind.policy().map_or(Standing::Enforced, |policy| {
+            standing::of(policy, self.settings)
+        });
         let remark = standing::remark(standing, kind, root, self.settings);
         read.diagnostics.extend(remark);
         match validate::check_object(kind, root, self.settings, &mut read.diagnostics) {
@@ -335,11 +338,12 @@ impl<'r> Reader<'r> {
 
     fn lower(&mut self, kind: Kind, root: NodeRef<'_>) {
         let read = &mut self.read;
-        if let Some(decoded) = objects::decode(kind, root, self.interner, &mut read.diagnostics) {
-            return read.objects.push(decoded);
-        }
+        let Some(policy) = kind.policy() else {
+            let decoded = objects::decode(kind, root, self.interner, &mut read.diagnostics);
+            return read.objects.extend(decoded);
+        };
         let object = object_ref(kind, root);
-        match lower::lower(kind, object.clone(), root, self.settings) {
+        match lower::lower(policy, object.clone(), root, self.settings) {
             Err(unread) => {
                 read.diagnostics.push(unread.diagnostic(object.clone()));
                 read.refused.push(object);
@@ -348,7 +352,7 @@ impl<'r> Reader<'r> {
                 let is_named = has_name(root);
                 let subject = subject_span(root);
                 let namespace = key_span(root, &["metadata", "namespace"]);
-                let lowered = drafts.into_iter().flatten().map(|draft| Lowered {
+                let lowered = drafts.into_iter().map(|draft| Lowered {
                     draft,
                     is_named,
                     subject,
@@ -416,6 +420,16 @@ fn not_modelled(settings: &Settings) -> Option<Diagnostic> {
         .severity(Severity::Warning)
         .help("answers are as under the defaults of Cilium; leave them out where that is meant");
     (!names.is_empty()).then_some(warning)
+}
+
+/// Whether what policies deny passes.
+fn not_enforced(settings: &Settings) -> Option<Diagnostic> {
+    let audits = settings.dialect == Dialect::Cilium && settings.cilium.policy_audit_mode;
+    let message =
+        "with `policy-audit-mode` nothing is denied: what policies deny passes, and is recorded";
+    let warning = Diagnostic::new(&codes::NOT_ENFORCED, message)
+        .help("leave the option out to see what is enforced without it");
+    audits.then_some(warning)
 }
 
 /// Keeps the first of several policies that have one kind, namespace and name: the API server would hold one.

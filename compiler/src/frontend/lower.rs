@@ -11,7 +11,7 @@ mod cluster_network_policy;
 mod network_policy;
 pub(in crate::frontend) mod selector;
 
-use super::kinds::Kind;
+use super::kinds::PolicyKind;
 use super::manifest::NodeRef;
 use super::settings::{Dialect, Settings};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
@@ -84,55 +84,40 @@ fn read<T>(node: NodeRef<'_>, value: Option<T>) -> Result<T, Unread> {
     value.ok_or_else(|| Unread(node.span()))
 }
 
-/// Lowers an object as a dialect means it; `None` where the kind is no policy.
+/// Lowers an object as a dialect means it: to no policy where the dialect has none of the kind.
 ///
 /// # Errors
 /// The first item that cannot be read.
 pub fn lower(
-    kind: Kind,
+    kind: PolicyKind,
     object: ObjectRef,
     root: NodeRef<'_>,
     settings: &Settings,
-) -> Result<Option<Vec<Draft>>, Unread> {
+) -> Result<Vec<Draft>, Unread> {
     match settings.dialect {
-        Dialect::Kubernetes => Ok(as_kubernetes(kind, object, root)?.map(|draft| vec![draft])),
+        Dialect::Kubernetes => as_kubernetes(kind, object, root),
         Dialect::Cilium => cilium::lower(kind, object, root, &Translation::of(&settings.cilium)),
     }
 }
 
 fn as_kubernetes(
-    kind: Kind,
+    kind: PolicyKind,
     object: ObjectRef,
     root: NodeRef<'_>,
-) -> Result<Option<Draft>, Unread> {
+) -> Result<Vec<Draft>, Unread> {
     let draft = match kind {
-        Kind::NetworkPolicy => network_policy::lower(object, root)?,
-        Kind::AdminNetworkPolicy => admin_network_policy::lower(object, root, Tier::Admin)?,
-        Kind::BaselineAdminNetworkPolicy => {
+        PolicyKind::NetworkPolicy => network_policy::lower(object, root)?,
+        PolicyKind::AdminNetworkPolicy => admin_network_policy::lower(object, root, Tier::Admin)?,
+        PolicyKind::BaselineAdminNetworkPolicy => {
             admin_network_policy::lower(object, root, Tier::Baseline)?
         }
-        Kind::ClusterNetworkPolicy => cluster_network_policy::lower(object, root)?,
+        PolicyKind::ClusterNetworkPolicy => cluster_network_policy::lower(object, root)?,
         // Those of Cilium are lowered where its dialect is.
-        Kind::CiliumNetworkPolicy
-        | Kind::CiliumClusterwideNetworkPolicy
-        | Kind::CiliumCidrGroup
-        | Kind::Namespace
-        | Kind::Node
-        | Kind::Pod
-        | Kind::Service
-        | Kind::ServiceAccount
-        | Kind::Endpoints
-        | Kind::EndpointSlice
-        | Kind::Deployment
-        | Kind::StatefulSet
-        | Kind::DaemonSet
-        | Kind::ReplicaSet
-        | Kind::ReplicationController
-        | Kind::Job
-        | Kind::CronJob
-        | Kind::DnsSnapshot => return Ok(None),
+        PolicyKind::CiliumNetworkPolicy | PolicyKind::CiliumClusterwideNetworkPolicy => {
+            return Ok(Vec::new());
+        }
     };
-    Ok(Some(draft))
+    Ok(vec![draft])
 }
 
 /// Puts policies in order, by tier, priority, object and place, and numbers them and their rules: the result
@@ -247,14 +232,14 @@ mod tests {
     use crate::source::{FileId, SourceFile};
 
     /// Lowers an object that nothing validated: the text that cannot be read.
-    fn unread(kind: Kind, spec: &str) -> Option<String> {
+    fn unread(kind: PolicyKind, spec: &str) -> Option<String> {
         let text = format!("metadata: {{name: a}}\nspec: {spec}\n");
         let source = SourceFile::new("case", text.clone().into_bytes()).unwrap();
         let chunk = manifest::split(FileId(0), &source).remove(0);
         let (document, _) = manifest::parse(&source, &chunk);
         let document = document.unwrap();
         let object = ObjectRef {
-            kind: kind.name().into(),
+            kind: "Policy".into(),
             namespace: None,
             name: "a".into(),
         };
@@ -266,66 +251,69 @@ mod tests {
     #[test]
     fn nothing_is_lowered_in_part() {
         let cases = [
-            (Kind::NetworkPolicy, "{ingress: [{from: [{}]}]}", "{}"),
-            (Kind::NetworkPolicy, "{policyTypes: [1]}", "1"),
-            (Kind::NetworkPolicy, "{policyTypes: [Both]}", "Both"),
+            (PolicyKind::NetworkPolicy, "{ingress: [{from: [{}]}]}", "{}"),
+            (PolicyKind::NetworkPolicy, "{policyTypes: [1]}", "1"),
+            (PolicyKind::NetworkPolicy, "{policyTypes: [Both]}", "Both"),
             (
-                Kind::NetworkPolicy,
+                PolicyKind::NetworkPolicy,
                 "{ingress: [{ports: [{port: 80000}]}]}",
                 "{port: 80000}",
             ),
             (
-                Kind::NetworkPolicy,
+                PolicyKind::NetworkPolicy,
                 "{ingress: [{ports: [{port: 1, endPort: x}]}]}",
                 "{port: 1, endPort: x}",
             ),
             (
-                Kind::NetworkPolicy,
+                PolicyKind::NetworkPolicy,
                 "{ingress: [{ports: [{protocol: TPC}]}]}",
                 "TPC",
             ),
             (
-                Kind::NetworkPolicy,
+                PolicyKind::NetworkPolicy,
                 "{ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [x]}}]}]}",
                 "x",
             ),
             (
-                Kind::NetworkPolicy,
+                PolicyKind::NetworkPolicy,
                 "{podSelector: {matchExpressions: [{key: a, operator: Is}]}}",
                 "{key: a, operator: Is}",
             ),
             (
-                Kind::NetworkPolicy,
+                PolicyKind::NetworkPolicy,
                 "{podSelector: {matchLabels: {a: 1}}}",
                 "1",
             ),
             (
-                Kind::AdminNetworkPolicy,
+                PolicyKind::AdminNetworkPolicy,
                 "{ingress: [{action: Accept}]}",
                 "{action: Accept}",
             ),
             (
-                Kind::ClusterNetworkPolicy,
+                PolicyKind::ClusterNetworkPolicy,
                 "{egress: [{action: Deny, to: [{networks: [x]}]}]}",
                 "x",
             ),
             (
-                Kind::ClusterNetworkPolicy,
+                PolicyKind::ClusterNetworkPolicy,
                 "{egress: [{action: Deny, to: [{}]}]}",
                 "{}",
             ),
             (
-                Kind::ClusterNetworkPolicy,
+                PolicyKind::ClusterNetworkPolicy,
                 "{egress: [{action: Deny, protocols: [{icmp: {}}]}]}",
                 "{icmp: {}}",
             ),
-            (Kind::ClusterNetworkPolicy, "{priority: -1}", "-1"),
+            (PolicyKind::ClusterNetworkPolicy, "{priority: -1}", "-1"),
         ];
         for (kind, spec, expected) in cases {
             assert_eq!(unread(kind, spec).as_deref(), Some(expected), "{spec}");
         }
         assert_eq!(
-            unread(Kind::NetworkPolicy, "{ingress: [{ports: [null]}, null]}"),
+            unread(
+                PolicyKind::NetworkPolicy,
+                "{ingress: [{ports: [null]}, null]}"
+            ),
             None
         );
     }

@@ -23,7 +23,7 @@ use rustc_hash::FxHashSet;
 use std::hash::Hash;
 use std::net::IpAddr;
 
-/// Decodes an object; `None` where the kind is a policy, or nothing is made of it yet. `interner` is shared by all objects of a run.
+/// Decodes an object; `None` where the kind is a policy. `interner` is shared by all objects of a run.
 pub fn decode(
     kind: Kind,
     root: NodeRef<'_>,

@@ -3,7 +3,7 @@
 //! Input: an item of the HIR and the object that it goes into. Output: the JSON of the item and the names of
 //! the lists that hold such items. The reverse of lowering, for what `explain` suggests.
 
-use super::kinds::Kind;
+use super::kinds::{Kind, PolicyKind};
 use crate::cluster::{NAMESPACE_NAME_LABEL, Protocol};
 use crate::diagnostic::ObjectRef;
 use crate::hir::{
@@ -51,31 +51,17 @@ enum Shape {
 }
 
 fn shape(object: &ObjectRef) -> Shape {
-    match Kind::named(&object.kind) {
-        Some(Kind::AdminNetworkPolicy | Kind::BaselineAdminNetworkPolicy) => Shape::V1alpha1,
-        Some(Kind::ClusterNetworkPolicy) => Shape::V1alpha2,
-        None
-        | Some(
-            Kind::NetworkPolicy
-            | Kind::CiliumNetworkPolicy
-            | Kind::CiliumClusterwideNetworkPolicy
-            | Kind::CiliumCidrGroup
-            | Kind::Namespace
-            | Kind::Node
-            | Kind::Pod
-            | Kind::Service
-            | Kind::ServiceAccount
-            | Kind::Endpoints
-            | Kind::EndpointSlice
-            | Kind::Deployment
-            | Kind::StatefulSet
-            | Kind::DaemonSet
-            | Kind::ReplicaSet
-            | Kind::ReplicationController
-            | Kind::Job
-            | Kind::CronJob
-            | Kind::DnsSnapshot,
-        ) => Shape::Namespaced,
+    match Kind::named(&object.kind).and_then(Kind::policy) {
+        Some(PolicyKind::AdminNetworkPolicy | PolicyKind::BaselineAdminNetworkPolicy) => {
+            Shape::V1alpha1
+        }
+        Some(PolicyKind::ClusterNetworkPolicy) => Shape::V1alpha2,
+        Some(
+            PolicyKind::NetworkPolicy
+            | PolicyKind::CiliumNetworkPolicy
+            | PolicyKind::CiliumClusterwideNetworkPolicy,
+        )
+        | None => Shape::Namespaced,
     }
 }
 

@@ -3,7 +3,7 @@
 //! Input: a kind and the settings. Output: [`Standing`], and what is to be said where it is not simply enforced.
 //! Guarantee: a policy that does not count is never dropped in silence.
 
-use super::kinds::Kind;
+use super::kinds::{Kind, PolicyKind};
 use super::manifest::NodeRef;
 use super::report::object_ref;
 use super::settings::cilium::Version;
@@ -33,15 +33,17 @@ pub(super) enum Ignored {
 }
 
 /// What a policy of the kind counts for.
-pub(super) fn of(kind: Kind, settings: &Settings) -> Standing {
+pub(super) fn of(kind: PolicyKind, settings: &Settings) -> Standing {
     match (settings.dialect, kind) {
-        (Dialect::Kubernetes, Kind::CiliumNetworkPolicy | Kind::CiliumClusterwideNetworkPolicy) => {
-            Standing::Foreign(Dialect::Cilium)
-        }
-        (Dialect::Cilium, Kind::AdminNetworkPolicy | Kind::BaselineAdminNetworkPolicy) => {
-            Standing::Ignored(Ignored::Kind)
-        }
-        (Dialect::Cilium, Kind::ClusterNetworkPolicy)
+        (
+            Dialect::Kubernetes,
+            PolicyKind::CiliumNetworkPolicy | PolicyKind::CiliumClusterwideNetworkPolicy,
+        ) => Standing::Foreign(Dialect::Cilium),
+        (
+            Dialect::Cilium,
+            PolicyKind::AdminNetworkPolicy | PolicyKind::BaselineAdminNetworkPolicy,
+        ) => Standing::Ignored(Ignored::Kind),
+        (Dialect::Cilium, PolicyKind::ClusterNetworkPolicy)
             if settings.cilium.version == Version::V1_19 =>
         {
             Standing::Ignored(Ignored::Version)
@@ -55,40 +57,25 @@ pub(super) fn of(kind: Kind, settings: &Settings) -> Standing {
 }
 
 /// The option of Cilium that turns the kind on and off, and what it is set to.
-fn switch(kind: Kind, settings: &Settings) -> Option<(&'static str, bool)> {
+fn switch(kind: PolicyKind, settings: &Settings) -> Option<(&'static str, bool)> {
     let options = &settings.cilium;
     match kind {
-        Kind::NetworkPolicy => Some(("enable-k8s-networkpolicy", options.enable_k8s_networkpolicy)),
-        Kind::ClusterNetworkPolicy => Some((
+        PolicyKind::NetworkPolicy => {
+            Some(("enable-k8s-networkpolicy", options.enable_k8s_networkpolicy))
+        }
+        PolicyKind::ClusterNetworkPolicy => Some((
             "enable-k8s-cluster-network-policy",
             options.enable_k8s_cluster_network_policy,
         )),
-        Kind::CiliumNetworkPolicy => Some((
+        PolicyKind::CiliumNetworkPolicy => Some((
             "enable-cilium-network-policy",
             options.enable_cilium_network_policy,
         )),
-        Kind::CiliumClusterwideNetworkPolicy => Some((
+        PolicyKind::CiliumClusterwideNetworkPolicy => Some((
             "enable-cilium-clusterwide-network-policy",
             options.enable_cilium_clusterwide_network_policy,
         )),
-        Kind::AdminNetworkPolicy
-        | Kind::BaselineAdminNetworkPolicy
-        | Kind::CiliumCidrGroup
-        | Kind::Namespace
-        | Kind::Node
-        | Kind::Pod
-        | Kind::Service
-        | Kind::ServiceAccount
-        | Kind::Endpoints
-        | Kind::EndpointSlice
-        | Kind::Deployment
-        | Kind::StatefulSet
-        | Kind::DaemonSet
-        | Kind::ReplicaSet
-        | Kind::ReplicationController
-        | Kind::Job
-        | Kind::CronJob
-        | Kind::DnsSnapshot => None,
+        PolicyKind::AdminNetworkPolicy | PolicyKind::BaselineAdminNetworkPolicy => None,
     }
 }
 

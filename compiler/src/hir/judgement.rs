@@ -60,6 +60,8 @@ pub struct Side {
     pub isolated_by: Vec<PolicyId>,
     /// What the ends must prove first, where a rule says so.
     pub auth: Option<Auth>,
+    /// Whether it passes only because what is denied is let through and recorded.
+    pub audited: Truth,
 }
 
 /// Why a side allows without asking a policy.

@@ -34,10 +34,23 @@ pub struct Enforcement {
     pub has_icmp_types: bool,
     /// Whether nodes are governed.
     pub governs_nodes: bool,
+    /// Whether what is denied, or not authenticated, is let through and recorded.
+    pub audits: bool,
     /// Whether the inputs say which DNS answers were seen: without them, any address outside may be behind a name.
     pub has_names: bool,
     /// What ends are to rules.
     pub identities: Identities,
+}
+
+impl Enforcement {
+    /// The same where what is denied is denied: what maps say, in which audit mode is not.
+    #[must_use]
+    pub fn without_audit(&self) -> Self {
+        Self {
+            audits: false,
+            ..self.clone()
+        }
+    }
 }
 
 /// When an endpoint denies what no rule allows.

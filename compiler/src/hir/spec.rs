@@ -157,6 +157,7 @@ pub fn judge_by_rules(
         rules: Vec::new(),
         isolated_by: Vec::new(),
         auth: None,
+        audited: Truth::No,
     };
     let (subject, other) = match direction {
         Direction::Ingress => (&flow.dst, &flow.src),

@@ -3,7 +3,7 @@
 //! Endpoints are asked by the tables. A pod that does not exist has no place in them: both sides of its flows are
 //! judged by the policies that the image carries ([`verdict_abi::open`]).
 
-use super::{Image, Origin};
+use super::{Image, Origin, demand};
 use crate::cluster::{Labels, NAMESPACE_NAME_LABEL, Protocol};
 use crate::lir::transport;
 use std::net::{IpAddr, Ipv6Addr};
@@ -347,7 +347,7 @@ impl Asked {
             "deny"
         } else if any(|code| code.depends) {
             "depends"
-        } else if any(|code| code.action == Action::Redirect) {
+        } else if any(|code| demand::proxy(code).is_some()) {
             "redirect"
         } else {
             "allow"

@@ -8,9 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use verdict_abi::open::{Decider, Subjects, WireError, World};
 use verdict_abi::{
-    ABI_VERSION, BLOCK_ENTRIES, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION,
-    MAGIC, PAGE, PAGE_ENTRIES, Section, TO_BLOCK, TO_DIRECTORY, Tables, V6_STEPS, config, half,
-    leaf_v4, leaf_v6, quarter,
+    ABI_VERSION, Code, Config, DIRECTORY_ENTRIES, ENDIAN_MARK, FORMAT_VERSION, HOST_WORDS, MAGIC,
+    PAGE, PAGE_ENTRIES, Section, TO_DIRECTORY, Tables, config, half, leaf_v4, leaf_v6, quarter,
 };
 
 /// An image: every lookup in it finds an answer.
@@ -33,18 +32,25 @@ pub struct Image<'a> {
 /// What was checked of sections that other images have as well: the same memory, not only equal bytes.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// The sections of addresses, in the order of [`ADDRESSES`].
-    addresses: [Arc<[u8]>; ADDRESSES.len()],
-    /// The number of leaves to which they were held.
-    leaves: u32,
+    /// The sections of addresses, in the order of [`Section::OF_LEAVES`].
+    addresses: [Arc<[u8]>; Section::OF_LEAVES.len()],
+    /// What the configuration says of them, and the number of leaves to which they were held.
+    counts: [u32; COUNTS.len()],
     /// The bytes of the section `world`.
     written: Arc<[u8]>,
     world: Arc<World>,
     names: Arc<Names>,
 }
 
-/// The sections that say who an address is.
-const ADDRESSES: [Section; 3] = [Section::V4, Section::V6Starts, Section::V6Leaves];
+/// What the configuration says of the sections of addresses.
+const COUNTS: [Config; 6] = [
+    Config::Leaves,
+    Config::V4Entries,
+    Config::V4Root,
+    Config::V6Runs,
+    Config::V6Groups,
+    Config::V6Hosts,
+];
 
 /// The policies of a world, by name.
 type Names = FxHashMap<Box<str>, Vec<u32>>;
@@ -197,7 +203,7 @@ impl Tables for Image<'_> {
     }
 }
 
-type Decoded<T> = Result<T, DecodeError>;
+pub(super) type Decoded<T> = Result<T, DecodeError>;
 
 impl<'a> Image<'a> {
     /// Reads an image, and checks everything that it says.
@@ -271,15 +277,15 @@ impl<'a> Image<'a> {
     /// What is known now of sections that other images share with this one.
     #[must_use]
     pub fn known(&self, common: &Common) -> Option<Known> {
-        let addresses = [common.v4(), common.v6_starts(), common.v6_leaves()];
+        let addresses = common.addresses();
         let written = self.written;
         let same =
             |(part, section): (&Part, Section)| std::ptr::eq(&*part.bytes, self.section(section));
-        let is_own = addresses.into_iter().zip(ADDRESSES).all(same)
+        let is_own = addresses.iter().zip(Section::OF_LEAVES).all(same)
             && std::ptr::eq(&*common.world().bytes, written);
         is_own.then(|| Known {
-            addresses: addresses.map(|part| Arc::clone(&part.bytes)),
-            leaves: self.count(Config::Leaves),
+            addresses: addresses.each_ref().map(|part| Arc::clone(&part.bytes)),
+            counts: COUNTS.map(|field| self.count(field)),
             written: Arc::clone(&common.world().bytes),
             world: Arc::clone(&self.world),
             names: Arc::new(names(&self.world)),
@@ -385,13 +391,11 @@ impl<'a> Image<'a> {
             let same = |(bytes, section): (&Arc<[u8]>, Section)| {
                 std::ptr::eq(&**bytes, self.section(section))
             };
-            known.leaves == self.count(Config::Leaves)
-                && known.addresses.iter().zip(ADDRESSES).all(same)
+            known.counts == COUNTS.map(|field| self.count(field))
+                && known.addresses.iter().zip(Section::OF_LEAVES).all(same)
         });
         if !is_known {
-            self.trie(0, 4)?;
-            self.search()?;
-            self.halves(Section::V6Leaves, Config::V6Runs, Config::Leaves)?;
+            self.check_addresses()?;
         }
         let leaves = self.count(Config::Leaves) as usize;
         self.quarters(Section::Leaves, leaves, Config::Classes)?;
@@ -423,10 +427,7 @@ impl<'a> Image<'a> {
         let pairs = |count: usize| count.div_ceil(2);
         let expected = [
             (Section::Config, Config::WORDS),
-            (
-                Section::V4,
-                pairs(many(Config::V4Blocks) * BLOCK_ENTRIES as usize),
-            ),
+            (Section::V4, pairs(many(Config::V4Entries))),
             (Section::V6Starts, many(Config::V6Runs) * 2),
             (Section::V6Leaves, pairs(many(Config::V6Runs))),
             (Section::Leaves, quarters(many(Config::Leaves))),
@@ -450,6 +451,8 @@ impl<'a> Image<'a> {
             (Section::Codes, many(Config::Codes)),
             (Section::Endpoints, many(Config::Endpoints) * 2),
             (Section::Addresses, many(Config::Addresses) * 3),
+            (Section::V6Groups, quarters(many(Config::V6Groups))),
+            (Section::V6Hosts, many(Config::V6Hosts) * HOST_WORDS),
         ];
         for (section, words) in expected {
             if self.length(section, 8) != words {
@@ -462,13 +465,15 @@ impl<'a> Image<'a> {
         for (field, word) in
             (0..Config::WORDS).map(|field| (field, self.word(Section::Config, field as u32)))
         {
-            let small = word.is_some_and(|word| word < 1 << 31);
+            // The root is an entry of the trie, with a bit more.
+            let bits = 31 + u32::from(field == Config::V4Root as usize);
+            let small = word.is_some_and(|word| word < 1 << bits);
             self.ensure(small, Section::Config, field, "is too large")?;
         }
         Ok(())
     }
 
-    fn ensure(
+    pub(super) fn ensure(
         &self,
         holds: bool,
         section: Section,
@@ -485,59 +490,7 @@ impl<'a> Image<'a> {
         })
     }
 
-    /// Every entry of the blocks that can be reached in some steps is a leaf, or leads to a block further down. Blocks
-    /// are shared, so each is looked at once for each depth at which it stands.
-    fn trie(&self, root: u32, depth: u32) -> Decoded<()> {
-        let blocks = self.count(Config::V4Blocks);
-        let has_root = blocks > 0;
-        self.ensure(has_root, Section::V4, 0, "is missing")?;
-        let mut level = vec![root];
-        for step in (0..depth).rev() {
-            let mut next = Vec::new();
-            for block in level {
-                for entry in 0..BLOCK_ENTRIES {
-                    let index = block * BLOCK_ENTRIES + entry;
-                    let found = half(self, Section::V4, index).unwrap_or(u32::MAX);
-                    let at = index as usize;
-                    if found & TO_BLOCK == 0 {
-                        let known = found < self.count(Config::Leaves);
-                        self.ensure(known, Section::V4, at, "is no leaf")?;
-                        continue;
-                    }
-                    let below = found & !TO_BLOCK;
-                    self.ensure(step > 0, Section::V4, at, "leads below the last step")?;
-                    self.ensure(below < blocks, Section::V4, at, "is no block")?;
-                    next.push(below);
-                }
-            }
-            next.sort_unstable();
-            next.dedup();
-            level = next;
-        }
-        Ok(())
-    }
-
-    fn search(&self) -> Decoded<()> {
-        let runs = self.count(Config::V6Runs);
-        let start = |run: u32| {
-            let [upper, lower] = [0, 1].map(|half| self.word(Section::V6Starts, run * 2 + half));
-            Some((upper?, lower?))
-        };
-        self.ensure(start(0) == Some((0, 0)), Section::V6Starts, 0, "is not 0")?;
-        self.ensure(
-            runs <= 1 << V6_STEPS,
-            Section::V6Starts,
-            0,
-            "is one of too many",
-        )?;
-        for run in 1..runs {
-            let ascends = start(run - 1) < start(run);
-            self.ensure(ascends, Section::V6Starts, run as usize, "does not ascend")?;
-        }
-        Ok(())
-    }
-
-    fn halves(&self, section: Section, count: Config, below: Config) -> Decoded<()> {
+    pub(super) fn halves(&self, section: Section, count: Config, below: Config) -> Decoded<()> {
         for index in 0..self.count(count) {
             let known = half(self, section, index).is_some_and(|value| value < self.count(below));
             self.ensure(known, section, index as usize, "is too large")?;

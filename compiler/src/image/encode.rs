@@ -1,24 +1,23 @@
 //! From a program to bytes.
 
+use super::hosts::Hosts;
 use super::layout::{SOURCE, SUBJECTS, WORLD};
 use super::parts::{Part, Parts};
-use super::{Input, LimitError, Resource};
+use super::{Input, LimitError, Resource, trie};
 use crate::cluster::Protocol;
 use crate::lir::transport::{NOT_KNOWN, key, whole};
 use crate::lir::{Action, Chain, Decision, LeafId, Program, number};
 use rustc_hash::FxHashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use verdict_abi::{
-    BLOCK_ENTRIES, Code, Config, DIRECTORY_ENTRIES, Section, TO_BLOCK, TO_DIRECTORY,
-};
+use verdict_abi::{Code, Config, DIRECTORY_ENTRIES, HOST_WORDS, Section, TO_DIRECTORY};
 
 /// What the images of all nodes have in common.
 #[derive(Clone, Debug)]
 pub struct Common {
-    v4: Part,
-    v6_starts: Part,
-    v6_leaves: Part,
+    /// In the order of [`Section::OF_LEAVES`].
+    addresses: [Part; Section::OF_LEAVES.len()],
+    root: u32,
     world: Part,
 }
 
@@ -26,29 +25,36 @@ impl Common {
     /// The leaf of each run of addresses (its first address, ascending from 0), and the bytes of [`super::world()`].
     #[must_use]
     pub fn new(v4: &[(u32, LeafId)], v6: &[(u128, LeafId)], world: Vec<u8>) -> Self {
-        let entries = trie(v4);
-        let entries = entries.iter().map(|entry| entry.to_le_bytes());
-        let starts = v6.iter().flat_map(|(start, _)| halves(*start));
-        let leaves = v6.iter().map(|(_, leaf)| leaf.0.to_le_bytes());
+        let entries = trie::entries(v4);
+        let hosts = Hosts::of(v6);
+        let runs = || hosts.runs.iter();
+        let leaves = runs().map(|(_, leaf)| leaf.0.to_le_bytes());
+        let [a, b, c, d, e] = Section::OF_LEAVES.map(|section| section as u32);
+        let addresses = [
+            Part::new(a, bytes(entries.iter().map(|entry| entry.to_le_bytes()))),
+            Part::new(b, words(runs().flat_map(|(start, _)| halves(*start)))),
+            Part::new(c, bytes(leaves)),
+            Part::new(d, short(hosts.groups.iter().copied())),
+            Part::new(e, words(hosts.slots.iter().flatten().copied())),
+        ];
         Self {
-            v4: Part::new(Section::V4 as u32, bytes(entries)),
-            v6_starts: Part::new(Section::V6Starts as u32, words(starts)),
-            v6_leaves: Part::new(Section::V6Leaves as u32, bytes(leaves)),
+            addresses,
+            root: entries.first().copied().unwrap_or_default(),
             world: Part::new(WORLD, world),
         }
     }
 
-    /// The sections that say who an address is.
+    /// The sections that say who an address is, in the order of [`Section::OF_LEAVES`].
     #[must_use]
-    pub fn addresses(&self) -> [&Part; 3] {
-        [&self.v4, &self.v6_starts, &self.v6_leaves]
+    pub fn addresses(&self) -> &[Part; Section::OF_LEAVES.len()] {
+        &self.addresses
     }
 
     /// An image of these sections and those that are a node's own.
     #[must_use]
     pub fn with<'s>(&self, own: impl Iterator<Item = (u32, &'s [u8])>, subjects: Vec<u8>) -> Parts {
         let mut parts: Vec<Part> = own.map(|(kind, bytes)| Part::new(kind, bytes)).collect();
-        parts.extend(self.addresses().map(Part::clone));
+        parts.extend(self.addresses.iter().cloned());
         parts.extend([self.world.clone(), Part::new(SUBJECTS, subjects)]);
         // The kinds ascend in a file.
         parts.sort_by_key(|part| part.kind);
@@ -61,32 +67,18 @@ impl Common {
         &self.world
     }
 
-    pub(super) fn v4(&self) -> &Part {
-        &self.v4
-    }
-
-    pub(super) fn v6_starts(&self) -> &Part {
-        &self.v6_starts
-    }
-
-    pub(super) fn v6_leaves(&self) -> &Part {
-        &self.v6_leaves
-    }
-
-    fn v4_blocks(&self) -> usize {
-        self.v4.bytes.len() / (BLOCK_ENTRIES as usize * 4)
-    }
-
-    fn v6_runs(&self) -> usize {
-        self.v6_starts.bytes.len() / 16
+    /// How many elements of so many bytes one of the sections has.
+    fn count(&self, of: Section, bytes: usize) -> usize {
+        let own = self.addresses.iter().find(|part| part.kind == of as u32);
+        own.map_or(0, |part| part.bytes.len() / bytes)
     }
 }
 
 /// Whether the sections of a kind are a node's own, and hang on nothing but what its endpoints are asked.
 #[must_use]
 pub fn is_own(kind: u32) -> bool {
-    let common = [Section::V4, Section::V6Starts, Section::V6Leaves];
-    kind != WORLD && kind != SUBJECTS && !common.iter().any(|section| *section as u32 == kind)
+    let mut common = Section::OF_LEAVES.iter();
+    kind != WORLD && kind != SUBJECTS && !common.any(|section| *section as u32 == kind)
 }
 
 /// Writes an image.
@@ -104,8 +96,8 @@ pub fn encode(input: &Input<'_>) -> Result<Parts, LimitError> {
         (Resource::PortClasses, program.port_classes as usize),
         (Resource::Rows, program.rows.len()),
         (Resource::Codes, program.codes.len()),
-        (Resource::V4Blocks, common.v4_blocks()),
-        (Resource::V6Runs, common.v6_runs()),
+        (Resource::V4Entries, common.count(Section::V4, 4)),
+        (Resource::V6Runs, common.count(Section::V6Starts, 16)),
         (Resource::Pages, ports.pages.len()),
     ] {
         input.limits.hold(resource, given)?;
@@ -125,16 +117,16 @@ pub fn encode(input: &Input<'_>) -> Result<Parts, LimitError> {
         codes.len(),
         program.endpoints.len(),
         addresses.len() / 3,
-        common.v4_blocks(),
-        common.v6_runs(),
+        common.count(Section::V4, 4),
+        common.count(Section::V6Starts, 16),
         ports.directories.len(),
         ports.pages.len(),
+        common.root as usize,
+        common.count(Section::V6Groups, 2),
+        common.count(Section::V6Hosts, 8 * HOST_WORDS),
     ];
-    let section = |section| -> Part {
+    let section = |section| -> Option<Part> {
         let own = match section {
-            Section::V4 => return common.v4.clone(),
-            Section::V6Starts => return common.v6_starts.clone(),
-            Section::V6Leaves => return common.v6_leaves.clone(),
             Section::Config => words(config.iter().map(|count| *count as u64)),
             Section::Leaves => short(program.leaves.iter().map(|class| class.0)),
             Section::Protocols => bytes(ports.protocols.iter().map(|entry| entry.to_le_bytes())),
@@ -145,10 +137,17 @@ pub fn encode(input: &Input<'_>) -> Result<Parts, LimitError> {
             Section::Codes => words(codes.iter().copied()),
             Section::Endpoints => bytes(tables.endpoints.iter().map(|table| table.to_le_bytes())),
             Section::Addresses => words(addresses.iter().copied()),
+            Section::V4
+            | Section::V6Starts
+            | Section::V6Leaves
+            | Section::V6Groups
+            | Section::V6Hosts => return None,
         };
-        Part::new(section as u32, own)
+        Some(Part::new(section as u32, own))
     };
-    let mut sections: Vec<Part> = Section::ALL.into_iter().map(section).collect();
+    let mut sections: Vec<Part> = Section::ALL.into_iter().filter_map(section).collect();
+    sections.extend(common.addresses.iter().cloned());
+    sections.sort_by_key(|part| part.kind);
     // A struct of strings and numbers is JSON.
     let source = serde_json::to_vec(input.source).unwrap_or_default();
     sections.push(Part::new(SOURCE, source));
@@ -183,7 +182,7 @@ fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-fn halves(value: u128) -> [u64; 2] {
+pub(super) fn halves(value: u128) -> [u64; 2] {
     [(value >> 64) as u64, value as u64]
 }
 
@@ -193,6 +192,10 @@ fn code(decision: Decision, origin: u32) -> Code {
         Action::Audit => (verdict_abi::Action::Audit, 0),
         Action::Allow => (verdict_abi::Action::Allow, 0),
         Action::Redirect(listener) => (verdict_abi::Action::Redirect, listener),
+        Action::Prove(auth, listener) => (
+            verdict_abi::Action::Redirect,
+            super::demand::listener(auth, listener),
+        ),
     };
     Code {
         action,
@@ -259,38 +262,6 @@ impl<T: Clone + Eq + Hash> Shared<T> {
             number(kept.len() - 1)
         })
     }
-}
-
-/// The blocks of the trie, as one list of entries. Equal blocks stand once; one of a single leaf is that leaf.
-fn trie(runs: &[(u32, LeafId)]) -> Vec<u32> {
-    let mut blocks: Shared<Vec<u32>> = Shared::default();
-    // The root comes first whatever it holds, and is found by its place alone.
-    blocks.kept.push(Vec::new());
-    let root = block(runs, 0, 24, &mut blocks);
-    if let Some(first) = blocks.kept.first_mut() {
-        *first = root;
-    }
-    blocks.kept.concat()
-}
-
-/// The entries of the block that begins at an address and whose entries have `shift` bits each.
-fn block(runs: &[(u32, LeafId)], from: u32, shift: u32, blocks: &mut Shared<Vec<u32>>) -> Vec<u32> {
-    let mut entries = Vec::with_capacity(256);
-    for entry in 0..256_u32 {
-        let first = from | entry << shift;
-        let last = first | ((1_u64 << shift) - 1) as u32;
-        let index = runs.partition_point(|(start, _)| *start <= first);
-        let ends = runs.get(index).is_none_or(|(start, _)| *start > last);
-        let leaf = index.checked_sub(1).and_then(|index| runs.get(index));
-        let leaf = leaf.map_or(0, |(_, leaf)| leaf.0);
-        if ends || shift == 0 {
-            entries.push(leaf);
-            continue;
-        }
-        let below = block(runs, first, shift - 8, blocks);
-        entries.push(TO_BLOCK | blocks.add(below));
-    }
-    entries
 }
 
 /// The classes of transport keys, by protocol.

@@ -70,5 +70,7 @@ pub fn section_name(section: Section) -> &'static str {
         Section::Codes => "codes",
         Section::Endpoints => "endpoints",
         Section::Addresses => "addresses",
+        Section::V6Groups => "v6-groups",
+        Section::V6Hosts => "v6-hosts",
     }
 }

@@ -1,7 +1,7 @@
 //! How large an image may be, and what is said where something has no room.
 
 use std::fmt;
-use verdict_abi::V6_STEPS;
+use verdict_abi::{V4_ENTRIES, V6_STEPS};
 
 /// What there may be too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,8 +16,8 @@ pub enum Resource {
     Rows,
     /// Codes.
     Codes,
-    /// Blocks of the IPv4 trie.
-    V4Blocks,
+    /// Entries of the trie of IPv4 addresses.
+    V4Entries,
     /// Runs of IPv6 addresses.
     V6Runs,
     /// Pages of ports.
@@ -34,7 +34,7 @@ impl Resource {
         Self::PortClasses,
         Self::Rows,
         Self::Codes,
-        Self::V4Blocks,
+        Self::V4Entries,
         Self::V6Runs,
         Self::Pages,
         Self::SectionBytes,
@@ -49,7 +49,7 @@ impl fmt::Display for Resource {
             Self::PortClasses => "classes of ports",
             Self::Rows => "rows",
             Self::Codes => "verdict codes",
-            Self::V4Blocks => "blocks of IPv4 addresses",
+            Self::V4Entries => "entries of IPv4 addresses",
             Self::V6Runs => "runs of IPv6 addresses",
             Self::Pages => "pages of ports",
             Self::SectionBytes => "bytes of a section",
@@ -68,8 +68,8 @@ const MAX_PORT_CLASSES: usize = 1 << 16;
 const MAX_ROWS: usize = 1 << 16;
 /// The most codes: their numbers have 16 bits.
 const MAX_CODES: usize = 1 << 16;
-/// The most blocks of the trie: of a kibibyte each, they fill the largest section.
-const MAX_V4_BLOCKS: usize = MAX_SECTION_BYTES / 1024;
+/// The most entries of the trie: what leads to a block has 26 bits for its place.
+const MAX_V4_ENTRIES: usize = V4_ENTRIES as usize;
 /// The most runs of IPv6 addresses: the search among them takes a bounded number of steps, which the kernel's verifier
 /// wants to see.
 const MAX_V6_RUNS: usize = 1 << V6_STEPS;
@@ -91,7 +91,7 @@ impl Default for Limits {
             Resource::PortClasses => MAX_PORT_CLASSES,
             Resource::Rows => MAX_ROWS,
             Resource::Codes => MAX_CODES,
-            Resource::V4Blocks => MAX_V4_BLOCKS,
+            Resource::V4Entries => MAX_V4_ENTRIES,
             Resource::V6Runs => MAX_V6_RUNS,
             Resource::Pages => MAX_PAGES,
             Resource::SectionBytes => MAX_SECTION_BYTES,

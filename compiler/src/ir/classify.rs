@@ -5,6 +5,7 @@
 use super::precedence::{FRAGMENTATION_NEEDED, number};
 use super::{ClassId, IdentityId, Program};
 use crate::cluster::{NodeId, Pod, PodId};
+use crate::hash::mixed;
 use crate::hir::Direction;
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transport};
 use std::hash::{Hash, Hasher};
@@ -26,18 +27,8 @@ impl Hash for FlowClass {
     /// What differs stands in the upper halves, which multiplying hashes such as that of `rustc-hash` do not
     /// carry down: without mixing them first, tables of classes have long chains.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let ends = mixed(
-            self.src ^ 0x9e37_79b9_7f4a_7c15,
-            self.dst ^ 0xc2b2_ae3d_27d4_eb4f,
-        );
-        state.write_u64(mixed(ends ^ self.rest, 0x1656_67b1_9e37_79f9));
+        state.write_u64(mixed(mixed(self.src, self.dst), self.rest));
     }
-}
-
-/// Both halves of a product, folded.
-fn mixed(one: u64, other: u64) -> u64 {
-    let [low, high] = [0, 64].map(|shift| (u128::from(one) * u128::from(other)) >> shift);
-    (low as u64) ^ (high as u64)
 }
 
 /// An end of flows, as far as a program can tell it from others.

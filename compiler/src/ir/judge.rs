@@ -65,6 +65,7 @@ impl Program {
             rules: Vec::new(),
             isolated_by: Vec::new(),
             auth: None,
+            audited: Truth::No,
         };
         let EndpointKind::Pod(pod) = &subject.kind else {
             side.exempt = Some(Exemption::NotAPod);

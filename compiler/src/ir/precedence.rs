@@ -39,6 +39,7 @@ impl Program {
             rules: Vec::new(),
             isolated_by: Vec::new(),
             auth: None,
+            audited: Truth::No,
         };
         let asked = match asked(kinds, flow, direction) {
             Ok(asked) => asked,
@@ -81,6 +82,9 @@ impl Program {
         let passes = matches!(side.verdict, Verdict::Allow | Verdict::Redirect);
         if passes && chain.asks_for_auth {
             side.auth = self.auth(kinds, chain, flow, &matched);
+        }
+        if kinds.enforcement.audits {
+            audit(&mut side, outcomes);
         }
         side
     }
@@ -134,18 +138,17 @@ impl Program {
         let items = ports.map_or(&[][..], |ports| &ports.written);
         let number = number(kinds, flow.transport);
         let named = NamedPorts::strict(&flow.dst);
-        let widths = items.iter().filter_map(|item| match item {
+        let covering = items.iter().filter(|item| match item {
             PortMatch::Range { protocol, ports } => {
-                let covers = *protocol == flow.transport.protocol
+                *protocol == flow.transport.protocol
                     && (*ports == hir::PortRange::ALL
-                        || number.is_some_and(|number| ports.contains(number)));
-                covers.then(|| u32::from(ports.last - ports.first) + 1)
+                        || number.is_some_and(|number| ports.contains(number)))
             }
             PortMatch::Named { protocol, name } => {
-                (named.matches(*protocol, name, flow.transport) == Truth::Yes).then_some(1)
+                named.matches(*protocol, name, flow.transport) == Truth::Yes
             }
         });
-        widths.min().unwrap_or(u32::MAX)
+        covering.map(width_of).min().unwrap_or(u32::MAX)
     }
 
     /// Everything that an end of a flow may be to an endpoint that runs there: one thing, but where rules are resolved by
@@ -180,6 +183,12 @@ impl Program {
     pub(crate) fn tells_types_of_icmp(&self) -> bool {
         let kinds = self.kinds.as_ref();
         kinds.is_none_or(|kinds| kinds.enforcement.has_icmp_types)
+    }
+
+    /// Whether what is denied is let through and recorded.
+    pub(crate) fn audits(&self) -> bool {
+        let kinds = self.kinds.as_ref();
+        kinds.is_some_and(|kinds| kinds.enforcement.audits)
     }
 
     /// Whether an end is the node of whoever asks.
@@ -342,6 +351,21 @@ impl Program {
     }
 }
 
+/// What becomes of a side where what is denied is only recorded.
+fn audit(side: &mut Side, outcomes: Outcomes) {
+    let lacks_auth = side.auth.is_some_and(|auth| auth != Auth::Disabled);
+    let [denied, allowed] = [outcomes.deny, outcomes.allow];
+    if lacks_auth || denied && !outcomes.redirect {
+        side.verdict = Verdict::Allow;
+        side.audited = if allowed && !lacks_auth {
+            Truth::Unknown
+        } else {
+            Truth::Yes
+        };
+        side.auth = side.auth.filter(|_| !lacks_auth);
+    }
+}
+
 /// Whether policies are asked, and about whom.
 fn asked(kinds: &Kinds, flow: &Flow<'_>, direction: Direction) -> Result<Asked, Exemption> {
     let (own, other) = match direction {
@@ -373,6 +397,14 @@ fn asked(kinds: &Kinds, flow: &Flow<'_>, direction: Direction) -> Result<Asked, 
         return Err(Exemption::FragmentationNeeded);
     }
     Ok(asked)
+}
+
+/// How many ports an item has.
+pub(crate) fn width_of(item: &PortMatch) -> u32 {
+    match item {
+        PortMatch::Range { ports, .. } => u32::from(ports.last - ports.first) + 1,
+        PortMatch::Named { .. } => 1,
+    }
 }
 
 /// What stands for the port of a packet: the types of ICMP are its ports.

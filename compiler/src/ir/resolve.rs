@@ -678,7 +678,7 @@ fn by_number(shared: &[NamedPort], written: &[PortMatch]) -> Vec<PortMatch> {
     written.iter().flat_map(of).collect()
 }
 
-fn merge_ports(written: &[PortMatch]) -> Ports {
+pub(crate) fn merge_ports(written: &[PortMatch]) -> Ports {
     let mut named = Vec::new();
     let mut protocols: BTreeMap<_, (Vec<(u32, u32)>, bool)> = BTreeMap::new();
     for port in written {

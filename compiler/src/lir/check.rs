@@ -15,6 +15,7 @@
 //! 9. What is open stands in ascending order, and is one of classes that exist and are not open themselves.
 
 use super::{Action, Chain, Program, Rule, RuleChain};
+use crate::hir::Auth;
 use crate::invariant::{Violation, ensure};
 use crate::ranges::Ranges;
 
@@ -102,7 +103,7 @@ fn rules(program: &Program, chain: &RuleChain, id: super::ChainId) -> Result<(),
     let mut last = last.into_iter().flatten();
     ensure(last.all(|level| !level.ends_tier), 5, id)?;
     let allows = |rule: &Rule| match rule.action {
-        Action::Deny | Action::Pass => false,
+        Action::Deny | Action::Pass | Action::Prove(_, _) => false,
         Action::Audit | Action::Allow | Action::Redirect(_) => true,
     };
     ensure(chain.namespace.iter().all(allows), 6, id)
@@ -117,7 +118,8 @@ fn is_sound(program: &Program, rule: &Rule) -> bool {
         [Some(yes), Some(maybe)] => yes.intersection(maybe).is_empty(),
         [_, _] => false,
     };
-    origins && apart(remotes) && apart(ports)
+    let proves = rule.action.auth().is_some();
+    origins && !proves && apart(remotes) && apart(ports)
 }
 
 fn tables(program: &Program) -> Result<(), Violation> {
@@ -127,7 +129,9 @@ fn tables(program: &Program) -> Result<(), Violation> {
         ensure(full, 7, super::RowId(index))?;
     }
     for (code, index) in program.codes.iter().zip(0..) {
-        let sound = code.action != Action::Pass && (!code.depends || code.action == Action::Deny);
+        let sound = code.action != Action::Pass
+            && code.action.auth() != Some(Auth::Disabled)
+            && (!code.depends || code.action == Action::Deny);
         ensure(sound, 7, super::CodeId(index))?;
     }
     let is_table = |chain: &Chain| match chain {

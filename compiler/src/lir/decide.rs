@@ -1,23 +1,45 @@
 //! What a program says of a flow. The order of tiers is that of [`crate::ir::tiers`].
 
 use super::{
-    Action, Chain, ClassId, Decision, Level, Match, Origin, PortClassId, PortsId, Program,
+    Action, Asks, Chain, ClassId, Decision, Level, Match, Origin, PortClassId, PortsId, Program,
     RemotesId, Rule, RuleChain,
 };
 use crate::hir::{
-    self,
+    self, Auth,
     spec::{Truth, Verdict},
 };
 use crate::ir::tiers::{self, Effect, LastOf, Outcomes};
 use crate::ranges::Ranges;
 
-/// A question about one class of leaves and one of transport keys.
+/// A question about one class of leaves and one of transport keys, as the rules that match them.
 #[derive(Clone, Copy, Debug)]
 struct Question<'a> {
-    program: &'a Program,
+    rules: &'a Placed<'a>,
+    matching: &'a [(u32, Truth)],
+}
+
+/// The rules of a chain in the order in which they stand, each with its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed<'a> {
     chain: &'a RuleChain,
-    class: ClassId,
-    port_class: PortClassId,
+    has_pass: bool,
+    rules: Vec<(Place, &'a Rule)>,
+}
+
+/// Where a rule stands in a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In a list of a level of a tier, each by its number among those of its tiers.
+    Admin(Listed),
+    Namespace,
+    Baseline(Listed),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Listed {
+    tier: u32,
+    level: u32,
+    list: u32,
 }
 
 impl Program {
@@ -32,28 +54,16 @@ impl Program {
     ) -> Decision {
         match chain {
             Chain::Rules(chain) => {
-                let passes = hairpin && chain.skips_itself || self.unasked.contains(port_class.0);
-                if passes {
+                let placed = Placed::of(chain);
+                if self.passes_unasked(chain, port_class, hairpin) {
                     return Decision::OPEN;
                 }
-                let mut outcomes = Outcomes::default();
-                let mut rules = Vec::new();
-                for class in self.classes_behind(&class) {
-                    let question = Question {
-                        program: self,
-                        chain,
-                        class: *class,
-                        port_class,
-                    };
-                    let own_node = self.own_node.contains(class.0) && !chain.keeps_own_node;
-                    let asked = tiers::ask(&question, hairpin || own_node, &mut rules);
-                    outcomes = outcomes.or(asked);
-                }
-                decision(
-                    outcomes,
-                    &rules,
-                    chain.isolated_by.as_deref().unwrap_or(&[]),
-                )
+                let behind = self.classes_behind(&class).iter();
+                let cells: Vec<(ClassId, Vec<(u32, Truth)>)> = behind
+                    .map(|class| (*class, placed.matching(self, *class, port_class)))
+                    .collect();
+                let cells = cells.iter().map(|(class, cell)| (*class, cell.as_slice()));
+                placed.decide(self, cells, hairpin)
             }
             Chain::Table(table) => {
                 let rows = if hairpin { &table.hairpin } else { &table.rows };
@@ -66,8 +76,18 @@ impl Program {
         }
     }
 
+    /// Whether a packet passes without a rule being asked.
+    pub(crate) fn passes_unasked(
+        &self,
+        chain: &RuleChain,
+        port_class: PortClassId,
+        hairpin: bool,
+    ) -> bool {
+        hairpin && chain.skips_itself || self.unasked.contains(port_class.0)
+    }
+
     /// What a class may be: itself, but where that is open.
-    fn classes_behind<'a>(&'a self, class: &'a ClassId) -> &'a [ClassId] {
+    pub(crate) fn classes_behind<'a>(&'a self, class: &'a ClassId) -> &'a [ClassId] {
         let known = self.either.binary_search_by_key(class, |(open, _)| *open);
         match known.ok().and_then(|index| self.either.get(index)) {
             Some((_, classes)) => classes,
@@ -95,64 +115,186 @@ impl Decision {
     };
 }
 
+impl<'a> Placed<'a> {
+    pub(crate) fn of(chain: &'a RuleChain) -> Self {
+        let mut rules = Vec::new();
+        listed(&chain.admin, |at, rule| {
+            rules.push((Place::Admin(at), rule))
+        });
+        let namespace = chain.namespace.iter();
+        rules.extend(namespace.map(|rule| (Place::Namespace, rule)));
+        listed(&chain.baseline, |at, rule| {
+            rules.push((Place::Baseline(at), rule))
+        });
+        Self {
+            chain,
+            has_pass: rules.iter().any(|(_, rule)| rule.action == Action::Pass),
+            rules,
+        }
+    }
+
+    /// The rules, by the numbers that they have in questions.
+    pub(crate) fn rules(&self) -> impl ExactSizeIterator<Item = &'a Rule> {
+        self.rules.iter().map(|(_, rule)| *rule)
+    }
+
+    /// The numbers of the rules that match a class of leaves and one of transport keys, and how they do.
+    fn matching(
+        &self,
+        program: &Program,
+        class: ClassId,
+        port_class: PortClassId,
+    ) -> Vec<(u32, Truth)> {
+        let rules = self.rules().zip(0..);
+        let truths = rules.map(|(rule, number)| {
+            let remotes = rule.remotes.truth(program, class.0);
+            (number, remotes.min(rule.ports.truth(program, port_class.0)))
+        });
+        truths.filter(|(_, truth)| *truth != Truth::No).collect()
+    }
+
+    /// What is decided of a class of leaves that is one of some, each with the rules that match, in their order.
+    pub(crate) fn decide<'m>(
+        &self,
+        program: &Program,
+        cells: impl Iterator<Item = (ClassId, &'m [(u32, Truth)])>,
+        hairpin: bool,
+    ) -> Decision {
+        let mut outcomes = Outcomes::default();
+        let mut rules = Vec::new();
+        for (class, matching) in cells {
+            let question = Question {
+                rules: self,
+                matching,
+            };
+            let own_node = program.own_node.contains(class.0) && !self.chain.keeps_own_node;
+            let asked = tiers::ask(&question, hairpin || own_node, &mut rules);
+            outcomes = outcomes.or(asked);
+        }
+        let isolated_by = self.chain.isolated_by.as_deref();
+        let mut decision = decision(outcomes, &rules, isolated_by.unwrap_or(&[]));
+        decision.action = decision.action.proved(self.auth(&rules));
+        let lacks_auth = decision.action.auth().is_some();
+        if self.chain.audits && (lacks_auth || outcomes.deny && !outcomes.redirect) {
+            decision.action = Action::Audit;
+            decision.depends = false;
+        }
+        decision
+    }
+
+    /// What rules that let a packet pass say of authentication, as
+    /// [the definition](crate::hir::spec::precedence) hears them.
+    fn auth(&self, rules: &[&Rule]) -> Option<Auth> {
+        let passing = rules.iter().filter(|rule| rule.action.passes());
+        let mut asking: Vec<Asks> = passing.filter_map(|rule| rule.asks).collect();
+        asking.sort_unstable();
+        let fewest = asking.first()?.width;
+        let mut heard = asking
+            .iter()
+            .filter(|asks| !self.has_pass || asks.width == fewest);
+        heard.find_map(|asks| asks.auth)
+    }
+}
+
+/// Every rule of some levels with its place.
+fn listed<'a>(levels: &'a [Level], mut add: impl FnMut(Listed, &'a Rule)) {
+    let mut tier = 0;
+    for (level, number) in levels.iter().zip(0..) {
+        for (rules, list) in level.lists.iter().zip(0..) {
+            let at = Listed {
+                tier,
+                level: number,
+                list,
+            };
+            rules.iter().for_each(|rule| add(at, rule));
+        }
+        tier += u32::from(level.ends_tier);
+    }
+}
+
+/// A rule that matches.
+type Matching<'a> = (&'a Rule, Truth);
+
+impl<'a> Question<'a> {
+    fn placed(self) -> impl Iterator<Item = (Place, Matching<'a>)> + Clone {
+        let rules = &self.rules.rules;
+        self.matching.iter().filter_map(|(number, truth)| {
+            let (place, rule) = rules.get(*number as usize)?;
+            Some((*place, (*rule, *truth)))
+        })
+    }
+
+    /// The lists of the tiers of one kind. One without a rule that matches says nothing, nor does a level or a tier.
+    fn lists(
+        self,
+        of: fn(Place) -> Option<Listed>,
+    ) -> impl Iterator<Item = (impl Iterator<Item = Matching<'a>>, LastOf)> {
+        let mut rest = self
+            .placed()
+            .filter_map(move |(place, rule)| Some((of(place)?, rule)))
+            .peekable();
+        std::iter::from_fn(move || {
+            let (at, first) = rest.next()?;
+            let mut list = vec![first];
+            while let Some((_, rule)) = rest.next_if(|(next, _)| *next == at) {
+                list.push(rule);
+            }
+            let last_of = match rest.peek() {
+                Some((next, _)) if next.tier != at.tier => LastOf::Tier,
+                Some((next, _)) if next.level != at.level => LastOf::Level,
+                Some(_) => LastOf::Nothing,
+                None => LastOf::Tier,
+            };
+            Some((list.into_iter(), last_of))
+        })
+    }
+}
+
 impl<'a> tiers::Question for Question<'a> {
-    type Rule = &'a Rule;
+    type Rule = Matching<'a>;
     type Name = &'a Rule;
 
-    fn first(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, LastOf)> {
-        policies(&self.chain.admin)
+    fn first(&self) -> impl Iterator<Item = (impl Iterator<Item = Matching<'a>>, LastOf)> {
+        self.lists(|place| match place {
+            Place::Admin(at) => Some(at),
+            Place::Namespace | Place::Baseline(_) => None,
+        })
     }
 
     fn is_isolated(&self) -> bool {
-        self.chain.isolated_by.is_some()
+        self.rules.chain.isolated_by.is_some()
     }
 
-    fn namespace(&self) -> impl Iterator<Item = &'a Rule> {
-        self.chain.namespace.iter()
+    fn namespace(&self) -> impl Iterator<Item = Matching<'a>> {
+        let namespace = self.placed();
+        let namespace = namespace.filter(|(place, _)| *place == Place::Namespace);
+        namespace.map(|(_, rule)| rule)
     }
 
-    fn baseline(&self) -> impl Iterator<Item = (impl Iterator<Item = &'a Rule>, LastOf)> {
-        policies(&self.chain.baseline)
+    fn baseline(&self) -> impl Iterator<Item = (impl Iterator<Item = Matching<'a>>, LastOf)> {
+        self.lists(|place| match place {
+            Place::Baseline(at) => Some(at),
+            Place::Admin(_) | Place::Namespace => None,
+        })
     }
 
-    fn truth(&self, rule: &'a Rule, _in_order: bool) -> Truth {
-        let remotes = rule.remotes.truth(self.program, self.class.0);
-        if remotes == Truth::No {
-            return remotes;
-        }
-        remotes.min(rule.ports.truth(self.program, self.port_class.0))
+    fn truth(&self, (_, truth): Matching<'a>, _in_order: bool) -> Truth {
+        truth
     }
 
-    fn effect(rule: &'a Rule) -> Effect {
+    fn effect((rule, _): Matching<'a>) -> Effect {
         match rule.action {
             Action::Allow | Action::Audit => Effect::Allow,
-            Action::Redirect(_) => Effect::Redirect,
+            Action::Prove(_, 0) => Effect::Allow,
+            Action::Redirect(_) | Action::Prove(_, _) => Effect::Redirect,
             Action::Deny => Effect::Deny,
             Action::Pass => Effect::Pass,
         }
     }
 
-    fn name(rule: &'a Rule) -> &'a Rule {
+    fn name((rule, _): Matching<'a>) -> &'a Rule {
         rule
     }
-}
-
-/// The policies of the levels of a tier, each with what it is the last of.
-fn policies(levels: &[Level]) -> impl Iterator<Item = (std::slice::Iter<'_, Rule>, LastOf)> {
-    let levels = levels.iter().zip((0..levels.len()).rev());
-    levels.flat_map(|(level, further)| {
-        let left = (0..level.lists.len()).rev();
-        let lists = level.lists.iter().zip(left);
-        lists.map(move |(rules, left)| {
-            let last_of = match (left, further) {
-                (0, 0) => LastOf::Tier,
-                (0, _) if level.ends_tier => LastOf::Tier,
-                (0, _) => LastOf::Level,
-                (_, _) => LastOf::Nothing,
-            };
-            (rules.iter(), last_of)
-        })
-    })
 }
 
 impl Match<RemotesId> {

@@ -4,7 +4,7 @@ use super::leaves::{Leaves, Remote, named, without};
 use super::seen::Seen;
 use super::transport::{LAST, NOT_KNOWN, is_icmp, key, whole};
 use super::{
-    Action, Chain, ChainId, ClassId, Endpoint, Level, Match, PortClassId, PortsId, Program,
+    Action, Asks, Chain, ChainId, ClassId, Endpoint, Level, Match, PortClassId, PortsId, Program,
     RemotesId, Rule, RuleChain, number,
 };
 use crate::cluster::{Cluster, NamedPort, NodeId, PodId, Protocol};
@@ -171,7 +171,7 @@ struct Lower<'l, 'a> {
     of_peers: FxHashMap<Option<PeersId>, Match<RemotesId>>,
     /// Sets of transport keys.
     keys: Vec<Ranges<u32>>,
-    named: FxHashMap<(Option<Protocol>, &'l str, bool), Targets>,
+    named: FxHashMap<(Option<Protocol>, Box<str>, bool), Targets>,
     chains: Vec<Chain>,
     known: FxHashMap<ChainKey, ChainId>,
     /// What the leaves are to the endpoints of the node, where rules ask for identities.
@@ -214,16 +214,17 @@ impl<'l> Lower<'l, '_> {
         }
         let own = (direction == Direction::Ingress).then(|| self.from.cluster.ports(ports));
         let lowered = RuleChain {
-            admin: self.levels(&chain.first, Tier::Admin, own),
+            admin: self.levels(chain, &chain.first, Tier::Admin, own),
             isolated_by: chain.is_isolated.then(|| chain.isolated_by.to_vec()),
             keeps_own_node: !chain.allows_own_node,
             skips_itself: self.from.program.kinds.is_some(),
+            audits: self.from.program.audits(),
             namespace: chain
                 .namespace
                 .iter()
-                .flat_map(|range| self.rules(*range, Tier::Namespace, own))
+                .flat_map(|range| self.rules(chain, *range, Tier::Namespace, own))
                 .collect(),
-            baseline: self.levels(&chain.baseline, Tier::Baseline, own),
+            baseline: self.levels(chain, &chain.baseline, Tier::Baseline, own),
         };
         let id = ChainId(number(self.chains.len()));
         self.chains.push(Chain::Rules(lowered));
@@ -243,11 +244,18 @@ impl<'l> Lower<'l, '_> {
         })
     }
 
-    fn levels(&mut self, steps: &[Step], tier: Tier, own: Option<&'l [NamedPort]>) -> Vec<Level> {
+    fn levels(
+        &mut self,
+        chain: &ir::Chain,
+        steps: &[Step],
+        tier: Tier,
+        own: Option<&'l [NamedPort]>,
+    ) -> Vec<Level> {
         let mut levels = Vec::new();
         let mut level = Level::default();
         for step in steps {
-            level.lists.push(self.rules(step.rules, tier, own));
+            let rules = self.rules(chain, step.rules, tier, own);
+            level.lists.push(rules);
             if step.last_of != LastOf::Nothing {
                 level.ends_tier = step.last_of == LastOf::Tier;
                 levels.push(std::mem::take(&mut level));
@@ -259,36 +267,107 @@ impl<'l> Lower<'l, '_> {
         levels
     }
 
-    fn rules(&mut self, range: RuleRange, tier: Tier, own: Option<&'l [NamedPort]>) -> Vec<Rule> {
-        let rules = self.from.program.rules_in(range).iter();
-        rules.flat_map(|rule| self.rule(rule, tier, own)).collect()
+    fn rules(
+        &mut self,
+        chain: &ir::Chain,
+        range: RuleRange,
+        tier: Tier,
+        own: Option<&'l [NamedPort]>,
+    ) -> Vec<Rule> {
+        let mut made = Vec::new();
+        for rule in self.from.program.rules_in(range) {
+            if chain.asks_for_auth {
+                self.asking(rule, tier, own, &mut made);
+            } else {
+                made.append(&mut self.rule(rule, tier, own));
+            }
+        }
+        made
+    }
+
+    /// A rule of a chain that asks for authentication: as one for each item of its ports, those of the fewest ports first. What
+    /// an item may match has the width of all, since it does not surely cover the packet.
+    fn asking(
+        &mut self,
+        rule: &'l ir::Rule,
+        tier: Tier,
+        own: Option<&'l [NamedPort]>,
+        made: &mut Vec<Rule>,
+    ) {
+        let program = self.from.program;
+        let ports = rule
+            .ports
+            .and_then(|ports| program.ports.get(ports.index()));
+        let auth = rule.precedence.auth;
+        let all = Some(Asks {
+            width: u32::MAX,
+            auth,
+        });
+        let Some(ports) = ports else {
+            let whole = self.rule(rule, tier, own).into_iter();
+            made.extend(whole.map(|rule| Rule { asks: all, ..rule }));
+            return;
+        };
+        let mut items: Vec<(u32, &hir::PortMatch)> = ports
+            .written
+            .iter()
+            .map(|item| (ir::precedence::width_of(item), item))
+            .collect();
+        items.sort_unstable();
+        let mut surely = Vec::new();
+        for (width, item) in items {
+            let item = ir::merge_ports(std::slice::from_ref(item));
+            for part in self.of_ports(rule, &item, tier, own) {
+                let Match { yes, maybe } = part.ports;
+                let nothing = self.ports_of(Ranges::default());
+                surely.push(Rule {
+                    ports: Match {
+                        yes,
+                        maybe: nothing,
+                    },
+                    asks: Some(Asks { width, auth }),
+                    ..part.clone()
+                });
+                made.push(Rule {
+                    ports: Match {
+                        yes: nothing,
+                        maybe,
+                    },
+                    asks: all,
+                    ..part
+                });
+            }
+        }
+        made.append(&mut surely);
     }
 
     /// A rule as one or, where the ports behind a name differ between peers, several.
     fn rule(&mut self, rule: &ir::Rule, tier: Tier, own: Option<&'l [NamedPort]>) -> Vec<Rule> {
-        let remotes = self.remotes(rule.peers);
-        let make = |remotes, ports| Rule {
-            origins: vec![rule.id],
-            action: match (rule.action, rule.precedence.redirect) {
-                (hir::Action::Allow, Some(redirect)) => Action::Redirect(redirect.priority.into()),
-                (hir::Action::Allow, None) => Action::Allow,
-                (hir::Action::Deny, _) => Action::Deny,
-                (hir::Action::Pass, _) => Action::Pass,
-            },
-            remotes,
-            ports,
-        };
         let program = self.from.program;
-        let Some(ports) = rule
+        let ports = rule
             .ports
-            .and_then(|ports| program.ports.get(ports.index()))
-        else {
-            let all = Match {
-                yes: Ranges::new(vec![(0, LAST)]),
-                maybe: Ranges::default(),
-            };
-            return vec![make(remotes, self.ports(all))];
+            .and_then(|ports| program.ports.get(ports.index()));
+        if let Some(ports) = ports {
+            return self.of_ports(rule, ports, tier, own);
+        }
+        let remotes = self.remotes(rule.peers);
+        let all = Match {
+            yes: Ranges::new(vec![(0, LAST)]),
+            maybe: Ranges::default(),
         };
+        vec![make(rule, remotes, self.ports(all))]
+    }
+
+    /// The same, of these ports.
+    fn of_ports(
+        &mut self,
+        rule: &ir::Rule,
+        ports: &ir::Ports,
+        tier: Tier,
+        own: Option<&'l [NamedPort]>,
+    ) -> Vec<Rule> {
+        let remotes = self.remotes(rule.peers);
+        let program = self.from.program;
         let (mut yes, mut maybe) = (Vec::new(), Vec::new());
         for protocol in &ports.protocols {
             let of = protocol.protocol;
@@ -311,7 +390,7 @@ impl<'l> Lower<'l, '_> {
                     let hosts = tier == Tier::Namespace;
                     for (keys, targets) in self.targets(*protocol, name, hosts) {
                         let remotes = self.among(rule.peers, &targets);
-                        made.push(make(remotes, self.ports(keys)));
+                        made.push(make(rule, remotes, self.ports(keys)));
                     }
                 }
             }
@@ -319,7 +398,7 @@ impl<'l> Lower<'l, '_> {
         let yes = Ranges::new(yes);
         let maybe = without(&Ranges::new(maybe), &yes);
         if made.is_empty() || !yes.is_empty() {
-            made.push(make(remotes, self.ports(Match { yes, maybe })));
+            made.push(make(rule, remotes, self.ports(Match { yes, maybe })));
         }
         made
     }
@@ -360,18 +439,19 @@ impl<'l> Lower<'l, '_> {
     }
 
     fn ports(&mut self, keys: Match<Ranges<u32>>) -> Match<PortsId> {
-        let mut add = |set| {
-            self.keys.push(set);
-            PortsId(number(self.keys.len() - 1))
-        };
         Match {
-            yes: add(keys.yes),
-            maybe: add(keys.maybe),
+            yes: self.ports_of(keys.yes),
+            maybe: self.ports_of(keys.maybe),
         }
     }
 
+    fn ports_of(&mut self, keys: Ranges<u32>) -> PortsId {
+        self.keys.push(keys);
+        PortsId(number(self.keys.len() - 1))
+    }
+
     /// The leaves that give a port a name, by what the name stands for there.
-    fn targets(&mut self, protocol: Option<Protocol>, name: &'l str, hosts: bool) -> Targets {
+    fn targets(&mut self, protocol: Option<Protocol>, name: &str, hosts: bool) -> Targets {
         let from = self.from;
         let make = || {
             let mut by_keys: Vec<(Match<_>, Vec<_>)> = Vec::new();
@@ -395,9 +475,24 @@ impl<'l> Lower<'l, '_> {
                 .collect()
         };
         self.named
-            .entry((protocol, name, hosts))
+            .entry((protocol, name.into(), hosts))
             .or_insert_with(make)
             .clone()
+    }
+}
+
+fn make(rule: &ir::Rule, remotes: Match<RemotesId>, ports: Match<PortsId>) -> Rule {
+    Rule {
+        origins: vec![rule.id],
+        action: match (rule.action, rule.precedence.redirect) {
+            (hir::Action::Allow, Some(redirect)) => Action::Redirect(redirect.priority.into()),
+            (hir::Action::Allow, None) => Action::Allow,
+            (hir::Action::Deny, _) => Action::Deny,
+            (hir::Action::Pass, _) => Action::Pass,
+        },
+        remotes,
+        ports,
+        asks: None,
     }
 }
 

@@ -56,6 +56,9 @@ pub struct Group<'a> {
     /// What is neither surely allowed nor surely denied.
     #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
     pub depends: &'a [Ports],
+    /// Of both: what goes by way of a proxy (L7), which may refuse what it carries, or may go so.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub proxied: &'a [Ports],
 }
 
 /// What may pass from one peer to another.
@@ -71,6 +74,9 @@ pub struct Connection<'a> {
     /// pods of a workload have different answers.
     #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
     pub depends: &'a [Ports],
+    /// Of both: what goes by way of a proxy (L7), which may refuse what it carries, or may go so.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub proxied: &'a [Ports],
 }
 
 /// One end of a connection.
@@ -156,7 +162,7 @@ pub fn protocols(packets: &Packets) -> Vec<Protocol> {
 #[derive(Debug, Default)]
 pub struct Shown {
     parties: FxHashMap<Party, PeerReport>,
-    answers: FxHashMap<AnswerId, (Vec<Ports>, Vec<Ports>)>,
+    answers: FxHashMap<AnswerId, [Vec<Ports>; 3]>,
 }
 
 impl Shown {
@@ -195,9 +201,14 @@ impl Shown {
     }
 
     /// Makes an answer.
-    pub(crate) fn add_answer(&mut self, id: AnswerId, Answer { allow, depends }: &Answer) {
+    pub(crate) fn add_answer(&mut self, id: AnswerId, answer: &Answer) {
+        let Answer {
+            allow,
+            depends,
+            proxied,
+        } = answer;
         let known = self.answers.entry(id);
-        known.or_insert_with(|| (ports(allow), ports(depends)));
+        known.or_insert_with(|| [allow, depends, proxied].map(ports));
     }
 
     /// An end that was made.
@@ -207,7 +218,7 @@ impl Shown {
 
     /// What is allowed and what depends, by an answer that was made.
     pub(crate) fn answer(&self, id: AnswerId) -> Option<(&[Ports], &[Ports])> {
-        let (allow, depends) = self.answers.get(&id)?;
+        let [allow, depends, _] = self.answers.get(&id)?;
         Some((allow, depends))
     }
 
@@ -218,12 +229,13 @@ impl Shown {
             known.collect::<Vec<_>>()
         };
         let of_answers = block.src.iter().filter_map(move |(answer, src)| {
-            let (ports, depends) = self.answers.get(answer)?;
+            let [ports, depends, proxied] = self.answers.get(answer)?;
             Some(Group {
                 src: ends(src),
                 dst: ends(&block.dst),
                 ports,
                 depends,
+                proxied,
             })
         });
         of_answers.collect::<Vec<_>>().into_iter()
@@ -232,12 +244,13 @@ impl Shown {
     /// A pair as it is shown; `None` for one of other pairs.
     #[must_use]
     pub fn connection(&self, pair: &Pair) -> Option<Connection<'_>> {
-        let (ports, depends) = self.answers.get(&pair.answer)?;
+        let [ports, depends, proxied] = self.answers.get(&pair.answer)?;
         Some(Connection {
             src: self.parties.get(&pair.src)?,
             dst: self.parties.get(&pair.dst)?,
             ports,
             depends,
+            proxied,
         })
     }
 }

@@ -263,6 +263,9 @@ pub fn report(end: &PeerReport) -> String {
     }
 }
 
+/// What stands behind what goes by way of a proxy.
+pub const BY_PROXY: &str = " (L7)";
+
 /// Ports as they are reported: `TCP 80,443, perhaps UDP 53`.
 #[must_use]
 pub fn report_ports(ports: &[Ports], depends: &[Ports]) -> String {

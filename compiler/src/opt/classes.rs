@@ -6,6 +6,7 @@
 //! the coarsest that the sets allow.
 
 use super::sets::intern;
+use crate::hir::spec::Truth;
 use crate::lir::{Chain, ClassId, CodeId, PortClassId, Program};
 use crate::ranges::Ranges;
 use rustc_hash::FxHashMap;
@@ -85,6 +86,22 @@ impl Merged {
             told.push(current);
         }
         Self::by(told.into_iter())
+    }
+
+    /// The new classes that are surely in a set or may be in another, which none is in both of: by the examples, of
+    /// which none is before another that it stands behind.
+    pub(super) fn matched(&self, [yes, maybe]: [&Ranges<u32>; 2]) -> Vec<(u32, Truth)> {
+        let mut matched = Vec::new();
+        for (set, truth) in [(yes, Truth::Yes), (maybe, Truth::Unknown)] {
+            for (first, last) in set.iter() {
+                let from = self.example.partition_point(|class| *class < first);
+                let members = self.example.get(from..).unwrap_or_default();
+                let members = members.iter().take_while(|class| **class <= last);
+                let members = members.zip(crate::lir::number(from)..);
+                matched.extend(members.map(|(_, class)| (class, truth)));
+            }
+        }
+        matched
     }
 
     fn set(&self, old: &Ranges<u32>) -> Ranges<u32> {

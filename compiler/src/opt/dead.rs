@@ -8,6 +8,8 @@
 //!   action that is kept; or nothing isolates, so that they are not asked; or the Admin tier decided there;
 //! - in the Baseline tier: something isolates.
 //!
+//! A chain in which a rule says something of authentication is left as it is.
+//!
 //! Proof: the first rule of a list that surely matches ends the list, and a list that surely matches ends the tier;
 //! of the rules of a namespace the greatest action among those that surely match decides, whichever rule has it.
 //! Cells are pairs of the classes that the chain itself tells apart ([`super::space`]).
@@ -27,6 +29,10 @@ pub(super) fn run(program: &mut Program) {
 }
 
 fn clean(program: &Program, chain: &mut RuleChain) {
+    // A rule that changes no verdict may still say what the ends must prove.
+    if chain.rules().any(|rule| rule.asks.is_some()) {
+        return;
+    }
     let space = Space::of(program, chain);
     let decided = tiers(&space, &mut chain.admin, space.no_cells());
     if chain.isolated_by.is_none() {
@@ -71,19 +77,23 @@ fn tier(space: &Space<'_>, levels: &mut Vec<Level>, ended: &mut Cells) -> Cells 
     for level in levels.iter_mut() {
         let mut ends = ended.clone();
         for rules in &mut level.lists {
-            let mut matched = ended.clone();
+            let is_alone = rules.len() == 1;
+            let mut before: Option<Cells> = None;
             rules.retain(|rule| {
-                let (sure, any) = space.cells(rule);
-                if matched.has(&any) {
+                let matched = space.cells(rule);
+                if before.as_ref().unwrap_or(ended).has(&matched) {
                     return false;
                 }
                 if rule.action == Action::Pass {
-                    passed.add(&any);
+                    passed.add_any(&matched);
                 }
-                matched.add(&sure);
+                if !is_alone {
+                    let before = before.get_or_insert_with(|| ended.clone());
+                    before.add_sure(&matched);
+                }
+                ends.add_sure(&matched);
                 true
             });
-            ends.add(&matched);
         }
         *ended = ends;
         level.lists.retain(|rules| !rules.is_empty());
@@ -107,7 +117,7 @@ fn union(space: &Space<'_>, rules: Vec<Rule>, decided: &Cells) -> Vec<Rule> {
 fn sweep(space: &Space<'_>, rules: Vec<Rule>, decided: &Cells) -> Vec<Rule> {
     let mut covered: Vec<(Action, Cells)> = Vec::new();
     let is_kept = |rule: &Rule| {
-        let (sure, any) = space.cells(rule);
+        let matched = space.cells(rule);
         let index = covered
             .iter()
             .position(|(action, _)| *action == rule.action);
@@ -118,10 +128,10 @@ fn sweep(space: &Space<'_>, rules: Vec<Rule>, decided: &Cells) -> Vec<Rule> {
         let Some((_, known)) = covered.get_mut(index) else {
             return true;
         };
-        if known.has(&any) {
+        if known.has(&matched) {
             return false;
         }
-        known.add(&sure);
+        known.add_sure(&matched);
         true
     };
     let mut rules = rules;

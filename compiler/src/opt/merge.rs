@@ -4,7 +4,7 @@
 //! list, or anywhere among the rules of a namespace. Proof: both match the same cells; in a list whichever stands
 //! first decides with the same action, and among the rules of a namespace order means nothing.
 
-use crate::lir::{Action, Chain, Match, PortsId, Program, RemotesId, Rule};
+use crate::lir::{Action, Asks, Chain, Match, PortsId, Program, RemotesId, Rule};
 use rustc_hash::FxHashMap;
 
 pub(super) fn run(program: &mut Program) {
@@ -33,10 +33,10 @@ pub(super) fn run(program: &mut Program) {
     }
 }
 
-type Key = (Action, Match<RemotesId>, Match<PortsId>);
+type Key = (Action, Match<RemotesId>, Match<PortsId>, Option<Asks>);
 
 fn key(rule: &Rule) -> Key {
-    (rule.action, rule.remotes, rule.ports)
+    (rule.action, rule.remotes, rule.ports, rule.asks)
 }
 
 fn add_origins(rule: &mut Rule, other: &Rule) {

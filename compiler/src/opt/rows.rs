@@ -7,6 +7,8 @@
 
 use super::space::Space;
 use super::{chains, sets::intern};
+use crate::hir::spec::Truth;
+use crate::lir::decide::Placed;
 use crate::lir::{
     Chain, ClassId, CodeId, Decision, PortClassId, Program, RowId, RuleChain, Table, number,
 };
@@ -38,6 +40,84 @@ pub(super) fn tabulate(program: &mut Program) {
         .collect();
 }
 
+/// The rules that match a class of leaves and one of keys, in their order.
+type Cell = Vec<(u32, Truth)>;
+
+/// Which rules of a chain match, by its own classes.
+struct Matching<'c> {
+    rules: Placed<'c>,
+    chain: &'c RuleChain,
+    /// By class of leaves: the rules whose peers match, in their order.
+    remotes: Vec<Vec<(u32, Truth)>>,
+    /// By rule: the classes of keys that its ports match.
+    ports: Vec<Vec<(u32, Truth)>>,
+}
+
+impl<'c> Matching<'c> {
+    fn of(program: &Program, chain: &'c RuleChain, space: &Space<'_>) -> Self {
+        let rules = Placed::of(chain);
+        let mut remotes = vec![Vec::new(); space.remotes.example.len()];
+        let mut ports = Vec::with_capacity(rules.rules().len());
+        for (rule, number) in rules.rules().zip(0..) {
+            let peers = rule.remotes;
+            let sets = [peers.yes, peers.maybe].map(|set| program.remote_set(set));
+            for (class, truth) in space.remotes.matched(sets) {
+                if let Some(row) = remotes.get_mut(class as usize) {
+                    row.push((number, truth));
+                }
+            }
+            let sets = [rule.ports.yes, rule.ports.maybe].map(|set| program.port_set(set));
+            ports.push(space.ports.matched(sets));
+        }
+        Self {
+            rules,
+            chain,
+            remotes,
+            ports,
+        }
+    }
+
+    /// What is decided of a class of leaves of the program, by class of keys of the chain.
+    fn row(
+        &self,
+        program: &Program,
+        space: &Space<'_>,
+        class: ClassId,
+        hairpin: bool,
+    ) -> Vec<Decision> {
+        let count = space.ports.example.len();
+        let behind = program.classes_behind(&class).iter();
+        let cells: Vec<(ClassId, Vec<Cell>)> = behind
+            .map(|class| {
+                let mut cells = vec![Vec::new(); count];
+                let own = space.remotes.new.get(class.index());
+                let rules = own.and_then(|own| self.remotes.get(*own as usize));
+                for (rule, peers) in rules.into_iter().flatten() {
+                    let ports = self.ports.get(*rule as usize);
+                    for (port, truth) in ports.into_iter().flatten() {
+                        if let Some(cell) = cells.get_mut(*port as usize) {
+                            cell.push((*rule, *peers.min(truth)));
+                        }
+                    }
+                }
+                (*class, cells)
+            })
+            .collect();
+        let ports = space.ports.example.iter().enumerate();
+        let decide = |(index, port): (usize, &u32)| {
+            if program.passes_unasked(self.chain, PortClassId(*port), hairpin) {
+                return Decision::OPEN;
+            }
+            let cells = cells.iter().map(|(class, cells)| {
+                let cell = cells.get(index).map_or(&[][..], Vec::as_slice);
+                (*class, cell)
+            });
+            self.rules.decide(program, cells, hairpin)
+        };
+        ports.map(decide).collect()
+    }
+}
+
 /// What a chain decides, by its own classes.
 pub(super) struct Decided {
     /// By class of leaves of the program: that of the chain.
@@ -54,23 +134,18 @@ impl Decided {
     /// What a chain of rules decides.
     pub(super) fn of_chain(program: &Program, chain: &Chain) -> Option<Self> {
         match chain {
-            Chain::Rules(rules) => Some(Self::of(program, rules, chain)),
+            Chain::Rules(rules) => Some(Self::of(program, rules)),
             Chain::Table(_) => None,
         }
     }
 
-    fn of(program: &Program, rules: &RuleChain, chain: &Chain) -> Self {
+    fn of(program: &Program, rules: &RuleChain) -> Self {
         let space = Space::of(program, rules);
+        let cells = Matching::of(program, rules, &space);
         let all = |hairpin| -> Vec<Vec<Decision>> {
             let classes = space.remotes.example.iter();
             classes
-                .map(|class| {
-                    let ports = space.ports.example.iter();
-                    let decide = |port: &u32| {
-                        program.decide(chain, ClassId(*class), PortClassId(*port), hairpin)
-                    };
-                    ports.map(decide).collect()
-                })
+                .map(|class| cells.row(program, &space, ClassId(*class), hairpin))
                 .collect()
         };
         Self {

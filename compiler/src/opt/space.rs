@@ -1,8 +1,8 @@
 //! What a chain tells apart: the classes that its own sets allow, far fewer than those of the program.
 
 use super::classes::{Merged, open_classes};
-use crate::lir::{Match, PortsId, Program, RemotesId, Rule, RuleChain};
-use crate::ranges::Ranges;
+use crate::hir::spec::Truth;
+use crate::lir::{PortsId, Program, RemotesId, Rule, RuleChain};
 
 /// The classes of a chain.
 pub(super) struct Space<'p> {
@@ -12,10 +12,6 @@ pub(super) struct Space<'p> {
     /// Of keys.
     pub(super) ports: Merged,
 }
-
-/// Pairs of a class of leaves and a class of keys of a chain: by class of keys, one bit for each class of leaves.
-#[derive(Clone)]
-pub(super) struct Cells(Vec<u64>);
 
 impl<'p> Space<'p> {
     pub(super) fn of(program: &'p Program, chain: &RuleChain) -> Self {
@@ -43,75 +39,103 @@ impl<'p> Space<'p> {
     }
 
     pub(super) fn no_cells(&self) -> Cells {
-        Cells(vec![0; self.words() * self.ports.example.len()])
+        Cells {
+            words: self.words(),
+            bits: vec![0; self.words() * self.ports.example.len()],
+        }
     }
 
-    /// The cells that a rule surely matches, and those that it may match at all.
-    pub(super) fn cells(&self, rule: &Rule) -> (Cells, Cells) {
-        let (yes, either) = self.remotes_of(rule.remotes);
-        let (mut sure, mut any) = (self.no_cells(), self.no_cells());
-        let rows = sure
-            .0
-            .chunks_mut(self.words())
-            .zip(any.0.chunks_mut(self.words()));
-        for (class, (sure, any)) in self.ports.example.iter().zip(rows) {
-            let (is_sure, may_be) = self.port_of(rule.ports, *class);
-            if is_sure {
-                sure.copy_from_slice(&yes);
+    /// The cells that a rule matches.
+    pub(super) fn cells(&self, rule: &Rule) -> Matched {
+        let sets = [rule.remotes.yes, rule.remotes.maybe];
+        let sets = sets.map(|set| self.program.remote_set(set));
+        let [mut sure, mut any] = [const { Vec::new() }; 2];
+        sure.resize(self.words(), 0);
+        any.resize(self.words(), 0);
+        for (class, truth) in self.remotes.matched(sets) {
+            let (word, bit) = (class as usize / BITS, 1_u64 << (class as usize % BITS));
+            if let Some(word) = any.get_mut(word) {
+                *word |= bit;
             }
-            if may_be {
-                any.copy_from_slice(&either);
+            if let Some(word) = sure.get_mut(word).filter(|_| truth == Truth::Yes) {
+                *word |= bit;
             }
         }
-        (sure, any)
+        let sets = [rule.ports.yes, rule.ports.maybe].map(|set| self.program.port_set(set));
+        Matched {
+            sure,
+            any,
+            ports: self.ports.matched(sets),
+        }
     }
 
     fn words(&self) -> usize {
-        self.remotes.example.len().div_ceil(64).max(1)
-    }
-
-    /// The classes of leaves that surely are in a rule's peers, and those that may be.
-    fn remotes_of(&self, remotes: Match<RemotesId>) -> (Vec<u64>, Vec<u64>) {
-        let bits = |set: &Ranges<u32>| {
-            let mut bits = vec![0_u64; self.words()];
-            for (examples, word) in self.remotes.example.chunks(64).zip(&mut bits) {
-                for (class, bit) in examples.iter().zip(0..) {
-                    *word |= u64::from(set.contains(*class)) << bit;
-                }
-            }
-            bits
-        };
-        let yes = bits(self.program.remote_set(remotes.yes));
-        let mut either = bits(self.program.remote_set(remotes.maybe));
-        either
-            .iter_mut()
-            .zip(&yes)
-            .for_each(|(either, yes)| *either |= yes);
-        (yes, either)
-    }
-
-    fn port_of(&self, ports: Match<PortsId>, class: u32) -> (bool, bool) {
-        let yes = self.program.port_set(ports.yes).contains(class);
-        (
-            yes,
-            yes || self.program.port_set(ports.maybe).contains(class),
-        )
+        self.remotes.example.len().div_ceil(BITS).max(1)
     }
 }
 
+const BITS: usize = u64::BITS as usize;
+
+/// Pairs of a class of leaves and a class of keys of a chain: by class of keys, one bit for each class of leaves.
+#[derive(Clone)]
+pub(super) struct Cells {
+    /// How many there are of each class of keys.
+    words: usize,
+    bits: Vec<u64>,
+}
+
+/// The cells that a rule matches.
+pub(super) struct Matched {
+    /// The classes of leaves that surely are its peers, as bits.
+    sure: Vec<u64>,
+    /// Those that may be.
+    any: Vec<u64>,
+    /// The classes of keys.
+    ports: Vec<(u32, Truth)>,
+}
+
 impl Cells {
-    pub(super) fn add(&mut self, other: &Self) {
-        let pairs = self.0.iter_mut().zip(&other.0);
+    /// Adds those that a rule surely matches.
+    pub(super) fn add_sure(&mut self, rule: &Matched) {
+        let sure = rule.ports.iter().filter(|(_, truth)| *truth == Truth::Yes);
+        for (port, _) in sure {
+            self.add_row(*port, &rule.sure);
+        }
+    }
+
+    /// Adds those that a rule may match.
+    pub(super) fn add_any(&mut self, rule: &Matched) {
+        for (port, _) in &rule.ports {
+            self.add_row(*port, &rule.any);
+        }
+    }
+
+    fn add_row(&mut self, port: u32, leaves: &[u64]) {
+        let rows = self.bits.chunks_mut(self.words);
+        let row = rows.into_iter().nth(port as usize);
+        let pairs = row.into_iter().flatten().zip(leaves);
         pairs.for_each(|(own, more)| *own |= more);
     }
 
-    pub(super) fn has(&self, other: &Self) -> bool {
-        let mut pairs = self.0.iter().zip(&other.0);
-        pairs.all(|(own, other)| other & !own == 0)
+    /// Whether all that a rule may match are among these.
+    pub(super) fn has(&self, rule: &Matched) -> bool {
+        rule.ports.iter().all(|(port, _)| {
+            let row = self.bits.chunks(self.words).nth(*port as usize);
+            let mut pairs = row.into_iter().flatten().zip(&rule.any);
+            pairs.all(|(own, other)| other & !own == 0)
+        })
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        let pairs = self.bits.iter_mut().zip(&other.bits);
+        pairs.for_each(|(own, more)| *own |= more);
     }
 
     pub(super) fn without(&self, other: &Self) -> Self {
-        let pairs = self.0.iter().zip(&other.0);
-        Self(pairs.map(|(own, other)| own & !other).collect())
+        let pairs = self.bits.iter().zip(&other.bits);
+        Self {
+            words: self.words,
+            bits: pairs.map(|(own, other)| own & !other).collect(),
+        }
     }
 }

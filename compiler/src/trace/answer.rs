@@ -1,11 +1,12 @@
 //! From what is asked to its answer: the ends are resolved, and then looked up or judged.
 
+use super::capture::Tuple;
 use super::dns;
 use super::ends::Question;
 use super::memory::{Answer, AnswerId, Memory};
 use super::names::{Dns, Names};
 use super::peers::{Peer, PeerId, Peers};
-use super::record::{Port, Record};
+use super::record::{Port, Record, Word};
 use crate::cluster::Cluster;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::engine::Engine;
@@ -13,6 +14,7 @@ use crate::explain::Context;
 use crate::frontend::settings::Settings;
 use crate::hir::flow::Transport;
 use crate::query::Families;
+use rustc_hash::FxHashSet;
 use std::net::IpAddr;
 
 /// What is judged by.
@@ -25,13 +27,23 @@ pub(super) struct Judge<'a> {
     pub(super) dns: Dns,
 }
 
+/// What is said of a flow from an address to another.
+pub(super) struct About {
+    /// The answer, where there is one.
+    pub(super) answer: Option<(AnswerId, Word)>,
+    /// Whether it takes something for granted.
+    pub(super) is_assumed: bool,
+    /// Whether nobody in the snapshot has the address of the source, of the destination.
+    pub(super) outside: [bool; 2],
+}
+
 /// Answers records: one thread's share.
 pub(super) struct Answers<'a> {
     judge: Judge<'a>,
     peers: Peers<'a>,
     memory: Memory,
     names: Option<Box<Names>>,
-    generation: u64,
+    generation: u32,
 }
 
 impl<'a> Answers<'a> {
@@ -58,7 +70,7 @@ impl<'a> Answers<'a> {
     }
 
     /// What an id stands for changes with this number.
-    pub(super) fn generation(&self) -> u64 {
+    pub(super) fn generation(&self) -> u32 {
         self.generation
     }
 
@@ -70,8 +82,7 @@ impl<'a> Answers<'a> {
     /// Forgets all answers.
     pub(super) fn forget(&mut self) {
         self.peers.forget();
-        self.memory = Memory::default();
-        self.generation += 1;
+        self.begin_anew();
     }
 
     /// Whether it matters what DNS answers say.
@@ -85,15 +96,39 @@ impl<'a> Answers<'a> {
         names.is_some_and(|names| names.would_learn(answer))
     }
 
-    /// Takes in an answer of DNS.
-    pub(super) fn learn(&mut self, answer: &dns::Answer) {
-        if let Some(names) = &mut self.names
-            && names.would_learn(answer)
-        {
-            names.learn(answer);
-            self.memory = Memory::default();
-            self.generation += 1;
+    /// Takes in an answer of DNS. Where the time is told, its addresses are known for as long as it says.
+    pub(super) fn learn(&mut self, answer: &dns::Answer, now: Option<u64>) {
+        let is_new = self
+            .names
+            .as_mut()
+            .is_some_and(|names| names.learn(answer, now));
+        if is_new {
+            self.begin_anew();
         }
+    }
+
+    /// Whether it is time to forget names.
+    pub(super) fn may_forget_names(&self, now: u64) -> bool {
+        let names = self.names.as_ref();
+        names.is_some_and(|names| names.may_forget(now))
+    }
+
+    /// Forgets the addresses of names whose lifetime has passed, but for those that connections use.
+    pub(super) fn forget_names(&mut self, now: u64, used: &FxHashSet<IpAddr>) {
+        let names = self.names.as_mut();
+        if names.is_some_and(|names| names.forget(now, used)) {
+            self.begin_anew();
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        self.memory = Memory::default();
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// How many addresses were not learnt for want of room.
+    pub(super) fn not_learnt(&self) -> u64 {
+        self.names.as_ref().map_or(0, |names| names.not_learnt())
     }
 
     /// How many addresses the trace told.
@@ -126,15 +161,29 @@ impl<'a> Answers<'a> {
         Ok(assumed)
     }
 
-    /// The answer about a flow from an address to another, and what it takes for granted. Not to be called where it is
+    /// What is said of a flow from an address to another. Not to be called where it is
     /// [time to forget](Self::is_full).
-    pub(super) fn between(
-        &mut self,
-        (src, dst): (IpAddr, IpAddr),
-        transport: Transport,
-    ) -> Result<AnswerId, Diagnostic> {
+    pub(super) fn about(&mut self, (src, dst): (IpAddr, IpAddr), transport: Transport) -> About {
         let ends = self.ends(src, dst);
-        self.judged(ends, transport, None)
+        let id = self.judged(ends, transport, None).ok();
+        let [from, to] = ends.map(|id| self.peers.get(id)?.as_ref().ok());
+        let is = |peer: Option<&Peer>, what: fn(&Peer) -> bool| peer.is_some_and(what);
+        About {
+            answer: id.and_then(|id| Some((id, self.memory.verdict(id)?))),
+            is_assumed: [from, to].map(|end| is(end, |peer| !peer.assumed.is_empty()))
+                != [false; 2],
+            outside: [from, to].map(|end| is(end, |peer| peer.is_unknown)),
+        }
+    }
+
+    /// Reads what a flow between two addresses will be looked up in. What comes out has no meaning.
+    pub(super) fn warm(&mut self, ends: &Tuple) -> u64 {
+        let [src, dst] = self.ends(ends.src, ends.dst);
+        let [from, to] = [src, dst].map(|id| self.peers.get(id)?.as_ref().ok());
+        match (from, to) {
+            (Some(from), Some(to)) => self.memory.warm(self.judge, [from, to], ends),
+            (Some(_), None) | (None, _) => 0,
+        }
     }
 
     fn ends(&mut self, src: IpAddr, dst: IpAddr) -> [PeerId; 2] {
@@ -162,35 +211,24 @@ impl<'a> Answers<'a> {
         self.judge.context
     }
 
-    /// Whether nobody in the snapshot has an address.
-    pub(super) fn is_outside(&mut self, address: IpAddr) -> bool {
-        let id = self.peers.at(address);
-        matches!(self.peers.get(id), Some(Ok(peer)) if peer.is_unknown)
-    }
-
-    /// Whether the answer about two addresses takes something for granted.
-    pub(super) fn is_assumed_between(&mut self, (src, dst): (IpAddr, IpAddr)) -> bool {
-        let ids = self.ends(src, dst);
-        let mut known = ids
-            .into_iter()
-            .filter_map(|id| self.peers.get(id)?.as_ref().ok());
-        known.any(|peer| !peer.assumed.is_empty())
-    }
-
     /// The names of two addresses.
-    pub(super) fn names_of(&mut self, (src, dst): (IpAddr, IpAddr)) -> [String; 2] {
-        self.told((src, dst), |peer| &peer.name)
+    pub(super) fn names_of(&mut self, ends: (IpAddr, IpAddr)) -> [String; 2] {
+        self.told(ends, Peer::name)
     }
 
     /// The workloads of two addresses.
-    pub(super) fn workloads_of(&mut self, (src, dst): (IpAddr, IpAddr)) -> [String; 2] {
-        self.told((src, dst), |peer| &peer.workload)
+    pub(super) fn workloads_of(&mut self, ends: (IpAddr, IpAddr)) -> [String; 2] {
+        self.told(ends, Peer::workload)
     }
 
-    fn told(&mut self, (src, dst): (IpAddr, IpAddr), of: fn(&Peer) -> &str) -> [String; 2] {
+    fn told(
+        &mut self,
+        (src, dst): (IpAddr, IpAddr),
+        of: for<'p> fn(&'p Peer, &Cluster) -> &'p str,
+    ) -> [String; 2] {
         let ids = self.ends(src, dst);
         let one = |id: PeerId, address: IpAddr| match self.peers.get(id) {
-            Some(Ok(peer)) => of(peer).to_owned(),
+            Some(Ok(peer)) => of(peer, self.cluster()).to_owned(),
             Some(Err(_)) | None => address.to_canonical().to_string(),
         };
         let [from, to] = ids;
@@ -201,7 +239,7 @@ impl<'a> Answers<'a> {
     pub(super) fn workloads(&mut self, record: &Record<'_>) -> [Box<str>; 2] {
         let ids = [self.peers.find(&record.src), self.peers.find(&record.dst)];
         ids.map(|id| match self.peers.get(id) {
-            Some(Ok(peer)) => peer.workload.clone(),
+            Some(Ok(peer)) => peer.workload(self.cluster()).into(),
             Some(Err(_)) | None => Box::default(),
         })
     }

@@ -35,7 +35,30 @@ impl Batch {
     pub(super) fn text(&self, line: &Line) -> &[u8] {
         self.text.get(line.bytes.clone()).unwrap_or(&[])
     }
+
+    /// What the beginning of a file is that is no trace.
+    pub(super) fn what_else(&self) -> Option<&'static str> {
+        let beginning = self.text.get(..LOOKED_AT_BYTES).unwrap_or(&self.text);
+        if memchr::memchr(0, beginning).is_some() {
+            return Some("neither a capture nor text");
+        }
+        let is_object = |line: &Line| {
+            let text = self.text(line);
+            let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+            text.trim_ascii_start().starts_with(b"{")
+        };
+        let lines = self.lines.get(..LOOKED_AT_LINES)?;
+        let is_none = !lines.iter().any(is_object);
+        is_none.then_some("text, but none of its first lines is a JSON object")
+    }
 }
+
+/// How much of a file tells whether it is a trace: of one with fewer lines, each is said to be none.
+const LOOKED_AT_BYTES: usize = 4096;
+const LOOKED_AT_LINES: usize = 4;
+
+/// What some editors put in front of a text.
+pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Reads batches.
 pub(super) struct Batches<R> {
@@ -164,6 +187,20 @@ mod tests {
         );
         assert_eq!(lines(b"", 2), []);
         assert_eq!(lines(b"\n\n", 2), []);
+    }
+
+    #[test]
+    fn what_is_no_trace_is_seen_at_its_beginning() {
+        let what = |text: &[u8]| {
+            let mut batches = Batches::new(text, 0);
+            batches.next(None).unwrap().unwrap().what_else()
+        };
+        assert_eq!(what(b"{}\n"), None);
+        assert_eq!(what(b"one\n\ntwo\nthree\n"), None);
+        assert_eq!(what(b"one\ntwo\nthree\n {}\n"), None);
+        assert_eq!(what("\u{feff}{}\n2\n3\n4\n".as_bytes()), None);
+        assert!(what(b"a: 1\nb: 2\nc: 3\nd: 4\n").is_some());
+        assert!(what(b"\x7fELF\0\n").is_some());
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod window;
 mod link;
 mod packet;
 
-pub(super) use packet::{Carried, Packet, Tcp, Tuple, dissect};
+pub(super) use packet::{Carried, Flags, Packet, Tcp, Tuple, dissect};
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ pub enum Passed {
     Malformed,
     /// A later fragment of a packet whose first one was not seen.
     Fragment,
-    /// What neighbours of a link say to each other: no network plugin applies policy to it.
+    /// What neighbours of a link say to each other, by the hop limit that nobody else can send: no policy is asked.
     Neighbours,
     /// There is no answer about its ends: a service without endpoints, for one.
     NoAnswer,

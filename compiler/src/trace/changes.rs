@@ -1,13 +1,16 @@
 //! The flows that disagree, each once, with how often they do.
 
 use super::Change;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
+use std::hash::{Hash, Hasher};
 
 /// The flows in the order in which they first occur; at most so many.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     list: Vec<(Change, u64)>,
     seen: FxHashMap<Change, usize>,
+    /// The hashes of what flows on the list were made of.
+    made_of: FxHashSet<u64>,
     most: usize,
     more: u64,
 }
@@ -18,6 +21,24 @@ impl Changes {
             most,
             ..Self::default()
         }
+    }
+
+    /// As [`Self::find`], of a flow that need not be put into words where the list is full and it is not on it, as what it
+    /// would be made of tells.
+    pub(super) fn find_made_of(
+        &mut self,
+        parts: impl Hash,
+        change: impl FnOnce() -> Change,
+    ) -> Option<usize> {
+        let mut hasher = FxHasher::default();
+        parts.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.list.len() < self.most {
+            self.made_of.insert(hash);
+        } else if !self.made_of.contains(&hash) {
+            return None;
+        }
+        self.find(change())
     }
 
     /// Where a flow is on the list, on which it is put if it is new; `None` where the list is full.
@@ -45,6 +66,7 @@ impl Changes {
     /// Takes in what another list has, and empties it.
     pub(super) fn append(&mut self, other: &mut Self) {
         other.seen.clear();
+        other.made_of.clear();
         for (change, count) in other.list.drain(..) {
             let index = self.find(change);
             self.count(index, count);

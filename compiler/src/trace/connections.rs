@@ -1,11 +1,10 @@
 //! Connections of a capture, followed as the datapath follows them.
 //!
 //! Input: packets in the order of the capture, with its clock. Output: to which connection each belongs, and as what. The
-//! rules are those of Cilium's connection tracking (`bpf/lib/conntrack.h`, 1.20), which Linux's are close to:
+//! rules are those of Cilium's connection tracking (`bpf/lib/conntrack.h`, 1.20), and of verdict's own data path:
 //!
 //! - The first packet opens a connection, and the other direction is its reply; both are one entry.
-//! - An entry is forgotten after its [lifetime], counted from its last packet. A SYN to one that has ended opens
-//!   another.
+//! - An entry is forgotten after its [lifetime], counted from its last packet, and by some packets that open another.
 //! - An error of ICMP about a packet of a connection is related to it, and is not judged by itself.
 //! - A later fragment belongs where the first fragment of its packet belongs.
 //!
@@ -14,13 +13,18 @@
 //! are forgotten.
 
 mod entry;
+mod lifetime;
+mod table;
 
 pub(super) use entry::{Connection, State};
+pub(super) use lifetime::Tracking;
+pub(super) use table::Place;
 
-use super::capture::{Carried, Packet, Tcp, Tuple};
-use entry::{Key, asked, is_to_itself_answered, key, lifetime, turned, unopened};
-use rustc_hash::FxHashMap;
+use super::capture::{Carried, Flags, Packet, Tuple};
+use entry::{asked, is_to_itself_answered, turned, unopened};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::net::IpAddr;
+use table::{Key, Table};
 
 /// How many connections are remembered: about half of what an agent does (`bpf-ct-global-tcp-max`), as many as a table of
 /// 55 MB holds.
@@ -42,34 +46,38 @@ type Fragmented = (IpAddr, IpAddr, u8, u32);
 
 /// The connections so far.
 pub(super) struct Connections {
-    known: FxHashMap<Key, Connection>,
+    known: Table,
     /// The ports of fragmented packets, and when the first fragment was seen.
     fragmented: FxHashMap<Fragmented, ((u16, u16), u64)>,
     /// When fragments that nobody waits for any more are looked for again.
     trim_at: u64,
     opened: u64,
+    forgotten: u64,
     /// When the capture begins.
     begin: Option<u64>,
     /// Whether those that have ended are kept for [`Connections::take_ended`].
     keeps: bool,
     ended: Vec<Connection>,
+    tracking: Tracking,
     most: usize,
 }
 
 impl Connections {
-    pub(super) fn new(keeps: bool) -> Self {
-        Self::with(keeps, MAX_CONNECTIONS)
+    pub(super) fn new(keeps: bool, tracking: Tracking) -> Self {
+        Self::with(keeps, tracking, MAX_CONNECTIONS)
     }
 
-    fn with(keeps: bool, most: usize) -> Self {
+    fn with(keeps: bool, tracking: Tracking, most: usize) -> Self {
         Self {
-            known: FxHashMap::default(),
+            known: Table::default(),
             fragmented: FxHashMap::default(),
             trim_at: 0,
             opened: 0,
+            forgotten: 0,
             begin: None,
             keeps,
             ended: Vec::new(),
+            tracking,
             most,
         }
     }
@@ -77,6 +85,11 @@ impl Connections {
     /// How many there were.
     pub(super) fn opened(&self) -> u64 {
         self.opened
+    }
+
+    /// How many were forgotten for want of room while they lived.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Whether [`Self::take_ended`] has any.
@@ -91,7 +104,8 @@ impl Connections {
 
     /// All others, in the order in which they were opened.
     pub(super) fn take_rest(&mut self) -> Vec<Connection> {
-        let mut rest: Vec<Connection> = self.known.drain().map(|(_, open)| open).collect();
+        let known = std::mem::take(&mut self.known);
+        let mut rest: Vec<Connection> = known.iter().map(|(_, open)| open.clone()).collect();
         rest.sort_unstable_by_key(|connection| connection.number);
         rest
     }
@@ -128,29 +142,25 @@ impl Connections {
         ends: &Tuple,
         carried: Carried<'_>,
         now: u64,
-    ) -> (State, &mut Connection) {
+    ) -> Option<(State, &mut Connection)> {
         self.begin.get_or_insert(now);
-        let (key, is_upward) = key(ends);
-        let starts_anew = |known: &Connection| {
-            let is_opening = matches!(
-                carried,
-                Carried::Tcp(Tcp {
-                    syn: true,
-                    ack: false,
-                    ..
-                })
-            );
-            known.has_expired(now) || (is_opening && known.has_ended())
-        };
-        let is_known = self.known.get(&key).map(starts_anew);
-        if is_known != Some(false) {
-            self.open(key, ends, carried, (now, is_upward));
-        }
-        let connection = self.known.entry(key).or_insert_with(|| {
-            // It was put there just now.
-            unopened(*ends)
+        let (key, is_upward) = Key::of(ends);
+        let known = self.known.find(&key);
+        let is_over = known.map(|place| {
+            let known = self.known.get(place);
+            known.is_none_or(|known| known.is_over(self.tracking, carried, (now, is_upward)))
         });
-        let is_first = connection.packets == [0, 0];
+        let (place, is_first) = match (known, is_over) {
+            (Some(place), Some(false)) => (place, false),
+            (known, _) => {
+                if known.is_some() {
+                    let before = self.known.remove(&key);
+                    self.end(before);
+                }
+                (self.open(key, ends, carried, (now, is_upward)), true)
+            }
+        };
+        let connection = self.known.get_mut(place)?;
         let is_reply =
             connection.opened_upward != is_upward || is_to_itself_answered(connection, carried);
         connection.last = connection.last.max(now);
@@ -160,19 +170,41 @@ impl Connections {
             (false, true) => State::New,
             (false, false) => State::Established,
         };
-        (state, connection)
+        Some((state, connection))
     }
 
     /// The connection to which an error about a packet with these ends is related.
     pub(super) fn related(&mut self, about: &Tuple, now: u64) -> Option<&mut Connection> {
-        let connection = self.known.get_mut(&key(about).0)?;
-        (!connection.has_expired(now)).then_some(connection)
+        let place = self.known.find(&Key::of(about).0)?;
+        let connection = self.known.get_mut(place)?;
+        (!connection.has_expired(self.tracking, now)).then_some(connection)
     }
 
     /// Whether a packet with these ends belongs to a connection that is known.
     pub(super) fn is_known(&self, ends: &Tuple, now: u64) -> bool {
-        let known = self.known.get(&key(ends).0);
-        known.is_some_and(|connection| !connection.has_expired(now))
+        let known = self.known.find(&Key::of(ends).0);
+        let known = known.and_then(|place| self.known.get(place));
+        known.is_some_and(|connection| !connection.has_expired(self.tracking, now))
+    }
+
+    /// Where the connection of a packet is, as far as is known before the packet is followed.
+    pub(super) fn find(&self, ends: &Tuple) -> Option<Place> {
+        self.known.find(&Key::of(ends).0)
+    }
+
+    /// Reads a connection, so that it is near when it is needed. What comes out has no meaning.
+    pub(super) fn peek(&self, place: Place) -> u64 {
+        self.known.get(place).map_or(0, Connection::peek)
+    }
+
+    /// The ends of the connections that live and pass.
+    pub(super) fn used(&self, now: u64) -> FxHashSet<IpAddr> {
+        let known = self.known.iter().map(|(_, known)| known);
+        let living = known.filter(|known| !known.has_expired(self.tracking, now));
+        let passing = living.filter(|known| known.passes());
+        passing
+            .flat_map(|known| [known.ends.src, known.ends.dst])
+            .collect()
     }
 
     fn open(
@@ -181,7 +213,7 @@ impl Connections {
         ends: &Tuple,
         carried: Carried<'_>,
         (now, is_upward): (u64, bool),
-    ) {
+    ) -> Place {
         if self.known.len() >= self.most {
             self.make_room(now);
         }
@@ -194,7 +226,11 @@ impl Connections {
                     kind: (kind, code), ..
                 } => Some((asked(ends.protocol, kind), code)),
                 Carried::Error { kind, .. } => Some(kind),
-                Carried::Tcp(_) | Carried::Udp(_) | Carried::Other | Carried::LaterFragment => None,
+                Carried::Tcp(..)
+                | Carried::Udp(_)
+                | Carried::Sctp(_)
+                | Carried::Other
+                | Carried::LaterFragment => None,
             },
             is_older,
             first: now,
@@ -202,14 +238,12 @@ impl Connections {
             ..unopened(*ends)
         };
         self.opened += 1;
-        if let Some(before) = self.known.insert(key, connection) {
-            self.end(before);
-        }
+        self.known.insert(key, connection)
     }
 
-    fn end(&mut self, connection: Connection) {
+    fn end(&mut self, connection: impl IntoIterator<Item = Connection>) {
         if self.keeps {
-            self.ended.push(connection);
+            self.ended.extend(connection);
         }
     }
 
@@ -220,48 +254,43 @@ impl Connections {
     fn opener(&self, ends: &Tuple, carried: Carried<'_>, now: u64) -> (bool, bool) {
         let looks_like_reply = ends.ports.0 < EPHEMERAL && ends.ports.1 >= EPHEMERAL;
         let begin = self.begin.unwrap_or(now);
-        let may_be_older = now.saturating_sub(begin) <= lifetime::ANY;
-        match carried {
-            Carried::Tcp(Tcp { syn: true, ack, .. }) => (ack, ack),
-            Carried::Tcp(_) => (looks_like_reply, true),
-            Carried::Icmp { is_answer, .. } => (is_answer, is_answer),
-            Carried::Udp(_) | Carried::Other | Carried::LaterFragment => {
+        let may_be_older = now.saturating_sub(begin) <= self.tracking.longest_question();
+        match (carried.flags(), carried) {
+            (Some(Flags { syn: true, ack, .. }), _) => (ack, ack),
+            (Some(_), _) => (looks_like_reply, true),
+            (None, Carried::Icmp { is_answer, .. }) => (is_answer, is_answer),
+            (None, Carried::Error { .. }) => (false, false),
+            (None, _) => {
                 let is_reply = looks_like_reply && may_be_older;
                 (is_reply, is_reply)
             }
-            Carried::Error { .. } => (false, false),
         }
     }
 
     /// Forgets what has expired; where that is too little, the eighth that was silent longest.
     fn make_room(&mut self, now: u64) {
-        let mut gone: Vec<Key> = Vec::new();
-        for (key, connection) in &self.known {
-            if connection.has_expired(now) {
-                gone.push(*key);
-            }
-        }
+        let tracking = self.tracking;
+        let expired = |known: &Connection| known.has_expired(tracking, now);
+        let known = self.known.iter();
+        let mut gone: Vec<Key> = known
+            .filter(|(_, known)| expired(known))
+            .map(|(key, _)| key)
+            .collect();
         if gone.len() < self.most / 8 {
-            let mut ages: Vec<(u64, u64, Key)> = self
-                .known
-                .iter()
-                .map(|(key, connection)| (connection.last, connection.number, *key))
+            let known = self.known.iter();
+            let mut ages: Vec<(u64, u64, Key)> = known
+                .map(|(key, known)| (known.last, known.number, key))
                 .collect();
             let count = (ages.len() / 8).clamp(1, ages.len().max(1));
             ages.select_nth_unstable_by_key(count - 1, |(last, number, _)| (*last, *number));
-            gone = ages
-                .into_iter()
-                .take(count)
-                .map(|(_, _, key)| key)
-                .collect();
+            ages.truncate(count);
+            gone = ages.into_iter().map(|(_, _, key)| key).collect();
         }
-        let mut removed: Vec<Connection> = gone
-            .iter()
-            .filter_map(|key| self.known.remove(key))
-            .collect();
-        removed.sort_unstable_by_key(|connection| connection.number);
-        for connection in removed {
-            self.end(connection);
-        }
+        let gone = gone.iter().filter_map(|key| self.known.remove(key));
+        let mut gone: Vec<Connection> = gone.collect();
+        let living = gone.iter().filter(|known| !expired(known));
+        self.forgotten += living.count() as u64;
+        gone.sort_unstable_by_key(|connection| connection.number);
+        self.end(gone);
     }
 }

@@ -64,6 +64,7 @@ pub(super) fn dns_answer(text: &[u8]) -> Option<dns::Answer> {
     Some(dns::Answer {
         name: dns::normal(&query),
         addresses: ips,
+        seconds: 0,
     })
 }
 

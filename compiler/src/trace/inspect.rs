@@ -2,7 +2,7 @@
 //! measure it.
 
 use super::capture::file::{Capture, Event};
-use super::capture::{Carried, Packet, Passed, Tunnels, dissect};
+use super::capture::{Carried, Packet, Passed, Tcp, Tunnels, dissect};
 use super::source::{Content, Source};
 use crate::diagnostic::Diagnostic;
 use std::io::{self, BufRead};
@@ -70,11 +70,18 @@ fn inspected(packet: Packet<'_>) -> Inspected {
         ports: has_ports.then_some(ends.ports),
         icmp: match packet.carried {
             Carried::Icmp { kind, .. } | Carried::Error { kind, .. } => Some(kind),
-            Carried::Tcp(_) | Carried::Udp(_) | Carried::Other | Carried::LaterFragment => None,
+            Carried::Tcp(..)
+            | Carried::Udp(_)
+            | Carried::Sctp(_)
+            | Carried::Other
+            | Carried::LaterFragment => None,
         },
         flags: match packet.carried {
-            Carried::Tcp(tcp) => Some([tcp.syn, tcp.ack, tcp.fin, tcp.rst]),
+            Carried::Tcp(Tcp { flags, .. }, _) => {
+                Some([flags.syn, flags.ack, flags.fin, flags.rst])
+            }
             Carried::Udp(_)
+            | Carried::Sctp(_)
             | Carried::Icmp { .. }
             | Carried::Error { .. }
             | Carried::Other

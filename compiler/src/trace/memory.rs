@@ -5,9 +5,10 @@
 
 use super::ReplyRule;
 use super::answer::{Judge, forgotten};
+use super::capture::Tuple;
 use super::ends::{self, Question};
 use super::names::Names;
-use super::peers::{Peer, only};
+use super::peers::{One, Peer};
 use super::record::Word;
 use crate::diagnostic::Diagnostic;
 use crate::explain::Context;
@@ -15,9 +16,10 @@ use crate::hir::flow::{Flow, Transport};
 use crate::hir::spec::{self, Judgement, Verdict};
 use crate::hir::{Auth, PolicyId, RuleId};
 use crate::ir::FlowClass;
-use crate::query::{Family, combine, endpoint};
+use crate::query::{Family, combine};
 use crate::source::to_u32;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::net::IpAddr;
 
 /// How many classes and questions are remembered: beyond, everything is forgotten and found again. About
 /// 50 bytes each.
@@ -82,6 +84,12 @@ impl Memory {
         })
     }
 
+    /// The verdict of an answer that was given.
+    pub(super) fn verdict(&self, id: AnswerId) -> Option<Word> {
+        let Given(verdict, _, _) = self.answers.get(id.0 as usize)?;
+        Some((*verdict).into())
+    }
+
     /// Whether it is time to forget.
     pub(super) fn is_full(&self) -> bool {
         self.by_class.len().max(self.by_question.len()) >= MAX_REMEMBERED
@@ -96,17 +104,24 @@ impl Memory {
         to: &Peer,
         transport: Transport,
     ) -> Option<AnswerId> {
-        let (src, dst, program) = (from.one?, to.one?, judge.engine.program()?);
+        let (src, dst) = (from.one.as_ref()?, to.one.as_ref()?);
+        let program = judge.engine.program()?;
         if src.stand_in.is_some() && src.stand_in == dst.stand_in {
             return None;
         }
         let common = src.families.common(dst.families, transport.protocol);
         let mut answer = None;
         for family in common.iter() {
-            let class = program.flow_class(src.class(family), dst.class(family), transport);
+            let class = |end: &One| end.known(family).class;
+            let class = program.flow_class(&class(src), &class(dst), transport);
             let one = match self.by_class.get(&class) {
                 Some(known) => *known,
-                None => self.judge_one(judge, (from, to), transport, (family, class))?,
+                None => {
+                    let judgement = judge_one(judge, [src, dst], transport, family);
+                    let answer = self.give(judge.context, judgement);
+                    self.by_class.insert(class, answer);
+                    answer
+                }
             };
             answer = Some(match answer {
                 Some(before) if before != one => self.together(judge.context, before, one)?,
@@ -116,22 +131,29 @@ impl Memory {
         answer
     }
 
-    fn judge_one(
-        &mut self,
-        judge: Judge<'_>,
-        (from, to): (&Peer, &Peer),
-        transport: Transport,
-        (family, class): (Family, FlowClass),
-    ) -> Option<AnswerId> {
-        let cluster = judge.context.cluster;
-        let flow = Flow {
-            src: endpoint(cluster, only(cluster, &from.ends)?, family),
-            dst: endpoint(cluster, only(cluster, &to.ends)?, family),
-            transport,
+    /// Reads what [`Self::between_two`] will read. What comes out has no meaning.
+    pub(super) fn warm(&self, judge: Judge<'_>, [from, to]: [&Peer; 2], ends: &Tuple) -> u64 {
+        let (Some(src), Some(dst)) = (from.one.as_ref(), to.one.as_ref()) else {
+            return 0;
         };
-        let answer = self.give(judge.context, judge.engine.look_up(&flow));
-        self.by_class.insert(class, answer);
-        Some(answer)
+        let Some(program) = judge.engine.program() else {
+            return 0;
+        };
+        let transport = Transport {
+            protocol: ends.protocol,
+            port: ends.protocol.has_ports().then_some(ends.ports.1),
+            icmp: None,
+        };
+        let family = match ends.src {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        };
+        let (src, dst) = (src.known(family), dst.known(family));
+        let class = program.flow_class(&src.class, &dst.class, transport);
+        if let Some(known) = self.by_class.get(&class) {
+            return known.0.into();
+        }
+        judge.engine.warm([src.found, dst.found], transport)
     }
 
     /// Makes one answer of two.
@@ -206,6 +228,23 @@ impl Memory {
     }
 }
 
+/// The judgement about one end of the snapshot and another.
+fn judge_one(
+    judge: Judge<'_>,
+    [src, dst]: [&One; 2],
+    transport: Transport,
+    family: Family,
+) -> Judgement {
+    let cluster = judge.context.cluster;
+    let flow = Flow {
+        src: src.endpoint(cluster, family),
+        dst: dst.endpoint(cluster, family),
+        transport,
+    };
+    let found = [src, dst].map(|end| end.known(family).found);
+    judge.engine.look_up_between(&flow, found)
+}
+
 /// One flow of each class.
 fn distinct<'a>(judge: Judge<'_>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
     let Some(program) = judge.engine.program() else {
@@ -259,6 +298,7 @@ impl SideAnswer {
                 rules: Vec::new(),
                 isolated_by: Vec::new(),
                 auth,
+                audited: spec::Truth::No,
             },
         }
     }

@@ -1,16 +1,22 @@
 //! The names that are known at a moment of a trace, and the answers that hang on them.
 //!
 //! The engine has the names of the snapshot. From the first answer in the trace that a policy can tell apart, ends outside
-//! are judged by the definition, with the names that are known then; all others are the engine's as before. An address that
-//! was answered stays known: agents keep it for as long as a connection uses it, and lifetimes of answers are not applied.
+//! are judged by the definition, with the names that are known then; all others are the engine's as before.
+//!
+//! An address that a packet told is known for as long as the answer says, at least for `tofqdns-min-ttl` in the dialect
+//! `cilium`, and beyond that while a connection that passes uses it: once a minute what is over is forgotten, as Cilium's
+//! agent does (`pkg/fqdn`: `DNSGCJobInterval`, and its zombies). A later answer prolongs an earlier one, and never shortens
+//! it. What flows tell, and what the snapshot has, is known to the end: they do not show which connections use it. Guarantee:
+//! at most [`MAX_LEARNT`] addresses are learnt at a time.
 
 use super::dns::Answer;
 use crate::cluster::Cluster;
 use crate::frontend::load;
-use crate::frontend::settings::Settings;
+use crate::frontend::settings::{Dialect, Settings};
 use crate::hir::flow::Flow;
 use crate::hir::spec::{self, Judgement, World};
 use crate::hir::{DomainPattern, Peer, PolicySet, Resolution};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::net::IpAddr;
 
 /// Which DNS answers count.
@@ -25,6 +31,14 @@ pub enum Dns {
     Both,
 }
 
+/// How many addresses are learnt at a time: beyond, further ones are not taken in.
+const MAX_LEARNT: usize = 1 << 16;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// How often it is looked for what is over.
+const INTERVAL: u64 = 60 * SECOND;
+
 /// The names that are known now.
 pub(super) struct Names {
     /// The snapshot with these names.
@@ -36,7 +50,12 @@ pub(super) struct Names {
     is_resolved: bool,
     /// Whether the engine does not have these names.
     pub(super) differ: bool,
+    /// The addresses that the trace told, each with the time up to which it is known; for ever where that is not told.
+    told: FxHashMap<(Box<str>, IpAddr), u64>,
+    /// When it is looked for what is over.
+    look_at: u64,
     learnt: u64,
+    not_learnt: u64,
 }
 
 impl Names {
@@ -58,7 +77,10 @@ impl Names {
             settings: settings.clone(),
             is_resolved: true,
             differ: false,
+            told: FxHashMap::default(),
+            look_at: 0,
             learnt: 0,
+            not_learnt: 0,
         };
         if dns == Dns::Trace {
             names.cluster.names.clear();
@@ -73,32 +95,91 @@ impl Names {
         self.learnt
     }
 
+    /// How many addresses were not learnt for want of room.
+    pub(super) fn not_learnt(&self) -> u64 {
+        self.not_learnt
+    }
+
     /// Whether an answer tells what is not known yet and what a policy asks for.
     pub(super) fn would_learn(&self, answer: &Answer) -> bool {
         let known = self.cluster.names.get(answer.name.as_str());
         let is_new = |address: &IpAddr| known.is_none_or(|known| !known.contains(address));
-        answer.addresses.iter().any(is_new)
-            && self
-                .patterns
-                .iter()
-                .any(|pattern| pattern.matches(&answer.name))
+        self.told.len() < MAX_LEARNT && answer.addresses.iter().any(is_new) && self.is_asked(answer)
     }
 
-    /// Takes in an answer.
-    pub(super) fn learn(&mut self, answer: &Answer) {
-        let known = self
-            .cluster
-            .names
-            .entry(answer.name.as_str().into())
-            .or_default();
+    fn is_asked(&self, answer: &Answer) -> bool {
+        let mut patterns = self.patterns.iter();
+        patterns.any(|pattern| pattern.matches(&answer.name))
+    }
+
+    /// Takes in an answer, which is known from now on for as long as it says, or to the end. Whether it tells anything new.
+    pub(super) fn learn(&mut self, answer: &Answer, now: Option<u64>) -> bool {
+        if !self.is_asked(answer) {
+            return false;
+        }
+        let lifetime = u64::from(answer.seconds.max(self.least_seconds())) * SECOND;
+        let until = now.map_or(u64::MAX, |now| now.saturating_add(lifetime));
+        let mut is_new = false;
         for address in &answer.addresses {
-            if !known.contains(address) {
-                known.push(*address);
-                self.learnt += 1;
+            is_new |= self.learn_one(&answer.name, *address, until);
+        }
+        if is_new {
+            self.cluster.has_names = true;
+            (self.differ, self.is_resolved) = (true, false);
+        }
+        is_new
+    }
+
+    fn learn_one(&mut self, name: &str, address: IpAddr, until: u64) -> bool {
+        let known = self.cluster.names.get(name);
+        if known.is_some_and(|known| known.contains(&address)) {
+            if let Some(told) = self.told.get_mut(&(name.into(), address)) {
+                *told = (*told).max(until);
+            }
+            return false;
+        }
+        if self.told.len() >= MAX_LEARNT {
+            self.not_learnt += 1;
+            return false;
+        }
+        self.told.insert((name.into(), address), until);
+        self.cluster
+            .names
+            .entry(name.into())
+            .or_default()
+            .push(address);
+        self.learnt += 1;
+        true
+    }
+
+    fn least_seconds(&self) -> u32 {
+        match self.settings.dialect {
+            Dialect::Cilium => self.settings.cilium.tofqdns_min_ttl,
+            Dialect::Kubernetes => 0,
+        }
+    }
+
+    /// Whether it is time to look for what is over.
+    pub(super) fn may_forget(&self, now: u64) -> bool {
+        now >= self.look_at && !self.told.is_empty()
+    }
+
+    /// Forgets what is over and not used. Whether there was any.
+    pub(super) fn forget(&mut self, now: u64, used: &FxHashSet<IpAddr>) -> bool {
+        self.look_at = now.saturating_add(INTERVAL);
+        let told = self.told.iter();
+        let over = told.filter(|((_, address), until)| **until < now && !used.contains(address));
+        let over: Vec<(Box<str>, IpAddr)> = over.map(|(key, _)| key.clone()).collect();
+        for (name, address) in &over {
+            self.told.remove(&(name.clone(), *address));
+            if let Some(known) = self.cluster.names.get_mut(name) {
+                known.retain(|one| one != address);
             }
         }
-        self.cluster.has_names = true;
-        (self.differ, self.is_resolved) = (true, false);
+        if !over.is_empty() {
+            (self.differ, self.is_resolved) = (true, false);
+        }
+        !over.is_empty()
     }
 
     /// Makes the policies ready for the names that are known now.

@@ -11,9 +11,9 @@ pub(super) use judged::Answered;
 
 use super::answer::{Answers, Judge};
 use super::capture::file::Frame;
-use super::capture::{Carried, Packet, Passed, dissect};
+use super::capture::{Packet, Passed, dissect};
 use super::changes::Changes;
-use super::connections::{Connections, State};
+use super::connections::{Connections, State, Tracking};
 use super::group::Groups;
 use super::pcap::Denied;
 use super::record::Word;
@@ -47,6 +47,19 @@ pub(super) struct Packets<'a> {
     unread_links: Vec<u16>,
     defects: Vec<(u64, Diagnostic)>,
     line: Vec<u8>,
+    lookups: dns::Lookups,
+    waiting: Vec<Waiting>,
+}
+
+/// How many packets are looked up together: as many as hide how long memory takes, and few enough for what was found to
+/// be there still when it is needed.
+const BLOCK: usize = 64;
+
+/// A packet that waits for others.
+struct Waiting {
+    record: u64,
+    frame: Frame<'static>,
+    packet: Result<Packet<'static>, Passed>,
 }
 
 fn unread_link(link: u16) -> Diagnostic {
@@ -65,10 +78,11 @@ pub(super) struct Outputs<'w, 'd> {
 
 impl<'a> Packets<'a> {
     pub(super) fn new(judge: Judge<'a>, against: Option<Judge<'a>>, options: Options) -> Self {
+        let tracking = Tracking::of(judge.settings.dialect);
         Self {
             answers: Answers::new(judge),
             before: against.map(Answers::new),
-            connections: Connections::new(options.by.keeps_connections()),
+            connections: Connections::new(options.by.keeps_connections(), tracking),
             translations: Translations::default(),
             groups: Groups::default(),
             counts: Counts::default(),
@@ -80,6 +94,8 @@ impl<'a> Packets<'a> {
             unread_links: Vec::new(),
             defects: Vec::new(),
             line: Vec::new(),
+            lookups: dns::Lookups::default(),
+            waiting: Vec::with_capacity(BLOCK),
             options,
         }
     }
@@ -88,7 +104,7 @@ impl<'a> Packets<'a> {
         self.answers.cluster()
     }
 
-    /// Takes in a packet, which is this record.
+    /// Takes in a packet, which is this record. It may wait for others, up to [`Self::flush`].
     ///
     /// # Errors
     /// Where a reply or a denied packet cannot be written.
@@ -101,14 +117,54 @@ impl<'a> Packets<'a> {
         self.counts.records += 1;
         self.counts.bytes += u64::from(frame.length);
         self.counts.span.add(frame.time);
-        let packet = match dissect(frame, self.options.tunnels) {
+        let packet = dissect(frame, self.options.tunnels);
+        let has_name = |packet: &Packet<'_>| self.wants_names() && dns::may_answer(packet);
+        if outputs.denied.is_some() || packet.as_ref().is_ok_and(has_name) {
+            // Its bytes are looked at, which do not wait.
+            self.flush(outputs)?;
+            return self.packet(record, frame, packet, outputs);
+        }
+        self.waiting.push(Waiting {
+            record,
+            frame: Frame { data: &[], ..frame },
+            packet: packet.map(Packet::without_data),
+        });
+        if self.waiting.len() >= BLOCK {
+            self.flush(outputs)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what waits.
+    ///
+    /// # Errors
+    /// As for [`Self::frame`].
+    pub(super) fn flush(&mut self, outputs: &mut Outputs<'_, '_>) -> io::Result<()> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        self.make_room();
+        self.warm(&waiting);
+        for one in waiting.drain(..) {
+            self.packet(one.record, one.frame, one.packet, outputs)?;
+        }
+        self.waiting = waiting;
+        Ok(())
+    }
+
+    fn packet(
+        &mut self,
+        record: u64,
+        frame: Frame<'_>,
+        packet: Result<Packet<'_>, Passed>,
+        outputs: &mut Outputs<'_, '_>,
+    ) -> io::Result<()> {
+        let packet = match packet {
             Ok(packet) => packet,
             Err(passed) => return self.pass(record, (frame.at, frame.time), passed, outputs),
         };
         let Some(ends) = self.connections.with_ports(packet, frame.time) else {
             return self.pass(record, (frame.at, frame.time), Passed::Fragment, outputs);
         };
-        self.learn(&packet);
+        self.learn(&packet, frame.time);
         let Some(judged) = self.judge(&ends, packet.carried, frame) else {
             return self.pass(record, (frame.at, frame.time), Passed::NoAnswer, outputs);
         };
@@ -135,15 +191,29 @@ impl<'a> Packets<'a> {
     }
 
     /// What DNS answers say, for what is judged after them.
-    fn learn(&mut self, packet: &Packet<'_>) {
-        let Carried::Udp(data) = packet.carried else {
-            return;
-        };
-        if packet.ends.ports.0 != dns::PORT || !self.wants_names() {
+    fn learn(&mut self, packet: &Packet<'_>, now: u64) {
+        if !self.wants_names() {
             return;
         }
-        if let Some(answer) = dns::read(data) {
-            self.learn_answer(&answer);
+        self.forget_names(now);
+        for answer in self.lookups.read(packet) {
+            self.learn_answer(&answer, now);
+        }
+    }
+
+    /// Forgets addresses of names whose lifetime has passed and that no living connection uses.
+    fn forget_names(&mut self, now: u64) {
+        let before = self.before.as_ref();
+        if !self.answers.may_forget_names(now)
+            && !before.is_some_and(|before| before.may_forget_names(now))
+        {
+            return;
+        }
+        let used = self.connections.used(now);
+        self.fold();
+        self.answers.forget_names(now, &used);
+        if let Some(before) = &mut self.before {
+            before.forget_names(now, &used);
         }
     }
 
@@ -151,15 +221,15 @@ impl<'a> Packets<'a> {
         self.answers.wants_names() || self.before.as_ref().is_some_and(Answers::wants_names)
     }
 
-    fn learn_answer(&mut self, answer: &dns::Answer) {
+    fn learn_answer(&mut self, answer: &dns::Answer, now: u64) {
         let before = self.before.as_ref();
         if self.answers.would_learn(answer) || before.is_some_and(|one| one.would_learn(answer)) {
             // What was counted by an answer's number is told apart from what comes.
             self.fold();
-            self.answers.learn(answer);
-            if let Some(before) = &mut self.before {
-                before.learn(answer);
-            }
+        }
+        self.answers.learn(answer, Some(now));
+        if let Some(before) = &mut self.before {
+            before.learn(answer, Some(now));
         }
     }
 
@@ -205,6 +275,7 @@ impl<'a> Packets<'a> {
         groups: &mut Groups,
         outputs: &mut Outputs<'_, '_>,
     ) -> io::Result<()> {
+        self.flush(outputs)?;
         self.fold();
         let rest = self.connections.take_rest();
         if self.options.by.keeps_connections() {
@@ -214,10 +285,12 @@ impl<'a> Packets<'a> {
         let outcome = &mut tally.outcome;
         outcome.connections = self.connections.opened();
         outcome.older = self.older;
+        outcome.forgotten = self.connections.forgotten();
         outcome.outside = self.outside.len() as u64;
         outcome.translated = self.translations.explained;
         outcome.unexplained = self.translations.unexplained;
         outcome.learnt = self.answers.learnt();
+        outcome.not_learnt = self.answers.not_learnt();
         let examples = self.translations.examples.iter();
         outcome.translations = examples
             .map(|(before, after)| seen::translation(cluster, before, after))

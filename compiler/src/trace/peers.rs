@@ -4,16 +4,19 @@ use super::told;
 use crate::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
 use crate::cluster::{Cluster, Owner, PodId};
 use crate::diagnostic::Diagnostic;
-use crate::engine::Engine;
+use crate::engine::{Engine, Found};
+use crate::hir::flow::Endpoint;
 use crate::ir::{EndClass, PodClass};
 use crate::query::meant::{pod_of, sources};
 use crate::query::{Families, Family, Who, endpoint, families_of};
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// How many peers are remembered: beyond, everything is forgotten and found again.
-const MAX_PEERS: usize = 1 << 18;
+const MAX_PEERS: usize = 1 << 17;
 
 /// What is known so far.
 pub(super) struct Peers<'c> {
@@ -21,7 +24,8 @@ pub(super) struct Peers<'c> {
     engine: &'c Engine<'c>,
     families: Families,
     known: FxHashMap<Box<str>, PeerId>,
-    by_address: FxHashMap<IpAddr, PeerId>,
+    by_v4: FxHashMap<u32, PeerId>,
+    by_v6: FxHashMap<u128, PeerId>,
     peers: Vec<Result<Peer, Diagnostic>>,
 }
 
@@ -34,44 +38,73 @@ pub(super) struct PeerId(u32);
 pub(super) struct Peer {
     /// Who is meant: one, or several of which each is asked.
     pub(super) ends: Vec<Resolved>,
-    /// As `ends`, of the pods that differ in their node only two.
-    alike: Vec<Resolved>,
+    /// As `ends`, of the pods that differ in their node only two; nothing where these are all.
+    alike: Option<Vec<Resolved>>,
     /// Whether one of them is a node, so that it matters on which node a pod is.
     pub(super) has_node: bool,
     /// What the program knows of it, where it is one.
     pub(super) one: Option<One>,
     /// Whether one of them may be outside, so that it matters by which names it is known.
     pub(super) may_be_outside: bool,
-    /// How it is named to people: an address by its owner.
-    pub(super) name: Box<str>,
-    /// The workload that it is or belongs to; `outside` for what the snapshot does not know.
-    pub(super) workload: Box<str>,
+    /// How the record writes it.
+    written: Written,
+    name: OnceCell<Box<str>>,
+    workload: OnceCell<Box<str>>,
     /// Whether it is an address that nobody in the snapshot has.
     pub(super) is_unknown: bool,
     /// What an answer about it takes for granted that the snapshot does not tell.
     pub(super) assumed: Vec<String>,
 }
 
+/// How a record writes a peer.
+#[derive(Clone, Debug)]
+enum Written {
+    Text(Box<str>),
+    Address(IpAddr),
+}
+
+impl Written {
+    fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(text) => Cow::Borrowed(text),
+            Self::Address(address) => Cow::Owned(address.to_string()),
+        }
+    }
+}
+
 /// A peer that is one end of the snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct One {
+    who: Who<'static>,
     /// The families that it may have.
     pub(super) families: Families,
-    /// Its class in a flow over IPv4.
-    pub(super) v4: EndClass,
-    /// Its class in a flow over IPv6.
-    pub(super) v6: EndClass,
+    v4: Known,
+    v6: Known,
     /// The workload's pod for which it stands.
     pub(super) stand_in: Option<PodId>,
 }
 
+/// What an engine knows of an end in flows over one family.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// Its class.
+    pub(super) class: EndClass,
+    /// Where images have it.
+    pub(super) found: Option<Found>,
+}
+
 impl One {
-    /// Its class in a flow over this family.
-    pub(super) fn class(&self, family: Family) -> &EndClass {
+    /// What is known of it in flows over a family.
+    pub(super) fn known(&self, family: Family) -> &Known {
         match family {
             Family::V4 => &self.v4,
             Family::V6 => &self.v6,
         }
+    }
+
+    /// The end in flows over a family.
+    pub(super) fn endpoint<'c>(&self, cluster: &'c Cluster, family: Family) -> Endpoint<'c> {
+        endpoint(cluster, self.who, family)
     }
 
     fn of(
@@ -82,12 +115,19 @@ impl One {
     ) -> Option<Self> {
         let program = engine.program()?;
         let who = only(cluster, ends)?;
-        let class = |family| program.end_class(&endpoint(cluster, who, family));
+        let known = |family| {
+            let end = endpoint(cluster, who, family);
+            Some(Known {
+                class: program.end_class(&end)?,
+                found: engine.find(&end),
+            })
+        };
         let pod = pod_of(cluster, who);
         Some(Self {
+            who,
             families: families_of(cluster, families, who),
-            v4: class(Family::V4)?,
-            v6: class(Family::V6)?,
+            v4: known(Family::V4)?,
+            v6: known(Family::V6)?,
             stand_in: pod.filter(|id| cluster.pod(*id).is_some_and(|pod| pod.stand_in)),
         })
     }
@@ -96,7 +136,22 @@ impl One {
 impl Peer {
     /// Those that are asked, where pods that differ in their node only are the same or not.
     pub(super) fn ends(&self, by_node: bool) -> &[Resolved] {
-        if by_node { &self.ends } else { &self.alike }
+        match &self.alike {
+            Some(alike) if !by_node => alike,
+            Some(_) | None => &self.ends,
+        }
+    }
+
+    /// How it is named to people: an address by its owner.
+    pub(super) fn name(&self, cluster: &Cluster) -> &str {
+        let name = || told::name(cluster, &self.ends, &self.written.text()).into();
+        self.name.get_or_init(name)
+    }
+
+    /// The workload that it is or belongs to; `outside` for what the snapshot does not know.
+    pub(super) fn workload(&self, cluster: &Cluster) -> &str {
+        let workload = || told::workload(cluster, &self.ends, &self.written.text()).into();
+        self.workload.get_or_init(workload)
     }
 }
 
@@ -107,7 +162,8 @@ impl<'c> Peers<'c> {
             engine,
             families,
             known: FxHashMap::default(),
-            by_address: FxHashMap::default(),
+            by_v4: FxHashMap::default(),
+            by_v6: FxHashMap::default(),
             peers: Vec::new(),
         }
     }
@@ -120,7 +176,8 @@ impl<'c> Peers<'c> {
     /// Forgets everything; to be called while no id is held.
     pub(super) fn forget(&mut self) {
         self.known.clear();
-        self.by_address.clear();
+        self.by_v4.clear();
+        self.by_v6.clear();
         self.peers.clear();
     }
 
@@ -129,20 +186,40 @@ impl<'c> Peers<'c> {
         if let Some(known) = self.known.get(text) {
             return *known;
         }
-        let id = PeerId(crate::source::to_u32(self.peers.len()));
-        self.peers
-            .push(resolve(self.cluster, self.engine, self.families, text));
+        let resolved = PeerSpec::parse(text).and_then(|spec| peer::resolve(self.cluster, &spec));
+        let id = self.put(resolved, Written::Text(text.into()));
         self.known.insert(text.into(), id);
         id
     }
 
     /// Finds the peer that an address is.
     pub(super) fn at(&mut self, address: IpAddr) -> PeerId {
-        if let Some(known) = self.by_address.get(&address) {
+        let address = address.to_canonical();
+        let known = match address {
+            IpAddr::V4(address) => self.by_v4.get(&address.to_bits()),
+            IpAddr::V6(address) => self.by_v6.get(&address.to_bits()),
+        };
+        if let Some(known) = known {
             return *known;
         }
-        let id = self.find(&address.to_canonical().to_string());
-        self.by_address.insert(address, id);
+        let resolved = peer::resolve(self.cluster, &PeerSpec::Address(address));
+        let id = self.put(resolved, Written::Address(address));
+        match address {
+            IpAddr::V4(address) => self.by_v4.insert(address.to_bits(), id),
+            IpAddr::V6(address) => self.by_v6.insert(address.to_bits(), id),
+        };
+        id
+    }
+
+    fn put(
+        &mut self,
+        resolved: Result<Vec<Resolved>, Box<Diagnostic>>,
+        written: Written,
+    ) -> PeerId {
+        let id = PeerId(crate::source::to_u32(self.peers.len()));
+        let peer = |ends| peer(self.cluster, self.engine, self.families, ends, written);
+        self.peers
+            .push(resolved.map(peer).map_err(|problem| *problem));
         id
     }
 
@@ -152,26 +229,25 @@ impl<'c> Peers<'c> {
     }
 }
 
-fn resolve(
+fn peer(
     cluster: &Cluster,
     engine: &Engine<'_>,
     families: Families,
-    text: &str,
-) -> Result<Peer, Diagnostic> {
-    let resolved = PeerSpec::parse(text)
-        .and_then(|spec| peer::resolve(cluster, &spec))
-        .map_err(|problem| *problem)?;
-    Ok(Peer {
-        alike: alike(cluster, engine, &resolved),
-        name: told::name(cluster, &resolved, text).into(),
-        workload: told::workload(cluster, &resolved, text).into(),
-        has_node: resolved.iter().any(|end| is_node(cluster, end)),
-        one: One::of(cluster, engine, families, &resolved),
-        is_unknown: is_unknown(cluster, &resolved),
-        may_be_outside: resolved.iter().any(|end| may_be_outside(cluster, end)),
-        assumed: assumed(cluster, &resolved),
-        ends: resolved,
-    })
+    ends: Vec<Resolved>,
+    written: Written,
+) -> Peer {
+    Peer {
+        alike: (ends.len() > 2).then(|| alike(cluster, engine, &ends)),
+        written,
+        name: OnceCell::new(),
+        workload: OnceCell::new(),
+        has_node: ends.iter().any(|end| is_node(cluster, end)),
+        one: One::of(cluster, engine, families, &ends),
+        is_unknown: is_unknown(cluster, &ends),
+        may_be_outside: ends.iter().any(|end| may_be_outside(cluster, end)),
+        assumed: assumed(cluster, &ends),
+        ends,
+    }
 }
 
 /// Leaves out pods that differ from two others in their node only, as far as the engine can tell.
@@ -253,13 +329,20 @@ fn assumed(cluster: &Cluster, ends: &[Resolved]) -> Vec<String> {
         .collect()
 }
 
-/// The end that a peer stands for, if it is one alone.
-pub(super) fn only<'a>(cluster: &'a Cluster, ends: &'a [Resolved]) -> Option<Who<'a>> {
+/// The end of the snapshot that a peer stands for, if it is one alone.
+fn only(cluster: &Cluster, ends: &[Resolved]) -> Option<Who<'static>> {
     let [end] = ends else {
         return None;
     };
     match sources(cluster, end).ok()?.as_slice() {
-        [who] => Some(*who),
-        [] | [_, _, ..] => None,
+        [Who::Pod(id)] => Some(Who::Pod(*id)),
+        [Who::Node(id)] => Some(Who::Node(*id)),
+        [Who::Address(address)] => Some(match cluster.owner(*address) {
+            Some(owner) => Who::Owned(*address, owner),
+            None => Who::Address(*address),
+        }),
+        [Who::Owned(address, owner)] => Some(Who::Owned(*address, *owner)),
+        [Who::World] => Some(Who::World),
+        [] | [Who::Hypothetical(_)] | [_, _, ..] => None,
     }
 }

@@ -176,7 +176,7 @@ impl JsonSchema for NumberOrText<'_> {
 }
 
 /// The port of a record, its name not resolved yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Port<'a> {
     /// None: not recorded, or the protocol has none.
     None,

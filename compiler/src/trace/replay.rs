@@ -13,7 +13,7 @@ use super::source::{Content, Source};
 use super::tally::Tally;
 use super::worker::Worker;
 use super::{Outcome, Place, Problem, seen};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, codes};
 use crate::engine::Engine;
 use crate::explain::Context;
 use crate::frontend::settings::Settings;
@@ -189,6 +189,7 @@ impl<'a> Replay<'a> {
                 Event::Defect(at, diagnostic) => self.problem(Place::Byte(at), diagnostic),
             }
         }
+        packets.flush(outputs)?;
         for (at, defect) in packets.take_defects() {
             self.problem(Place::Byte(at), defect);
         }
@@ -198,8 +199,19 @@ impl<'a> Replay<'a> {
 
     fn lines(&mut self, source: &mut Source<'_>, replies: &mut dyn Write) -> io::Result<()> {
         let mut batches = Batches::new(source, self.records);
-        let mut last = None;
+        let (mut last, mut is_first) = (None, true);
         while let Some(batch) = batches.next(last)? {
+            if let Some(what) = is_first.then(|| batch.what_else()).flatten() {
+                let help = "give a capture (pcap, pcapng), flows of Hubble's, policy-action logs of GKE, or one JSON \
+                            object a line";
+                let message = format!("this is no trace: it is {what}");
+                self.problem(
+                    Place::Trace,
+                    Diagnostic::new(&codes::NO_TRACE, message).help(help),
+                );
+                return Ok(());
+            }
+            is_first = false;
             self.batch(&batch, replies)?;
             last = Some(batch);
         }
@@ -267,6 +279,7 @@ impl<'a> Replay<'a> {
         }
         if let Some(worker) = self.workers.first() {
             self.tally.outcome.learnt += worker.learnt();
+            self.tally.outcome.not_learnt += worker.not_learnt();
         }
         self.tally.outcome.more_groups = self.groups.more();
         let outcome = self.tally.finish(self.asked.context);

@@ -5,6 +5,7 @@
 //! would take longer than everything else.
 
 use super::Change;
+use super::changes::Changes;
 use super::memory::{Answer, SideAnswer};
 use super::record::{Record, Side, Word};
 use crate::cluster::Protocol;
@@ -99,23 +100,38 @@ impl<'a> Shown<'a> {
         );
     }
 
-    pub(super) fn change(&self, record: &Record<'_>) -> Option<Change> {
+    /// What was recorded or expected, or is the verdict of the policies that are compared with, if the verdict is another.
+    pub(super) fn differs_from(&self) -> Option<Word> {
         let differs = |word: &Word| *word != self.verdict;
-        let before = match self.before {
+        match self.before {
             Some(before) => Some(before).filter(differs),
             None => self
                 .expect
                 .filter(differs)
                 .or(self.recorded.filter(differs)),
-        }?;
+        }
+    }
+
+    /// Where on a list of changes this one is.
+    pub(super) fn note(
+        &self,
+        record: &Record<'_>,
+        before: Word,
+        changes: &mut Changes,
+    ) -> Option<usize> {
         let protocol = record.protocol().ok()?;
-        Some(Change {
-            src: record.src.to_string(),
-            dst: record.dst.to_string(),
-            port: port(record, protocol),
-            side: record.direction.map(Side::as_str),
-            before,
-            after: self.verdict,
+        let carried = (protocol, record.port(protocol).ok(), record.icmp_type);
+        let side = record.direction;
+        let words = (before, self.verdict);
+        changes.find_made_of((&record.src, &record.dst, carried, side, words), || {
+            Change {
+                src: record.src.to_string(),
+                dst: record.dst.to_string(),
+                port: port(record, protocol),
+                side: side.map(Side::as_str),
+                before,
+                after: self.verdict,
+            }
         })
     }
 

@@ -42,6 +42,9 @@ pub struct Summary {
     /// How many addresses DNS answers in the traces told that policies ask for.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub names_learnt: u64,
+    /// How many they told beyond those that are learnt at a time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub names_not_learnt: u64,
     /// Whether it is a comparison with other policies (`--against`): what was recorded is then their verdict.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub against: bool,
@@ -68,6 +71,10 @@ pub struct CaptureReport {
     pub connections: u64,
     /// How many of them began before the capture, so that it is not sure which end opened them.
     pub older: u64,
+    /// How many were forgotten while they lived, since there were more than are followed at a time: what came of them later
+    /// counts as another connection.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forgotten: u64,
     /// How many addresses the snapshot does not know: they are taken as outside.
     pub outside: u64,
     /// How many packets are passed over, by the reason.
@@ -144,6 +151,7 @@ impl Summary {
             unanswered: outcome.errors,
             capture: capture(outcome),
             names_learnt: outcome.learnt,
+            names_not_learnt: outcome.not_learnt,
             against,
             rules: outcome.by_rule.clone(),
             verdicts: verdicts
@@ -170,6 +178,7 @@ fn capture(outcome: &Outcome) -> Option<CaptureReport> {
     Some(CaptureReport {
         connections: outcome.connections,
         older: outcome.older,
+        forgotten: outcome.forgotten,
         outside: outcome.outside,
         passed_over: outcome.passed.clone(),
         translated: outcome.translated,
@@ -224,6 +233,10 @@ impl fmt::Display for Summary {
                 f,
                 "{addresses} of names that policies ask for, from DNS answers in the trace"
             )?;
+        }
+        if self.names_not_learnt > 0 {
+            let addresses = addresses(self.names_not_learnt);
+            writeln!(f, "{addresses} more, for which there was no room")?;
         }
         for left_out in &self.incomplete {
             writeln!(f, "incomplete: {left_out}")?;
@@ -298,6 +311,13 @@ impl fmt::Display for CaptureReport {
             write!(f, ", {} of them older than the capture", self.older)?;
         }
         writeln!(f)?;
+        if self.forgotten > 0 {
+            let connections = counted(self.forgotten, "connection");
+            writeln!(
+                f,
+                "{connections} forgotten for want of room while they lived: what came later counts as another"
+            )?;
+        }
         if self.outside > 0 {
             let addresses = addresses(self.outside);
             writeln!(

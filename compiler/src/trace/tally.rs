@@ -51,15 +51,14 @@ impl Counts {
     }
 
     /// Takes in an answer that some records have.
-    pub(super) fn add_answer(
+    pub(super) fn add_answer<'s>(
         &mut self,
         verdict: Word,
-        [egress, ingress]: [Option<&SideAnswer>; 2],
+        [egress, ingress]: [Option<&'s SideAnswer>; 2],
         records: u64,
     ) {
         count(&mut self.by_verdict, verdict as usize, records);
-        let policies =
-            |side: Option<&'_ SideAnswer>| side.map_or(Vec::new(), |side| side.policies.clone());
+        let policies = |side: Option<&'s SideAnswer>| side.map_or(&[][..], |side| &side.policies);
         let (one, other) = (policies(egress), policies(ingress));
         let is_new = |policy: &&PolicyId| !one.contains(policy);
         for policy in one.iter().chain(other.iter().filter(is_new)) {

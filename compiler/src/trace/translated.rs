@@ -37,10 +37,10 @@ pub(super) struct Translations {
 impl Translations {
     /// Looks at a segment that opens a connection or accepts one.
     pub(super) fn see(&mut self, cluster: &Cluster, ends: &Tuple, tcp: Tcp, now: u64) {
-        if !tcp.syn {
+        if !tcp.flags.syn {
             return;
         }
-        let (sequence, opening) = if tcp.ack {
+        let (sequence, opening) = if tcp.flags.ack {
             let opener = Tuple {
                 src: ends.dst,
                 dst: ends.src,
@@ -55,7 +55,7 @@ impl Translations {
         let known = known.filter(|(_, seen)| now.saturating_sub(*seen) <= NEAR);
         if let Some((before, _)) = known.copied() {
             self.compare(cluster, before, opening);
-        } else if !tcp.ack {
+        } else if !tcp.flags.ack {
             if self.recent.len() >= MAX_SEGMENTS && now >= self.trim_at {
                 self.recent
                     .retain(|_, (_, seen)| now.saturating_sub(*seen) <= NEAR);

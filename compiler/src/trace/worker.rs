@@ -1,7 +1,7 @@
 //! What one thread does with its share of a batch of lines.
 
 use super::answer::{Answers, Judge};
-use super::batch::{Batch, Line};
+use super::batch::{BYTE_ORDER_MARK, Batch, Line};
 use super::changes::Changes;
 use super::group::{Counted, Groups, Key};
 use super::record::Record;
@@ -51,14 +51,18 @@ impl<'a> Worker<'a> {
     }
 
     pub(super) fn learn(&mut self, answer: &dns::Answer) {
-        self.answers.learn(answer);
+        self.answers.learn(answer, None);
         if let Some(before) = &mut self.before {
-            before.learn(answer);
+            before.learn(answer, None);
         }
     }
 
     pub(super) fn learnt(&self) -> u64 {
         self.answers.learnt()
+    }
+
+    pub(super) fn not_learnt(&self) -> u64 {
+        self.answers.not_learnt()
     }
 
     pub(super) fn work(&mut self, batch: &Batch, lines: &[Line]) {
@@ -127,8 +131,8 @@ impl<'a> Worker<'a> {
         let context = self.answers.context();
         let shown = Shown::new(line.record, record, self.answers.answer(record)?, before);
         self.counts.add(&shown, count);
-        if let Some(change) = shown.change(record) {
-            let index = self.changes.find(change);
+        if let Some(before) = shown.differs_from() {
+            let index = shown.note(record, before, &mut self.changes);
             self.changes.count(index, count);
         }
         if before.is_some() && shown.agrees == Some(true) {
@@ -203,9 +207,6 @@ fn excerpt(text: &[u8]) -> String {
     let start = text.get(..EXCERPT_BYTES).unwrap_or(text);
     String::from_utf8_lossy(start).trim_end().to_owned()
 }
-
-/// What some editors put in front of a text.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Reads a line, with how many records it stands for; or says what is wrong with it, and at which byte counted from one.
 fn read<'t>(

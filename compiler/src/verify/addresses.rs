@@ -2,56 +2,68 @@
 
 use super::mismatch::{Check, Mismatch, general};
 use super::{Prover, Subject};
-use crate::image::Image;
+use crate::image::Visited;
 use crate::lir::{LeafId, Lowering};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use verdict_abi::{BLOCK_ENTRIES, Config, Section, TO_BLOCK, Tables as _, half};
+use std::ops::ControlFlow;
+use verdict_abi::{Config, Section, V4_STEPS};
 
-/// The sections that say who an address is.
-const SECTIONS: [Section; 3] = [Section::V4, Section::V6Starts, Section::V6Leaves];
+/// The digests of sections that have been proved, and the configuration: nodes share them.
+pub(super) type Proved = ([[u8; 32]; Section::OF_LEAVES.len()], [u32; COUNTS.len()]);
 
-/// The digests of sections that have been proved: nodes share them.
-pub(super) type Proved = [[u8; 32]; SECTIONS.len()];
+/// What the configuration says of these sections.
+const COUNTS: [Config; 3] = [Config::V4Root, Config::V6Groups, Config::V6Runs];
 
 impl Prover<'_> {
     /// Holds the addresses of an image to the runs of the cluster, which were held to their owners.
     pub(super) fn addresses(&self, subject: &Subject<'_>) -> Result<(), Box<Mismatch>> {
-        let digests = SECTIONS.map(|section| subject.image.digest_of(section));
-        if self.proved.get() == Some(&digests) {
+        let digests = Section::OF_LEAVES.map(|section| subject.image.digest_of(section));
+        let counts = COUNTS.map(|field| subject.image.count(field));
+        if self.proved.get() == Some(&(digests, counts)) {
             return Ok(());
         }
         v4(subject)?;
         v6(subject)?;
         // Where another node was first, its sections are kept.
-        let _ = self.proved.set(digests);
+        let _ = self.proved.set((digests, counts));
         Ok(())
     }
 }
 
 fn v4(subject: &Subject<'_>) -> Result<(), Box<Mismatch>> {
     let runs = subject.lowering.leaves().v4();
-    let mut walk = Walk {
-        image: subject.image,
-        starts: Vec::new(),
-        // A block is there because its addresses differ: each change of the cluster is in one block a step.
-        blocks_left: runs.len() * 3 + 1,
-    };
-    walk.block(0, 0, 24)?;
-    let starts = runs.iter().map(|(start, _)| *start).chain(walk.starts);
-    for start in starts {
-        compare(subject, Ipv4Addr::from_bits(start).into())?;
+    for (start, _) in runs {
+        compare(subject, Ipv4Addr::from_bits(*start).into())?;
     }
-    Ok(())
+    let mut last = None;
+    let visit = |start, leaf| {
+        // Where the image does not change its mind it says what it said, and where the cluster does was looked at above.
+        let is_change = last.replace(leaf) != Some(leaf);
+        let compared = is_change.then(|| compare(subject, Ipv4Addr::from_bits(start).into()));
+        match compared {
+            Some(Err(mismatch)) => ControlFlow::Break(mismatch),
+            Some(Ok(())) | None => ControlFlow::Continue(()),
+        }
+    };
+    // A block is there because its addresses differ: each change of the cluster is in one block a step.
+    let blocks = runs.len() * V4_STEPS as usize + 1;
+    match subject.image.visit_v4(blocks, visit) {
+        Visited::All => Ok(()),
+        Visited::Stopped(mismatch) => Err(mismatch),
+        Visited::TooMany => Err(general(
+            Check::Addresses,
+            "the trie of IPv4 addresses",
+            "a block for each change of the cluster at most",
+            "more",
+        )),
+    }
 }
 
 fn v6(subject: &Subject<'_>) -> Result<(), Box<Mismatch>> {
-    let runs = subject.lowering.leaves().v6();
-    let own = (0..subject.image.count(Config::V6Runs)).filter_map(|run| {
-        let [upper, lower] =
-            [0, 1].map(|half| subject.image.word(Section::V6Starts, run * 2 + half));
-        Some(u128::from(upper?) << 64 | u128::from(lower?))
-    });
-    for start in runs.iter().map(|(start, _)| *start).chain(own) {
+    let runs = subject.lowering.leaves().v6().iter();
+    let own = subject.image.v6_runs();
+    let own = own.iter().map(|(start, _)| *start);
+    for start in runs.map(|(start, _)| *start).chain(own) {
         compare(subject, Ipv6Addr::from_bits(start).into())?;
     }
     Ok(())
@@ -88,37 +100,5 @@ fn of_run(lowering: &Lowering<'_>, address: IpAddr) -> LeafId {
     match address {
         IpAddr::V4(address) => find(lowering.leaves().v4(), address.to_bits()),
         IpAddr::V6(address) => find(lowering.leaves().v6(), address.to_bits()),
-    }
-}
-
-/// Goes through the trie in the order of addresses.
-struct Walk<'i> {
-    image: &'i Image<'i>,
-    /// The first address of each entry.
-    starts: Vec<u32>,
-    blocks_left: usize,
-}
-
-impl Walk<'_> {
-    fn block(&mut self, block: u32, from: u32, shift: u32) -> Result<(), Box<Mismatch>> {
-        let Some(left) = self.blocks_left.checked_sub(1) else {
-            return Err(general(
-                Check::Addresses,
-                "the trie of IPv4 addresses",
-                "a block for each change of the cluster at most",
-                "more",
-            ));
-        };
-        self.blocks_left = left;
-        for entry in 0..BLOCK_ENTRIES {
-            let first = from | entry << shift;
-            self.starts.push(first);
-            let found = half(self.image, Section::V4, block * BLOCK_ENTRIES + entry);
-            if let Some(found) = found.filter(|found| found & TO_BLOCK != 0) {
-                // Decoding found the trie to end after the last step.
-                self.block(found & !TO_BLOCK, first, shift.saturating_sub(8))?;
-            }
-        }
-        Ok(())
     }
 }

@@ -12,14 +12,15 @@ use super::keys::FRAGMENTATION_NEEDED;
 use super::partition::Partition;
 use super::runs::{self, Runs, extend, pairs};
 use super::subjects::Case;
-use super::truths::Truths;
+use super::truths::{Few, Truths};
 use crate::cluster::PodId;
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView};
 use crate::hir::spec::{self, Side, Truth, precedence};
-use crate::hir::{Direction, RuleId};
+use crate::hir::{Direction, Enforcement, RuleId};
+use crate::identity::key;
 use crate::lir::{LeafId, number, transport};
 use crate::query::Family;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Arc, OnceLock};
 
 /// What is expected in one case.
@@ -34,6 +35,8 @@ pub(super) struct Expected {
     keys: Vec<Keys>,
     /// Where each rule stands among the truths of a group or of a class of keys.
     places: FxHashMap<RuleId, usize>,
+    /// What stands there: the index of a policy that governs, and that of a rule of it.
+    standing: Vec<(u32, u32)>,
 }
 
 /// Leaves that the rules of a case cannot tell apart.
@@ -74,6 +77,8 @@ struct Keys {
 struct KeyClass {
     /// How each rule's ports match.
     ports: Truths,
+    /// The same, of those that match.
+    matching: Few,
     /// A key of it that packets have.
     packet: u32,
     /// Whether it may pass without being asked about.
@@ -101,12 +106,14 @@ impl Expected {
             .iter()
             .map(|example| Keys::of(prover, case, *example))
             .collect();
+        let places = places(case);
         let mut expected = Self {
             leaves,
             groups: Vec::new(),
             rows: Vec::new(),
             keys,
-            places: places(case),
+            standing: standing(case, &places),
+            places,
         };
         // Of one `Sides`, equal sides are one.
         let mut known: FxHashMap<(u32, Vec<*const Side>), u32> = FxHashMap::default();
@@ -177,28 +184,63 @@ impl Expected {
         // How the rules match the leaf tells nothing where the other end is seen otherwise than the group is.
         let is_own = matches!(relation, Relation::OwnNode | Relation::Unplaced);
         let asked_alone = group.is_open || is_own && prover.enforcement().is_some();
+        let alone = match prover.enforcement() {
+            Some(enforcement) if asked_alone => {
+                alternatives(prover, enforcement, case, leaf, relation)
+            }
+            Some(_) | None => Vec::new(),
+        };
         let classes = self.keys.get(group.keys as usize);
         let classes = classes.into_iter().flat_map(|keys| &keys.classes);
-        let mut rules = group.peers.clone();
-        let said = classes.map(|class| {
+        let mut matching = Few::default();
+        let said = classes.enumerate().map(|(index, class)| {
             let flow = Between {
                 leaf,
                 packet: class.packet,
                 relation,
             };
             if asked_alone {
-                return Arc::new(self.judge(prover, case, flow, None));
+                let Some(enforcement) = prover.enforcement() else {
+                    return Arc::new(judge(prover, case, flow));
+                };
+                let found = of_alternatives(&alone, class);
+                let mut side = self.judge_matching(prover, enforcement, case, flow, &found);
+                if side.exempt.is_none() {
+                    side.isolated_by = case.isolated_by();
+                }
+                return Arc::new(side);
             }
-            rules.least_of(&group.peers, &class.ports);
-            let of_class = sides.by_rules.entry(class.unasked).or_default();
-            if let Some(known) = of_class.get(&rules) {
+            matching.least_of(&group.peers, &class.matching);
+            let apart = (class.unasked, case.asks_for_auth.then_some(index));
+            let of_class = sides.by_rules.entry(apart).or_default();
+            if let Some(known) = of_class.get(&matching) {
                 return Arc::clone(known);
             }
-            let side = self.judge(prover, case, flow, Some(&rules));
-            let side = sides.equal.entry(side);
-            let side = side.or_insert_with_key(|side| Arc::new(side.clone()));
-            of_class.insert(rules.clone(), Arc::clone(side));
-            Arc::clone(side)
+            let said = match prover.enforcement() {
+                Some(enforcement) => {
+                    let found = [(0, matching.clone())];
+                    self.judge_matching(prover, enforcement, case, flow, &found)
+                }
+                None => {
+                    let mut rules = group.peers.clone();
+                    rules.least_of(&group.peers, &class.ports);
+                    self.judge_by_rules(prover, case, flow, &rules)
+                }
+            };
+            let side = match sides.equal.get(&said) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let mut side = said.clone();
+                    if prover.enforcement().is_some() && side.exempt.is_none() {
+                        side.isolated_by = case.isolated_by();
+                    }
+                    let side = Arc::new(side);
+                    sides.equal.insert(said, Arc::clone(&side));
+                    side
+                }
+            };
+            of_class.insert(matching.clone(), Arc::clone(&side));
+            side
         });
         Row {
             keys: group.keys,
@@ -206,56 +248,157 @@ impl Expected {
         }
     }
 
-    /// Asks the definition about one leaf and one packet. `rules` is how the rules match them, where that is known.
-    fn judge(
+    /// Asks the definition about one leaf and one packet, where it is known how the rules match them.
+    fn judge_by_rules(
         &self,
         prover: &Prover<'_>,
         case: &Case<'_>,
         of: Between,
-        rules: Option<&Truths>,
+        rules: &Truths,
     ) -> Side {
-        let mut pod = case.pod;
-        if prover.enforcement().is_some() && of.relation != Relation::Unplaced {
-            pod.node = Some(ELSEWHERE);
-        }
-        let example = prover.ends.examples.get(of.leaf.index()).copied();
-        let mut other = example.unwrap_or(subject(pod, Family::V4));
-        let family = match other.address {
-            Address::Known(address) => Family::of(address),
-            Address::Unknown { v4: true, .. } => Family::V4,
-            Address::Unknown { v4: false, .. } => Family::V6,
-        };
-        match (of.relation, &mut other.kind) {
-            (Relation::OwnNode, EndpointKind::Node(node)) => pod.node = node.id,
-            (Relation::Itself, EndpointKind::Pod(own)) => {
-                pod.id = pod.id.or(Some(PodId(0)));
-                own.id = pod.id;
-            }
-            (Relation::Apart | Relation::OwnNode | Relation::Itself | Relation::Unplaced, _) => {}
-        }
-        let own = subject(pod, family);
-        let (src, mut dst) = match case.direction {
-            Direction::Ingress => (other, own),
-            Direction::Egress => (own, other),
-        };
-        dst.by_service = of.relation == Relation::Itself;
-        let flow = Flow {
-            src,
-            dst,
-            transport: transport::example(of.packet),
-        };
-        let (governing, direction) = (&case.governing, case.direction);
-        match (prover.enforcement(), rules) {
-            (Some(enforcement), _) => {
-                precedence::judge_by(prover.policies, enforcement, governing, &flow, direction)
-            }
-            (None, None) => spec::judge_by(prover.world(), governing, &flow, direction),
-            (None, Some(rules)) => spec::judge_by_rules(governing, &flow, direction, &|_, rule| {
+        between(prover, case, of, |flow| {
+            spec::judge_by_rules(&case.governing, flow, case.direction, &|_, rule| {
                 let place = self.places.get(&rule.id);
                 place.map_or(Truth::No, |place| rules.get(*place))
-            }),
+            })
+        })
+    }
+
+    /// The same by precedence, but for what isolates: of each thing that the other end may be.
+    fn judge_matching(
+        &self,
+        prover: &Prover<'_>,
+        enforcement: &Enforcement,
+        case: &Case<'_>,
+        of: Between,
+        matching: &[(usize, Few)],
+    ) -> Side {
+        let standing = |(place, truth): (usize, Truth)| -> Option<precedence::Matching<'_>> {
+            let (policy, rule) = *self.standing.get(place)?;
+            let policy = case.governing.get(policy as usize)?;
+            let rule = policy.rules.get(case.direction).get(rule as usize)?;
+            Some((policy.tier, truth, rule))
+        };
+        let matching: Vec<(usize, Vec<_>)> = matching
+            .iter()
+            .map(|(other, few)| (*other, few.iter().filter_map(standing).collect()))
+            .collect();
+        let (governing, direction) = (&case.governing, case.direction);
+        between(prover, case, of, |flow| {
+            precedence::judge_by_rules(
+                prover.policies,
+                enforcement,
+                governing,
+                &matching,
+                flow,
+                direction,
+            )
+        })
+    }
+}
+
+/// Asks the definition about one leaf and one packet, where no rule asks for identities.
+fn judge(prover: &Prover<'_>, case: &Case<'_>, of: Between) -> Side {
+    between(prover, case, of, |flow| {
+        spec::judge_by(prover.world(), &case.governing, flow, case.direction)
+    })
+}
+
+/// Something that the other end may be: whether it is the own node of the subject, and how the peers of each rule match it.
+type Alternative = (bool, Truths);
+
+/// Everything that a leaf may be.
+fn alternatives(
+    prover: &Prover<'_>,
+    enforcement: &Enforcement,
+    case: &Case<'_>,
+    leaf: LeafId,
+    relation: Relation,
+) -> Vec<Alternative> {
+    // What it may be does not hang on the packet.
+    let flow = Between {
+        leaf,
+        packet: 0,
+        relation,
+    };
+    let (others, is_outside) = between(prover, case, flow, |flow| {
+        precedence::others(enforcement, flow, case.direction)
+    });
+    let places = places(case);
+    let count = places.values().max().map_or(0, |last| last + 1);
+    let mut lists: FxHashMap<u32, Vec<usize>> = FxHashMap::default();
+    for rule in &case.rules {
+        if let Some(place) = places.get(&rule.id) {
+            lists.entry(rule.peers).or_default().push(*place);
         }
     }
+    let others = others.iter().map(|other| {
+        let mut truths = Truths::none(count);
+        for (list, places) in &lists {
+            let truth = prover
+                .lists
+                .of_identity(enforcement, *list, other, is_outside);
+            if truth != Truth::No {
+                places.iter().for_each(|place| truths.set(*place, truth));
+            }
+        }
+        (other.labels.has_reserved(key::HOST), truths)
+    });
+    others.collect()
+}
+
+/// The rules that match packets of a class, by what the other end may be; of what is told apart by nothing only the first.
+fn of_alternatives(alternatives: &[Alternative], class: &KeyClass) -> Vec<(usize, Few)> {
+    let mut known = FxHashSet::default();
+    let mut found = Vec::new();
+    let mut matching = Few::default();
+    for (index, (is_own_node, truths)) in alternatives.iter().enumerate() {
+        matching.least_of(truths, &class.matching);
+        let told = (*is_own_node, matching.clone());
+        if known.insert(told) {
+            found.push((index, matching.clone()));
+        }
+    }
+    found
+}
+
+/// Asks about the flow between a leaf and the subject of a case.
+fn between<T>(
+    prover: &Prover<'_>,
+    case: &Case<'_>,
+    of: Between,
+    ask: impl Fn(&Flow<'_>) -> T,
+) -> T {
+    let mut pod = case.pod;
+    if prover.enforcement().is_some() && of.relation != Relation::Unplaced {
+        pod.node = Some(ELSEWHERE);
+    }
+    let example = prover.ends.examples.get(of.leaf.index()).copied();
+    let mut other = example.unwrap_or(subject(pod, Family::V4));
+    let family = match other.address {
+        Address::Known(address) => Family::of(address),
+        Address::Unknown { v4: true, .. } => Family::V4,
+        Address::Unknown { v4: false, .. } => Family::V6,
+    };
+    match (of.relation, &mut other.kind) {
+        (Relation::OwnNode, EndpointKind::Node(node)) => pod.node = node.id,
+        (Relation::Itself, EndpointKind::Pod(own)) => {
+            pod.id = pod.id.or(Some(PodId(0)));
+            own.id = pod.id;
+        }
+        (Relation::Apart | Relation::OwnNode | Relation::Itself | Relation::Unplaced, _) => {}
+    }
+    let own = subject(pod, family);
+    let (src, mut dst) = match case.direction {
+        Direction::Ingress => (other, own),
+        Direction::Egress => (own, other),
+    };
+    dst.by_service = of.relation == Relation::Itself;
+    ask(&Flow {
+        src,
+        dst,
+        transport: transport::example(of.packet),
+    })
 }
 
 /// Who the subject of a case speaks with, and by what.
@@ -275,11 +418,34 @@ fn places(case: &Case<'_>) -> FxHashMap<RuleId, usize> {
     rules.zip(places).collect()
 }
 
+/// By place: which policy of a case and which rule of that stands there; where none does, one that is not there.
+fn standing(case: &Case<'_>, places: &FxHashMap<RuleId, usize>) -> Vec<(u32, u32)> {
+    let mut standing = Vec::new();
+    for (policy, index) in case.governing.iter().zip(0..) {
+        for (rule, at) in policy.rules.get(case.direction).iter().zip(0..) {
+            let Some(place) = places.get(&rule.id) else {
+                continue;
+            };
+            if standing.len() <= *place {
+                standing.resize(place + 1, (u32::MAX, u32::MAX));
+            }
+            if let Some(slot) = standing.get_mut(*place) {
+                *slot = (index, at);
+            }
+        }
+    }
+    standing
+}
+
+/// What else than rules that match may tell packets apart: whether they may pass without being asked about and, where a
+/// rule asks for authentication, their class of keys.
+type Apart = (bool, Option<usize>);
+
 /// What was said so far of one case and relation.
 #[derive(Default)]
 struct Sides {
-    /// By whether a packet may pass without being asked about.
-    by_rules: FxHashMap<bool, FxHashMap<Truths, Arc<Side>>>,
+    /// By the rules that match.
+    by_rules: FxHashMap<Apart, FxHashMap<Few, Arc<Side>>>,
     equal: FxHashMap<Side, Arc<Side>>,
 }
 
@@ -386,6 +552,7 @@ impl Keys {
                 *known.entry(told).or_insert_with_key(|(ports, _)| {
                     classes.push(KeyClass {
                         ports: ports.clone(),
+                        matching: Few::of(ports),
                         packet,
                         unasked,
                     });

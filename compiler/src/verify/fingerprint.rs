@@ -101,7 +101,7 @@ impl<'a> Prover<'a> {
         &self,
         sources: &Sources,
         build: &[u8],
-        addresses: &[&Part],
+        addresses: &[Part],
     ) -> Fingerprints<'a> {
         let mut words = Words::new();
         words.add(&build);

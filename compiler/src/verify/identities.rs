@@ -34,10 +34,24 @@ impl Seen {
     pub(super) fn truth(&self, enforcement: &Enforcement, peer: &Peer) -> Truth {
         match &self.only {
             None => Truth::Unknown,
-            Some(only) if peer_matches(enforcement, peer, only) => Truth::Yes,
-            Some(_) if self.is_outside && may_be_behind(enforcement, peer) => Truth::Unknown,
-            Some(_) => Truth::No,
+            Some(only) => truth(enforcement, peer, only, self.is_outside),
         }
+    }
+}
+
+/// Whether a peer is an end of this identity.
+pub(super) fn truth(
+    enforcement: &Enforcement,
+    peer: &Peer,
+    identity: &Identity,
+    is_outside: bool,
+) -> Truth {
+    if peer_matches(enforcement, peer, identity) {
+        Truth::Yes
+    } else if is_outside && may_be_behind(enforcement, peer) {
+        Truth::Unknown
+    } else {
+        Truth::No
     }
 }
 

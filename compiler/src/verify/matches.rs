@@ -5,12 +5,14 @@
 
 use super::ends::Ends;
 use super::enforcement;
+use super::identities::truth;
 use super::keys::Keys;
 use super::runs::{Runs, extend, together};
 use crate::hir::flow::{Endpoint, EndpointKind, Flow};
 use crate::hir::spec::precedence::matches::ports_match;
 use crate::hir::spec::{self, Truth, World};
 use crate::hir::{Direction, Enforcement, NamespaceSelector, Peer, PortMatch, Rule, Tier};
+use crate::identity::Identity;
 use crate::lir::number;
 use crate::lir::transport;
 use rustc_hash::FxHashMap;
@@ -156,6 +158,24 @@ impl<'a> Lists<'a> {
                 Some(enforcement) => ask_identities(enforcement, ends, peer),
             })
         })
+    }
+
+    /// How a list of peers matches an end of this identity.
+    pub(super) fn of_identity(
+        &self,
+        enforcement: &Enforcement,
+        list: u32,
+        identity: &Identity,
+        is_outside: bool,
+    ) -> Truth {
+        let Some(Some(peers)) = self.peer_lists.list.get(list as usize) else {
+            return Truth::Yes;
+        };
+        let peers = peers
+            .iter()
+            .filter_map(|peer| self.peers.list.get(*peer as usize));
+        let truths = peers.map(|(_, peer)| truth(enforcement, peer, identity, is_outside));
+        truths.max().unwrap_or(Truth::No)
     }
 
     /// How a list of ports matches each cell of keys, where the destination is this one.

@@ -3,8 +3,9 @@
 
 use super::Subject;
 use super::mismatch::{Check, Mismatch, general};
-use crate::hir::spec::{Side, Verdict};
-use crate::hir::{Action as Written, Policy, PolicySet};
+use crate::hir::spec::{Side, Truth, Verdict};
+use crate::hir::{Action as Written, Auth, Policy, PolicySet};
+use crate::image::demand;
 use crate::lir::{Action, CodeId, Decision, Origin};
 use crate::source::Span;
 use std::collections::BTreeMap;
@@ -127,8 +128,17 @@ impl Subject<'_> {
             (Action::Redirect(listener), verdict_abi::Action::Redirect) => {
                 listener == code.listener
             }
+            (Action::Prove(auth, listener), verdict_abi::Action::Redirect) => {
+                let own = (listener > 0).then_some(listener);
+                demand::auth(code) == Some(auth) && demand::proxy(code) == own
+            }
             (
-                Action::Deny | Action::Pass | Action::Audit | Action::Allow | Action::Redirect(_),
+                Action::Deny
+                | Action::Pass
+                | Action::Audit
+                | Action::Allow
+                | Action::Redirect(_)
+                | Action::Prove(_, _),
                 _,
             ) => false,
         };
@@ -174,20 +184,24 @@ fn bits(address: IpAddr) -> u128 {
 pub(super) fn is_said(policies: &PolicySet, decision: Decision, side: &Side) -> bool {
     let verdict = match decision {
         Decision { depends: true, .. } => Verdict::Depends,
-        Decision {
-            action: Action::Redirect(_),
-            ..
-        } => Verdict::Redirect,
+        Decision { action, .. } if action.listener().is_some() => Verdict::Redirect,
         Decision { action, .. } if action.passes() => Verdict::Allow,
         Decision { .. } => Verdict::Deny,
     };
+    if decision.action.auth() != side.auth.filter(|auth| *auth != Auth::Disabled) {
+        return false;
+    }
     let denies = |rule: &crate::hir::RuleId| {
         let rule = policies.rule(*rule);
         rule.is_some_and(|(_, rule)| rule.action == Written::Deny)
     };
     // No rule may match, and it may be open whether the other end is one that nothing keeps apart.
     let is_open = side.verdict == Verdict::Depends && side.rules.is_empty();
-    let is_by_default = side.verdict == Verdict::Deny || is_open;
+    let is_audited = side.audited != Truth::No;
+    if (decision.action == Action::Audit) != is_audited {
+        return false;
+    }
+    let is_by_default = side.verdict == Verdict::Deny || is_open || is_audited;
     let named = match decision.origin {
         Origin::Rule(rule) => side.rules.contains(&rule),
         Origin::Isolation(policy) => {

@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, LabelsId, NamespaceId, Pod, PodId, PortsId};
 use crate::hir::flow::PodView;
 use crate::hir::spec::precedence::has_subject;
 use crate::hir::{
-    Direction, NamespaceSelector, PerDirection, Policy, PolicySet, RuleId, Tier, spec,
+    Direction, NamespaceSelector, PerDirection, Policy, PolicyId, PolicySet, RuleId, Tier, spec,
 };
 use crate::lir::number;
 use crate::query::pod_view;
@@ -40,6 +40,8 @@ pub(super) struct Case<'a> {
     pub(super) wide: Arc<Wide>,
     /// Whether a rule goes by the names of the destination's ports.
     pub(super) by_name: bool,
+    /// Whether a rule says what the ends must prove.
+    pub(super) asks_for_auth: bool,
     /// One of the pods; its node is not told.
     pub(super) pod: PodView<'a>,
     /// What the definition says, once it is asked for.
@@ -59,6 +61,15 @@ pub(super) struct Asked {
 pub(super) struct Wide {
     pub(super) lists: Vec<u32>,
     leaves: OnceLock<Partition>,
+}
+
+impl Case<'_> {
+    /// The policies that isolate.
+    pub(super) fn isolated_by(&self) -> Vec<PolicyId> {
+        let governing = self.governing.iter();
+        let isolating = governing.filter(|policy| *policy.isolates.get(self.direction));
+        isolating.map(|policy| policy.id).collect()
+    }
 }
 
 impl Wide {
@@ -139,9 +150,14 @@ impl<'a> Subjects<'a> {
                     let policies = list
                         .iter()
                         .filter_map(|policy| policies.policies.get(*policy as usize));
+                    let governing: Vec<&Policy> = policies.collect();
+                    let rules = governing.iter().flat_map(|one| one.rules.get(direction));
+                    let asks_for_auth =
+                        rules.into_iter().any(|rule| rule.precedence.auth.is_some());
                     cases.push(Case {
                         direction,
-                        governing: policies.collect(),
+                        governing,
+                        asks_for_auth,
                         rules: of(true).chain(of(false)).collect(),
                         wide: Arc::clone(shared),
                         by_name,

@@ -40,11 +40,7 @@ impl Truths {
     /// One of them.
     pub(super) fn get(&self, index: usize) -> Truth {
         let word = self.0.get(index / IN_WORD).copied().unwrap_or(0);
-        match word >> (index % IN_WORD * BITS) & 0b11 {
-            0b00 => Truth::No,
-            0b01 => Truth::Unknown,
-            _ => Truth::Yes,
-        }
+        truth(word >> (index % IN_WORD * BITS))
     }
 
     /// The index of the first of those that come behind so many in [`then`](Self::then).
@@ -65,6 +61,46 @@ impl Truths {
     }
 }
 
+/// What the last bits of a word say.
+fn truth(bits: u64) -> Truth {
+    match bits & 0b11 {
+        0b00 => Truth::No,
+        0b01 => Truth::Unknown,
+        _ => Truth::Yes,
+    }
+}
+
+/// Those of some truths that are not `No`: the words that have any, each with its index.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Few(Vec<(u32, u64)>);
+
+impl Few {
+    /// Those of these.
+    pub(super) fn of(truths: &Truths) -> Self {
+        let words = (0..).zip(truths.0.iter().copied());
+        Self(words.filter(|(_, word)| *word != 0).collect())
+    }
+
+    /// The lesser of each and that of others, written over what is there.
+    pub(super) fn least_of(&mut self, one: &Truths, other: &Self) {
+        self.0.clear();
+        let words = other.0.iter().map(|(index, word)| {
+            let own = one.0.get(*index as usize).copied().unwrap_or(0);
+            (*index, own & word)
+        });
+        self.0.extend(words.filter(|(_, word)| *word != 0));
+    }
+
+    /// They, each with its index, which ascends.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, Truth)> {
+        self.0.iter().flat_map(|(index, word)| {
+            let first = *index as usize * IN_WORD;
+            let truths = (0..IN_WORD).map(move |at| (first + at, truth(word >> (at * BITS))));
+            truths.filter(|(_, truth)| *truth != Truth::No)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +118,12 @@ mod tests {
         least.least_of(&one, &other);
         assert_eq!(least, Truths::of(many.iter().map(|(a, b)| *a.min(b))));
         assert_ne!(one, other);
+        let mut few = Few::default();
+        few.least_of(&one, &Few::of(&other));
+        assert_eq!(few, Few::of(&least));
+        let told = many.iter().map(|(a, b)| *a.min(b)).enumerate();
+        let told: Vec<_> = told.filter(|(_, truth)| *truth != Truth::No).collect();
+        assert_eq!(few.iter().collect::<Vec<_>>(), told);
     }
 
     #[test]

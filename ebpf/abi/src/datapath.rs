@@ -438,18 +438,15 @@ const ADDRESS_STEPS: u32 = 21;
 #[inline(always)]
 pub fn endpoint_of(tables: &impl Tables, address: Address) -> Option<u32> {
     let entry = |index: u32| {
-        let upper = tables.word(Section::Addresses, index * 3)?;
-        let lower = tables.word(Section::Addresses, index * 3 + 1)?;
-        Some(Address { upper, lower })
+        let [upper, lower, endpoint] = tables.element(Section::Addresses, index)?;
+        Some((Address { upper, lower }, endpoint as u32))
     };
     let count = config(tables, Config::Addresses)?;
     let found = last_from(tables, ADDRESS_STEPS, count, |index| {
-        Some(entry(index)? <= address)
+        Some(entry(index)?.0 <= address)
     });
-    if entry(found)? != address {
-        return None;
-    }
-    Some(tables.word(Section::Addresses, found * 3 + 2)? as u32)
+    let (found, endpoint) = entry(found)?;
+    (found == address).then_some(endpoint)
 }
 
 /// Of each endpoint, [`OPEN_INGRESS`] and [`OPEN_EGRESS`] as its tables have it.

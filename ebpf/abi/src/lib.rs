@@ -13,25 +13,28 @@
 #[cfg(feature = "host")]
 extern crate alloc;
 
+mod addresses;
 pub mod datapath;
 #[cfg(feature = "host")]
 pub mod open;
+
+pub(crate) use addresses::last_from;
+pub use addresses::{
+    Block, HOST_WORDS, TO_BLOCK, V4_ENTRIES, V4_STEPS, V6_STEPS, group, hash, leaf_v4, leaf_v6,
+    slot,
+};
 
 /// The first bytes of an image.
 pub const MAGIC: [u8; 8] = *b"VERDICT\0";
 /// The version of the layout of the file.
 pub const FORMAT_VERSION: u32 = 2;
 /// The version of the tables: any change of what stands in this package raises it.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 /// Read on a machine of the other byte order, this is another number.
 pub const ENDIAN_MARK: u32 = 0x0102_0304;
 /// Sections begin at multiples of this, so that each can be copied into a memory-mapped map.
 pub const PAGE: usize = 4096;
 
-/// In an entry of a block: it leads to another block.
-pub const TO_BLOCK: u32 = 1 << 31;
-/// Entries of a block.
-pub const BLOCK_ENTRIES: u32 = 256;
 /// In an entry of [`Section::Protocols`]: it leads to a directory.
 pub const TO_DIRECTORY: u32 = 1 << 16;
 /// 16-bit values of a directory: the page of each upper byte, then the class of what is not known, then padding.
@@ -40,18 +43,16 @@ pub const DIRECTORY_ENTRIES: u32 = 260;
 pub const PAGE_ENTRIES: u32 = 256;
 /// The value of a port, or of an ICMP type and code, that is not known.
 pub const NOT_KNOWN: u32 = 1 << 16;
-/// Steps of the search for an IPv6 address: there are at most `2^22` runs.
-pub const V6_STEPS: u32 = 22;
-
 /// A table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
 pub enum Section {
     /// Words: see [`Config`].
     Config = 1,
-    /// 32-bit entries of the blocks of the IPv4 trie: four steps of 8 bits. Block 0 is the root.
+    /// 32-bit entries of the IPv4 trie: leaves, or where they lead ([`Block`]). The first leads to the root.
     V4 = 2,
-    /// The first address of each IPv6 run: two words, the upper half first. Ascending; the first is 0.
+    /// The first address of each run of IPv6 addresses that do not stand alone: two words, the upper half first. Ascending; the
+    /// first is 0.
     V6Starts = 3,
     /// 32-bit: the leaf of each IPv6 run.
     V6Leaves = 4,
@@ -73,11 +74,16 @@ pub enum Section {
     Endpoints = 12,
     /// The addresses of endpoints, ascending: upper and lower half (IPv4 as `::ffff:a.b.c.d`), and the endpoint.
     Addresses = 13,
+    /// 16-bit: the displacement of each group of IPv6 addresses that stand alone.
+    V6Groups = 14,
+    /// IPv6 addresses that stand alone, at the place of their hash: upper and lower half, and one more than the leaf; three
+    /// times 0 where there is none.
+    V6Hosts = 15,
 }
 
 impl Section {
     /// All of them, in the order in which they stand in a file.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Config,
         Self::V4,
         Self::V6Starts,
@@ -91,7 +97,39 @@ impl Section {
         Self::Codes,
         Self::Endpoints,
         Self::Addresses,
+        Self::V6Groups,
+        Self::V6Hosts,
     ];
+
+    /// Those that say which leaf an address has: the same for all nodes.
+    pub const OF_LEAVES: [Self; 5] = [
+        Self::V4,
+        Self::V6Starts,
+        Self::V6Leaves,
+        Self::V6Groups,
+        Self::V6Hosts,
+    ];
+
+    /// How many words are looked up at once: an element of its map.
+    #[must_use]
+    pub const fn element(self) -> usize {
+        match self {
+            Self::Config => Config::WORDS,
+            Self::V6Starts => 2,
+            Self::Addresses | Self::V6Hosts => 3,
+            Self::V4
+            | Self::V6Leaves
+            | Self::Leaves
+            | Self::Protocols
+            | Self::Directories
+            | Self::Pages
+            | Self::Rows
+            | Self::Cells
+            | Self::Codes
+            | Self::Endpoints
+            | Self::V6Groups => 1,
+        }
+    }
 }
 
 /// The words of [`Section::Config`]: how many there are of each.
@@ -114,19 +152,25 @@ pub enum Config {
     Endpoints = 6,
     /// Addresses of endpoints.
     Addresses = 7,
-    /// Blocks of the IPv4 trie.
-    V4Blocks = 8,
+    /// Entries of the IPv4 trie.
+    V4Entries = 8,
     /// IPv6 runs.
     V6Runs = 9,
     /// Directories.
     Directories = 10,
     /// Pages.
     Pages = 11,
+    /// Not a number: the first entry of [`Section::V4`].
+    V4Root = 12,
+    /// Groups of IPv6 addresses that stand alone.
+    V6Groups = 13,
+    /// Places for IPv6 addresses that stand alone.
+    V6Hosts = 14,
 }
 
 impl Config {
     /// How many words there are.
-    pub const WORDS: usize = 12;
+    pub const WORDS: usize = 15;
 }
 
 /// What an endpoint is asked: the index of its table.
@@ -208,6 +252,17 @@ pub trait Tables {
     /// A word of a table; `None` behind its end.
     fn word(&self, section: Section, index: u32) -> Option<u64>;
 
+    /// The words of an [element](Section::element) of a table; `None` behind its end.
+    #[inline(always)]
+    fn element<const N: usize>(&self, section: Section, index: u32) -> Option<[u64; N]> {
+        let first = index.checked_mul(N as u32)?;
+        let mut words = [0; N];
+        for (word, at) in words.iter_mut().zip(first..) {
+            *word = self.word(section, at)?;
+        }
+        Some(words)
+    }
+
     /// The word itself. For the kernel's verifier of programs, in a way that hides what the word may be: what has been
     /// learnt about a value on the way to it makes a case of its own, and cases multiply.
     #[inline(always)]
@@ -234,58 +289,6 @@ pub fn quarter(tables: &impl Tables, section: Section, index: u32) -> Option<u32
 #[inline(always)]
 pub fn config(tables: &impl Tables, field: Config) -> Option<u32> {
     Some(tables.word(Section::Config, field as u32)? as u32)
-}
-
-/// The leaf of an IPv4 address.
-#[inline(always)]
-pub fn leaf_v4(tables: &impl Tables, address: u32) -> Option<u32> {
-    let mut block = 0;
-    let mut shift = 24;
-    loop {
-        let entry = (address >> shift) & 0xFF;
-        let found = half(tables, Section::V4, block * BLOCK_ENTRIES + entry)?;
-        if found & TO_BLOCK == 0 {
-            return Some(found);
-        }
-        if shift == 0 {
-            return None;
-        }
-        block = found & !TO_BLOCK;
-        shift -= 8;
-    }
-}
-
-/// The leaf of an IPv6 address: its upper and its lower half.
-#[inline(always)]
-pub fn leaf_v6(tables: &impl Tables, upper: u64, lower: u64) -> Option<u32> {
-    let count = config(tables, Config::V6Runs)?;
-    let run = last_from(tables, V6_STEPS, count, |index| {
-        let start_upper = tables.word(Section::V6Starts, index * 2)?;
-        let start_lower = tables.word(Section::V6Starts, index * 2 + 1)?;
-        Some((start_upper, start_lower) <= (upper, lower))
-    });
-    half(tables, Section::V6Leaves, run)
-}
-
-/// The last of a number of ascending entries, fewer than `2^steps`, that does not lie behind what is looked for; the
-/// first where all do.
-#[inline(always)]
-pub(crate) fn last_from(
-    tables: &impl Tables,
-    steps: u32,
-    count: u32,
-    is_before: impl Fn(u32) -> Option<bool>,
-) -> u32 {
-    let mut first = tables.blur(0) as u32;
-    let mut step = steps;
-    while step > 0 {
-        step -= 1;
-        let probe = first + (1 << step);
-        if probe < count && is_before(probe) == Some(true) {
-            first = probe;
-        }
-    }
-    first
 }
 
 /// The class of what a packet carries: a port, `type << 8 | code` of ICMP, or [`NOT_KNOWN`]; 0 for other protocols.

@@ -81,6 +81,11 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn element<const N: usize>(&self, section: Section, index: u32) -> Option<[u64; N]> {
+        maps::element(section, index)?.try_into().ok()
+    }
+
+    #[inline(always)]
     fn blur(&self, word: u64) -> u64 {
         let [_, zero] = self.settings;
         // SAFETY: the address comes from a reference. It is read each time, since the verifier takes what was read for

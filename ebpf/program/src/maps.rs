@@ -13,7 +13,7 @@ use verdict_abi::datapath::{
     ATTACHMENT_PROBES, ATTACHMENTS, Attachment, Counter, FragmentFacts, FragmentKey, Outcome,
     Reason,
 };
-use verdict_abi::{Config, Section};
+use verdict_abi::{Config, HOST_WORDS, Section};
 
 /// The loader says how many words a section has.
 type Words = Array<u64>;
@@ -27,7 +27,7 @@ pub(crate) static CONFIG: Array<[u64; Config::WORDS]> = Array::with_max_entries(
 #[map(name = "v4")]
 static V4: Words = words();
 #[map(name = "v6_starts")]
-static V6_STARTS: Words = words();
+static V6_STARTS: Array<[u64; 2]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map(name = "v6_leaves")]
 static V6_LEAVES: Words = words();
 #[map(name = "leaves")]
@@ -47,7 +47,11 @@ static CODES: Words = words();
 #[map(name = "endpoints")]
 static ENDPOINTS: Words = words();
 #[map(name = "addresses")]
-static ADDRESSES: Words = words();
+static ADDRESSES: Array<[u64; 3]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map(name = "v6_groups")]
+static V6_GROUPS: Words = words();
+#[map(name = "v6_hosts")]
+static V6_HOSTS: Array<[u64; HOST_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// The settings of a generation, and a word that is 0, which only the loader knows.
 #[map(name = "settings")]
@@ -78,13 +82,12 @@ pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentFacts> =
 static REASON_COUNTERS: PerCpuArray<Counter> =
     PerCpuArray::with_max_entries(Reason::ALL.len() as u32, 0);
 
-/// A word of a section but [`Section::Config`].
+/// A word of a section whose elements have one.
 #[inline(always)]
 pub(crate) fn word(section: Section, index: u32) -> Option<u64> {
     let words = match section {
-        Section::Config => return None,
+        Section::Config | Section::V6Starts | Section::Addresses | Section::V6Hosts => return None,
         Section::V4 => &V4,
-        Section::V6Starts => &V6_STARTS,
         Section::V6Leaves => &V6_LEAVES,
         Section::Leaves => &LEAVES,
         Section::Protocols => &PROTOCOLS,
@@ -94,9 +97,31 @@ pub(crate) fn word(section: Section, index: u32) -> Option<u64> {
         Section::Cells => &CELLS,
         Section::Codes => &CODES,
         Section::Endpoints => &ENDPOINTS,
-        Section::Addresses => &ADDRESSES,
+        Section::V6Groups => &V6_GROUPS,
     };
     words.get(index).copied()
+}
+
+/// The words of an element of a section where they are looked up at once.
+#[inline(always)]
+pub(crate) fn element(section: Section, index: u32) -> Option<&'static [u64]> {
+    match section {
+        Section::V6Starts => V6_STARTS.get(index).map(<[u64; 2]>::as_slice),
+        Section::V6Hosts => V6_HOSTS.get(index).map(<[u64; HOST_WORDS]>::as_slice),
+        Section::Addresses => ADDRESSES.get(index).map(<[u64; 3]>::as_slice),
+        Section::Config
+        | Section::V4
+        | Section::V6Leaves
+        | Section::Leaves
+        | Section::Protocols
+        | Section::Directories
+        | Section::Pages
+        | Section::Rows
+        | Section::Cells
+        | Section::Codes
+        | Section::Endpoints
+        | Section::V6Groups => None,
+    }
 }
 
 /// What is behind an interface.

@@ -1,14 +1,12 @@
 //! The arguments of every command, and their help.
 
 use super::report::Name;
-use crate::node::ROOT;
-use clap::{
-    Args as ClapArgs, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
-};
+use crate::node::{Hook, ROOT};
+use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use verdict_compiler::cli::args::Color;
+use verdict_compiler::cli::args::{Common, Terms, parsed};
 
 /// Exit codes, for every help page.
 const EXIT_CODES: &str = "\
@@ -49,21 +47,15 @@ pub struct Global {
     /// How many connections to keep, where the table is made by this command: a power of two.
     #[arg(long, global = true, value_name = "NUMBER", default_value_t = 262_144)]
     pub connections: u32,
-    /// Show errors and the answer, and nothing else.
-    #[arg(long, short, global = true)]
-    pub quiet: bool,
-    /// Exit with 0 where the answer is no.
-    #[arg(long, global = true)]
-    pub exit_zero: bool,
-    /// When to use colour; `auto` heeds NO_COLOR and whether there is a terminal.
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
-    pub color: Color,
+    /// What the commands of every program take.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Load an image as the next generation, and let it enforce wherever something is attached.
+    /// Load an image, or that of this node out of a bundle, as the next generation, and let it enforce wherever something is attached.
     #[command(after_long_help = LOAD_HELP)]
     Load(Load),
     /// Protect an endpoint: by its interface, its address or its cgroup.
@@ -110,6 +102,13 @@ pub enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+    /// Print the manual pages.
+    #[command(after_long_help = MAN_HELP)]
+    Man {
+        /// Write them into this folder, one file each.
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
     /// Print the JSON Schema of what a command prints.
     #[command(after_long_help = SCHEMA_HELP)]
     Schema {
@@ -122,9 +121,18 @@ pub enum Command {
 /// `verdict-node load`
 #[derive(Debug, ClapArgs)]
 pub struct Load {
-    /// The image: a file, or `-` for standard input.
-    #[arg(value_name = "IMAGE")]
+    /// A bundle (a folder, an archive or an OCI image layout), or an image: a file, or `-` for standard input.
+    #[arg(value_name = "BUNDLE")]
     pub image: PathBuf,
+    /// The node whose image it is, as the manifests name it; without it, of a bundle, that of the name of this host.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// What is asked of a bundle.
+    #[command(flatten)]
+    pub terms: Terms,
+    /// Take a generation of the bundle, too, that is older than the one that enforces.
+    #[arg(long)]
+    pub allow_older: bool,
     /// The SHA-256 digest that the image must have.
     #[arg(long, value_name = "SHA256")]
     pub digest: Option<String>,
@@ -155,9 +163,35 @@ pub struct Attach {
     /// The pod behind it.
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub pod: Option<String>,
+    /// How programs are held at an interface.
+    #[arg(long, value_enum, default_value_t = HookWord::Auto, conflicts_with = "cgroup")]
+    pub hook: HookWord,
     /// How to show what was done.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
+}
+
+/// How programs are held at an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HookWord {
+    /// As they are held there already; else by tcx, where the kernel has it, and by clsact where not.
+    Auto,
+    /// By links of tcx: Linux 6.6 and later.
+    Tcx,
+    /// By filters of traffic control, at a qdisc `clsact`.
+    Clsact,
+}
+
+impl HookWord {
+    /// What is asked for; `None` where the kernel decides.
+    #[must_use]
+    pub const fn asked(self) -> Option<Hook> {
+        match self {
+            Self::Auto => None,
+            Self::Tcx => Some(Hook::Tcx),
+            Self::Clsact => Some(Hook::Clsact),
+        }
+    }
 }
 
 /// How to show an answer.
@@ -175,9 +209,15 @@ digests of them are compared with those of the image (where a kernel computes no
 Then the programs of each interface are replaced in one step. Connections go on as far as the new policies allow them. Where \
 something fails, the old generation enforces.
 
+Of a bundle every chunk is held to its digest, and the manifest to its signature where --verify-key is given. A bundle of \
+another fleet, or one that is older than what enforces, is refused unless it is asked for.
+
 Examples:
+  verdict-node load fleet.bundle --verify-key policy.pub.pem
+  verdict-node load fleet.tar --node worker-1 --fleet prod --at-least 17
   verdict-node load images/worker-1.image
-  verdict-node load worker-1.image --digest sha256:4c4b6a3b...";
+  verdict-node load worker-1.image --digest sha256:4c4b6a3b...
+  verdict image extract fleet.bundle --node worker-1 | verdict-node load -";
 
 const ATTACH_HELP: &str = "\
 What is attached is protected from then on, also after this command: by the image that is loaded or, where none is or it \
@@ -185,6 +225,7 @@ does not have the pod, by letting nothing pass.
 
 Examples:
   verdict-node attach --interface veth1a2b3c --pod shop/web
+  verdict-node attach --interface veth1a2b3c --pod shop/web --hook clsact
   verdict-node attach --address 10.0.1.7
   verdict-node attach --cgroup /sys/fs/cgroup/kubepods.slice/kubepods-pod0123.slice";
 
@@ -192,7 +233,8 @@ const DETACH_HELP: &str = "\
 Everything passes there then.
 
 Examples:
-  verdict-node detach shop/web";
+  verdict-node detach shop/web
+  verdict-node detach veth1a2b3c";
 
 const STATUS_HELP: &str = "\
 Exit code 0 says that an image is loaded, is held by the kernel as it was compiled, and enforced wherever something is \
@@ -215,7 +257,16 @@ Examples:
 
 const COMPLETIONS_HELP: &str = "\
 Examples:
-  verdict-node completions bash > /etc/bash_completion.d/verdict-node";
+  verdict-node completions bash > /etc/bash_completion.d/verdict-node
+  verdict-node completions zsh > \"${fpath[1]}/_verdict-node\"
+  verdict-node completions fish > ~/.config/fish/completions/verdict-node.fish";
+
+const MAN_HELP: &str = "\
+Without --output all pages go to standard output.
+
+Examples:
+  verdict-node man | man -l -
+  verdict-node man --output /usr/local/share/man/man1";
 
 const SCHEMA_HELP: &str = "\
 Examples:
@@ -227,9 +278,7 @@ Examples:
 /// # Errors
 /// What clap has to say: bad usage, help or version.
 pub fn parse(arguments: &[OsString]) -> Result<Args, clap::Error> {
-    let command = Args::command();
-    let matches = command.clone().try_get_matches_from(arguments)?;
-    Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command.clone()))
+    parsed(Args::command(), arguments)
 }
 
 #[cfg(test)]

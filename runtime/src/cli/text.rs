@@ -1,7 +1,8 @@
 //! Answers for people.
 
 use super::report::{
-    AttachmentReport, Attestation, ChangeReport, KindWord, RuleReport, StatusReport,
+    AttachmentReport, Attestation, BundleReport, ChangeReport, HookReport, KindWord, RuleReport,
+    StatusReport,
 };
 use std::io::{self, Write};
 
@@ -10,6 +11,9 @@ pub(super) fn change(report: &ChangeReport, out: &mut dyn Write) -> io::Result<(
     match report.generation {
         Some(generation) => writeln!(out, "generation {generation} enforces")?,
         None => writeln!(out, "nothing is loaded")?,
+    }
+    if let Some(bundle) = &report.bundle {
+        writeln!(out, "  bundle        {}", from(bundle))?;
     }
     if let Some(attested) = report.attested {
         writeln!(out, "  attested      {}", by(attested))?;
@@ -31,6 +35,16 @@ fn by(attested: Attestation) -> &'static str {
     }
 }
 
+fn from(bundle: &BundleReport) -> String {
+    let fleet = bundle.fleet.as_deref();
+    let fleet = fleet.map_or(String::new(), |fleet| format!(" of fleet {fleet}"));
+    let manifest = bundle.manifest.get(..16).unwrap_or_default();
+    format!(
+        "generation {}{fleet}, manifest sha256 {manifest}, signature: {}",
+        bundle.generation, bundle.signature
+    )
+}
+
 /// What a node does.
 pub(super) fn status(report: &StatusReport, out: &mut dyn Write) -> io::Result<()> {
     match &report.generation {
@@ -42,6 +56,9 @@ pub(super) fn status(report: &StatusReport, out: &mut dyn Write) -> io::Result<(
             )?;
             let node = own.node.as_deref().unwrap_or("not known");
             writeln!(out, "  node          {node}")?;
+            if let Some(bundle) = &own.bundle {
+                writeln!(out, "  bundle        {}", from(bundle))?;
+            }
             for left_out in &own.incomplete {
                 writeln!(out, "  incomplete    {left_out}")?;
             }
@@ -76,12 +93,18 @@ pub(super) fn status(report: &StatusReport, out: &mut dyn Write) -> io::Result<(
 fn place(own: &AttachmentReport) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     match own.kind {
-        KindWord::Interface => format!(
-            "{}  {} (interface {})",
-            text(&own.endpoint),
-            text(&own.interface),
-            own.number
-        ),
+        KindWord::Interface => {
+            let by = match own.hook {
+                Some(HookReport::Clsact) => ", by clsact",
+                Some(HookReport::Tcx) | None => "",
+            };
+            format!(
+                "{}  {} (interface {}{by})",
+                text(&own.endpoint),
+                text(&own.interface),
+                own.number
+            )
+        }
         KindWord::Cgroup => format!("{}  (cgroup {})", text(&own.cgroup), own.number),
     }
 }

@@ -9,8 +9,8 @@ use verdict_compiler::diagnostic::{Diagnostic, codes};
 /// `BPF_FS_MAGIC` (Linux, `include/uapi/linux/magic.h`).
 const BPF_FS: u32 = 0xcafe_4a11;
 
-/// The first kernel with tcx links.
-const TCX: (u32, u32) = (6, 6);
+/// The first kernel with all that is used: exchanges of words in programs (5.12), numbers of network namespaces (5.14).
+const OLDEST: (u32, u32) = (5, 14);
 
 /// Checks everything, and names all that is missing.
 pub(super) fn check(root: &Path) -> Done<()> {
@@ -33,9 +33,9 @@ fn kernel() -> Option<Diagnostic> {
     let name = rustix::system::uname();
     let release = name.release().to_string_lossy().into_owned();
     match version(&release) {
-        Some(version) if version < TCX => Some(lacks(
-            format!("Linux {release} has no tcx, by which programs are attached to interfaces"),
-            "take a kernel from 6.6 on",
+        Some(version) if version < OLDEST => Some(lacks(
+            format!("Linux {release} does not take the programs: it is older than 5.14"),
+            "take a kernel from 6.6 on, or one from 5.14 on, where filters of traffic control hold the programs",
         )),
         _ => None,
     }

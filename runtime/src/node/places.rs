@@ -1,20 +1,12 @@
 //! What is attached, and what is to be attached: interfaces and cgroups.
 
 use super::layout::{Layout, names, text, write_text};
-use super::problem::{Done, pins, problem};
+use super::problem::{Done, Problems, pins, problem};
 use crate::kernel;
-use aya::programs::links::FdLink;
-use aya::programs::tc::TcAttachOptions;
-use aya::programs::{
-    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, LinkOrder, SchedClassifier, TcAttachType,
-};
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
-use std::error::Error;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 use verdict_abi::datapath::Direction;
 use verdict_compiler::diagnostic::codes;
 
@@ -39,15 +31,70 @@ pub(super) struct Place {
     /// The endpoint `namespace/name`, or the path of the cgroup.
     pub(super) of: String,
     pub(super) folder: PathBuf,
+    pub(super) by: By,
 }
 
-/// What became of the two links of a place.
+/// How programs are held at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// They run the programs that they should.
-    Attached(Duration),
-    /// There is nothing left to attach to.
-    Gone,
+pub(super) enum By {
+    /// By links, which are pinned.
+    Links,
+    /// By filters of the interface.
+    Filters(Filters),
+}
+
+/// The filters of an interface, which cannot be pinned: where they are is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Filters {
+    /// The index of the interface.
+    pub(super) interface: u32,
+    /// The kernel's number of the network namespace where it has this index.
+    pub(super) namespace: u64,
+}
+
+/// The name of what says where the filters are.
+const CLSACT: &str = "clsact";
+
+impl Filters {
+    /// Those of an interface of this network namespace.
+    pub(super) fn here(interface: u32) -> io::Result<Self> {
+        let namespace = kernel::network_namespace()?;
+        Ok(Self {
+            interface,
+            namespace,
+        })
+    }
+
+    /// Whether this is the network namespace where they are.
+    pub(super) fn are_here(self) -> bool {
+        kernel::network_namespace().is_ok_and(|here| here == self.namespace)
+    }
+
+    fn text(self) -> String {
+        format!("{} {}", self.interface, self.namespace)
+    }
+
+    fn of(text: &str) -> Option<Self> {
+        let (interface, namespace) = text.split_once(' ')?;
+        Some(Self {
+            interface: interface.parse().ok()?,
+            namespace: namespace.parse().ok()?,
+        })
+    }
+
+    /// What is written down in the folder of a place; `None` where it is held by links.
+    pub(super) fn read(folder: &Path) -> Done<Option<Self>> {
+        let path = folder.join(CLSACT);
+        let failed = |error: &io::Error| pins(&path, "read", error);
+        match text(&path) {
+            Ok(text) => match Self::of(&text) {
+                Some(filters) => Ok(Some(filters)),
+                None => Err(failed(&io::Error::other("it names no interface"))),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(&error)),
+        }
+    }
 }
 
 const fn folder_of(kind: Kind) -> &'static str {
@@ -93,12 +140,14 @@ pub(super) fn all(layout: &Layout) -> Done<Vec<Place>> {
             let folder = folder.join(&name);
             let label = folder.join(label_of(kind));
             let of = text(&label).map_err(|error| pins(&label, "read", &error))?;
+            let by = Filters::read(&folder)?.map_or(By::Links, By::Filters);
             if let Ok(number) = name.parse() {
                 places.push(Place {
                     kind,
                     number,
                     of,
                     folder,
+                    by,
                 });
             }
         }
@@ -107,8 +156,19 @@ pub(super) fn all(layout: &Layout) -> Done<Vec<Place>> {
     Ok(places)
 }
 
+/// That all filters are in the network namespace where the command runs: in another one they cannot be changed.
+pub(super) fn are_here(places: &[Place]) -> Done<()> {
+    let elsewhere = places.iter().filter(|place| place.is_elsewhere());
+    let problems: Vec<_> = elsewhere.flat_map(|place| place.elsewhere().0).collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Problems(problems))
+    }
+}
+
 /// Writes down that something is to be protected: from here on every command sees to it that it is.
-pub(super) fn intend(layout: &Layout, kind: Kind, number: u64, of: &str) -> Done<Place> {
+pub(super) fn intend(layout: &Layout, kind: Kind, number: u64, of: &str, by: By) -> Done<Place> {
     let folder = layout.root.join(folder_of(kind)).join(number.to_string());
     if folder.exists() {
         // The name of who is behind an interface may change; the links stay.
@@ -118,6 +178,9 @@ pub(super) fn intend(layout: &Layout, kind: Kind, number: u64, of: &str) -> Done
     } else {
         let making = layout.begin()?;
         write_text(&making.join(label_of(kind)), of)?;
+        if let By::Filters(filters) = by {
+            write_text(&making.join(CLSACT), &filters.text())?;
+        }
         layout.finish(&folder)?;
     }
     Ok(Place {
@@ -125,6 +188,7 @@ pub(super) fn intend(layout: &Layout, kind: Kind, number: u64, of: &str) -> Done
         number,
         of: of.to_owned(),
         folder,
+        by,
     })
 }
 
@@ -137,6 +201,34 @@ impl Place {
         }
     }
 
+    /// Whether it is held by filters of another network namespace.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        match self.by {
+            By::Links => false,
+            By::Filters(filters) => !filters.are_here(),
+        }
+    }
+
+    /// What is said of it then.
+    pub(super) fn elsewhere(&self) -> Problems {
+        problem(
+            &codes::NOT_ATTACHED,
+            format!(
+                "interface {} of {} is in another network namespace, where its filters are",
+                self.number, self.of
+            ),
+            "run the command there; where that is no more, `verdict-node unload --all` forgets it",
+        )
+    }
+
+    /// The index of the interface, where it is one.
+    pub(super) fn interface(&self) -> Option<u32> {
+        match self.kind {
+            Kind::Interface => u32::try_from(self.number).ok(),
+            Kind::Cgroup => None,
+        }
+    }
+
     /// The name of the interface, or its index where it has none any more.
     pub(super) fn shown(&self) -> String {
         let index = u32::try_from(self.number).ok();
@@ -144,122 +236,6 @@ impl Place {
             .and_then(|index| interface_name(index).ok())
             .unwrap_or_else(|| self.number.to_string())
     }
-
-    /// Makes both links run the programs of a folder.
-    pub(super) fn point(&self, programs: &Path, loaded: bool) -> Done<State> {
-        let mut taken = Duration::ZERO;
-        for direction in DIRECTIONS {
-            let program = programs.join(program_name(self.kind, direction, loaded));
-            match self.point_one(direction, &program)? {
-                State::Attached(each) => taken += each,
-                State::Gone => return Ok(State::Gone),
-            }
-        }
-        Ok(State::Attached(taken))
-    }
-
-    fn point_one(&self, direction: Direction, program: &Path) -> Done<State> {
-        let pin = self.folder.join(link_name(direction));
-        let failed = |error: io::Error| pins(&pin, "changed", &error);
-        let link = match kernel::pinned(&pin) {
-            Ok(link) => link,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return self.create(direction, program, &pin);
-            }
-            Err(error) => return Err(pins(&pin, "read", &error)),
-        };
-        let info = kernel::link(link.as_fd()).map_err(failed)?;
-        if info.place.is_none() {
-            return Ok(State::Gone);
-        }
-        let wanted = kernel::pinned(program).map_err(|error| pins(program, "read", &error))?;
-        let id = kernel::program(wanted.as_fd()).map_err(failed)?;
-        if id == info.program {
-            return Ok(State::Attached(Duration::ZERO));
-        }
-        let start = Instant::now();
-        match kernel::update_link(link.as_fd(), wanted.as_fd()) {
-            Ok(()) => Ok(State::Attached(start.elapsed())),
-            // It went away meanwhile.
-            Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => Ok(State::Gone),
-            Err(error) => Err(failed(error)),
-        }
-    }
-
-    /// Protects it no longer.
-    pub(super) fn release(&self, layout: &Layout) -> Done<()> {
-        let folder = layout.give_up(&self.folder)?;
-        for direction in DIRECTIONS {
-            if let Ok(link) = kernel::pinned(&folder.join(link_name(direction))) {
-                // Where that is refused it happens when the pin is gone.
-                let _ = kernel::detach_link(link.as_fd());
-            }
-        }
-        layout.clean()
-    }
-
-    fn create(&self, direction: Direction, program: &Path, pin: &Path) -> Done<State> {
-        let start = Instant::now();
-        let made = match self.kind {
-            Kind::Interface => interface_link(self.number, direction, program),
-            Kind::Cgroup => cgroup_link(Path::new(&self.of), self.number, direction, program),
-        };
-        let link = match made {
-            Ok(Some(link)) => link,
-            Ok(None) => return Ok(State::Gone),
-            Err(error) => return Err(self.not_attached(&*error)),
-        };
-        match link.pin(pin) {
-            Ok(_) => Ok(State::Attached(start.elapsed())),
-            Err(error) => Err(self.not_attached(&error)),
-        }
-    }
-
-    fn not_attached(&self, error: &(dyn Error + 'static)) -> super::Problems {
-        let why = super::problem::causes(error);
-        problem(
-            &codes::NOT_ATTACHED,
-            format!("{} cannot be attached: {why}", self.name()),
-            "what was attached before stays so; `verdict-node status` says what there is",
-        )
-    }
-}
-
-type Made = Result<Option<FdLink>, Box<dyn Error>>;
-
-/// `None` where there is no such interface any more.
-fn interface_link(number: u64, direction: Direction, program: &Path) -> Made {
-    let Some(name) = u32::try_from(number)
-        .ok()
-        .and_then(|index| interface_name(index).ok())
-    else {
-        return Ok(None);
-    };
-    // What comes to the endpoint leaves the host's side of its interface.
-    let side = match direction {
-        Direction::Ingress => TcAttachType::Egress,
-        Direction::Egress => TcAttachType::Ingress,
-    };
-    let mut program = SchedClassifier::from_pin(program)?;
-    // Before all others: what one of them takes for granted would not be judged.
-    let options = TcAttachOptions::TcxOrder(LinkOrder::first());
-    let id = program.attach_with_options(&name, side, options)?;
-    Ok(Some(program.take_link(id)?.try_into()?))
-}
-
-/// `None` where there is no such cgroup any more.
-fn cgroup_link(path: &Path, number: u64, direction: Direction, program: &Path) -> Made {
-    if cgroup_number(path).ok() != Some(number) {
-        return Ok(None);
-    }
-    let side = match direction {
-        Direction::Ingress => CgroupSkbAttachType::Ingress,
-        Direction::Egress => CgroupSkbAttachType::Egress,
-    };
-    let mut program = CgroupSkb::from_pin(program, side)?;
-    // A link lets others be attached beside it, and the kernel wants no flag for that.
-    let id = program.attach(File::open(path)?, side, CgroupAttachMode::Single)?;
-    Ok(Some(program.take_link(id)?.try_into()?))
 }
 
 /// The number of a cgroup: that of its folder.
@@ -278,4 +254,21 @@ pub(super) fn interface_name(index: u32) -> io::Result<String> {
 pub(super) fn interface_index(name: &str) -> io::Result<u32> {
     let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     Ok(netdevice::name_to_index(any, name)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Filters;
+
+    #[test]
+    fn where_filters_are_is_read_as_it_is_written() {
+        let filters = Filters {
+            interface: 7,
+            namespace: 1 << 40,
+        };
+        assert_eq!(Filters::of(&filters.text()), Some(filters));
+        for wrong in ["", "7", "7 x", "x 7", "7 1 1"] {
+            assert_eq!(Filters::of(wrong), None, "{wrong}");
+        }
+    }
 }

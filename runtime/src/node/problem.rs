@@ -22,6 +22,12 @@ impl From<Diagnostic> for Problems {
     }
 }
 
+impl From<LoadError> for Problems {
+    fn from(error: LoadError) -> Self {
+        not_loaded(&error)
+    }
+}
+
 /// A problem of a kind with its remedy.
 pub(super) fn problem(
     code: &'static Code,
@@ -79,7 +85,9 @@ fn remedy(error: &LoadError) -> &'static str {
         Some(Errno::PERM | Errno::ACCESS) => {
             "it needs root, or CAP_BPF and CAP_NET_ADMIN; `kernel.lockdown` may forbid it, too"
         }
-        Some(Errno::INVAL) => "this kernel may be too old: it takes Linux 6.6 or later",
+        Some(Errno::INVAL) => {
+            "this kernel may be too old: it takes Linux 6.6 or later, or at least 5.14"
+        }
         _ => "what enforced before goes on",
     }
 }
@@ -98,13 +106,14 @@ pub(super) fn errno(error: &(dyn Error + 'static)) -> Option<Errno> {
 
 /// An error with all of its causes that its own text does not tell.
 pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let words = |error: &(dyn Error + 'static)| match error.downcast_ref::<io::Error>() {
+        Some(error) => reason(error),
+        None => error.to_string(),
+    };
+    let mut text = words(error);
     let mut next = error.source();
     while let Some(cause) = next {
-        let words = match cause.downcast_ref::<io::Error>() {
-            Some(error) => reason(error),
-            None => cause.to_string(),
-        };
+        let words = words(cause);
         if !text.contains(&words) {
             text = format!("{text}: {words}");
         }

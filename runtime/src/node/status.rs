@@ -1,18 +1,18 @@
 //! What is loaded, attached and counted on a node, read from its pins.
 
+use super::hold::Held;
 use super::layout::Layout;
 use super::lock::{self, Hold};
-use super::places::{self, DIRECTIONS, Kind, Place, link_name, program_name};
+use super::places::{self, By, DIRECTIONS, Kind, Place, program_name};
 use super::problem::{Done, not_loaded, pins};
-use super::{Hands, needs, stored};
+use super::{Hands, Hook, Release, needs, stored};
+use crate::attachments;
 use crate::attest::Witness;
 use crate::generation::{Generation, Options, sums};
-use crate::kernel;
 use aya::maps::{Map, MapData, PerCpuArray};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsFd as _;
 use std::path::Path;
 use verdict_abi::datapath::{Counter, Reason};
 use verdict_abi::{Action, Code, Config, Section, Tables as _};
@@ -49,6 +49,8 @@ pub struct GenerationStatus {
     pub node: Option<String>,
     /// The endpoints of its image.
     pub endpoints: Vec<String>,
+    /// The generation of the bundle that the image is from; `None` where it was loaded from a file of its own.
+    pub release: Option<Release>,
     /// What was left out of the policies.
     pub incomplete: Vec<String>,
     /// Who says that its maps hold the image.
@@ -88,6 +90,8 @@ pub struct Attached {
     pub name: String,
     /// The endpoint, or the path of the cgroup.
     pub of: String,
+    /// By what the programs are held; `None` at a cgroup.
+    pub hook: Option<Hook>,
     /// Whether it is protected.
     pub state: AttachedState,
 }
@@ -103,6 +107,8 @@ pub enum AttachedState {
     Unfinished,
     /// What it was attached to is no more.
     Gone,
+    /// It is in another network namespace, where alone it can be looked at.
+    Elsewhere,
 }
 
 impl Status {
@@ -128,10 +134,15 @@ impl Status {
         let marker = layout.marker()?;
         let mut generation = None;
         let mut previous = None;
-        let mut endpoints = None;
+        let mut known = None;
         if let Some(marker) = marker {
             let read = current(&layout, hands, marker.current)?;
-            endpoints = Some(read.endpoints.clone());
+            let folder = layout.generation(marker.current);
+            let interfaces = attachments::interfaces(&folder);
+            known = Some(Known {
+                endpoints: read.endpoints.clone(),
+                interfaces: interfaces.map_err(|error| not_loaded(&error))?,
+            });
             generation = Some(read);
             // One that cannot be read is none to go back to; `rollback` says why.
             previous = marker
@@ -150,7 +161,11 @@ impl Status {
                 number: place.number,
                 name: place.shown(),
                 of: place.of.clone(),
-                state: state(place, &programs, endpoints.as_deref()),
+                hook: place.interface().map(|_| match place.by {
+                    By::Links => Hook::Tcx,
+                    By::Filters(_) => Hook::Clsact,
+                }),
+                state: state(place, &programs, known.as_ref()),
             })
             .collect();
         Ok(Self {
@@ -169,7 +184,7 @@ impl Status {
     }
 }
 
-fn digest_of(folder: &Path, number: u64) -> io::Result<StoredStatus> {
+fn digest_of(folder: &Path, number: u64) -> Result<StoredStatus, stored::NotRead> {
     let bytes = stored::read(folder)?;
     Ok(StoredStatus {
         number,
@@ -179,10 +194,9 @@ fn digest_of(folder: &Path, number: u64) -> io::Result<StoredStatus> {
 
 fn current(layout: &Layout, hands: &Hands, number: u64) -> Done<GenerationStatus> {
     let folder = layout.generation(number);
-    let failed = |error: io::Error| pins(&folder, "read", &error);
-    let bytes = stored::read(&folder).map_err(failed)?;
-    let image =
-        Image::decode(&bytes).map_err(|error| failed(io::Error::other(error.to_string())))?;
+    let bytes = stored::read(&folder).map_err(|error| error.of(&folder))?;
+    let image = Image::decode(&bytes)
+        .map_err(|error| pins(&folder, "read", &io::Error::other(error.to_string())))?;
     let options = Options {
         shared: Some(&layout.shared()),
         connections: hands.connections,
@@ -202,6 +216,7 @@ fn current(layout: &Layout, hands: &Hands, number: u64) -> Done<GenerationStatus
         },
         node: source.node.as_deref().map(str::to_owned),
         endpoints: source.endpoints.iter().map(ToString::to_string).collect(),
+        release: Release::read(&folder)?,
         incomplete: source.incomplete.iter().map(ToString::to_string).collect(),
         witness,
         rules: rules(&image, &counters),
@@ -245,25 +260,36 @@ fn reasons(layout: &Layout) -> Done<Vec<ReasonStatus>> {
         .collect())
 }
 
-fn state(place: &Place, programs: &Path, endpoints: Option<&[String]>) -> AttachedState {
-    let mut state = match (place.kind, endpoints) {
-        (_, None) => AttachedState::Closed,
-        (Kind::Interface, Some(endpoints)) if !endpoints.contains(&place.of) => {
-            AttachedState::Closed
+fn state(place: &Place, programs: &Path, known: Option<&Known>) -> AttachedState {
+    if place.is_elsewhere() {
+        return AttachedState::Elsewhere;
+    }
+    let mut state = AttachedState::Enforced;
+    match (place.interface(), known) {
+        (_, None) => state = AttachedState::Closed,
+        (Some(_), Some(known)) if !known.endpoints.contains(&place.of) => {
+            state = AttachedState::Closed;
         }
-        (Kind::Interface | Kind::Cgroup, Some(_)) => AttachedState::Enforced,
-    };
+        // Nobody has said yet who is behind it.
+        (Some(interface), Some(known)) if !known.interfaces.contains(&interface) => {
+            state = AttachedState::Unfinished;
+        }
+        (Some(_) | None, Some(_)) => {}
+    }
     for direction in DIRECTIONS {
-        let program = programs.join(program_name(place.kind, direction, endpoints.is_some()));
-        let link = kernel::pinned(&place.folder.join(link_name(direction)));
-        let link = link.and_then(|link| kernel::link(link.as_fd()));
-        let wanted = kernel::pinned(&program);
-        let wanted = wanted.and_then(|program| kernel::program(program.as_fd()));
-        match (link, wanted) {
-            (Ok(link), _) if link.place.is_none() => return AttachedState::Gone,
-            (Ok(link), Ok(wanted)) if link.program == wanted => {}
-            _ => state = AttachedState::Unfinished,
+        let program = programs.join(program_name(place.kind, direction, known.is_some()));
+        match place.holds(direction, &program) {
+            Ok(Held::Right) => {}
+            Ok(Held::Gone) => return AttachedState::Gone,
+            Ok(Held::Other) | Err(_) => state = AttachedState::Unfinished,
         }
     }
     state
+}
+
+/// What the generation knows that enforces.
+struct Known {
+    endpoints: Vec<String>,
+    /// The interfaces of which it is said who is behind them.
+    interfaces: Vec<u32>,
 }

@@ -3,6 +3,8 @@
 //! The tables of an image are the maps that programs look into. The rest of the file, among it which rule stands in which
 //! line, is kept in one more map, `image`, so that the file can be put together again, byte for byte, and checked.
 
+use super::Problems;
+use super::problem::{pins, problem};
 use crate::object::map_name;
 use crate::{kernel, memory};
 use aya::maps::{Array, MapData, MapError};
@@ -12,6 +14,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use verdict_abi::Section;
+use verdict_compiler::diagnostic::codes;
 use verdict_compiler::image::Image;
 
 /// The name of the pin.
@@ -52,8 +55,40 @@ pub(super) fn keep(folder: &Path, bytes: &[u8], image: &Image<'_>) -> io::Result
     kernel::freeze(map.fd().as_fd())
 }
 
+/// Why an image cannot be put together again.
+#[derive(Debug)]
+pub(super) enum NotRead {
+    /// A pin cannot be read, or is of another kind.
+    Pin(io::Error),
+    /// The maps hold something else than what was loaded.
+    Other,
+}
+
+impl From<io::Error> for NotRead {
+    fn from(error: io::Error) -> Self {
+        Self::Pin(error)
+    }
+}
+
+impl NotRead {
+    /// What is said of it.
+    pub(super) fn of(self, folder: &Path) -> Problems {
+        match self {
+            Self::Pin(error) => pins(folder, "read", &error),
+            Self::Other => problem(
+                &codes::NOT_ATTESTED,
+                format!(
+                    "the maps in `{}` hold something else than the image that was loaded",
+                    folder.display()
+                ),
+                "load the image again: what is pinned there was changed, or the memory of this machine is not to be trusted",
+            ),
+        }
+    }
+}
+
 /// Puts an image together again.
-pub(super) fn read(folder: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read(folder: &Path) -> Result<Vec<u8>, NotRead> {
     let kept = contents(folder, NAME)?;
     let word = |index: usize| -> io::Result<u64> {
         let bytes = kept.get(index * 8..index * 8 + 8);
@@ -62,7 +97,7 @@ pub(super) fn read(folder: &Path) -> io::Result<Vec<u8>> {
     };
     let number = |index| usize::try_from(word(index)?).map_err(io::Error::other);
     if word(0)? != MAGIC || word(1)? > LONGEST {
-        return Err(damaged());
+        return Err(damaged().into());
     }
     let length = number(1)?;
     let mut places = [(0, 0); Section::ALL.len()];
@@ -83,7 +118,7 @@ pub(super) fn read(folder: &Path) -> io::Result<Vec<u8>> {
     }
     let digest = kept.get(16..48).ok_or_else(damaged)?;
     if *Sha256::digest(&file) != *digest {
-        return Err(damaged());
+        return Err(NotRead::Other);
     }
     Ok(file)
 }
@@ -125,9 +160,7 @@ fn gaps(places: [Place; Section::ALL.len()], length: usize) -> Vec<std::ops::Ran
 
 fn contents(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
     let map = MapData::from_pin(folder.join(name)).map_err(of_map)?;
-    let info = map.info().map_err(of_map)?;
-    let length = info.max_entries() as usize * info.value_size() as usize;
-    memory::read(&map, length)
+    memory::contents(&map)
 }
 
 fn of_map(error: MapError) -> io::Error {

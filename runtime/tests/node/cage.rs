@@ -15,6 +15,11 @@ const CAGE: &str = "VERDICT_CAGE";
 /// Where bpffs is mounted inside.
 pub(crate) const BPFFS: &str = "/sys/fs/bpf";
 
+/// The name of a test as its runner knows it: without that of the crate.
+pub(crate) fn own(path: &str) -> &str {
+    path.split_once("::").map_or(path, |(_, name)| name)
+}
+
 /// Runs the body of a test in a cage. `name` is that of the test. Where the kernel cannot do it, the test is passed over,
 /// and says why; with `VERDICT_REQUIRE_KERNEL=1` it fails then.
 pub(crate) fn caged(name: &str, body: impl FnOnce()) {
@@ -33,6 +38,7 @@ pub(crate) fn caged(name: &str, body: impl FnOnce()) {
         .args([
             "--mount",
             "--net",
+            "--uts",
             "--pid",
             "--fork",
             "--kill-child",
@@ -51,7 +57,7 @@ fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("it needs root".into());
     }
-    for tool in ["ip", "unshare", "mount", "ping"] {
+    for tool in ["ip", "tc", "unshare", "mount", "ping"] {
         if Command::new(tool).arg("-V").output().is_err() {
             return Some(format!("`{tool}` is not there"));
         }

@@ -2,13 +2,13 @@
 
 use super::cage::{Ran, caged, on, root, run, sh, within};
 use super::net::build;
-use super::world::{TIERS, World, pod};
+use super::world::{OTHER, TIERS, World, pod};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 const HOLD: &str = "exec 9<$0; flock -x 9; echo; exec sleep 60";
 
-fn refused(ran: Ran, code: &str, words: &str) {
+pub(crate) fn refused(ran: Ran, code: &str, words: &str) {
     assert_eq!(ran.code, Some(2), "{}{}", ran.stdout, ran.stderr);
     assert_eq!(ran.stdout, "");
     let said = ran.said();
@@ -19,7 +19,7 @@ fn refused(ran: Ran, code: &str, words: &str) {
 }
 
 /// The digest of the generation that enforces, at an interface that is enforced.
-fn enforcing(node: &str) -> String {
+pub(crate) fn enforcing(node: &str) -> String {
     let status = on(node, &["status", "--format", "json"]).must(0).json();
     assert_eq!(status["attachments"][0]["state"], "enforced");
     status["generation"]["sha256"].as_str().unwrap().to_owned()
@@ -239,61 +239,23 @@ fn pins_that_are_damaged_are_told() {
         on("n1", &["load", &images.of("n1")]).must(0);
         enforcing("n1");
         // A table of another image in the place of one.
+        let others = World::of(OTHER).write(Path::new("/run/netns/others"));
+        on("n1", &["load", &others.of("n1")]).must(0);
+        let generations = format!("{root}/generations");
         sh(&format!(
-            "rm {root}/generations/2/cells; mv {root}/generations/2/rows {root}/generations/2/cells"
+            "rm {generations}/3/config; mv {generations}/2/config {generations}/3/config"
         ));
-        refused(on("n1", &["status"]), "V0809", "generations/2");
+        for arguments in [&["status"][..], &["attach", "--address", pod("api").v4]] {
+            refused(
+                on("n1", arguments),
+                "V0804",
+                "generations/3` hold something else than the image",
+            );
+        }
         on("n1", &["unload", "--all"]).must(0);
         assert!(!Path::new(&root).exists());
         let status = on("n1", &["status", "--format", "json"]).must(1).json();
         assert_eq!(status["attachments"].as_array().unwrap().len(), 0);
-    });
-}
-
-#[test]
-fn interfaces_come_and_go() {
-    caged("faults::interfaces_come_and_go", || {
-        build();
-        let images = World::of(TIERS).write(Path::new("/run/netns/images"));
-        on("n1", &["load", &images.of("n1")]).must(0);
-        on("n1", &["attach", "--address", pod("web").v4]).must(0);
-        on("n1", &["attach", "--address", pod("api").v6]).must(0);
-        sh("ip -n web link del eth0");
-        let status = on("n1", &["status", "--format", "json"]).must(1).json();
-        let states = status["attachments"].as_array().unwrap();
-        let states: Vec<_> = states
-            .iter()
-            .map(|one| one["state"].as_str().unwrap())
-            .collect();
-        assert_eq!(states, ["gone", "enforced"]);
-        on("n1", &["rollback"]).must(2);
-        // Whatever command comes next forgets it.
-        let status = on("n1", &["status", "--format", "json"]).must(0).json();
-        assert_eq!(status["attachments"].as_array().unwrap().len(), 1);
-        // A pod that the image does not have is closed.
-        sh("ip link add veth-new netns n1 type veth peer name eth0 netns web");
-        let ran = on(
-            "n1",
-            &["attach", "--interface", "veth-new", "--pod", "shop/new"],
-        )
-        .must(1);
-        assert!(
-            ran.said().contains("V0806") && ran.said().contains("is closed"),
-            "{}",
-            ran.said()
-        );
-        // It turns out to be another one.
-        on(
-            "n1",
-            &["attach", "--interface", "veth-new", "--pod", "shop/web"],
-        )
-        .must(0);
-        let status = on("n1", &["status"]).must(0);
-        assert!(
-            status.stdout.contains("enforced    shop/web  veth-new"),
-            "{}",
-            status.stdout
-        );
     });
 }
 

@@ -8,9 +8,34 @@
     reason = "helpers of tests stand outside of test functions"
 )]
 
+/// The tests of some bodies, each with both ways of holding programs at an interface.
+macro_rules! both_hooks {
+    ($($name:ident)*) => {
+        $(mod $name {
+            #[test]
+            fn by_tcx() {
+                let name = concat!(module_path!(), "::by_tcx");
+                crate::cage::caged(crate::cage::own(name), || super::$name("tcx"));
+            }
+
+            #[test]
+            fn by_clsact() {
+                let name = concat!(module_path!(), "::by_clsact");
+                crate::cage::caged(crate::cage::own(name), || super::$name("clsact"));
+            }
+        })*
+    };
+}
+
 mod cage;
 mod net;
+mod wire;
 mod world;
 mod traffic;
 mod swap;
+mod errors;
 mod faults;
+mod interfaces;
+mod calls;
+mod bundles;
+mod attest;

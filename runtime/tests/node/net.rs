@@ -1,6 +1,7 @@
 //! Two nodes and their pods, as network namespaces that are joined by veth and routes.
 
 use super::cage::{on, sh, within};
+use super::wire::grant;
 use super::world::{NODES, PODS, Pod};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -8,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// What servers listen on, by TCP and by UDP.
-pub(crate) const PORTS: [u16; 5] = [80, 5432, 8080, 9000, 9100];
+/// What servers listen on, by TCP, UDP and SCTP.
+pub(crate) static PORTS: [u16; 5] = [80, 5432, 8080, 9000, 9100];
 
 /// How long an answer may take before a packet counts as lost. Nothing is lost here but by a verdict.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
@@ -73,14 +74,15 @@ fn write(path: &str, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-/// Attaches every pod, by its address once something is loaded, by its interface else.
-pub(crate) fn attach_all(loaded: bool) {
+/// Attaches every pod by a hook, by its address once something is loaded, by its interface else.
+pub(crate) fn attach_all(loaded: bool, hook: &str) {
     for pod in PODS {
         let (veth, path) = (pod.veth(), pod.path());
         if loaded {
-            on(pod.node, &["attach", "--address", pod.v4]).must(0);
+            on(pod.node, &["attach", "--address", pod.v4, "--hook", hook]).must(0);
         } else {
-            on(pod.node, &["attach", "--interface", &veth, "--pod", &path]).must(1);
+            let what = ["attach", "--interface", &veth, "--pod", &path];
+            on(pod.node, &[&what[..], &["--hook", hook]].concat()).must(1);
         }
     }
 }
@@ -88,6 +90,7 @@ pub(crate) fn attach_all(loaded: bool) {
 /// Starts an echo server in every pod, at every port, which goes on until the test ends.
 pub(crate) fn serve() {
     for pod in PODS {
+        grant(pod, &PORTS);
         for port in PORTS {
             let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
             let (tcp, udp) = within(pod.name, || {

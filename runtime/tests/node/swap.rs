@@ -2,7 +2,7 @@
 //!
 //! The two generations agree on what is watched: what both allow must never fail, what both deny must never pass.
 
-use super::cage::{caged, command, on, root, within};
+use super::cage::{command, on, root, within};
 use super::net::{PATIENCE, attach_all, build, connect, datagram, exchange, serve};
 use super::world::{NODES, OTHER, Pod, TIERS, World, pod, to_port};
 use std::net::IpAddr;
@@ -146,7 +146,7 @@ fn keep_talking(seen: &Seen, from: Pod, to: IpAddr, port: u16) {
 }
 
 /// Loads two generations on both nodes, and attaches all pods. Their images: the first, the second.
-fn start() -> [super::world::Images; 2] {
+fn start(hook: &str) -> [super::world::Images; 2] {
     build();
     serve();
     let worlds = [World::of(TIERS), World::of(OTHER)];
@@ -156,7 +156,7 @@ fn start() -> [super::world::Images; 2] {
     for (node, ..) in NODES {
         on(node, &["load", &images[0].of(node)]).must(0);
     }
-    attach_all(true);
+    attach_all(true, hook);
     for (node, ..) in NODES {
         on(node, &["load", &images[1].of(node)]).must(0);
     }
@@ -168,49 +168,47 @@ fn many(variable: &str, otherwise: u32) -> u32 {
     given.map_or(otherwise, |many| many.parse().unwrap())
 }
 
-#[test]
-fn nothing_is_lost_or_judged_wrongly_while_generations_are_swapped() {
-    caged(
-        "swap::nothing_is_lost_or_judged_wrongly_while_generations_are_swapped",
-        || {
-            let images = start();
-            let swaps = many("VERDICT_SWAPS", 200);
-            let mut taken = Vec::new();
-            under_load(|| {
-                for swap in 0..swaps {
-                    let node = NODES[swap as usize % 2].0;
-                    // Now and then all anew, else to and fro between the two that are loaded.
-                    let ran = if swap % 40 == 39 {
-                        on(
-                            node,
-                            &[
-                                "load",
-                                &images[swap as usize / 40 % 2].of(node),
-                                "--format",
-                                "json",
-                            ],
-                        )
-                    } else {
-                        on(node, &["rollback", "--format", "json"])
-                    };
-                    let swapped = ran.must(0).json();
-                    let swapped = swapped["swapped"].as_array().unwrap().clone();
-                    taken.extend(
-                        swapped
-                            .iter()
-                            .map(|one| one["microseconds"].as_f64().unwrap()),
-                    );
-                }
-            });
-            taken.sort_by(f64::total_cmp);
-            assert!(taken.len() >= swaps as usize, "{} links", taken.len());
-            eprintln!(
-                "{swaps} swaps: {} interfaces, median {:.1} µs, largest {:.1} µs for both directions",
-                taken.len(),
-                taken[taken.len() / 2],
-                taken[taken.len() - 1],
+both_hooks! {
+    nothing_is_lost_or_judged_wrongly_while_generations_are_swapped
+}
+
+fn nothing_is_lost_or_judged_wrongly_while_generations_are_swapped(hook: &str) {
+    let images = start(hook);
+    let swaps = many("VERDICT_SWAPS", 200);
+    let mut taken = Vec::new();
+    under_load(|| {
+        for swap in 0..swaps {
+            let node = NODES[swap as usize % 2].0;
+            // Now and then all anew, else to and fro between the two that are loaded.
+            let ran = if swap % 40 == 39 {
+                on(
+                    node,
+                    &[
+                        "load",
+                        &images[swap as usize / 40 % 2].of(node),
+                        "--format",
+                        "json",
+                    ],
+                )
+            } else {
+                on(node, &["rollback", "--format", "json"])
+            };
+            let swapped = ran.must(0).json();
+            let swapped = swapped["swapped"].as_array().unwrap().clone();
+            taken.extend(
+                swapped
+                    .iter()
+                    .map(|one| one["microseconds"].as_f64().unwrap()),
             );
-        },
+        }
+    });
+    taken.sort_by(f64::total_cmp);
+    assert!(taken.len() >= swaps as usize, "{} links", taken.len());
+    eprintln!(
+        "{swaps} swaps: {} interfaces, median {:.1} µs, largest {:.1} µs for both directions",
+        taken.len(),
+        taken[taken.len() / 2],
+        taken[taken.len() - 1],
     );
 }
 
@@ -226,64 +224,62 @@ impl Chance {
     }
 }
 
-#[test]
-fn killed_at_any_point_the_old_or_the_new_generation_enforces() {
-    caged(
-        "swap::killed_at_any_point_the_old_or_the_new_generation_enforces",
-        || {
-            let images = start();
-            let kills = many("VERDICT_KILLS", 50);
-            let mut chance = Chance(u64::from(many("VERDICT_SEED", 7)) | 1 << 40);
-            let mut killed = 0;
-            let mut unfinished = 0;
-            under_load(|| {
-                let time = |arguments: &[&str]| {
-                    let start = Instant::now();
-                    on("n1", arguments).must(0);
-                    start.elapsed()
-                };
-                let load_takes = time(&["load", &images[0].of("n1")]);
-                let rollback_takes = time(&["rollback"]);
-                for kill in 0..kills {
-                    let node = NODES[kill as usize % 2].0;
-                    let image = images[kill as usize / 2 % 2].of(node);
-                    let (arguments, takes) = match kill % 5 {
-                        0 => (vec!["load", &image], load_takes),
-                        _ => (vec!["rollback"], rollback_takes),
-                    };
-                    let root = root(node);
-                    let arguments = [&["--root", &root][..], &arguments].concat();
-                    let mut child = within(node, || {
-                        let mut command = command(&arguments);
-                        command.stdout(Stdio::null()).spawn().unwrap()
-                    });
-                    let micros = u64::try_from(takes.as_micros()).unwrap();
-                    thread::sleep(Duration::from_micros(chance.below(micros * 11 / 10)));
-                    child.kill().unwrap();
-                    killed += u32::from(child.wait().unwrap().code().is_none());
-                    // Read from the pins alone, before any command mends anything: every interface has its programs.
-                    let status = on(node, &["status", "--format", "json"]).json();
-                    let attachments = status["attachments"].as_array().unwrap();
-                    assert_eq!(attachments.len(), 2, "{status}");
-                    for attachment in attachments {
-                        let state = attachment["state"].as_str().unwrap();
-                        assert!(["enforced", "unfinished"].contains(&state), "{status}");
-                        unfinished += u32::from(state == "unfinished");
-                    }
-                }
-                // The next command finishes what is left.
-                for (node, ..) in NODES {
-                    on(node, &["rollback"]).must(0);
-                    on(node, &["status"]).must(0);
-                    let generations = std::fs::read_dir(Path::new(&root(node)).join("generations"));
-                    assert_eq!(generations.unwrap().count(), 2);
-                    assert!(!Path::new(&root(node)).join("making").exists());
-                }
+both_hooks! {
+    killed_at_any_point_the_old_or_the_new_generation_enforces
+}
+
+fn killed_at_any_point_the_old_or_the_new_generation_enforces(hook: &str) {
+    let images = start(hook);
+    let kills = many("VERDICT_KILLS", 50);
+    let mut chance = Chance(u64::from(many("VERDICT_SEED", 7)) | 1 << 40);
+    let mut killed = 0;
+    let mut unfinished = 0;
+    under_load(|| {
+        let time = |arguments: &[&str]| {
+            let start = Instant::now();
+            on("n1", arguments).must(0);
+            start.elapsed()
+        };
+        let load_takes = time(&["load", &images[0].of("n1")]);
+        let rollback_takes = time(&["rollback"]);
+        for kill in 0..kills {
+            let node = NODES[kill as usize % 2].0;
+            let image = images[kill as usize / 2 % 2].of(node);
+            let (arguments, takes) = match kill % 5 {
+                0 => (vec!["load", &image], load_takes),
+                _ => (vec!["rollback"], rollback_takes),
+            };
+            let root = root(node);
+            let arguments = [&["--root", &root][..], &arguments].concat();
+            let mut child = within(node, || {
+                let mut command = command(&arguments);
+                command.stdout(Stdio::null()).spawn().unwrap()
             });
-            eprintln!(
-                "{kills} commands, {killed} of them killed, {unfinished} interfaces between two generations"
-            );
-            assert!(killed >= kills / 2, "only {killed} were killed");
-        },
+            let micros = u64::try_from(takes.as_micros()).unwrap();
+            thread::sleep(Duration::from_micros(chance.below(micros * 11 / 10)));
+            child.kill().unwrap();
+            killed += u32::from(child.wait().unwrap().code().is_none());
+            // Read from the pins alone, before any command mends anything: every interface has its programs.
+            let status = on(node, &["status", "--format", "json"]).json();
+            let attachments = status["attachments"].as_array().unwrap();
+            assert_eq!(attachments.len(), 2, "{status}");
+            for attachment in attachments {
+                let state = attachment["state"].as_str().unwrap();
+                assert!(["enforced", "unfinished"].contains(&state), "{status}");
+                unfinished += u32::from(state == "unfinished");
+            }
+        }
+        // The next command finishes what is left.
+        for (node, ..) in NODES {
+            on(node, &["rollback"]).must(0);
+            on(node, &["status"]).must(0);
+            let generations = std::fs::read_dir(Path::new(&root(node)).join("generations"));
+            assert_eq!(generations.unwrap().count(), 2);
+            assert!(!Path::new(&root(node)).join("making").exists());
+        }
+    });
+    eprintln!(
+        "{kills} commands, {killed} of them killed, {unfinished} interfaces between two generations"
     );
+    assert!(killed >= kills / 2, "only {killed} were killed");
 }

@@ -117,7 +117,7 @@ spec:
   policyTypes: [Ingress]
   ingress:
   - from: [{podSelector: {matchLabels: {app: web}}}]
-    ports: [{port: http, protocol: TCP}, {port: 9000, protocol: UDP}]
+    ports: [{port: http, protocol: TCP}, {port: 9000, protocol: UDP}, {port: 9100, protocol: SCTP}]
 ---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -162,7 +162,7 @@ spec:
   policyTypes: [Ingress]
   ingress:
   - from: [{podSelector: {matchLabels: {app: web}}}]
-    ports: [{port: 5432}, {port: 9000, protocol: UDP}]
+    ports: [{port: 5432}, {port: 9000, protocol: UDP}, {port: 80, protocol: SCTP}]
 ";
 
 /// Nothing passes that comes to a pod of the shop.
@@ -173,6 +173,13 @@ metadata: {name: nothing, namespace: shop}
 spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
 ";
 
+/// Writes the cluster with some policies into a folder.
+pub(crate) fn write_manifests(policies: &str, folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("cluster.yaml"), cluster()).unwrap();
+    std::fs::write(folder.join("policies.yaml"), policies).unwrap();
+}
+
 /// The cluster with some policies, read.
 pub(crate) struct World {
     asked: Asked,
@@ -180,8 +187,27 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn of(policies: &str) -> Self {
+        Self::with(cluster(), policies)
+    }
+
+    /// Of pods that have addresses of one family alone.
+    pub(crate) fn of_family(v6: bool, policies: &str) -> Self {
+        let mut text = cluster();
+        for Pod { v4, v6: six, .. } in PODS {
+            let (kept, gone) = if v6 {
+                (six, format!("{{ip: {v4}}}, "))
+            } else {
+                (v4, format!(", {{ip: '{six}'}}"))
+            };
+            text = text.replace(&gone, "");
+            text = text.replace(&format!("podIP: {v4},"), &format!("podIP: '{kept}',"));
+        }
+        Self::with(text, policies)
+    }
+
+    fn with(cluster: String, policies: &str) -> Self {
         let texts = vec![
-            ("cluster.yaml".to_owned(), cluster().into_bytes()),
+            ("cluster.yaml".to_owned(), cluster.into_bytes()),
             ("policies.yaml".to_owned(), policies.as_bytes().to_vec()),
         ];
         let asked = Asked::of(texts, &Settings::default());

@@ -129,7 +129,10 @@ fn every_kind() -> Vec<Vec<u8>> {
         ethernet(&v6(WEB_6, API_6, syn((40_005, 8080)).bytes(b"")).with_extensions(&[0, 60, 43])),
         ethernet(&v6(WEB_6, API_6, icmp(58, 128, 0, &echo))),
         ethernet(&v6(API_6, WEB_6, icmp(58, 129, 0, &echo))),
-        ethernet(&v6(WEB_6, "ff02::1:ff00:20", icmp(58, 135, 0, &[0; 20]))),
+        with_hops(
+            255,
+            &v6(WEB_6, "ff02::1:ff00:20", icmp(58, 135, 0, &[0; 20])),
+        ),
     ]);
     frames.extend(
         fragments(&v6(WEB_6, API_6, udp((46_002, 8080), &big)), 9)
@@ -140,6 +143,67 @@ fn every_kind() -> Vec<Vec<u8>> {
     senseless[14] = 0x43;
     frames.push(senseless);
     frames
+}
+
+/// A packet of IPv6 with this hop limit.
+fn with_hops(hops: u8, ip: &Ip) -> Vec<u8> {
+    let mut bytes = ip.bytes();
+    bytes[7] = hops;
+    packet::frame(0x86DD, &bytes)
+}
+
+/// ICMP that is of no connection, or says that it is about one.
+fn errors() -> Vec<Vec<u8>> {
+    let neighbour = v6(WEB_6, "ff02::1:ff00:20", icmp(58, 135, 0, &[0; 20]));
+    let report = v6("fe80::1", "ff02::16", icmp(58, 143, 0, &[0; 4]));
+    let asked = v4(WEB, API, udp((44_000, 8080), b"nobody listens"));
+    let ping = v4(WEB, API, icmp(1, 8, 0, &[0x12, 0x34, 0, 1]));
+    let about = |ip: &Ip| [vec![0; 4], ip.bytes()].concat();
+    vec![
+        // From the link, and from anywhere.
+        with_hops(255, &neighbour),
+        with_hops(254, &neighbour),
+        with_hops(1, &report),
+        ethernet(&asked),
+        // A router on the way, then one that tells somebody else, and one that redirects.
+        ethernet(&v4("10.0.0.1", WEB, icmp(1, 11, 0, &about(&asked)))),
+        ethernet(&v4("10.0.0.1", CART, icmp(1, 3, 1, &about(&asked)))),
+        ethernet(&v4("10.0.0.1", WEB, icmp(1, 5, 1, &about(&asked)))),
+        // The other end asks with the same identifier: another connection.
+        ethernet(&ping),
+        ethernet(&v4(API, WEB, icmp(1, 8, 0, &[0x12, 0x34, 0, 1]))),
+        ethernet(&v4("10.0.0.1", WEB, icmp(1, 3, 1, &about(&ping)))),
+        // Times are of no connection.
+        ethernet(&v4(WEB, API, icmp(1, 13, 0, &[0; 16]))),
+        ethernet(&v4(API, WEB, icmp(1, 14, 0, &[0; 16]))),
+    ]
+}
+
+/// An association of SCTP, from its first packet to its last.
+fn association() -> Vec<Vec<u8>> {
+    let chunk = |kind: u8| {
+        let (protocol, mut bytes) = sctp((45_000, 8080));
+        bytes[12] = kind;
+        (protocol, bytes)
+    };
+    let back = |kind: u8| {
+        let (protocol, mut bytes) = sctp((8080, 45_000));
+        bytes[12] = kind;
+        (protocol, bytes)
+    };
+    let (init, init_ack, data, shutdown, complete) = (1, 2, 0, 7, 14);
+    let packets = [
+        v4(WEB, API, chunk(init)),
+        v4(API, WEB, back(init_ack)),
+        v4(WEB, API, chunk(data)),
+        v4(API, WEB, back(shutdown)),
+        v4(WEB, API, chunk(complete)),
+        // It has ended: this opens another.
+        v4(WEB, API, chunk(init)),
+        // And this is the answer to one that nobody saw.
+        v4(CART, WEB, back(init_ack)),
+    ];
+    packets.iter().map(ethernet).collect()
 }
 
 /// Frames a tenth of a second apart.
@@ -307,21 +371,23 @@ fn lifetimes() -> Vec<Record> {
         (0, segment("S", 1)),
         (1, reply("SA")),
         (2, segment("A", 2)),
-        // Silent for less than the 8,000 seconds that a connection lives.
-        (7_900, segment("A", 2)),
-        // And for longer.
-        (16_000, segment("A", 2)),
-        (16_001, segment("FA", 3)),
-        (16_002, reply("FA")),
+        // Silent for longer than the 8,000 seconds for which Cilium waits, and less than the data path's 8,000 ticks.
+        (8_500, segment("A", 2)),
+        // And for longer than both.
+        (17_200, segment("A", 2)),
+        (17_201, segment("FA", 3)),
+        (17_202, reply("FA")),
         // It has ended: a SYN opens another.
-        (16_003, segment("S", 9)),
-        // Nothing but a SYN lives for 60 seconds.
-        (16_070, segment("S", 10)),
-        (16_071, segment("R", 11)),
-        (16_100, reply("A")),
+        (17_203, segment("S", 9)),
+        // Nothing but a SYN lives for 60 seconds or ticks.
+        (17_270, segment("S", 10)),
+        (17_271, segment("R", 11)),
+        (17_300, reply("A")),
+        // Without an answer: 30 ticks, or 60 seconds.
         (20_000, asked()),
-        (20_059, asked()),
-        (20_120, asked()),
+        (20_030, asked()),
+        (20_075, asked()),
+        (20_200, asked()),
     ];
     let record = |(second, ip): (u64, Ip)| {
         let data = ethernet(&ip);
@@ -375,6 +441,104 @@ fn names() -> Vec<Vec<u8>> {
         syn(40_003, "203.0.113.99"),
     ];
     packets.iter().map(ethernet).collect()
+}
+
+/// Names that are learnt from streams: in several segments, two messages in one, and not behind a gap.
+fn names_in_streams() -> Vec<Vec<u8>> {
+    let server = |port, flags, sequence, data: &[u8]| {
+        let segment = Tcp {
+            ports: (53, port),
+            flags,
+            sequence,
+            acknowledged: 1,
+        };
+        v4(DNS, WEB, segment.bytes(data))
+    };
+    let message = |name: &str, addresses: &[&str]| {
+        let message = packet::dns(name, addresses);
+        let length = u16::try_from(message.len()).unwrap_or(0);
+        [length.to_be_bytes().to_vec(), message].concat()
+    };
+    let syn = |port, to: &str| {
+        let segment = Tcp {
+            ports: (port, 443),
+            flags: "S",
+            sequence: u32::from(port),
+            acknowledged: 0,
+        };
+        v4(WEB, to, segment.bytes(b""))
+    };
+    let one = message("api.example.com", &["203.0.113.7"]);
+    let two = [
+        message("other.example.com", &["203.0.113.99"]),
+        message("api.example.com", &["203.0.113.8"]),
+    ]
+    .concat();
+    let lost = message("api.example.com", &["203.0.113.9"]);
+    // Close to the end of the numbers, which then begin anew.
+    let start = u32::MAX - 5;
+    let at = |offset: usize| start.wrapping_add(1 + u32::try_from(offset).unwrap_or(0));
+    let packets = [
+        server(43_000, "SA", start, b""),
+        server(43_000, "A", at(0), &one[..1]),
+        server(43_000, "A", at(1), &one[1..20]),
+        syn(40_000, "203.0.113.7"),
+        // The second is sent again, with more behind it.
+        server(43_000, "PA", at(1), &one[1..]),
+        syn(40_001, "203.0.113.7"),
+        server(43_000, "PA", at(one.len()), &two),
+        syn(40_002, "203.0.113.8"),
+        syn(40_003, "203.0.113.99"),
+        // A byte is missing, and nothing of this stream is read any more.
+        server(43_000, "PA", at(one.len() + two.len() + 1), &lost),
+        server(43_000, "PA", at(one.len() + two.len()), &lost),
+        syn(40_004, "203.0.113.9"),
+        // Nobody saw where this one begins.
+        server(43_001, "PA", 7, &lost),
+        syn(40_005, "203.0.113.9"),
+    ];
+    packets.iter().map(ethernet).collect()
+}
+
+/// Names whose lifetime of 60 seconds passes, with the second at which each packet comes.
+fn names_expire() -> Vec<Record> {
+    let segment = |port, to: &str, flags| {
+        let segment = Tcp {
+            ports: (port, 443),
+            flags,
+            sequence: u32::from(port),
+            acknowledged: 0,
+        };
+        v4(WEB, to, segment.bytes(b""))
+    };
+    let answer = |addresses: &[&str]| {
+        let message = packet::dns("api.example.com", addresses);
+        v4(DNS, WEB, udp((53, 43_000), &message))
+    };
+    let packets = [
+        (0, answer(&["203.0.113.7", "203.0.113.8", "203.0.113.9"])),
+        (1, segment(40_000, "203.0.113.7", "S")),
+        (2, segment(40_000, "203.0.113.7", "A")),
+        (50, segment(40_001, "203.0.113.8", "S")),
+        // Told again, and for longer.
+        (55, answer(&["203.0.113.9"])),
+        // All but that one are over; the first connection lives, the second does by a second.
+        (109, segment(40_002, "203.0.113.9", "S")),
+        (110, segment(40_003, "203.0.113.7", "S")),
+        (110, segment(40_004, "203.0.113.8", "S")),
+        // Nothing is used any more.
+        (20_000, segment(40_005, "203.0.113.7", "S")),
+        (20_001, segment(40_006, "203.0.113.9", "S")),
+    ];
+    let record = |(second, ip): (u64, Ip)| {
+        let data = ethernet(&ip);
+        Record {
+            time: (1_767_225_600 + second) * 1_000_000_000,
+            length: data.len(),
+            data,
+        }
+    };
+    packets.into_iter().map(record).collect()
 }
 
 /// Tunnels, with the conversation within.
@@ -441,6 +605,16 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
             file::pcap(Order::Little, ETHERNET, &lifetimes()),
         ),
         ("names.pcap", pcap(Order::Little, ETHERNET, names())),
+        (
+            "names-tcp.pcap",
+            pcap(Order::Little, ETHERNET, names_in_streams()),
+        ),
+        (
+            "names-expire.pcap",
+            file::pcap(Order::Little, ETHERNET, &names_expire()),
+        ),
+        ("errors.pcap", pcap(Order::Little, ETHERNET, errors())),
+        ("sctp.pcap", pcap(Order::Little, ETHERNET, association())),
         ("tunnels.pcap", pcap(Order::Little, ETHERNET, tunnels())),
         ("interfaces.pcapng", interfaces()),
         ("broken.pcapng", broken()),

@@ -24,11 +24,17 @@ pub fn loaded(seed: u64) -> Option<(World, Loaded)> {
 #[must_use]
 pub fn compilable(seed: u64) -> Option<(World, Loaded)> {
     let world = world(seed);
+    let loaded = world.load_with(&compilable_settings(seed));
+    (!loaded.has_errors()).then_some((world, loaded))
+}
+
+/// The settings of [`compilable`].
+#[must_use]
+pub fn compilable_settings(seed: u64) -> Settings {
     let mut settings = settings(seed);
     settings.cilium.enable_host_firewall = false;
     settings.cilium.policy_cidr_match_mode.pods = false;
-    let loaded = world.load_with(&settings);
-    (!loaded.has_errors()).then_some((world, loaded))
+    settings
 }
 
 /// The settings that change verdicts, in turn.
@@ -62,6 +68,7 @@ pub fn settings(seed: u64) -> Settings {
     cilium.enable_non_default_deny_policies = random.chance(90);
     cilium.policy_default_local_cluster = random.chance(80);
     cilium.enable_host_firewall = random.chance(20);
+    cilium.policy_audit_mode = random.chance(8);
     cilium.enable_k8s_cluster_network_policy = true;
     settings
 }
@@ -71,9 +78,15 @@ pub fn settings(seed: u64) -> Settings {
 pub fn world(seed: u64) -> World {
     let mut random = Random::new(seed ^ 0xc111_0000);
     let random = &mut random;
+    let usual = small::vocabulary();
+    // Where nodes have no labels, Cilium refuses rules that name them.
     let words = Vocabulary {
-        nodes: 0,
-        ..small::vocabulary()
+        nodes: if settings(seed).cilium.enable_node_selector_labels {
+            usual.nodes
+        } else {
+            0
+        },
+        ..usual
     };
     let mut cluster = small::cluster(random, &words);
     cluster.push(json!({
@@ -86,6 +99,23 @@ pub fn world(seed: u64) -> World {
             "apiVersion": "v1", "kind": "Service",
             "metadata": {"name": "web", "namespace": "x", "labels": {"a": "0"}},
             "spec": {"selector": {"a": "1"}, "ports": [{"port": 80}]},
+        }));
+    }
+    if random.chance(50) {
+        cluster.push(json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "beyond", "namespace": "x", "labels": {"a": "1"}},
+            "spec": {"ports": [{"port": 80, "protocol": "TCP"}]},
+        }));
+        cluster.push(json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {
+                "name": "beyond-1", "namespace": "x",
+                "labels": {"kubernetes.io/service-name": "beyond"},
+            },
+            "addressType": "IPv4",
+            "ports": [{"port": 8080, "protocol": "TCP"}],
+            "endpoints": [{"addresses": ["192.0.2.7"]}],
         }));
     }
     let mut policies = Vec::new();
@@ -202,9 +232,21 @@ fn peers(
     let mut many = |make: fn(&mut Random, &Vocabulary) -> Value| -> Value {
         (0..count).map(|_| make(random, words)).collect()
     };
-    let kinds = if is_egress && !denies { 8 } else { 7 };
-    let kind = many(|random, _| random.below(100).into());
-    let kind = kind[0].as_u64().unwrap_or(0) % kinds;
+    let mut kinds = vec![0, 1, 2, 3, 4, 5, 6];
+    if is_egress {
+        kinds.push(7);
+    }
+    if is_egress && !denies {
+        kinds.push(8);
+    }
+    if words.nodes > 0 {
+        kinds.push(9);
+    }
+    let kind = many(|random, _| random.below(1000).into());
+    let kind = kind[0]
+        .as_u64()
+        .and_then(|drawn| usize::try_from(drawn).ok());
+    let kind = kind.map_or(0, |drawn| kinds[drawn % kinds.len()]);
     match kind {
         0 | 1 => ("Endpoints", many(selector)),
         2 | 3 => (
@@ -229,6 +271,15 @@ fn peers(
         ),
         5 => ("CIDRSet", many(block)),
         6 => ("Endpoints", many(selector)),
+        7 => ("Services", many(service)),
+        9 => (
+            "Nodes",
+            many(|random, _| match random.below(3) {
+                0 => json!({}),
+                1 => json!({"matchLabels": {"node:a": random.one(&["0", "1"])}}),
+                _ => json!({"matchExpressions": [{"key": "node:a", "operator": "DoesNotExist"}]}),
+            }),
+        ),
         _ => (
             "FQDNs",
             many(|random, _| match random.below(3) {
@@ -237,6 +288,19 @@ fn peers(
                 _ => json!({"matchName": "unseen.example.org"}),
             }),
         ),
+    }
+}
+
+/// A service that selects pods, one that has addresses, or none.
+fn service(random: &mut Random, _: &Vocabulary) -> Value {
+    match random.below(4) {
+        0 => json!({"k8sService": {"serviceName": "web", "namespace": "x"}}),
+        1 => json!({"k8sService": {"serviceName": "beyond", "namespace": "x"}}),
+        2 => json!({"k8sService": {"serviceName": "nowhere", "namespace": "x"}}),
+        _ => {
+            let selector = json!({"matchLabels": {"a": random.one(&["0", "1"])}});
+            json!({"k8sServiceSelector": {"selector": selector, "namespace": "x"}})
+        }
     }
 }
 
@@ -339,6 +403,8 @@ fn ports(
                 "envoyConfig": {"name": "proxy"}, "name": "main",
                 "priority": random.one(&[1, 50, 100]),
             });
+        } else if random.chance(30) {
+            ports["serverNames"] = json!(["api.example.com"]);
         } else {
             ports["rules"] = json!({"http": [{"method": "GET"}]});
         }

@@ -11,8 +11,13 @@ pub const POLICIES: &str = "policies.yaml";
 /// A world with another cluster, other policies, or both; all are small worlds.
 #[must_use]
 pub fn edited(world: &World, seed: u64) -> World {
+    edited_as(world, &small::world(seed ^ 0x5eed), seed)
+}
+
+/// The same, where what is other may come from a stranger.
+#[must_use]
+pub fn edited_as(world: &World, stranger: &World, seed: u64) -> World {
     let mut random = Random::new(seed);
-    let stranger = small::world(seed ^ 0x5eed);
     let mut edited = world.clone();
     let (policies_change, cluster_changes) =
         random.one(&[(true, false), (false, true), (true, true)]);

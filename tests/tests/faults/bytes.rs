@@ -142,18 +142,39 @@ fn shift<T: Copy + PartialEq>(values: &mut [T], random: &mut Random, up: bool) -
     true
 }
 
-/// A boundary in the last step of the trie, where entries are single addresses.
+/// A boundary between leaves of the trie.
 fn shift_v4(file: &mut File, random: &mut Random, up: bool) -> bool {
     let mut entries = file.halves(Section::V4);
-    let mut blocks: Vec<&mut [u32]> = entries.chunks_mut(256).skip(1).collect();
-    blocks.retain(|block| block.iter().all(|entry| entry & TO_BLOCK == 0));
-    if blocks.is_empty() {
+    // In front of the blocks nothing is looked up but the root.
+    let mut leaves: Vec<&mut [u32]> = entries[16..]
+        .chunk_by_mut(|one, other| (one | other) & TO_BLOCK == 0)
+        .filter(|leaves| leaves.len() > 1)
+        .collect();
+    if leaves.is_empty() {
         return false;
     }
-    let block = random.below(blocks.len());
-    let shifted = shift(blocks[block], random, up);
+    let run = random.below(leaves.len());
+    let shifted = shift(leaves[run], random, up);
     file.write_halves(Section::V4, &entries);
     shifted
+}
+
+/// Changes one of the IPv6 addresses that stand alone, given with all others.
+fn change_host(
+    file: &mut File,
+    random: &mut Random,
+    change: fn(&mut [u64], &[u64]) -> bool,
+) -> bool {
+    let mut words = file.longs(Section::V6Hosts);
+    let others = words.clone();
+    let mut hosts: Vec<&mut [u64]> = words.chunks_mut(3).filter(|host| host[2] != 0).collect();
+    if hosts.is_empty() {
+        return false;
+    }
+    let at = random.below(hosts.len());
+    let changed = change(hosts[at], &others);
+    file.write_longs(Section::V6Hosts, &words);
+    changed
 }
 
 fn shift_v6(file: &mut File, random: &mut Random, up: bool) -> bool {
@@ -201,7 +222,7 @@ fn exchange<T: Copy + PartialEq>(values: &mut [T], random: &mut Random) -> bool 
     values[one] != values[other]
 }
 
-pub(super) const SEALED: [Change; 29] = [
+pub(super) const SEALED: [Change; 33] = [
     (
         "a boundary of IPv4 addresses is one too high",
         |file, random| shift_v4(file, random, true),
@@ -245,6 +266,44 @@ pub(super) const SEALED: [Change; 29] = [
             changed
         },
     ),
+    (
+        "an IPv6 address that stands alone has another's leaf",
+        |file, random| {
+            change_host(file, random, |host, others| {
+                let mut others = others.chunks(3).map(|other| other[2]);
+                let new = others.find(|leaf| *leaf != 0 && *leaf != host[2]);
+                new.map(|leaf| host[2] = leaf).is_some()
+            })
+        },
+    ),
+    (
+        "an IPv6 address that stands alone is one too high",
+        |file, random| {
+            change_host(file, random, |host, _| {
+                host[1] = host[1].wrapping_add(1);
+                true
+            })
+        },
+    ),
+    (
+        "an IPv6 address that stands alone is missing",
+        |file, random| {
+            change_host(file, random, |host, _| {
+                host.fill(0);
+                true
+            })
+        },
+    ),
+    ("a group of IPv6 addresses is moved", |file, random| {
+        let mut groups = file.quarters(Section::V6Groups);
+        if groups.is_empty() {
+            return false;
+        }
+        let at = random.below(groups.len());
+        groups[at] = groups[at].wrapping_add(1);
+        file.write_quarters(Section::V6Groups, &groups);
+        true
+    }),
     (
         "a leaf has another's class in the image alone",
         |file, random| {
@@ -433,7 +492,7 @@ pub(super) const SEALED: [Change; 29] = [
 /// Damage that leaves the digests as they were.
 pub(super) const UNSEALED: [Change; 8] = [
     ("a bit of a section is flipped", |file, random| {
-        let (_, offset, length) = file.entry(random.one(&[2, 3, 5, 8, 9, 10, 64]));
+        let (_, offset, length) = file.entry(random.one(&[2, 3, 5, 8, 9, 10, 15, 64]));
         let at = offset + random.below(length.max(1));
         file.0[at] ^= 1 << random.below(8);
         length > 0

@@ -6,15 +6,15 @@ use std::net::IpAddr;
 use std::path::Path;
 use verdict_abi::datapath::packet::Address;
 use verdict_abi::datapath::{Attachment, Direction, HAS_V4, HAS_V6, Outcome, Reason};
-use verdict_abi::{Action, Query, Use, decide};
+use verdict_abi::{Action, Code, Query, Use, decide};
 use verdict_compiler::cluster::{PodId, Protocol};
 use verdict_compiler::compile::Compiler;
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::frontend::settings::Settings;
-use verdict_compiler::hir::Resolution;
 use verdict_compiler::hir::flow::{EndpointKind, Flow, Transport};
 use verdict_compiler::hir::spec::{self, Verdict, World as Judged};
-use verdict_compiler::image::Image;
+use verdict_compiler::hir::{Auth, Resolution};
+use verdict_compiler::image::{Image, demand};
 use verdict_compiler::ir;
 use verdict_compiler::lir::transport;
 use verdict_compiler::query::{Family, Who, endpoint};
@@ -22,7 +22,7 @@ use verdict_compiler::source::Sources;
 use verdict_tests::asking::{Asked, vectors};
 use verdict_tests::generate::flows::addresses as strangers;
 use verdict_tests::generate::random::Random;
-use verdict_tests::generate::small;
+use verdict_tests::generate::{World, cilium, small};
 use verdict_tests::kernel::{self, Kernel};
 use verdict_tests::packets;
 
@@ -37,7 +37,14 @@ struct Tally {
     images: u64,
     /// At a cgroup.
     sockets: u64,
+    /// By way of a proxy.
+    proxied: u64,
+    /// Where the ends must prove who they are.
+    proving: u64,
 }
+
+/// A verdict, and what the ends must prove for it.
+type Said = (Verdict, Option<Auth>);
 
 /// An endpoint of a node, with one of its addresses.
 struct Own {
@@ -89,15 +96,15 @@ impl Asking<'_> {
             }
     }
 
-    /// What the definition says: the action and whether a pod talks to itself. `None` where it is asked about another
-    /// endpoint, since two have the address.
+    /// What the definition says, with what the ends must prove, and whether a pod talks to itself. `None` where it is asked
+    /// about another endpoint, since two have the address.
     fn expected(
         &self,
         own: &Own,
         other: IpAddr,
         direction: Direction,
         transport: Transport,
-    ) -> Option<(Verdict, bool)> {
+    ) -> Option<(Said, bool)> {
         let cluster = &self.loaded.cluster;
         let family = if other.is_ipv4() {
             Family::V4
@@ -132,17 +139,18 @@ impl Asking<'_> {
             Direction::Ingress => judgement.ingress,
             Direction::Egress => judgement.egress,
         };
-        Some((side.verdict, itself))
+        let auth = side.auth.filter(|auth| *auth != Auth::Disabled);
+        Some(((side.verdict, auth), itself))
     }
 
-    /// The number of the code in the image, and whether it lets a packet pass.
+    /// The number of the code in the image, and what it says.
     fn code(
         &self,
         own: &Own,
         other: IpAddr,
         direction: Direction,
         transport: Transport,
-    ) -> (u32, bool) {
+    ) -> (u32, Code) {
         let of = match (direction, own.address == other) {
             (Direction::Ingress, false) => Use::Ingress,
             (Direction::Egress, false) => Use::Egress,
@@ -157,8 +165,7 @@ impl Asking<'_> {
             protocol: protocol.0,
             value,
         };
-        let (number, code) = decide(self.image, query).unwrap();
-        (number, matches!(code.action, Action::Allow | Action::Audit))
+        decide(self.image, query).unwrap()
     }
 
     /// Gives one packet to the kernel, and compares.
@@ -177,13 +184,17 @@ impl Asking<'_> {
         let Some((verdict, itself)) = self.expected(own, other, direction, transport) else {
             return Ok(());
         };
-        let (code, passes) = self.code(own, other, direction, transport);
-        let reason = if passes {
-            Reason::Allowed
-        } else {
-            Reason::Denied
+        let (number, code) = self.code(own, other, direction, transport);
+        let reason = match code.action {
+            Action::Allow | Action::Audit => Reason::Allowed,
+            Action::Deny => Reason::Denied,
+            // There is no proxy, and nothing is authenticated.
+            Action::Redirect => Reason::Proxy,
         };
-        let expected = Outcome { reason, code };
+        let expected = Outcome {
+            reason,
+            code: number,
+        };
         let (src, dst) = match direction {
             Direction::Ingress => (other, own.address),
             Direction::Egress => (own.address, other),
@@ -205,20 +216,34 @@ impl Asking<'_> {
         tally.packets += 1;
         tally.by_itself += u64::from(itself);
         tally.v6 += u64::from(other.is_ipv6());
+        tally.proxied += u64::from(demand::proxy(code).is_some());
+        tally.proving += u64::from(demand::auth(code).is_some());
         *(if said.reason.passes() {
             &mut tally.passed
         } else {
             &mut tally.dropped
         }) += 1;
-        if said == expected && (verdict == Verdict::Allow) == passes {
+        if said == expected && verdict == meant(code) {
             return Ok(());
         }
         Err(format!(
-            "{direction:?} of {:?} {}: definition {verdict:?}, image {expected:?}, kernel {said:?}",
+            "{direction:?} of {:?} {}: definition {verdict:?}, image {code:?} {expected:?}, kernel {said:?}",
             own.pod,
             packets::first_text(src, dst, transport, port),
         ))
     }
+}
+
+/// What a code says.
+fn meant(code: Code) -> Said {
+    let verdict = match code.action {
+        _ if code.depends => Verdict::Depends,
+        Action::Allow | Action::Audit => Verdict::Allow,
+        Action::Deny => Verdict::Deny,
+        Action::Redirect if demand::proxy(code).is_none() => Verdict::Allow,
+        Action::Redirect => Verdict::Redirect,
+    };
+    (verdict, demand::auth(code))
 }
 
 /// Calls for each image of a cluster. Those without endpoints that have an address are left out.
@@ -306,16 +331,37 @@ const IMAGES: u64 = 40;
 
 #[test]
 fn random_worlds() {
-    if !kernel::is_there() {
-        return;
+    let of = |seed| {
+        let world = small::world(seed);
+        let loaded = world.load_for(seed);
+        Some((world, loaded))
+    };
+    if let Some(tally) = random(wanted(), of) {
+        assert_eq!(tally.proxied + tally.proving, 0, "{tally:?}");
     }
-    let wanted = wanted();
+}
+
+#[test]
+fn random_worlds_of_cilium() {
+    if let Some(tally) = random(wanted() / 2, cilium::compilable) {
+        let [proxied, proving] = [tally.proxied, tally.proving];
+        assert!(proxied > 10 && proving > 5, "{tally:?}");
+    }
+}
+
+/// As many packets of the worlds of seeds; `None` where there is no kernel to ask.
+fn random(wanted: u64, of: impl Fn(u64) -> Option<(World, Loaded)>) -> Option<Tally> {
+    if !kernel::is_there() {
+        return None;
+    }
     let of_each = (wanted / IMAGES).max(100);
     let mut tally = Tally::default();
     let mut seed = 0;
     while tally.packets < wanted {
-        let world = small::world(seed);
-        let loaded = world.load_for(seed);
+        let Some((world, loaded)) = of(seed) else {
+            seed += 1;
+            continue;
+        };
         let mut random = Random::new(seed);
         let result = each_image(&loaded, &world.sources(), |asking, own, kernel| {
             tally.images += 1;
@@ -352,6 +398,7 @@ fn random_worlds() {
     ] {
         assert!(count > tally.packets / least / 10, "{tally:?}");
     }
+    Some(tally)
 }
 
 /// Every packet of the flows of a table, between all addresses of its world.

@@ -52,6 +52,20 @@ impl BundleForm {
     }
 }
 
+/// What is asked of a bundle.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub struct Terms {
+    /// It must be signed with the private half of this ed25519 public key (SPKI, PEM).
+    #[arg(long, value_name = "KEY")]
+    pub verify_key: Option<PathBuf>,
+    /// It must be for this fleet.
+    #[arg(long, value_name = "NAME")]
+    pub fleet: Option<String>,
+    /// It must be of this generation, or a later one.
+    #[arg(long, value_name = "GENERATION")]
+    pub at_least: Option<u64>,
+}
+
 /// `verdict image verify`
 #[derive(Debug, ClapArgs)]
 pub struct ImageVerify {
@@ -61,15 +75,9 @@ pub struct ImageVerify {
     /// Also: is it what these manifests compile to?
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub against: Vec<PathBuf>,
-    /// Also: is it signed with the private half of this ed25519 public key (SPKI, PEM)?
-    #[arg(long, value_name = "KEY")]
-    pub verify_key: Option<PathBuf>,
-    /// Also: is it for this fleet?
-    #[arg(long, value_name = "NAME")]
-    pub fleet: Option<String>,
-    /// Also: is it of this generation, or a later one?
-    #[arg(long, value_name = "GENERATION")]
-    pub at_least: Option<u64>,
+    /// What else must be so.
+    #[command(flatten)]
+    pub terms: Terms,
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
     pub format: ImageFormat,
@@ -87,6 +95,20 @@ pub struct ImageDiff {
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
     pub format: ImageFormat,
+}
+
+/// `verdict image extract`
+#[derive(Debug, ClapArgs)]
+pub struct ImageExtract {
+    /// The bundle.
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    /// The node, as the manifests name it.
+    #[arg(long, value_name = "NAME")]
+    pub node: String,
+    /// What else must be so.
+    #[command(flatten)]
+    pub terms: Terms,
 }
 
 /// `verdict image gc`
@@ -122,6 +144,14 @@ no image differs, 1 that some do, 2 that one bundle could not be read.
 Examples:
   verdict image diff old.bundle new.bundle
   verdict image diff old.tar new.tar --format json";
+
+pub(super) const EXTRACT_HELP: &str = "\
+The image is the same as with `verdict compile --out`, byte for byte. Its chunks are held to their digests, and the whole is \
+decoded. Without --output it goes to standard output. Exit code 0 says that it is there, 2 that nothing was written.
+
+Examples:
+  verdict image extract fleet.bundle --node worker-1 --output worker-1.image
+  verdict image extract fleet.tar --node worker-1 --verify-key policy.pub.pem | verdict-node load -";
 
 pub(super) const GC_HELP: &str = "\
 A bundle keeps the manifest of every generation, for going back. Chunks that none of those names are removed, and what a \

@@ -4,7 +4,7 @@ use super::super::Failure;
 use super::super::args::{BundleForm, Global};
 use super::archive::Archive;
 use super::oci::{INDEX_FILE, Image, Index, LAYOUT_FILE, parsed};
-use super::problem::{refused, say};
+use super::problem::NotTaken;
 use super::{MANIFEST, MANIFESTS, generation_path, place};
 use crate::bundle::{self, Blob, BundleError, Digest, MAX_MANIFEST, Manifest, Node};
 use std::collections::BTreeMap;
@@ -54,7 +54,8 @@ impl From<BundleError> for NotOpened {
 }
 
 /// Whether something is a bundle and no image: a folder, or a tar file.
-pub(in crate::cli) fn is_bundle(path: &Path) -> bool {
+#[must_use]
+pub fn is_bundle(path: &Path) -> bool {
     if path.is_dir() {
         return true;
     }
@@ -69,12 +70,14 @@ pub(in crate::cli) fn is_bundle(path: &Path) -> bool {
 impl Bundle {
     /// Opens a bundle, and says what is wrong where it cannot be.
     pub(in crate::cli) fn open(global: &Global, path: &Path) -> Result<Self, Failure> {
+        Self::find(path).map_err(|error| error.said(global))
+    }
+
+    /// Opens a bundle.
+    pub(super) fn find(path: &Path) -> Result<Self, NotTaken> {
         found(path).map_err(|error| match error {
-            NotOpened::Io(path, error) => Failure::Read(path, error),
-            NotOpened::Bundle(error) => {
-                say(global, &[refused(path, &error)]);
-                Failure::Input
-            }
+            NotOpened::Io(path, error) => NotTaken::Read(path, error),
+            NotOpened::Bundle(error) => NotTaken::refused(path, &error),
         })
     }
 

@@ -2,12 +2,47 @@
 
 use super::super::Failure;
 use super::super::args::Global;
+use super::super::input::bytes_of;
 use super::super::output::{self, Style};
 use super::super::render::{Report, human};
+use super::Bundle;
 use crate::bundle::BundleError;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::Sources;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a bundle, or a key, is not taken.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// This cannot be read.
+    Read(PathBuf, io::Error),
+    /// It is bad by itself, or not what was asked for.
+    Refused(Box<Diagnostic>),
+}
+
+impl NotTaken {
+    pub(super) fn refused(path: &Path, error: &BundleError) -> Self {
+        Self::Refused(Box::new(refused(path, error)))
+    }
+
+    /// Says it.
+    pub(in crate::cli) fn said(self, global: &Global) -> Failure {
+        match self {
+            Self::Read(path, error) => Failure::Read(path, error),
+            Self::Refused(problem) => {
+                say(global, &[*problem]);
+                Failure::Input
+            }
+        }
+    }
+}
+
+impl From<Diagnostic> for NotTaken {
+    fn from(problem: Diagnostic) -> Self {
+        Self::Refused(Box::new(problem))
+    }
+}
 
 /// What is said of a bundle.
 pub(in crate::cli) fn refused(path: &Path, error: &BundleError) -> Diagnostic {
@@ -31,6 +66,10 @@ pub(in crate::cli) fn refused(path: &Path, error: &BundleError) -> Diagnostic {
             &codes::TWO_NODES,
             "it was not written by verdict: do not use it, and compile it again",
         ),
+        BundleError::NoNode { .. } => (
+            &codes::NO_NODE,
+            "name it as the manifests do: `--node NAME`; `verdict image inspect BUNDLE` lists all",
+        ),
         BundleError::OtherImage(_) | BundleError::NoImage(..) => (
             &codes::CHUNK_DAMAGED,
             "it was not written by this verdict, or changed on purpose: do not use it, and compile it again",
@@ -53,25 +92,64 @@ pub(in crate::cli) fn refused(path: &Path, error: &BundleError) -> Diagnostic {
         .help(help)
 }
 
+/// What is said of a bundle that is for another fleet than the one that is asked for.
+pub(in crate::cli) fn other_fleet(bundle: &Bundle, asked: &str) -> Diagnostic {
+    let name = bundle.path.display().to_string();
+    let found = bundle.manifest.fleet.as_deref();
+    let found = found.map_or("no fleet in particular".to_owned(), |fleet| {
+        format!("fleet `{fleet}`")
+    });
+    let message = format!("bundle `{name}` is for {found}, not for fleet `{asked}`");
+    Diagnostic::new(&codes::OTHER_FLEET, message)
+        .file(name)
+        .help("name the bundle of this fleet, or another `--fleet`")
+}
+
+/// What is said of a bundle that is older than was asked for.
+pub(in crate::cli) fn expired(bundle: &Bundle, least: u64) -> Option<Diagnostic> {
+    let generation = bundle.manifest.generation;
+    if generation >= least {
+        return None;
+    }
+    let name = bundle.path.display().to_string();
+    let message = format!(
+        "bundle `{name}` is generation {generation}, and generation {least} or a later one was asked for"
+    );
+    let problem = Diagnostic::new(&codes::OLD_GENERATION, message).file(name);
+    Some(
+        problem
+            .help("fetch the newest bundle; to go back on purpose, ask for the older generation"),
+    )
+}
+
+/// What is read of a key: in PEM it has some hundred bytes.
+const MAX_KEY_BYTES: usize = 1 << 16;
+
 /// Reads a key.
+pub(super) fn key<T>(
+    path: &Path,
+    read: impl FnOnce(&str) -> Result<T, BundleError>,
+) -> Result<T, NotTaken> {
+    let bytes = bytes_of(path, MAX_KEY_BYTES);
+    let bytes = bytes.map_err(|error| NotTaken::Read(path.to_owned(), error))?;
+    let none = || BundleError::Key("it is no text".into());
+    let text = String::from_utf8(bytes).map_err(|_| none());
+    text.and_then(|text| read(&text)).map_err(|error| {
+        let message = format!("key `{}`: {error}", path.display());
+        NotTaken::from(Diagnostic {
+            message,
+            ..refused(path, &error)
+        })
+    })
+}
+
+/// Reads a key, and says what is wrong where it is none.
 pub(in crate::cli) fn key_file<T>(
     global: &Global,
     path: &Path,
     read: impl FnOnce(&str) -> Result<T, BundleError>,
 ) -> Result<T, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::Read(path.to_owned(), error))?;
-    let none = || BundleError::Key("it is no text".into());
-    let text = String::from_utf8(bytes).map_err(|_| none());
-    text.and_then(|text| read(&text)).map_err(|error| {
-        let name = path.display();
-        let message = format!("key `{name}`: {error}");
-        let problem = Diagnostic {
-            message,
-            ..refused(path, &error)
-        };
-        say(global, &[problem]);
-        Failure::Input
-    })
+    key(path, read).map_err(|error| error.said(global))
 }
 
 /// Shows problems that no text of the input has.
@@ -83,6 +161,6 @@ pub(in crate::cli) fn say(global: &Global, problems: &[Diagnostic]) {
         files: problems.len(),
         objects: 0,
     };
-    let style = Style::of_stderr(global.color);
+    let style = Style::of_stderr(global.common.color);
     output::remark(&human::before_answer(&report, style, global));
 }

@@ -152,7 +152,7 @@ impl Cache {
 
 /// Says what there is to say, unless it is to be quiet.
 pub(super) fn tell(global: &super::Global, cache: Option<&Cache>) {
-    let note = cache.and_then(Cache::note).filter(|_| !global.quiet);
+    let note = cache.and_then(Cache::note).filter(|_| !global.common.quiet);
     if let Some(note) = note {
         output::remark(&format!(
             "note[{}]: {}: {}\n",

@@ -1,13 +1,13 @@
 //! `compile --bundle` and `compile --check`.
 
 use super::super::args::{CompileBundle, Global, ImageFormat};
-use super::super::bundle::{Bundle, Committed, Writer, key_file, refused, say};
+use super::super::bundle::{Bundle, Committed, Writer, key_file, other_fleet, refused, say};
 use super::super::output::Answer;
 use super::super::session::Session;
 use super::super::{Answered, Failure, render};
 use super::{How, Image, ImageReport, Made, each};
 use crate::bundle::{Blob, Digest, Manifest, Packed, Signer, record};
-use crate::diagnostic::{Diagnostic, codes, counted};
+use crate::diagnostic::counted;
 use crate::image::Limits;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -136,19 +136,6 @@ impl Fleet {
             new_bytes,
         })
     }
-}
-
-/// What is said of a bundle that is for another fleet than the one that is asked for.
-pub(in crate::cli) fn other_fleet(bundle: &Bundle, asked: &str) -> Diagnostic {
-    let name = bundle.path.display().to_string();
-    let found = bundle.manifest.fleet.as_deref();
-    let found = found.map_or("no fleet in particular".to_owned(), |fleet| {
-        format!("fleet `{fleet}`")
-    });
-    let message = format!("bundle `{name}` is for {found}, not for fleet `{asked}`");
-    Diagnostic::new(&codes::OTHER_FLEET, message)
-        .file(name)
-        .help("name the bundle of this fleet, or another `--fleet`")
 }
 
 /// Tells of a bundle that was written.

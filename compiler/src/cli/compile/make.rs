@@ -6,7 +6,7 @@ use super::super::progress::Progress;
 use super::super::session::Session;
 use super::super::{Failure, explain, output};
 use super::cache::{Cache, build};
-use super::{problem, refuse_shared_addresses};
+use super::{problem, refuse_nobody, refuse_shared_addresses};
 use crate::bundle::{Blob, Digest, Input, Inputs, NotPacked, Packed, Packer};
 use crate::cluster::{NodeId, PodId};
 use crate::compile::{Artifact, CompileError, Compiler, Kept, NotRestored};
@@ -102,6 +102,7 @@ pub(in crate::cli) fn ready(
         return Err(Failure::Input);
     }
     refuse_shared_addresses(global, session)?;
+    refuse_nobody(global, session)?;
     session.remark_incomplete();
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `verdict image audit`: whether a live node holds what the manifests say.
 
 use super::super::args::{Global, ImageAudit, ImageFormat};
+use super::super::input::{MAX_FILE_BYTES, whole_file};
 use super::super::output::Answer;
 use super::super::render::{clean, json};
 use super::super::session::Session;
@@ -52,7 +53,7 @@ fn read(global: &Global, folder: &Path) -> Result<Dump, Failure> {
     let mut texts = BTreeMap::new();
     for file in DumpFile::ALL {
         let path = folder.join(file.name());
-        let text = std::fs::read(&path).map_err(|error| Failure::Read(path, error))?;
+        let text = whole_file(&path, MAX_FILE_BYTES)?;
         texts.insert(file, text);
     }
     let dump = Dump::read(|file| texts.remove(&file).unwrap_or_default());

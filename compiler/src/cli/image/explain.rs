@@ -1,13 +1,14 @@
 //! `verdict image explain`: a flow asked of an image alone.
 
 use super::super::args::{Global, ImageExplain, ImageFormat};
+use super::super::input::{MAX_FILE_BYTES, whole_file};
 use super::super::output::Answer;
 use super::super::render::{clean, json};
 use super::super::{Answered, Failure};
 use super::{decoded, incomplete};
 use crate::cluster::Protocol;
 use crate::cluster::peer::{NamespaceSpec, PeerSpec, PortSpec};
-use crate::image::{Asked, End, Image, NotAsked, Said};
+use crate::image::{Asked, End, Image, NotAsked, Said, demand};
 use crate::lir::transport::key;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -50,6 +51,9 @@ pub(super) struct SideReport {
     /// The listener of a redirect.
     #[serde(skip_serializing_if = "Option::is_none")]
     listener: Option<u16>,
+    /// What the ends must prove for it: `spire` or `test-always-fail`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth: Option<String>,
     /// The policy that decides; missing where none has a say.
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<String>,
@@ -65,8 +69,7 @@ pub(super) struct SideReport {
 }
 
 pub(super) fn run(global: &Global, explain: &ImageExplain) -> Result<Answered, Failure> {
-    let bytes = std::fs::read(&explain.image)
-        .map_err(|error| Failure::Read(explain.image.clone(), error))?;
+    let bytes = whole_file(&explain.image, MAX_FILE_BYTES)?;
     let image = decoded(global, &explain.image, &bytes)?;
     let src = end(&image, "--from", &explain.from)?;
     let dst = end(&image, "--to", &explain.to)?;
@@ -171,12 +174,14 @@ pub(super) fn side(said: &Said) -> SideReport {
         Action::Deny => "deny",
         Action::Audit => "audit",
         Action::Allow => "allow",
+        Action::Redirect if demand::proxy(code).is_none() => "allow",
         Action::Redirect => "redirect",
     };
     let origin = said.origin.as_ref();
     SideReport {
         verdict,
-        listener: (code.action == Action::Redirect).then_some(code.listener),
+        listener: demand::proxy(code),
+        auth: demand::auth(code).map(|auth| auth.to_string()),
         policy: origin.map(|origin| origin.policy.to_string()),
         rule: origin.and_then(|origin| origin.rule.as_deref().map(str::to_owned)),
         file: origin.map(|origin| origin.file.to_string()),
@@ -187,7 +192,9 @@ pub(super) fn side(said: &Said) -> SideReport {
 impl SideReport {
     /// In a line: the verdict, and who decides.
     pub(super) fn line(&self) -> String {
-        let verdict = self.verdict;
+        let asks = self.auth.as_ref();
+        let asks = asks.map_or(String::new(), |auth| format!(" if authenticated ({auth})"));
+        let verdict = format!("{}{asks}", self.verdict);
         match (&self.policy, &self.file, self.line) {
             (Some(policy), Some(file), Some(line)) => {
                 let rule = self.rule.as_deref();

@@ -1,8 +1,8 @@
 //! `verdict image verify`: is a bundle whole, signed, and what the manifests say?
 
 use super::super::args::{Global, ImageFormat, ImageVerify, Inputs};
-use super::super::bundle::{Bundle, key_file, refused, say};
-use super::super::compile::{How, Image as Compiled, Made, each, other_fleet, ready};
+use super::super::bundle::{Bundle, expired, key_file, other_fleet, refused, say};
+use super::super::compile::{How, Image as Compiled, Made, each, ready};
 use super::super::output::Answer;
 use super::super::progress::Progress;
 use super::super::render::json;
@@ -10,7 +10,7 @@ use super::super::session::Session;
 use super::super::{Answered, Failure};
 use super::changes::{ChangeReport, packet, said, told};
 use crate::bundle::{Blob, BundleError, Changes, Examples, Verifier, compare, record};
-use crate::diagnostic::{Diagnostic, codes, counted};
+use crate::diagnostic::{Diagnostic, counted};
 use crate::image::Image;
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -82,7 +82,7 @@ struct FirstReport {
 }
 
 pub(super) fn run(global: &Global, verify: &ImageVerify) -> Result<Answered, Failure> {
-    let key = verify.verify_key.as_deref();
+    let key = verify.terms.verify_key.as_deref();
     let key = key
         .map(|path| key_file(global, path, Verifier::read))
         .transpose()?;
@@ -91,17 +91,17 @@ pub(super) fn run(global: &Global, verify: &ImageVerify) -> Result<Answered, Fai
         Session::open(global, &Inputs { paths })
     });
     if let Some(session) = &session {
-        ready(global, session, Session::compilable)?;
+        ready(global, session, Session::programmable)?;
     }
     let bundle = Bundle::open(global, &verify.bundle)?;
     let mut problems = Vec::new();
     let signature = signature(&bundle, key.as_ref(), &mut problems);
-    if let Some(fleet) = &verify.fleet
+    if let Some(fleet) = &verify.terms.fleet
         && bundle.manifest.fleet.as_deref() != Some(fleet)
     {
         problems.push(other_fleet(&bundle, fleet));
     }
-    if let Some(least) = verify.at_least {
+    if let Some(least) = verify.terms.at_least {
         problems.extend(expired(&bundle, least));
     }
     // What a key does not vouch for is not unpacked.
@@ -162,22 +162,6 @@ fn signature(
             }
         }
     }
-}
-
-fn expired(bundle: &Bundle, least: u64) -> Option<Diagnostic> {
-    let generation = bundle.manifest.generation;
-    if generation >= least {
-        return None;
-    }
-    let name = bundle.path.display().to_string();
-    let message = format!(
-        "bundle `{name}`: generation {generation} has been replaced: at least generation {least} was asked for"
-    );
-    let problem = Diagnostic::new(&codes::OLD_GENERATION, message).file(name);
-    Some(
-        problem
-            .help("fetch the newest bundle; to go back on purpose, ask for the older generation"),
-    )
 }
 
 /// Reads every image of a bundle, and returns what is wrong: each thing once.

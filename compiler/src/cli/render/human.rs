@@ -22,7 +22,7 @@ const SHOWN_NOTES: usize = 3;
 /// All that `check` found, and a summary.
 pub(in crate::cli) fn check(report: &Report<'_>, style: Style, global: &Global) -> String {
     let mut text = list(report, report.diagnostics.iter(), style, global);
-    if !global.quiet {
+    if !global.common.quiet {
         text.push_str(&summary(report));
     }
     text
@@ -43,7 +43,7 @@ pub(in crate::cli) fn before_answer(report: &Report<'_>, style: Style, global: &
     let warnings = hidden
         .filter(|one| one.severity == Severity::Warning)
         .count();
-    if warnings > 0 && !global.quiet {
+    if warnings > 0 && !global.common.quiet {
         let warnings = counted(warnings, "warning");
         let _ = writeln!(
             text,

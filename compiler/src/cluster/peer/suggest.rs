@@ -47,7 +47,7 @@ pub(crate) fn did_you_mean(names: &[String]) -> Option<String> {
 }
 
 /// The first few names of a list, and how many more there are.
-pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names = names.into_iter();
     let mut text = String::new();
     for name in names.by_ref().take(MOST_LISTED) {

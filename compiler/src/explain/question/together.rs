@@ -84,6 +84,7 @@ fn side_together(
         isolated: sides().any(|side| side.isolated),
         isolated_by: once(sides().flat_map(|side| side.isolated_by.iter().cloned())),
         auth: sides().next().and_then(|side| side.auth.clone()),
+        audited: sides().any(|side| side.audited),
         exempt: exempt.filter(|_| sides().all(|side| side.exempt == exempt)),
         because,
         rules,

@@ -57,6 +57,9 @@ fn check_spec(spec: &Place<'_>, options: &Options, report: &mut Report<'_, '_>) 
             ports::check(&rule, report);
         }
     }
+    for direction in ["ingress", "egress"] {
+        peers::denied_blocks(spec, direction, report);
+    }
 }
 
 fn check_subject(subject: &Place<'_>, report: &mut Report<'_, '_>) {

@@ -6,7 +6,7 @@
 use super::{Subjects, meant};
 use crate::cluster::{Cluster, HostNetwork, LabelsId, Namespace};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
-use crate::frontend::kinds::Kind;
+use crate::frontend::kinds::{Kind, Role};
 use crate::hir::{NamespaceSelector, Peer, PodSelector, Policy, Rule, RuleOrigin, Selector, Tier};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -180,7 +180,9 @@ struct Unseen<'a> {
 
 impl<'a> Unseen<'a> {
     fn of(refused: &'a [ObjectRef]) -> Self {
-        let has_pods = |object: &&ObjectRef| Kind::named(&object.kind).is_some_and(Kind::has_pods);
+        let has_pods = |object: &&ObjectRef| {
+            Kind::named(&object.kind).is_some_and(|kind| kind.role() == Role::Pods)
+        };
         let pods = refused.iter().filter(has_pods);
         Self {
             namespaces: pods

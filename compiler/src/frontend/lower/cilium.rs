@@ -17,7 +17,7 @@ pub(in crate::frontend) use services::{Reading, resolve as resolve_services};
 
 use super::{Draft, Unread, list};
 use crate::diagnostic::ObjectRef;
-use crate::frontend::kinds::Kind;
+use crate::frontend::kinds::PolicyKind;
 use crate::frontend::manifest::NodeRef;
 use crate::frontend::settings::cilium::{Options, Version};
 
@@ -53,44 +53,27 @@ impl Translation {
     }
 }
 
-/// Lowers an object; `None` where the kind is no policy of Cilium's.
+/// Lowers an object: to no policy where Cilium does not know the kind.
 ///
 /// # Errors
 /// The first item that cannot be read.
 pub fn lower(
-    kind: Kind,
+    kind: PolicyKind,
     object: ObjectRef,
     root: NodeRef<'_>,
     translation: &Translation,
-) -> Result<Option<Vec<Draft>>, Unread> {
+) -> Result<Vec<Draft>, Unread> {
     let drafts = match kind {
-        Kind::CiliumNetworkPolicy | Kind::CiliumClusterwideNetworkPolicy => {
+        PolicyKind::CiliumNetworkPolicy | PolicyKind::CiliumClusterwideNetworkPolicy => {
             own_kind(&object, root, translation)?
         }
-        Kind::NetworkPolicy => vec![network_policy::lower(object, root, translation)?],
-        Kind::ClusterNetworkPolicy => {
+        PolicyKind::NetworkPolicy => vec![network_policy::lower(object, root, translation)?],
+        PolicyKind::ClusterNetworkPolicy => {
             vec![cluster_network_policy::lower(object, root, translation)?]
         }
-        Kind::AdminNetworkPolicy
-        | Kind::BaselineAdminNetworkPolicy
-        | Kind::CiliumCidrGroup
-        | Kind::Namespace
-        | Kind::Node
-        | Kind::Pod
-        | Kind::Service
-        | Kind::ServiceAccount
-        | Kind::Endpoints
-        | Kind::EndpointSlice
-        | Kind::Deployment
-        | Kind::StatefulSet
-        | Kind::DaemonSet
-        | Kind::ReplicaSet
-        | Kind::ReplicationController
-        | Kind::Job
-        | Kind::CronJob
-        | Kind::DnsSnapshot => return Ok(None),
+        PolicyKind::AdminNetworkPolicy | PolicyKind::BaselineAdminNetworkPolicy => Vec::new(),
     };
-    Ok(Some(drafts))
+    Ok(drafts)
 }
 
 /// CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy, `cilium.io/v2`.

@@ -187,10 +187,6 @@ impl Options {
         let usual = Self::default();
         let set = [
             (
-                self.policy_audit_mode != usual.policy_audit_mode,
-                "policy-audit-mode",
-            ),
-            (
                 self.label_prefix_file != usual.label_prefix_file,
                 "label-prefix-file",
             ),

@@ -6,7 +6,7 @@
 
 use super::{selector, text};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::frontend::kinds::Kind;
+use crate::frontend::kinds::{Kind, Role};
 use crate::frontend::report::{Place, Report, Spot};
 
 /// All annotations of an object together, in bytes.
@@ -113,28 +113,10 @@ fn name(
 
 /// The rule for names of a kind.
 fn rule(kind: Kind) -> fn(&str) -> Result<(), text::Breach> {
-    match kind {
-        Kind::Namespace | Kind::Service => text::dns_label,
-        Kind::NetworkPolicy
-        | Kind::AdminNetworkPolicy
-        | Kind::BaselineAdminNetworkPolicy
-        | Kind::ClusterNetworkPolicy
-        | Kind::CiliumNetworkPolicy
-        | Kind::CiliumClusterwideNetworkPolicy
-        | Kind::CiliumCidrGroup
-        | Kind::Node
-        | Kind::Pod
-        | Kind::ServiceAccount
-        | Kind::Endpoints
-        | Kind::EndpointSlice
-        | Kind::Deployment
-        | Kind::StatefulSet
-        | Kind::DaemonSet
-        | Kind::ReplicaSet
-        | Kind::ReplicationController
-        | Kind::Job
-        | Kind::CronJob
-        | Kind::DnsSnapshot => text::dns_subdomain,
+    if matches!(kind, Kind::Namespace | Kind::Service) {
+        text::dns_label
+    } else {
+        text::dns_subdomain
     }
 }
 
@@ -143,30 +125,7 @@ fn rule(kind: Kind) -> fn(&str) -> Result<(), text::Breach> {
 fn is_only_a_name(kind: Kind, name: &str) -> bool {
     const MOST_BYTES: usize = 253;
     let is_harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let may_be_named_elsewhere = match kind {
-        Kind::Namespace
-        | Kind::Node
-        | Kind::Service
-        | Kind::ServiceAccount
-        | Kind::Endpoints
-        | Kind::EndpointSlice
-        | Kind::CiliumCidrGroup
-        | Kind::DnsSnapshot => true,
-        Kind::NetworkPolicy
-        | Kind::AdminNetworkPolicy
-        | Kind::BaselineAdminNetworkPolicy
-        | Kind::ClusterNetworkPolicy
-        | Kind::CiliumNetworkPolicy
-        | Kind::CiliumClusterwideNetworkPolicy
-        | Kind::Pod
-        | Kind::Deployment
-        | Kind::StatefulSet
-        | Kind::DaemonSet
-        | Kind::ReplicaSet
-        | Kind::ReplicationController
-        | Kind::Job
-        | Kind::CronJob => false,
-    };
+    let may_be_named_elsewhere = kind.role() == Role::Surroundings;
     !may_be_named_elsewhere && name.len() <= MOST_BYTES && name.bytes().all(is_harmless)
 }
 

@@ -18,36 +18,21 @@ pub(super) fn check(root: &Place<'_>, report: &mut Report<'_, '_>) {
     let Some(place) = spec.get("selector") else {
         return;
     };
-    let selector = match report.kind {
-        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::ReplicaSet => {
-            selector::check(&place, Refuser::Server, report);
-            lower::selector::selector(Some(place.node)).ok()
-        }
+    let selector = if report.kind == Kind::ReplicationController {
         // Its selector is a mapping of labels.
-        Kind::ReplicationController => {
-            let labels = place.entries();
-            let equal = labels
-                .filter_map(|(key, value)| Some(Requirement::equal(key, value.node.as_str()?)));
-            Some(equal.collect())
-        }
+        let labels = place.entries();
+        let equal =
+            labels.filter_map(|(key, value)| Some(Requirement::equal(key, value.node.as_str()?)));
+        Some(equal.collect())
+    } else if matches!(
+        report.kind,
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::ReplicaSet
+    ) {
+        selector::check(&place, Refuser::Server, report);
+        lower::selector::selector(Some(place.node)).ok()
+    } else {
         // The server makes the selector of a Job; the others have no template.
-        Kind::Job
-        | Kind::CronJob
-        | Kind::Pod
-        | Kind::NetworkPolicy
-        | Kind::AdminNetworkPolicy
-        | Kind::BaselineAdminNetworkPolicy
-        | Kind::ClusterNetworkPolicy
-        | Kind::CiliumNetworkPolicy
-        | Kind::CiliumClusterwideNetworkPolicy
-        | Kind::CiliumCidrGroup
-        | Kind::Namespace
-        | Kind::Node
-        | Kind::Service
-        | Kind::ServiceAccount
-        | Kind::Endpoints
-        | Kind::EndpointSlice
-        | Kind::DnsSnapshot => None,
+        None
     };
     if let Some(selector) = selector {
         check_match(&spec, &place.spot(), &selector, report);

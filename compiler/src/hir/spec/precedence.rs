@@ -91,6 +91,63 @@ pub fn judge_by(
     }
 }
 
+/// A rule that matches: the tier of its policy, and how it does.
+pub type Matching<'a> = (Tier, Truth, &'a Rule);
+
+/// Judges one side of a flow by the policies that [govern](Question::governing) its subject and by those of their rules
+/// that match: of each thing that the other end may be, as [`others`] counts them, but for those of which another says the
+/// same. What isolates is not named.
+#[must_use]
+pub fn judge_by_rules(
+    policies: &PolicySet,
+    enforcement: &Enforcement,
+    governing: &[&Policy],
+    matching: &[(usize, Vec<Matching<'_>>)],
+    flow: &Flow<'_>,
+    direction: Direction,
+) -> Side {
+    let question = match Question::new(policies, enforcement, flow, direction) {
+        Ok(question) => question,
+        Err(exemption) => return exempt(exemption),
+    };
+    let mut side = unjudged();
+    let mut outcomes = Outcomes::default();
+    for (other, matching) in matching {
+        let Some(other) = question.others.get(*other) else {
+            continue;
+        };
+        let found = question.tiers(governing, matching, other, &mut side.rules);
+        outcomes = outcomes.or(found);
+    }
+    side.verdict = outcomes.verdict();
+    side.auth = question.auth(governing, &side);
+    if question.enforcement.audits {
+        audit(&mut side, outcomes);
+    }
+    side
+}
+
+/// Everything that the other end of a flow may be, whatever the packet, and whether it is nothing of the cluster's.
+#[must_use]
+pub fn others(
+    enforcement: &Enforcement,
+    flow: &Flow<'_>,
+    direction: Direction,
+) -> (Vec<Identity>, bool) {
+    let (own, other) = match direction {
+        Direction::Ingress => (&flow.dst, &flow.src),
+        Direction::Egress => (&flow.src, &flow.dst),
+    };
+    let node = match &own.seen_in(Tier::Admin).kind {
+        EndpointKind::Pod(pod) => pod.node,
+        EndpointKind::Node(node) => node.id,
+        EndpointKind::Outside => None,
+    };
+    let other = other.seen_in(Tier::Admin);
+    let is_outside = matches!(other.kind, EndpointKind::Outside);
+    (identities_of(enforcement, &other, node), is_outside)
+}
+
 /// Judges one side of a flow whose other end has this identity, whatever its address would say.
 #[must_use]
 pub fn judge_identity(
@@ -114,33 +171,58 @@ pub fn judge_identity(
 
 fn exempt(exemption: Exemption) -> Side {
     Side {
-        verdict: Verdict::Allow,
         exempt: Some(exemption),
-        rules: Vec::new(),
-        isolated_by: Vec::new(),
-        auth: None,
+        ..unjudged()
     }
 }
 
-fn judged(question: &Question<'_>, governing: &[&Policy]) -> Side {
-    let mut side = Side {
+fn unjudged() -> Side {
+    Side {
         verdict: Verdict::Allow,
         exempt: None,
         rules: Vec::new(),
         isolated_by: Vec::new(),
         auth: None,
-    };
+        audited: Truth::No,
+    }
+}
+
+fn judged(question: &Question<'_>, governing: &[&Policy]) -> Side {
+    let mut side = unjudged();
     let isolating = governing
         .iter()
         .filter(|policy| *policy.isolates.get(question.direction));
     side.isolated_by = isolating.map(|policy| policy.id).collect();
     let mut outcomes = Outcomes::default();
     for other in &question.others {
-        outcomes = outcomes.or(question.tiers(governing, other, &mut side.rules));
+        let matching = question.matching(governing, other);
+        let found = question.tiers(governing, &matching, other, &mut side.rules);
+        outcomes = outcomes.or(found);
     }
     side.verdict = outcomes.verdict();
     side.auth = question.auth(governing, &side);
+    if question.enforcement.audits {
+        audit(&mut side, outcomes);
+    }
     side
+}
+
+/// What becomes of a side where what is denied is only recorded: the lookup fails where a rule denies, where none allows and
+/// where the ends have not authenticated, and any of it passes. `bpf/lib/policy.h`, `policy_can_access`
+fn audit(side: &mut Side, outcomes: Outcomes) {
+    let lacks_auth = matches!(side.auth, Some(Auth::Required | Auth::AlwaysFails));
+    if lacks_auth {
+        side.verdict = Verdict::Allow;
+        side.audited = Truth::Yes;
+        side.auth = None;
+    } else if outcomes.deny && !outcomes.redirect {
+        side.verdict = Verdict::Allow;
+        side.audited = if outcomes.allow {
+            Truth::Unknown
+        } else {
+            Truth::Yes
+        };
+    }
 }
 
 /// One side of a flow with what its ends are to rules.
@@ -211,12 +293,37 @@ impl<'a> Question<'a> {
         policies.filter(|policy| has_subject(&policy.subject, &self.subject))
     }
 
+    /// The rules that match, with the tiers of their policies.
+    fn matching<'p>(
+        &self,
+        governing: &[&'p Policy],
+        other: &Identity,
+    ) -> Vec<(Tier, Truth, &'p Rule)> {
+        let rules = governing.iter().flat_map(|policy| {
+            let rules = policy.rules.get(self.direction).iter();
+            rules.map(|rule| (policy.tier, rule))
+        });
+        rules
+            .map(|(tier, rule)| {
+                let truth = self.peers(rule, other).min(self.ports_match(rule));
+                (tier, truth, rule)
+            })
+            .filter(|(_, truth, _)| *truth != Truth::No)
+            .collect()
+    }
+
     /// All tiers: the first in which a rule decides. A pass leads to the next, and from the last to what holds by
     /// default.
-    fn tiers(&self, governing: &[&Policy], other: &Identity, rules: &mut Vec<RuleId>) -> Outcomes {
+    fn tiers(
+        &self,
+        governing: &[&Policy],
+        matching: &[(Tier, Truth, &Rule)],
+        other: &Identity,
+        rules: &mut Vec<RuleId>,
+    ) -> Outcomes {
         let mut outcomes = Outcomes::default();
         for tier in [Tier::Admin, Tier::Namespace, Tier::Baseline] {
-            let found = self.tier(governing, tier, other, rules);
+            let found = self::tier(tier, matching, rules);
             outcomes = outcomes.or(Outcomes {
                 pass: false,
                 none: false,
@@ -230,41 +337,6 @@ impl<'a> Question<'a> {
             outcomes.allow = true;
         } else {
             outcomes.deny = true;
-        }
-        outcomes
-    }
-
-    /// One tier: the rule of the lowest rank decides, and in one rank deny before redirect before allow before pass.
-    fn tier(
-        &self,
-        governing: &[&Policy],
-        tier: Tier,
-        other: &Identity,
-        found: &mut Vec<RuleId>,
-    ) -> Outcomes {
-        let policies = governing.iter().filter(|policy| policy.tier == tier);
-        let rules = policies.flat_map(|policy| policy.rules.get(self.direction));
-        let mut matching: Vec<(Truth, &Rule)> = rules
-            .map(|rule| (self.peers(rule, other).min(self.ports_match(rule)), rule))
-            .filter(|(truth, _)| *truth != Truth::No)
-            .collect();
-        let order = |rule: &Rule| order(rule.action, rule.precedence);
-        matching.sort_by_key(|(_, rule)| (order(rule), rule.id));
-        let mut outcomes = Outcomes {
-            none: true,
-            ..Outcomes::default()
-        };
-        for level in matching.chunk_by(|(_, one), (_, two)| order(one) == order(two)) {
-            for (_, rule) in level {
-                outcomes.add(rule);
-                if !found.contains(&rule.id) {
-                    found.push(rule.id);
-                }
-            }
-            if level.iter().any(|(truth, _)| *truth == Truth::Yes) {
-                outcomes.none = false;
-                break;
-            }
         }
         outcomes
     }
@@ -292,10 +364,13 @@ impl<'a> Question<'a> {
     /// so. A pass in the direction keeps rules from handing down what they ask to narrower ones.
     fn auth(&self, governing: &[&Policy], side: &Side) -> Option<Auth> {
         let rules = side.rules.iter().filter_map(|id| self.policies.rule(*id));
-        let mut saying: Vec<(u32, Option<Auth>)> = rules
-            .filter(|(_, rule)| rule.action == Action::Allow)
+        let allowing = rules.filter(|(_, rule)| rule.action == Action::Allow);
+        let mut saying: Vec<(u32, Option<Auth>)> = allowing
             .map(|(_, rule)| (self.width(rule), rule.precedence.auth))
             .collect();
+        if saying.iter().all(|(_, auth)| auth.is_none()) {
+            return None;
+        }
         saying.sort();
         let all = governing
             .iter()
@@ -324,6 +399,31 @@ impl<'a> Question<'a> {
         });
         widths.min().unwrap_or(u32::MAX)
     }
+}
+
+/// One tier: the rule of the lowest rank decides, and in one rank deny before redirect before allow before pass.
+fn tier(tier: Tier, matching: &[(Tier, Truth, &Rule)], found: &mut Vec<RuleId>) -> Outcomes {
+    let own = matching.iter().filter(|(of, ..)| *of == tier);
+    let mut matching: Vec<(Truth, &Rule)> = own.map(|(_, truth, rule)| (*truth, *rule)).collect();
+    let order = |rule: &Rule| order(rule.action, rule.precedence);
+    matching.sort_by_key(|(_, rule)| (order(rule), rule.id));
+    let mut outcomes = Outcomes {
+        none: true,
+        ..Outcomes::default()
+    };
+    for level in matching.chunk_by(|(_, one), (_, two)| order(one) == order(two)) {
+        for (_, rule) in level {
+            outcomes.add(rule);
+            if !found.contains(&rule.id) {
+                found.push(rule.id);
+            }
+        }
+        if level.iter().any(|(truth, _)| *truth == Truth::Yes) {
+            outcomes.none = false;
+            break;
+        }
+    }
+    outcomes
 }
 
 /// Whether a policy has an endpoint or a node of this identity as its subject.

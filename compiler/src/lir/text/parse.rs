@@ -1,11 +1,11 @@
 //! From a text to its program.
 
 use crate::cluster::Protocol;
-use crate::hir::{PerDirection, PolicyId, RuleId};
+use crate::hir::{Auth, PerDirection, PolicyId, RuleId};
 use crate::lir::transport::key;
 use crate::lir::{
-    Action, Chain, ChainId, ClassId, CodeId, Decision, Endpoint, Level, Match, Origin, PortClassId,
-    PortsId, Program, RemotesId, RowId, Rule, RuleChain, Table,
+    Action, Asks, Chain, ChainId, ClassId, CodeId, Decision, Endpoint, Level, Match, Origin,
+    PortClassId, PortsId, Program, RemotesId, RowId, Rule, RuleChain, Table,
 };
 use crate::ranges::Ranges;
 use std::fmt;
@@ -142,7 +142,7 @@ impl Reader {
                 }
             }
             "admin" | "namespace" | "baseline" | "isolated" | "list" | "next-tier"
-            | "keeps-own-node" | "skips-itself" => self.part(first, words)?,
+            | "keeps-own-node" | "skips-itself" | "audits" => self.part(first, words)?,
             "endpoint" => self.endpoint(words)?,
             other => self.numbered(other, words)?,
         }
@@ -181,6 +181,7 @@ impl Reader {
             "namespace" => self.place = Place::Namespace,
             "keeps-own-node" => chain.keeps_own_node = true,
             "skips-itself" => chain.skips_itself = true,
+            "audits" => chain.audits = true,
             "next-tier" => {
                 let level = match place {
                     Place::Admin => chain.admin.last_mut(),
@@ -347,11 +348,37 @@ impl Words<'_> {
             "audit" => Ok(Action::Audit),
             "allow" => Ok(Action::Allow),
             other => {
-                let listener = other.strip_prefix("redirect:");
-                let listener = listener.and_then(|listener| listener.parse().ok());
-                listener.map(Action::Redirect).ok_or("an action")
+                let mut parts = other.split(':');
+                let action = match (parts.next(), parts.next(), parts.next()) {
+                    (Some("redirect"), Some(listener), None) => {
+                        listener.parse().ok().map(Action::Redirect)
+                    }
+                    (Some("prove"), Some(auth), Some(listener)) => {
+                        let parts = auth_of(auth).zip(listener.parse().ok());
+                        parts.map(|(auth, listener)| Action::Prove(auth, listener))
+                    }
+                    (_, _, _) => None,
+                };
+                action.filter(|_| parts.next().is_none()).ok_or("an action")
             }
         }
+    }
+
+    /// What a rule says of authentication, where anything is said of that.
+    fn asks(&mut self) -> Read<Option<Asks>> {
+        if self.rest.clone().next() != Some("asks") {
+            return Ok(None);
+        }
+        self.word("asks", "`asks`")?;
+        let width = self.rest.next().and_then(|width| width.parse().ok());
+        let auth = match self.rest.next() {
+            None => None,
+            Some(word) => Some(auth_of(word).ok_or("a way to authenticate")?),
+        };
+        Ok(Some(Asks {
+            width: width.ok_or("a number of ports")?,
+            auth,
+        }))
     }
 
     fn decision(&mut self) -> Read<Decision> {
@@ -399,6 +426,12 @@ impl Words<'_> {
             action,
             remotes,
             ports,
+            asks: self.asks()?,
         })
     }
+}
+
+fn auth_of(word: &str) -> Option<Auth> {
+    let all = [Auth::Disabled, Auth::Required, Auth::AlwaysFails];
+    all.into_iter().find(|auth| auth.to_string() == word)
 }

@@ -2,7 +2,7 @@
 
 use crate::lir::transport::{LAST, parts};
 use crate::lir::{
-    Action, Chain, CodeId, Decision, Level, Origin, Program, Rule, RuleChain, number,
+    Action, Asks, Chain, CodeId, Decision, Level, Origin, Program, Rule, RuleChain, number,
 };
 use crate::ranges::Ranges;
 use std::fmt::{self, Display, Formatter, Write as _};
@@ -99,6 +99,9 @@ fn rules(chain: &RuleChain, index: u32, out: &mut String) -> fmt::Result {
     if chain.skips_itself {
         out.push_str("  skips-itself\n");
     }
+    if chain.audits {
+        out.push_str("  audits\n");
+    }
     if let Some(policies) = &chain.isolated_by {
         out.push_str("  isolated");
         for policy in policies {
@@ -134,11 +137,18 @@ fn list(rules: &[Rule], out: &mut String) -> fmt::Result {
             write!(out, " {origin}")?;
         }
         let Rule { remotes, ports, .. } = rule;
-        writeln!(
+        write!(
             out,
             " {} remotes {} {} ports {} {}",
             rule.action, remotes.yes, remotes.maybe, ports.yes, ports.maybe
         )?;
+        if let Some(Asks { width, auth }) = rule.asks {
+            write!(out, " asks {width}")?;
+            if let Some(auth) = auth {
+                write!(out, " {auth}")?;
+            }
+        }
+        out.push('\n');
     }
     Ok(())
 }
@@ -151,6 +161,7 @@ impl Display for Action {
             Self::Audit => f.write_str("audit"),
             Self::Allow => f.write_str("allow"),
             Self::Redirect(listener) => write!(f, "redirect:{listener}"),
+            Self::Prove(auth, listener) => write!(f, "prove:{auth}:{listener}"),
         }
     }
 }

@@ -160,6 +160,7 @@ impl Asked<'_, '_> {
         self.listing.connections.numbered(Answer {
             allow: Packets::none(),
             depends: Packets::all(),
+            proxied: Packets::none(),
         })
     }
 }

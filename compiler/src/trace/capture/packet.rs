@@ -29,35 +29,87 @@ pub(in super::super) struct Packet<'a> {
     pub(in super::super) fragment: Option<u32>,
 }
 
+impl Packet<'_> {
+    /// The packet without what it carries to those that it connects.
+    pub(in super::super) fn without_data(self) -> Packet<'static> {
+        let Self {
+            ends,
+            carried,
+            fragment,
+        } = self;
+        let carried = match carried {
+            Carried::Tcp(tcp, _) => Carried::Tcp(tcp, &[]),
+            Carried::Udp(_) => Carried::Udp(&[]),
+            Carried::Sctp(flags) => Carried::Sctp(flags),
+            Carried::Icmp { kind, is_answer } => Carried::Icmp { kind, is_answer },
+            Carried::Error { kind, about } => Carried::Error { kind, about },
+            Carried::Other => Carried::Other,
+            Carried::LaterFragment => Carried::LaterFragment,
+        };
+        Packet {
+            ends,
+            carried,
+            fragment,
+        }
+    }
+}
+
 /// What a packet carries.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) enum Carried<'a> {
-    Tcp(Tcp),
+    /// With what the segment holds.
+    Tcp(Tcp, &'a [u8]),
     /// With what the datagram holds.
     Udp(&'a [u8]),
+    /// What the first chunk of SCTP does to its association.
+    Sctp(Flags),
     /// A request or an answer: type and code, whether it is the answer.
-    Icmp {
-        kind: (u8, u8),
-        is_answer: bool,
-    },
+    Icmp { kind: (u8, u8), is_answer: bool },
     /// An error about a packet with these ends.
     Error {
         kind: (u8, u8),
         about: Option<Tuple>,
     },
-    /// SCTP, and all protocols without ports.
+    /// All protocols without ports.
     Other,
     /// A fragment without the ports.
     LaterFragment,
 }
 
-/// What tracking asks of a segment of TCP.
+impl Carried<'_> {
+    /// What it does to its connection, where its protocol has a handshake.
+    pub(in super::super) fn flags(&self) -> Option<Flags> {
+        match self {
+            Self::Tcp(Tcp { flags, .. }, _) | Self::Sctp(flags) => Some(*flags),
+            Self::Udp(_)
+            | Self::Icmp { .. }
+            | Self::Error { .. }
+            | Self::Other
+            | Self::LaterFragment => None,
+        }
+    }
+}
+
+/// What a packet does to its connection, as TCP names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Tcp {
+pub(in super::super) struct Flags {
     pub(in super::super) syn: bool,
     pub(in super::super) ack: bool,
     pub(in super::super) fin: bool,
     pub(in super::super) rst: bool,
+}
+
+impl Flags {
+    /// Whether it opens a connection, and can be no reply.
+    pub(in super::super) fn opens(self) -> bool {
+        self.syn && !self.ack && !self.rst
+    }
+}
+
+/// What tracking asks of a segment of TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Tcp {
+    pub(in super::super) flags: Flags,
     pub(in super::super) sequence: u32,
     pub(in super::super) acknowledged: u32,
 }
@@ -116,6 +168,8 @@ struct Network<'a> {
     dst: IpAddr,
     protocol: u8,
     payload: &'a [u8],
+    /// The hop limit.
+    hops: u8,
     /// The number of the packet of which this is a fragment, and whether it is the first one.
     fragment: Option<(u32, bool)>,
 }
@@ -131,7 +185,7 @@ fn network(ip: &[u8]) -> Result<Network<'_>, Passed> {
             LaxHeaderSliceError::Content(_) => Passed::Malformed,
         }
     })?;
-    let (fragment, payload) = match &slice {
+    let (fragment, payload, hops) = match &slice {
         LaxIpSlice::Ipv4(v4) => {
             let header = v4.header();
             let part = (
@@ -139,15 +193,16 @@ fn network(ip: &[u8]) -> Result<Network<'_>, Passed> {
                 header.fragments_offset().value() == 0,
             );
             let payload = v4.payload();
-            (payload.fragmented.then_some(part), payload)
+            (payload.fragmented.then_some(part), payload, header.ttl())
         }
-        LaxIpSlice::Ipv6(v6) => (part_of_v6(v6), v6.payload()),
+        LaxIpSlice::Ipv6(v6) => (part_of_v6(v6), v6.payload(), v6.header().hop_limit()),
     };
     Ok(Network {
         src: slice.source_addr(),
         dst: slice.destination_addr(),
         protocol: payload.ip_number.0,
         payload: payload.payload,
+        hops,
         fragment,
     })
 }
@@ -172,19 +227,14 @@ fn part_of_v6(v6: &LaxIpv6Slice<'_>) -> Option<(u32, bool)> {
 }
 
 fn packet(ip: &[u8]) -> Result<Packet<'_>, Passed> {
-    let Network {
-        src,
-        dst,
-        protocol,
-        payload,
-        fragment,
-    } = network(ip)?;
-    let protocol = Protocol(protocol);
+    let network = network(ip)?;
+    let (src, dst, fragment) = (network.src, network.dst, network.fragment);
+    let protocol = Protocol(network.protocol);
     let is_later = matches!(fragment, Some((_, false)));
     let (ports, carried) = if is_later {
         ((0, 0), Carried::LaterFragment)
     } else {
-        carried(protocol, payload)?
+        carried(network)?
     };
     Ok(Packet {
         ends: Tuple {
@@ -212,12 +262,13 @@ fn ports(data: &[u8]) -> Result<(u16, u16), Passed> {
     short(data, 0).zip(short(data, 2)).ok_or(Passed::Cut)
 }
 
-fn carried(protocol: Protocol, data: &[u8]) -> Result<((u16, u16), Carried<'_>), Passed> {
+fn carried(network: Network<'_>) -> Result<((u16, u16), Carried<'_>), Passed> {
+    let (protocol, data) = (Protocol(network.protocol), network.payload);
     match protocol {
-        Protocol::TCP => Ok((ports(data)?, Carried::Tcp(tcp(data)))),
+        Protocol::TCP => Ok((ports(data)?, Carried::Tcp(tcp(data), segment(data)))),
         Protocol::UDP => Ok((ports(data)?, Carried::Udp(data.get(8..).unwrap_or(&[])))),
-        Protocol::SCTP => Ok((ports(data)?, Carried::Other)),
-        Protocol::ICMP | Protocol::ICMPV6 => icmp(protocol, data),
+        Protocol::SCTP => Ok((ports(data)?, Carried::Sctp(sctp(data)))),
+        Protocol::ICMP | Protocol::ICMPV6 => icmp(protocol, data, network.hops),
         _ => Ok(((0, 0), Carried::Other)),
     }
 }
@@ -227,59 +278,93 @@ fn carried(protocol: Protocol, data: &[u8]) -> Result<((u16, u16), Carried<'_>),
 fn tcp(data: &[u8]) -> Tcp {
     let flags = data.get(13).copied().unwrap_or(0x10);
     Tcp {
-        fin: flags & 0x01 != 0,
-        syn: flags & 0x02 != 0,
-        rst: flags & 0x04 != 0,
-        ack: flags & 0x10 != 0,
+        flags: Flags {
+            fin: flags & 0x01 != 0,
+            syn: flags & 0x02 != 0,
+            rst: flags & 0x04 != 0,
+            ack: flags & 0x10 != 0,
+        },
         sequence: long(data, 4).unwrap_or(0),
         acknowledged: long(data, 8).unwrap_or(0),
     }
 }
 
-/// RFC 792, 4443, 4861.
-fn icmp(protocol: Protocol, data: &[u8]) -> Result<((u16, u16), Carried<'_>), Passed> {
-    let &[kind, code, ..] = data else {
+/// What stands behind the header of a segment.
+fn segment(data: &[u8]) -> &[u8] {
+    let header = data
+        .get(12)
+        .map_or(0, |offset| usize::from(offset >> 4) * 4);
+    data.get(header.max(20)..).unwrap_or(&[])
+}
+
+/// RFC 9260, section 3.2: the type of the first chunk.
+fn sctp(data: &[u8]) -> Flags {
+    const INIT: u8 = 1;
+    const INIT_ACK: u8 = 2;
+    const ABORT: u8 = 6;
+    const SHUTDOWN: u8 = 7;
+    const SHUTDOWN_COMPLETE: u8 = 14;
+    let chunk = data.get(12).copied();
+    Flags {
+        syn: matches!(chunk, Some(INIT | INIT_ACK)),
+        ack: chunk != Some(INIT),
+        fin: chunk == Some(SHUTDOWN),
+        rst: matches!(chunk, Some(ABORT | SHUTDOWN_COMPLETE)),
+    }
+}
+
+/// The hop limit of what comes from the same link (RFC 4861, section 6.1): nobody else can send it.
+const ON_LINK: u8 = 255;
+
+/// RFC 792, 4443, 4861. The identifier of an echo stands for the port of whoever asks, so that two that ask each other
+/// are two connections. Type and code stand there for all others, which belong to no connection.
+fn icmp(protocol: Protocol, data: &[u8], hops: u8) -> Result<((u16, u16), Carried<'_>), Passed> {
+    let &[icmp_type, code, ..] = data else {
         return Err(Passed::Cut);
     };
     let is_v6 = protocol == Protocol::ICMPV6;
-    let identifier = short(data, 4).unwrap_or(0);
-    let pair = |is_answer| {
-        let carried = Carried::Icmp {
-            kind: (kind, code),
-            is_answer,
-        };
-        Ok(((identifier, identifier), carried))
+    let kind = (icmp_type, code);
+    let number = u16::from_be_bytes([icmp_type, code]);
+    let single = Carried::Icmp {
+        kind,
+        is_answer: false,
     };
-    match (is_v6, kind) {
-        (false, 8 | 13) | (true, 128) => pair(false),
-        (false, 0 | 14) | (true, 129) => pair(true),
-        (false, 3..=5 | 11 | 12) | (true, 1..=4) => {
+    match (is_v6, icmp_type) {
+        (false, 0 | 8) | (true, 128 | 129) => {
+            let is_answer = matches!(icmp_type, 0 | 129);
+            let carried = Carried::Icmp { kind, is_answer };
+            Ok((echo(data, is_answer).unwrap_or_default(), carried))
+        }
+        (false, 3 | 11 | 12) | (true, 1..=4) => {
             let about = data.get(8..).and_then(about);
-            let kind = (kind, code);
-            Ok(((0, 0), Carried::Error { kind, about }))
+            Ok(((number, 0), Carried::Error { kind, about }))
         }
-        (true, 133..=137 | 141..=143 | 130..=132) => Err(Passed::Neighbours),
-        _ => {
-            let number = u16::from_be_bytes([kind, code]);
-            let carried = Carried::Icmp {
-                kind: (kind, code),
-                is_answer: false,
-            };
-            Ok(((number, number), carried))
-        }
+        (true, 133..=137) if hops == ON_LINK => Err(Passed::Neighbours),
+        _ => Ok(((number, 0), single)),
     }
+}
+
+/// What stands for the ports of an echo.
+fn echo(data: &[u8], is_answer: bool) -> Option<(u16, u16)> {
+    let identifier = short(data, 4)?;
+    Some(if is_answer {
+        (0, identifier)
+    } else {
+        (identifier, 0)
+    })
 }
 
 /// The ends of the packet that an error is about.
 fn about(ip: &[u8]) -> Option<Tuple> {
     let inner = network(ip).ok()?;
     let protocol = Protocol(inner.protocol);
-    let ports = match protocol {
-        Protocol::TCP | Protocol::UDP | Protocol::SCTP => ports(inner.payload).ok()?,
-        Protocol::ICMP | Protocol::ICMPV6 => {
-            let identifier = short(inner.payload, 4)?;
-            (identifier, identifier)
+    let ports = match (protocol, inner.payload) {
+        (Protocol::TCP | Protocol::UDP | Protocol::SCTP, data) => ports(data).ok()?,
+        (Protocol::ICMP, [0 | 8, ..]) => echo(inner.payload, inner.payload.starts_with(&[0]))?,
+        (Protocol::ICMPV6, [128 | 129, ..]) => {
+            echo(inner.payload, inner.payload.starts_with(&[129]))?
         }
+        (Protocol::ICMP | Protocol::ICMPV6, _) => return None,
         _ => (0, 0),
     };
     Some(Tuple {

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read};
 
-/// How much is read at once.
-const STEP_BYTES: usize = 1 << 20;
+/// How much is read at once: so little that it stays near, beside what the packets are looked up in.
+const STEP_BYTES: usize = 1 << 18;
 
 /// The part, and where in the stream it is.
 pub(super) struct Window<R> {

@@ -1,11 +1,10 @@
 //! One connection: its ends, what was seen of it, and how long it lives.
 
+use super::lifetime::Tracking;
 use crate::cluster::Protocol;
-use crate::trace::capture::{Carried, Tuple};
+use crate::trace::capture::{Carried, Flags, Tuple};
 use crate::trace::packets::Answered;
-use std::net::IpAddr;
-
-const SECOND: u64 = 1_000_000_000;
+use crate::trace::record::Word;
 
 /// As what a packet belongs to its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,37 +30,6 @@ impl State {
     }
 }
 
-/// The two ends of a connection whatever the direction: the lower one first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    low: u128,
-    high: u128,
-    ports: u32,
-    protocol: u8,
-}
-
-/// The key of a packet, and whether it goes from the lower end to the higher one.
-pub(super) fn key(ends: &Tuple) -> (Key, bool) {
-    let src = (number(ends.src), ends.ports.0);
-    let dst = (number(ends.dst), ends.ports.1);
-    let is_upward = src <= dst;
-    let (low, high) = if is_upward { (src, dst) } else { (dst, src) };
-    let key = Key {
-        low: low.0,
-        high: high.0,
-        ports: u32::from(low.1) << 16 | u32::from(high.1),
-        protocol: ends.protocol.0,
-    };
-    (key, is_upward)
-}
-
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
-    }
-}
-
 /// A connection.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Connection {
@@ -84,42 +52,50 @@ pub(in super::super) struct Connection {
     /// What is known of its answer.
     pub(in super::super) answer: Option<Answered>,
     pub(super) opened_upward: bool,
+    /// Whether anything but SYN was seen.
     pub(super) has_data: bool,
+    /// Whether the other side has sent anything.
+    pub(super) is_replied: bool,
+    /// Whether whoever opened it has gone on after that.
+    pub(super) is_established: bool,
+    /// Which side has ended it.
     pub(super) closing: [bool; 2],
+    /// Whether one side has reset it, and none has gone on.
+    pub(super) is_reset: bool,
+    /// Whether one side has ever reset it.
+    pub(super) was_reset: bool,
 }
 
 impl Connection {
-    fn lifetime(&self) -> u64 {
-        if self.ends.protocol != Protocol::TCP {
-            return lifetime::ANY;
-        }
-        match (self.has_data, self.closing) {
-            (_, [true, true]) => lifetime::TCP_CLOSE,
-            (false, _) => lifetime::TCP_SYN,
-            (true, _) => lifetime::TCP,
-        }
+    pub(super) fn has_expired(&self, tracking: Tracking, now: u64) -> bool {
+        now.saturating_sub(self.last) > tracking.lifetime(self)
     }
 
-    pub(super) fn has_expired(&self, now: u64) -> bool {
-        now.saturating_sub(self.last) > self.lifetime()
+    /// Whether its packets pass, as far as is known.
+    pub(super) fn passes(&self) -> bool {
+        let answer = self.answer.as_ref();
+        answer.is_some_and(|answer| answer.id.is_some() && answer.verdict != Word::Deny)
     }
 
-    pub(super) fn has_ended(&self) -> bool {
-        self.closing == [true, true]
+    /// Reads it all, or nearly.
+    pub(super) fn peek(&self) -> u64 {
+        let [packets, _] = self.packets;
+        let answer = self.answer.map_or(0, |answer| answer.generation);
+        self.last ^ packets ^ u64::from(answer) ^ u64::from(self.is_reset)
     }
-}
 
-/// How long entries live behind their last packet: the defaults of Cilium's options, in nanoseconds.
-pub(super) mod lifetime {
-    use super::SECOND;
-    /// `bpf-ct-timeout-regular-tcp`: 2h13m20s.
-    pub(in super::super) const TCP: u64 = 8_000 * SECOND;
-    /// `bpf-ct-timeout-regular-tcp-syn`: nothing but SYN was seen.
-    pub(in super::super) const TCP_SYN: u64 = 60 * SECOND;
-    /// `bpf-ct-timeout-regular-tcp-fin`: both sides have ended it, or one has reset it.
-    pub(in super::super) const TCP_CLOSE: u64 = 10 * SECOND;
-    /// `bpf-ct-timeout-regular-any`: all other protocols.
-    pub(in super::super) const ANY: u64 = 60 * SECOND;
+    /// Whether a packet with the same ends belongs to another connection.
+    pub(super) fn is_over(
+        &self,
+        tracking: Tracking,
+        carried: Carried<'_>,
+        (now, is_upward): (u64, bool),
+    ) -> bool {
+        let is_forward = self.opened_upward == is_upward;
+        let flags = carried.flags();
+        let starts_anew = flags.is_some_and(|flags| tracking.starts_anew(self, flags, is_forward));
+        starts_anew || self.has_expired(tracking, now)
+    }
 }
 
 /// What a pod sends to itself has both directions alike; only an echo tells them apart.
@@ -149,7 +125,11 @@ pub(super) fn unopened(ends: Tuple) -> Connection {
         answer: None,
         opened_upward: true,
         has_data: false,
+        is_replied: false,
+        is_established: false,
         closing: [false; 2],
+        is_reset: false,
+        was_reset: false,
     }
 }
 
@@ -166,7 +146,6 @@ pub(super) fn turned(ends: &Tuple) -> Tuple {
 pub(super) fn asked(protocol: Protocol, kind: u8) -> u8 {
     match (protocol == Protocol::ICMPV6, kind) {
         (false, 0) => 8,
-        (false, 14) => 13,
         (true, 129) => 128,
         (_, kind) => kind,
     }
@@ -174,16 +153,21 @@ pub(super) fn asked(protocol: Protocol, kind: u8) -> u8 {
 
 impl Connection {
     pub(super) fn note(&mut self, carried: Carried<'_>, is_reply: bool) {
-        let Carried::Tcp(tcp) = carried else {
+        let opens = carried.flags().is_some_and(Flags::opens);
+        self.is_established |= !is_reply && self.is_replied && !opens;
+        self.is_replied |= is_reply;
+        let Some(flags) = carried.flags() else {
             self.is_answered |= is_reply;
             return;
         };
         // A refusal may come from anyone on the way. Whoever acknowledges without a SYN has an answer.
-        self.is_answered |= !tcp.rst && (is_reply || (tcp.ack && !tcp.syn));
-        self.has_data |= !tcp.syn;
-        let side = usize::from(is_reply);
-        for (index, closing) in self.closing.iter_mut().enumerate() {
-            *closing |= tcp.rst || (tcp.fin && index == side);
+        let acknowledges = matches!(carried, Carried::Tcp(..)) && flags.ack && !flags.syn;
+        self.is_answered |= !flags.rst && (is_reply || acknowledges);
+        self.has_data |= !flags.syn;
+        self.is_reset = flags.rst;
+        self.was_reset |= flags.rst;
+        if let (true, Some(closing)) = (flags.fin, self.closing.get_mut(usize::from(is_reply))) {
+            *closing = true;
         }
     }
 

@@ -1,6 +1,6 @@
 //! The answer about a packet: that about its connection.
 
-use super::{Outputs, Packets};
+use super::{BLOCK, Outputs, Packets, Waiting};
 use crate::cluster::Protocol;
 use crate::hir::flow::Transport;
 use crate::trace::Change;
@@ -11,7 +11,9 @@ use crate::trace::connections::{Connection, State};
 use crate::trace::memory::AnswerId;
 use crate::trace::record::Word;
 use crate::trace::seen::{self, Seen};
+use rustc_hash::FxHashSet;
 use std::io;
+use std::net::IpAddr;
 
 /// How many addresses outside are told apart.
 const MAX_OUTSIDE: usize = 1 << 16;
@@ -20,7 +22,7 @@ const MAX_OUTSIDE: usize = 1 << 16;
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Answered {
     /// When it was asked: what was remembered then may be forgotten, and names may have other addresses.
-    pub(in super::super) generation: u64,
+    pub(in super::super) generation: u32,
     /// The answer, where there is one.
     pub(in super::super) id: Option<AnswerId>,
     pub(in super::super) verdict: Word,
@@ -28,8 +30,18 @@ pub(in super::super) struct Answered {
     pub(in super::super) before: Option<Word>,
     /// Whether the answer takes something for granted.
     assumed: bool,
-    /// Where its disagreement is on the list, if it was looked for.
-    change: Option<Option<usize>>,
+    change: Noted,
+}
+
+/// Where the disagreement of a connection is noted.
+#[derive(Clone, Copy, Debug)]
+enum Noted {
+    /// It was not looked for.
+    NotYet,
+    /// On the list of changes, at this place.
+    At(u32),
+    /// On no list: that is full.
+    Nowhere,
 }
 
 /// A packet with the answer about its connection.
@@ -64,26 +76,28 @@ impl Packets<'_> {
         carried: Carried<'_>,
         frame: Frame<'_>,
     ) -> Option<Judged> {
-        self.make_room();
         let about = match carried {
             Carried::Error { about, .. } => about,
-            Carried::Tcp(_)
+            Carried::Tcp(..)
             | Carried::Udp(_)
+            | Carried::Sctp(_)
             | Carried::Icmp { .. }
             | Carried::Other
             | Carried::LaterFragment => None,
         };
+        // Whoever gets the error has sent what it is about.
+        let about = about.filter(|about| about.src == ends.dst);
         let about = about.filter(|about| self.connections.is_known(about, frame.time));
         let (state, connection) = match about {
             Some(about) => (
                 State::Related,
                 self.connections.related(&about, frame.time)?,
             ),
-            None => self.connections.follow(ends, carried, frame.time),
+            None => self.connections.follow(ends, carried, frame.time)?,
         };
         if connection.packets == [0, 0] {
             self.older += u64::from(connection.is_older);
-            if let Carried::Tcp(tcp) = carried {
+            if let Carried::Tcp(tcp, _) = carried {
                 let cluster = self.answers.cluster();
                 self.translations.see(cluster, ends, tcp, frame.time);
             }
@@ -94,20 +108,17 @@ impl Packets<'_> {
         let answered = match connection.answer {
             Some(known) if known.generation == self.answers.generation() => known,
             last => {
-                let answered = ask(&mut self.answers, self.before.as_mut(), connection, last);
-                for address in [connection.ends.src, connection.ends.dst] {
-                    if self.outside.len() < MAX_OUTSIDE && self.answers.is_outside(address) {
-                        self.outside.insert(address);
-                    }
-                }
+                let (answers, before) = (&mut self.answers, self.before.as_mut());
+                let answered = ask(answers, before, connection, last, &mut self.outside);
                 connection.answer = Some(answered);
                 answered
             }
         };
         let id = answered.id?;
-        let recorded = match &self.before {
-            Some(_) => answered.before,
-            None => connection.is_answered.then_some(Word::Allow),
+        let recorded = if self.before.is_some() {
+            answered.before
+        } else {
+            connection.is_answered.then_some(Word::Allow)
         };
         let verdict = answered.verdict;
         let agrees = recorded.map(|recorded| recorded == verdict);
@@ -115,13 +126,24 @@ impl Packets<'_> {
             (Some(true), _) => self.counts.agreeing += 1,
             (Some(false), Some(recorded)) => {
                 self.counts.disagreeing += 1;
-                let change = answered.change.unwrap_or_else(|| {
-                    let change = change(&mut self.answers, connection, recorded, verdict);
-                    self.changes.find(change)
-                });
-                self.changes.count(change, 1);
+                let noted = match answered.change {
+                    Noted::NotYet => {
+                        let (ends, icmp) = (connection.ends, connection.icmp);
+                        let parts = (ends.src, ends.dst, transport(&ends, icmp));
+                        let at = self.changes.find_made_of((parts, recorded, verdict), || {
+                            change(&mut self.answers, connection, recorded, verdict)
+                        });
+                        at.map_or(Noted::Nowhere, |at| Noted::At(crate::source::to_u32(at)))
+                    }
+                    known @ (Noted::At(_) | Noted::Nowhere) => known,
+                };
+                let at = match noted {
+                    Noted::At(at) => Some(at as usize),
+                    Noted::Nowhere | Noted::NotYet => None,
+                };
+                self.changes.count(at, 1);
                 if let Some(answered) = &mut connection.answer {
-                    answered.change = Some(change);
+                    answered.change = noted;
                 }
             }
             (Some(false) | None, _) => {}
@@ -151,7 +173,28 @@ impl Packets<'_> {
         }
     }
 
-    fn make_room(&mut self) {
+    /// Reads what packets will be looked up in, one after another without waiting for what comes of it: memory answers many
+    /// questions in the time of one. Nothing hangs on it but how long it takes.
+    pub(super) fn warm(&mut self, waiting: &[Waiting]) {
+        let mut seen = 0;
+        let mut places = [None; BLOCK];
+        let packets = || waiting.iter().map(|one| one.packet.as_ref().ok());
+        for (place, packet) in places.iter_mut().zip(packets()) {
+            *place = packet.and_then(|packet| self.connections.find(&packet.ends));
+        }
+        for place in places.into_iter().flatten() {
+            seen ^= self.connections.peek(place);
+        }
+        for (place, packet) in places.into_iter().zip(packets()) {
+            if let (None, Some(packet)) = (place, packet) {
+                seen ^= self.answers.warm(&packet.ends);
+            }
+        }
+        std::hint::black_box(seen);
+    }
+
+    /// Forgets answers where it is time to. Within a block of packets none are forgotten.
+    pub(super) fn make_room(&mut self) {
         if self.answers.is_full() || self.before.as_ref().is_some_and(Answers::is_full) {
             self.fold();
             self.answers.forget();
@@ -206,29 +249,34 @@ impl Packets<'_> {
     }
 }
 
-/// Asks about a connection.
+/// Asks about a connection, and notes which of its addresses are outside.
 fn ask(
     answers: &mut Answers<'_>,
     before: Option<&mut Answers<'_>>,
     connection: &Connection,
     last: Option<Answered>,
+    outside: &mut FxHashSet<IpAddr>,
 ) -> Answered {
     let transport = transport(&connection.ends, connection.icmp);
     let pair = (connection.ends.src, connection.ends.dst);
-    let verdict = |answers: &mut Answers<'_>| {
-        let id = answers.between(pair, transport).ok()?;
-        Some((id, answers.get(id)?.verdict))
-    };
-    let found = verdict(answers);
+    let found = answers.about(pair, transport);
+    for (address, is_outside) in [pair.0, pair.1].into_iter().zip(found.outside) {
+        if is_outside && outside.len() < MAX_OUTSIDE {
+            outside.insert(address);
+        }
+    }
+    let verdict = found.answer.map(|(_, verdict)| verdict);
+    let before = before.and_then(|before| before.about(pair, transport).answer);
     Answered {
         generation: answers.generation(),
-        id: found.map(|(id, _)| id),
-        verdict: found.map_or(Word::Depends, |(_, verdict)| verdict),
-        before: before.and_then(verdict).map(|(_, verdict)| verdict),
-        assumed: answers.is_assumed_between(pair),
-        change: last
-            .filter(|last| found.is_some_and(|(_, new)| new == last.verdict))
-            .and_then(|last| last.change),
+        id: found.answer.map(|(id, _)| id),
+        verdict: verdict.unwrap_or(Word::Depends),
+        before: before.map(|(_, verdict)| verdict),
+        assumed: found.is_assumed,
+        change: match last {
+            Some(last) if verdict == Some(last.verdict) => last.change,
+            Some(_) | None => Noted::NotYet,
+        },
     }
 }
 

@@ -113,8 +113,11 @@ fn rules(
         let Party::Peer(peer) = governed else {
             continue;
         };
-        let policies = diff.isolating(when, peer, direction).into_iter();
-        told.extend(policies.filter_map(|id| {
+        let policies = diff.isolating(when, peer, direction);
+        if policies.is_empty() {
+            told.push(format!("{direction} isolated by the settings"));
+        }
+        told.extend(policies.into_iter().filter_map(|id| {
             let isolation = isolating_policy(context, id)?;
             Some(format!(
                 "{direction} isolated by {} ({}:{})",

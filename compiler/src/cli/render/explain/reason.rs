@@ -40,6 +40,8 @@ fn settled(explanation: &Explanation) -> String {
         (Word::Deny, ..) => at_ingress(),
         (Word::Redirect, Word::Redirect, _) => at_egress(),
         (Word::Redirect, ..) => at_ingress(),
+        (Word::Allow, ..) if egress.audited => at_egress(),
+        (Word::Allow, ..) if ingress.audited => at_ingress(),
         (Word::Allow, ..) => match (is_governed(egress), is_governed(ingress)) {
             (true, true) => "both ends allow it".into(),
             (true, false) => at_egress(),

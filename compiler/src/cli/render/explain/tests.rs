@@ -32,6 +32,7 @@ fn denied() -> Explanation {
         isolated_by: Vec::new(),
         exempt: None,
         auth: None,
+        audited: false,
         because: "no policy isolates this end, and no rule matches".into(),
         rules: Vec::new(),
     };
@@ -58,6 +59,7 @@ fn denied() -> Explanation {
         }],
         exempt: None,
         auth: None,
+        audited: false,
         because: "`NetworkPolicy/shop/api` isolates this end, and no rule allows the flow".into(),
         rules: vec![rule],
     };

@@ -121,16 +121,21 @@ pub(super) fn listed(listing: &Listing<'_>, block: &Block) -> Vec<Row> {
             (&answer.allow, Tone::Surely),
             (&answer.depends, Tone::Perhaps),
         ] {
-            if packets.is_empty() {
-                continue;
+            for (packets, mark) in [
+                (packets.minus(&answer.proxied), ""),
+                (packets.intersection(&answer.proxied), words::BY_PROXY),
+            ] {
+                if packets.is_empty() {
+                    continue;
+                }
+                let row = Row {
+                    what: format!("{}{mark}", words::packets(&packets)),
+                    tone,
+                    src: src.clone(),
+                    notes: Vec::new(),
+                };
+                add(&mut rows, row);
             }
-            let row = Row {
-                what: words::packets(packets),
-                tone,
-                src: src.clone(),
-                notes: Vec::new(),
-            };
-            add(&mut rows, row);
         }
     }
     rows

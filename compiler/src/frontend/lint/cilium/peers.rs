@@ -5,6 +5,7 @@ use crate::diagnostic::{Code, codes};
 use crate::frontend::address;
 use crate::frontend::report::{Place, Report};
 use crate::frontend::settings::cilium::Options;
+use ipnet::IpNet;
 
 /// Fields whose empty list matches nothing.
 const MATCH_NOTHING: &[&str] = &[
@@ -177,5 +178,66 @@ fn family(block: &Place<'_>, options: &Options, report: &mut Report<'_, '_>) {
             (message, "matches nothing", help),
             report,
         );
+    }
+}
+
+/// Blocks that a policy allows within blocks of which it denies everything: deny comes first, however narrow the other is.
+pub(super) fn denied_blocks(spec: &Place<'_>, direction: &str, report: &mut Report<'_, '_>) {
+    let Some(denying) = spec.get(&format!("{direction}Deny")) else {
+        return;
+    };
+    let is_whole = |rule: &Place<'_>| {
+        let mut narrowing = ["toPorts", "icmps"].iter();
+        !narrowing.any(|key| rule.node.get(key).is_some_and(is_filled))
+    };
+    let mut denied: Vec<IpNet> = Vec::new();
+    for rule in denying.items().filter(is_whole) {
+        each_block(&rule, |_, block, has_exceptions| {
+            denied.extend((!has_exceptions).then_some(block));
+        });
+    }
+    let Some(allowing) = spec.get(direction) else {
+        return;
+    };
+    for rule in allowing.items() {
+        each_block(&rule, |place, block, _| {
+            let Some(around) = denied.iter().find(|denied| denied.contains(&block)) else {
+                return;
+            };
+            let message = format!(
+                "`{block}` lies in `{around}`, which `{direction}Deny` has: a deny comes first, however narrow the block that is \
+                 allowed"
+            );
+            let help = "make it an exception of the block that is denied (`except`)";
+            warn(
+                place,
+                &codes::DENIED_BLOCK,
+                (message, "denied", help),
+                report,
+            );
+        });
+    }
+}
+
+/// Calls for each block of a rule, with whether it has exceptions.
+fn each_block(rule: &Place<'_>, mut with: impl FnMut(&Place<'_>, IpNet, bool)) {
+    for key in ["fromCIDR", "toCIDR"] {
+        let Some(list) = rule.get(key) else { continue };
+        for item in list.items() {
+            if let Some(block) = item.node.as_str().and_then(address::parse_block) {
+                with(&item, block, false);
+            }
+        }
+    }
+    for key in ["fromCIDRSet", "toCIDRSet"] {
+        let Some(list) = rule.get(key) else { continue };
+        for item in list.items() {
+            let Some(cidr) = item.get("cidr") else {
+                continue;
+            };
+            if let Some(block) = cidr.node.as_str().and_then(address::parse_block) {
+                with(&cidr, block, item.node.get("except").is_some_and(is_filled));
+            }
+        }
     }
 }

@@ -17,6 +17,12 @@ pub(super) fn check(rule: &Place<'_>, report: &mut Report<'_, '_>) {
                     end(&port, report);
                 }
             }
+            if let Some(names) = item
+                .get("serverNames")
+                .filter(|names| is_filled(names.node))
+            {
+                only_tls(&names, report);
+            }
             if let Some(rules) = item.get("rules")
                 && let Some(dns) = rules.get("dns")
             {
@@ -52,6 +58,18 @@ fn needs(item: &Place<'_>, key: &str, report: &mut Report<'_, '_>) {
                 )),
         );
     }
+}
+
+/// Server names are asked of every connection to the ports, whichever rule allows it.
+fn only_tls(names: &Place<'_>, report: &mut Report<'_, '_>) {
+    let message = "Cilium asks every connection to these ports for a server name: what is no TLS is refused, though another rule \
+                   allows it without names";
+    report.add(
+        names
+            .spot()
+            .at_head(&codes::ONLY_TLS, message, "only TLS")
+            .help("give what is no TLS another port"),
+    );
 }
 
 /// Numbers that Go reads in another base, or takes for a name.

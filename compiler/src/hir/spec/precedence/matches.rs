@@ -188,6 +188,10 @@ fn selects(selector: &IdentitySelector, other: &Identity) -> bool {
 /// A block has what is outside, and nodes and pods where a switch says so: by the label of a block inside it, or,
 /// where it is all of a family, by the label of that family.
 fn block_matches(enforcement: &Enforcement, block: &IpBlock, other: &Identity) -> bool {
+    let is_around = |own| block.cidr.contains(own);
+    if block.cidr.prefix_len() > 0 && !other.blocks.iter().any(is_around) {
+        return false;
+    }
     let options = enforcement.identities.options();
     let is_pod = !other.is_world() && !other.is_node();
     let may = other.is_world()
@@ -195,7 +199,7 @@ fn block_matches(enforcement: &Enforcement, block: &IpBlock, other: &Identity) -
         || options.blocks_match_pods && is_pod;
     let is_v4 = block.cidr.addr().is_ipv4();
     let is_in = if block.cidr.prefix_len() > 0 {
-        other.blocks.iter().any(|own| block.cidr.contains(own))
+        true
     } else if is_pod {
         other.blocks.iter().any(|own| own.addr().is_ipv4() == is_v4)
     } else {

@@ -6,6 +6,9 @@ use pcap_parser::pcapng::InterfaceDescriptionBlock;
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
 
+/// How many interfaces of a section are remembered: more than any machine has, and few enough to keep.
+const MAX_INTERFACES: usize = 1 << 16;
+
 /// An interface of a section of pcapng.
 #[derive(Clone, Copy, Debug)]
 struct Interface {
@@ -21,6 +24,8 @@ struct Interface {
 pub(super) struct Section {
     pub(super) big_endian: bool,
     interfaces: Vec<Interface>,
+    /// Whether it was told that there are too many.
+    is_full: bool,
     /// The time of the last packet: those of the simplest kind have none.
     time: u64,
 }
@@ -30,11 +35,15 @@ impl Section {
         Self {
             big_endian,
             interfaces: Vec::new(),
+            is_full: false,
             time: 0,
         }
     }
 
     pub(super) fn interface(&mut self, at: u64, block: &InterfaceDescriptionBlock<'_>) -> Step {
+        if self.interfaces.len() >= MAX_INTERFACES {
+            return self.full(at);
+        }
         let resolution = resolution(block.if_tsresol);
         self.interfaces.push(Interface {
             link: link_type(block.linktype.0),
@@ -54,6 +63,17 @@ impl Section {
                 "its packets are taken to be timed in microseconds",
             ),
         }
+    }
+
+    fn full(&mut self, at: u64) -> Step {
+        if std::mem::replace(&mut self.is_full, true) {
+            return Step::Nothing;
+        }
+        broken(
+            at,
+            format!("a section of more than {MAX_INTERFACES} interfaces: no machine has so many"),
+            "packets of the first ones were read",
+        )
     }
 
     /// A packet of `length` bytes of block with `fixed` bytes in front of the packet.

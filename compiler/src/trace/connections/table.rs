@@ -1,0 +1,158 @@
+//! Where connections are found by their two ends.
+//!
+//! Guarantee: one lookup for a packet, whose key has a fixed size: 13 bytes for IPv4. The connections themselves stand side
+//! by side, and do not move while they live.
+
+use super::entry::Connection;
+use crate::hash::mixed;
+use crate::trace::capture::Tuple;
+use rustc_hash::FxHashMap;
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+
+/// The two ends of a connection whatever the direction, the lower one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Short(Short),
+    Long(Long),
+}
+
+/// That of two IPv4 addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Short {
+    ends: u64,
+    rest: u64,
+}
+
+/// That of two IPv6 addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Long {
+    low: u128,
+    high: u128,
+    rest: u64,
+}
+
+impl Hash for Short {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(mixed(self.ends, self.rest));
+    }
+}
+
+impl Hash for Long {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let half = |number: u128| mixed((number >> 64) as u64, number as u64);
+        let ends = mixed(half(self.low), half(self.high));
+        state.write_u64(mixed(ends, self.rest));
+    }
+}
+
+impl Key {
+    /// The key of a packet, and whether it goes from the lower end to the higher one.
+    pub(super) fn of(ends: &Tuple) -> (Self, bool) {
+        let (from, to) = ends.ports;
+        match (ends.src, ends.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                let (src, dst) = (src.to_bits(), dst.to_bits());
+                let (low, high, rest, is_upward) = sorted((src, from), (dst, to), ends);
+                let ends = u64::from(low) << 32 | u64::from(high);
+                (Self::Short(Short { ends, rest }), is_upward)
+            }
+            (src, dst) => {
+                let (src, dst) = (bits(src), bits(dst));
+                let (low, high, rest, is_upward) = sorted((src, from), (dst, to), ends);
+                (Self::Long(Long { low, high, rest }), is_upward)
+            }
+        }
+    }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+fn sorted<T: Ord>(src: (T, u16), dst: (T, u16), ends: &Tuple) -> (T, T, u64, bool) {
+    let is_upward = src <= dst;
+    let (low, high) = if is_upward { (src, dst) } else { (dst, src) };
+    let ports = u64::from(low.1) << 16 | u64::from(high.1);
+    let rest = ports << 8 | u64::from(ends.protocol.0);
+    (low.0, high.0, rest, is_upward)
+}
+
+/// The number of a connection's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Place(u32);
+
+/// The connections that are known.
+#[derive(Default)]
+pub(super) struct Table {
+    short: FxHashMap<Short, u32>,
+    long: FxHashMap<Long, u32>,
+    places: Vec<Connection>,
+    /// Places that are free again.
+    free: Vec<u32>,
+}
+
+impl Table {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.short.len() + self.long.len()
+    }
+
+    pub(super) fn find(&self, key: &Key) -> Option<Place> {
+        let place = match key {
+            Key::Short(key) => self.short.get(key),
+            Key::Long(key) => self.long.get(key),
+        };
+        place.copied().map(Place)
+    }
+
+    pub(super) fn get(&self, Place(place): Place) -> Option<&Connection> {
+        self.places.get(place as usize)
+    }
+
+    pub(super) fn get_mut(&mut self, Place(place): Place) -> Option<&mut Connection> {
+        self.places.get_mut(place as usize)
+    }
+
+    /// Puts a connection where none with its key is.
+    pub(super) fn insert(&mut self, key: Key, connection: Connection) -> Place {
+        let place = match self.free.pop() {
+            Some(free) => {
+                if let Some(place) = self.places.get_mut(free as usize) {
+                    *place = connection;
+                }
+                free
+            }
+            None => {
+                self.places.push(connection);
+                crate::source::to_u32(self.places.len() - 1)
+            }
+        };
+        match key {
+            Key::Short(key) => self.short.insert(key, place),
+            Key::Long(key) => self.long.insert(key, place),
+        };
+        Place(place)
+    }
+
+    /// Takes a connection away.
+    pub(super) fn remove(&mut self, key: &Key) -> Option<Connection> {
+        let place = match key {
+            Key::Short(key) => self.short.remove(key),
+            Key::Long(key) => self.long.remove(key),
+        }?;
+        self.free.push(place);
+        self.places.get(place as usize).cloned()
+    }
+
+    /// All connections, in any order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &Connection)> {
+        let short = self.short.iter().map(|(key, at)| (Key::Short(*key), *at));
+        let long = self.long.iter().map(|(key, at)| (Key::Long(*key), *at));
+        let all = short.chain(long);
+        all.filter_map(|(key, place)| Some((key, self.places.get(place as usize)?)))
+    }
+}

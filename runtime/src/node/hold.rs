@@ -1,0 +1,318 @@
+//! The programs at a place: which run there, and how others take their place.
+//!
+//! A place has one link for each direction or, at an interface of a kernel without tcx, one filter. Either way the program is
+//! replaced in one step, so that each packet is judged by one of both.
+
+use super::Problems;
+use super::layout::Layout;
+use super::places::{
+    By, DIRECTIONS, Filters, Kind, Place, cgroup_number, interface_name, link_name, program_name,
+};
+use super::problem::{Done, causes, pins, problem};
+use crate::kernel;
+use crate::netlink::{self, Side};
+use aya::programs::links::FdLink;
+use aya::programs::tc::TcAttachOptions;
+use aya::programs::{
+    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, LinkOrder, SchedClassifier, TcAttachType,
+};
+use std::error::Error;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use verdict_abi::datapath::Direction;
+use verdict_compiler::diagnostic::codes;
+
+/// What became of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It runs the programs that it should.
+    Attached(Duration),
+    /// There is nothing left to attach to.
+    Gone,
+}
+
+/// What runs at a direction of a place.
+#[derive(Debug)]
+enum Runs {
+    /// A program, by the kernel's number of it; the link that holds it, where it is held by one.
+    Program(u32, Option<OwnedFd>),
+    /// Nothing yet.
+    Nothing,
+    /// There is nothing left to attach to.
+    Gone,
+}
+
+/// Whether a direction of a place runs the program that it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It does.
+    Right,
+    /// It runs another one, or none yet.
+    Other,
+    /// There is nothing left to attach to.
+    Gone,
+}
+
+/// Whether this kernel holds programs at interfaces by links of tcx.
+pub(super) fn has_tcx() -> bool {
+    // A kernel that does not know the kind refuses to tell what is attached.
+    SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok()
+}
+
+/// What comes to the endpoint leaves the host's side of its interface.
+const fn side(direction: Direction) -> Side {
+    match direction {
+        Direction::Ingress => Side::Out,
+        Direction::Egress => Side::In,
+    }
+}
+
+impl Filters {
+    /// Whether there is a filter of ours on either side.
+    pub(super) fn are_taken(self) -> io::Result<bool> {
+        let found = DIRECTIONS.map(|direction| netlink::filter(self.interface, side(direction)));
+        let [one, other] = found;
+        Ok(one?.is_some() || other?.is_some())
+    }
+
+    /// Removes them from this network namespace.
+    fn remove(self) -> io::Result<()> {
+        for direction in DIRECTIONS {
+            netlink::remove_filter(self.interface, side(direction))?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes the filters of a place that was given up by a command that was killed.
+pub(super) fn finish_release(layout: &Layout) -> Done<()> {
+    let removing = layout.removing();
+    match Filters::read(&removing)? {
+        Some(filters) if filters.are_here() => filters
+            .remove()
+            .map_err(|error| pins(&removing, "removed", &error)),
+        Some(filters) => Err(problem(
+            &codes::NOT_ATTACHED,
+            format!(
+                "interface {}, which was given up, is in another network namespace, where its filters are",
+                filters.interface
+            ),
+            "run the command there; where that is no more, `verdict-node unload --all` forgets it",
+        )),
+        None => Ok(()),
+    }
+}
+
+impl Place {
+    /// Makes both directions run the programs of a folder.
+    pub(super) fn point(&self, programs: &Path, loaded: bool) -> Done<State> {
+        let mut taken = Duration::ZERO;
+        for direction in DIRECTIONS {
+            let program = programs.join(program_name(self.kind, direction, loaded));
+            match self.point_one(direction, &program)? {
+                State::Attached(each) => taken += each,
+                State::Gone => return Ok(State::Gone),
+            }
+        }
+        Ok(State::Attached(taken))
+    }
+
+    fn point_one(&self, direction: Direction, program: &Path) -> Done<State> {
+        let failed = |error: io::Error| self.not_changed(direction, &error);
+        let (old, link) = match self.runs(direction)? {
+            Runs::Nothing => return self.create(direction, program),
+            Runs::Gone => return Ok(State::Gone),
+            Runs::Program(old, link) => (old, link),
+        };
+        let wanted = kernel::pinned(program).map_err(|error| pins(program, "read", &error))?;
+        let id = kernel::program(wanted.as_fd()).map_err(failed)?;
+        if id == old {
+            return Ok(State::Attached(Duration::ZERO));
+        }
+        let start = Instant::now();
+        let swapped = match (self.by, link) {
+            (By::Filters(filters), _) => filters.set(direction, wanted.as_fd()),
+            (By::Links, Some(link)) => kernel::update_link(link.as_fd(), wanted.as_fd()),
+            (By::Links, None) => Ok(()),
+        };
+        match swapped {
+            Ok(()) => Ok(State::Attached(start.elapsed())),
+            // It went away meanwhile.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOLINK | libc::ENODEV)) => {
+                Ok(State::Gone)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Whether a direction runs a program.
+    pub(super) fn holds(&self, direction: Direction, program: &Path) -> Done<Held> {
+        let found = match self.runs(direction)? {
+            Runs::Gone => return Ok(Held::Gone),
+            Runs::Nothing => return Ok(Held::Other),
+            Runs::Program(found, _) => found,
+        };
+        let wanted = kernel::pinned(program).and_then(|program| kernel::program(program.as_fd()));
+        Ok(match wanted {
+            Ok(wanted) if wanted == found => Held::Right,
+            _ => Held::Other,
+        })
+    }
+
+    fn runs(&self, direction: Direction) -> Done<Runs> {
+        match self.by {
+            By::Links => self.link_runs(direction),
+            By::Filters(filters) if !filters.are_here() => Err(self.elsewhere()),
+            By::Filters(filters) => {
+                match netlink::filter(filters.interface, side(direction)) {
+                    Ok(Some(program)) => Ok(Runs::Program(program, None)),
+                    // The index has a name as long as there is the interface.
+                    Ok(None) if interface_name(filters.interface).is_err() => Ok(Runs::Gone),
+                    Ok(None) => Ok(Runs::Nothing),
+                    Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(Runs::Gone),
+                    Err(error) => Err(self.not_changed(direction, &error)),
+                }
+            }
+        }
+    }
+
+    fn link_runs(&self, direction: Direction) -> Done<Runs> {
+        let pin = self.folder.join(link_name(direction));
+        let link = match kernel::pinned(&pin) {
+            Ok(link) => link,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Runs::Nothing),
+            Err(error) => return Err(pins(&pin, "read", &error)),
+        };
+        let info = kernel::link(link.as_fd()).map_err(|error| pins(&pin, "read", &error))?;
+        Ok(match info.place {
+            Some(_) => Runs::Program(info.program, Some(link)),
+            None => Runs::Gone,
+        })
+    }
+
+    /// Protects it no longer.
+    pub(super) fn release(&self, layout: &Layout) -> Done<()> {
+        if self.is_elsewhere() {
+            return Err(self.elsewhere());
+        }
+        let folder = layout.give_up(&self.folder)?;
+        match self.by {
+            By::Links => {
+                for direction in DIRECTIONS {
+                    if let Ok(link) = kernel::pinned(&folder.join(link_name(direction))) {
+                        // Where that is refused it happens when the pin is gone.
+                        let _ = kernel::detach_link(link.as_fd());
+                    }
+                }
+            }
+            By::Filters(_) => finish_release(layout)?,
+        }
+        layout.clean()
+    }
+
+    fn create(&self, direction: Direction, program: &Path) -> Done<State> {
+        let start = Instant::now();
+        let made = match (self.by, self.kind) {
+            (By::Filters(filters), _) => filters.create(direction, program),
+            (By::Links, Kind::Interface) => {
+                self.pin(direction, interface_link(self.number, direction, program))
+            }
+            (By::Links, Kind::Cgroup) => {
+                let link = cgroup_link(Path::new(&self.of), self.number, direction, program);
+                self.pin(direction, link)
+            }
+        };
+        match made {
+            Ok(true) => Ok(State::Attached(start.elapsed())),
+            Ok(false) => Ok(State::Gone),
+            Err(error) => Err(self.not_attached(&*error)),
+        }
+    }
+
+    fn pin(&self, direction: Direction, link: Made<Option<FdLink>>) -> Made<bool> {
+        let Some(link) = link? else {
+            return Ok(false);
+        };
+        link.pin(self.folder.join(link_name(direction)))?;
+        Ok(true)
+    }
+
+    fn not_changed(&self, direction: Direction, error: &io::Error) -> Problems {
+        match self.by {
+            By::Links => pins(&self.folder.join(link_name(direction)), "changed", error),
+            By::Filters(_) => self.not_attached(error),
+        }
+    }
+
+    fn not_attached(&self, error: &(dyn Error + 'static)) -> Problems {
+        let why = causes(error);
+        problem(
+            &codes::NOT_ATTACHED,
+            format!("{} cannot be attached: {why}", self.name()),
+            "what was attached before stays so; `verdict-node status` says what there is",
+        )
+    }
+}
+
+type Made<T> = Result<T, Box<dyn Error>>;
+
+impl Filters {
+    fn set(self, direction: Direction, program: BorrowedFd<'_>) -> io::Result<()> {
+        let name = program_name(Kind::Interface, direction, true);
+        netlink::set_filter(self.interface, side(direction), program, name)
+    }
+
+    /// False where there is no such interface any more.
+    fn create(self, direction: Direction, program: &Path) -> Made<bool> {
+        let program = kernel::pinned(program)?;
+        let made = netlink::add_clsact(self.interface);
+        let made = made.and_then(|()| self.set(direction, program.as_fd()));
+        match made {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// `None` where there is no such interface any more.
+fn interface_link(number: u64, direction: Direction, program: &Path) -> Made<Option<FdLink>> {
+    let Some(name) = u32::try_from(number)
+        .ok()
+        .and_then(|index| interface_name(index).ok())
+    else {
+        return Ok(None);
+    };
+    let side = match side(direction) {
+        Side::Out => TcAttachType::Egress,
+        Side::In => TcAttachType::Ingress,
+    };
+    let mut program = SchedClassifier::from_pin(program)?;
+    // Before all others: what one of them takes for granted would not be judged.
+    let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+    let id = program.attach_with_options(&name, side, options)?;
+    Ok(Some(program.take_link(id)?.try_into()?))
+}
+
+/// `None` where there is no such cgroup any more.
+fn cgroup_link(
+    path: &Path,
+    number: u64,
+    direction: Direction,
+    program: &Path,
+) -> Made<Option<FdLink>> {
+    if cgroup_number(path).ok() != Some(number) {
+        return Ok(None);
+    }
+    let side = match direction {
+        Direction::Ingress => CgroupSkbAttachType::Ingress,
+        Direction::Egress => CgroupSkbAttachType::Egress,
+    };
+    let mut program = CgroupSkb::from_pin(program, side)?;
+    // A link lets others be attached beside it, and the kernel wants no flag for that.
+    let id = program.attach(File::open(path)?, side, CgroupAttachMode::Single)?;
+    Ok(Some(program.take_link(id)?.try_into()?))
+}
