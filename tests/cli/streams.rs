@@ -240,6 +240,7 @@ fn manual_pages_go_to_a_folder() {
         "image-audit",
         "image-diff",
         "image-explain",
+        "image-extract",
         "image-gc",
         "image-inspect",
         "image-verify",

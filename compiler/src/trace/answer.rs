@@ -96,6 +96,13 @@ impl<'a> Answers<'a> {
         names.is_some_and(|names| names.would_learn(answer))
     }
 
+    /// Counts what an answer of DNS tells and there is no room for.
+    pub(super) fn miss(&mut self, answer: &dns::Answer) {
+        if let Some(names) = &mut self.names {
+            names.miss(answer);
+        }
+    }
+
     /// Takes in an answer of DNS. Where the time is told, its addresses are known for as long as it says.
     pub(super) fn learn(&mut self, answer: &dns::Answer, now: Option<u64>) {
         let is_new = self

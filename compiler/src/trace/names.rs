@@ -107,6 +107,16 @@ impl Names {
         self.told.len() < MAX_LEARNT && answer.addresses.iter().any(is_new) && self.is_asked(answer)
     }
 
+    /// Counts what an answer tells and there is no room for.
+    pub(super) fn miss(&mut self, answer: &Answer) {
+        if self.told.len() < MAX_LEARNT || !self.is_asked(answer) {
+            return;
+        }
+        let known = self.cluster.names.get(answer.name.as_str());
+        let is_new = |address: &&IpAddr| known.is_none_or(|known| !known.contains(address));
+        self.not_learnt += answer.addresses.iter().filter(is_new).count() as u64;
+    }
+
     fn is_asked(&self, answer: &Answer) -> bool {
         let mut patterns = self.patterns.iter();
         patterns.any(|pattern| pattern.matches(&answer.name))

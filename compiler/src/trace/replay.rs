@@ -228,10 +228,15 @@ impl<'a> Replay<'a> {
             let found = lines.iter().enumerate().filter(|_| wants_names);
             let mut found = found
                 .filter_map(|(at, line)| Some((at, super::hubble::dns_answer(batch.text(line))?)));
-            let is_new = |answer: &super::dns::Answer| {
-                self.workers
-                    .first()
-                    .is_some_and(|worker| worker.would_learn(answer))
+            let mut is_new = |answer: &super::dns::Answer| {
+                let first = self.workers.first_mut();
+                first.is_some_and(|worker| {
+                    let is_new = worker.would_learn(answer);
+                    if !is_new {
+                        worker.miss(answer);
+                    }
+                    is_new
+                })
             };
             let found = found.find(|(_, answer)| is_new(answer));
             let length = found.as_ref().map_or(lines.len(), |(at, _)| at + 1);

@@ -50,6 +50,11 @@ impl<'a> Worker<'a> {
         self.answers.would_learn(answer) || before.is_some_and(|one| one.would_learn(answer))
     }
 
+    /// Counts what an answer tells and there is no room for.
+    pub(super) fn miss(&mut self, answer: &dns::Answer) {
+        self.answers.miss(answer);
+    }
+
     pub(super) fn learn(&mut self, answer: &dns::Answer) {
         self.answers.learn(answer, None);
         if let Some(before) = &mut self.before {

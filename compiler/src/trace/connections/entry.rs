@@ -80,7 +80,7 @@ impl Connection {
     /// Reads it all, or nearly.
     pub(super) fn peek(&self) -> u64 {
         let [packets, _] = self.packets;
-        let answer = self.answer.map_or(0, |answer| answer.generation);
+        let answer = self.answer.map_or(0, |answer| answer.generation[0]);
         self.last ^ packets ^ u64::from(answer) ^ u64::from(self.is_reset)
     }
 

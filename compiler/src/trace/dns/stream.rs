@@ -11,7 +11,7 @@ use crate::trace::capture::{Tcp, Tuple};
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
 
-/// How many streams are followed at a time: beyond, none begins until one ends.
+/// How many streams are followed at a time: beyond, the one of which nothing was heard for longest is given up.
 const MAX_STREAMS: usize = 64;
 
 /// The two ends of a stream, the server first.

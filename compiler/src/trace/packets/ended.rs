@@ -70,7 +70,10 @@ impl Packets<'_> {
     fn rules(&self, connection: &Connection) -> Vec<ReplyRule> {
         let context = self.answers.context();
         let known = connection.answer;
-        let known = known.filter(|answer| answer.generation == self.answers.generation());
+        let known = known.filter(|answer| {
+            let [own, _] = answer.generation;
+            own == self.answers.generation()
+        });
         let answer = known.and_then(|answer| self.answers.get(answer.id?));
         let sides = answer.map(|answer| [answer.egress, answer.ingress]);
         let ids = sides.into_iter().flatten().flat_map(SideAnswer::rule_ids);

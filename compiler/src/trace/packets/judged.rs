@@ -22,7 +22,7 @@ const MAX_OUTSIDE: usize = 1 << 16;
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Answered {
     /// When it was asked: what was remembered then may be forgotten, and names may have other addresses.
-    pub(in super::super) generation: u32,
+    pub(in super::super) generation: [u32; 2],
     /// The answer, where there is one.
     pub(in super::super) id: Option<AnswerId>,
     pub(in super::super) verdict: Word,
@@ -105,8 +105,9 @@ impl Packets<'_> {
         if state != State::Related {
             connection.count(state == State::Reply, frame.length);
         }
+        let generation = generation(&self.answers, self.before.as_ref());
         let answered = match connection.answer {
-            Some(known) if known.generation == self.answers.generation() => known,
+            Some(known) if known.generation == generation => known,
             last => {
                 let (answers, before) = (&mut self.answers, self.before.as_mut());
                 let answered = ask(answers, before, connection, last, &mut self.outside);
@@ -266,18 +267,25 @@ fn ask(
         }
     }
     let verdict = found.answer.map(|(_, verdict)| verdict);
+    let generation = generation(answers, before.as_deref());
     let before = before.and_then(|before| before.about(pair, transport).answer);
+    let before = before.map(|(_, verdict)| verdict);
     Answered {
-        generation: answers.generation(),
+        generation,
         id: found.answer.map(|(id, _)| id),
         verdict: verdict.unwrap_or(Word::Depends),
-        before: before.map(|(_, verdict)| verdict),
+        before,
         assumed: found.is_assumed,
         change: match last {
-            Some(last) if verdict == Some(last.verdict) => last.change,
+            Some(last) if verdict == Some(last.verdict) && before == last.before => last.change,
             Some(_) | None => Noted::NotYet,
         },
     }
+}
+
+/// Which answers hold now, and which of the other side.
+fn generation(answers: &Answers<'_>, before: Option<&Answers<'_>>) -> [u32; 2] {
+    [answers.generation(), before.map_or(0, Answers::generation)]
 }
 
 fn change(answers: &mut Answers<'_>, connection: &Connection, before: Word, after: Word) -> Change {
