@@ -11,7 +11,9 @@ use crate::engine::EngineKind;
 use crate::hir::Direction;
 use crate::list::By;
 use crate::trace;
-use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgGroup, Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -488,12 +490,13 @@ pub struct Dump {
 
 /// `verdict compile`
 #[derive(Debug, ClapArgs)]
+#[command(group = ArgGroup::new("made").args(["out", "bundle", "check"]).required(true).multiple(true))]
 pub struct Compile {
     /// The manifests.
     #[command(flatten)]
     pub inputs: Inputs,
     /// The folder for the images, `NODE.image` each, or for the maps, a folder `NODE` each; it is made if it is not there.
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["bundle", "check"], conflicts_with = "check")]
+    #[arg(long, value_name = "DIR", conflicts_with = "check")]
     pub out: Option<PathBuf>,
     /// What to make.
     #[arg(long, value_enum, default_value_t = Target::Image)]
