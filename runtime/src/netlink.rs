@@ -1,6 +1,7 @@
 //! The filters of traffic control, for kernels without tcx: what of route netlink they need.
 //!
-//! On each side of an interface there is at most one filter of ours, known by its priority and its number. Its program is
+//! On each side of an interface there is at most one filter of ours, known by its priority and its number, and another one that
+//! stands in for it while it comes before those of others again. Its program is
 //! replaced in one step: the kernel puts the new entry into the list in the place of the old one, so that each packet meets
 //! one of both. aya adds such filters, too; it does not tell which program one runs, and removes them when it is dropped.
 
@@ -19,10 +20,13 @@ pub(crate) enum Side {
     Out,
 }
 
-/// Before all others.
+/// Before all others. Of the filters of one priority the newest comes first (Linux, `cls_bpf_change`), and one that lets
+/// a packet pass ends the list: see [`is_first`].
 const PRIORITY: u32 = 1;
 /// The number of our filter: the letters `vrdt`.
 pub(crate) const NUMBER: u32 = u32::from_be_bytes(*b"vrdt");
+/// The number of the one that stands in for it while it comes before others again.
+const STAND_IN: u32 = u32::from_be_bytes(*b"vrds");
 
 /// `TC_H_CLSACT` (Linux, `include/uapi/linux/pkt_sched.h`), and below it `TC_H_MIN_INGRESS` and `TC_H_MIN_EGRESS`.
 const CLSACT: u32 = 0xFFFF_FFF1;
@@ -34,6 +38,7 @@ const CLSACT_NUMBER: u32 = 0xFFFF_0000;
 /// `enum` of attributes (Linux, `include/uapi/linux/rtnetlink.h` and `pkt_cls.h`).
 const KIND: u16 = 1;
 const OPTIONS: u16 = 2;
+const CHAIN: u16 = 11;
 const BPF_FD: u16 = 6;
 const BPF_NAME: u16 = 7;
 const BPF_FLAGS: u16 = 8;
@@ -77,7 +82,7 @@ impl About {
 pub(crate) fn filter(interface: u32, side: Side) -> io::Result<Option<u32>> {
     let request = request(libc::RTM_GETTFILTER, 0, About::filter(interface, side));
     match exchange(&with_text(request, KIND, "bpf")) {
-        Ok(answer) => Ok(answer.and_then(|answer| program(&answer))),
+        Ok(answers) => Ok(answers.first().and_then(|answer| program(answer))),
         Err(error) => match error.raw_os_error() {
             // No such filter; no place for any.
             Some(libc::ENOENT | libc::EINVAL) => Ok(None),
@@ -86,14 +91,50 @@ pub(crate) fn filter(interface: u32, side: Side) -> io::Result<Option<u32>> {
     }
 }
 
-/// Makes our filter run a program, whether it is there yet or not.
+/// Whether our filter is there, is the first that a packet meets, and the only one of ours.
+pub(crate) fn is_first(interface: u32, side: Side) -> io::Result<bool> {
+    let mut request = request(
+        libc::RTM_GETTFILTER,
+        libc::NLM_F_DUMP,
+        About::filter(interface, side),
+    );
+    // Packets start at chain 0, and none has a higher priority than ours.
+    attribute(&mut request, CHAIN, &0_u32.to_ne_bytes());
+    let told = exchange(&request)?;
+    let mut numbers = told.iter().filter_map(|body| number(body));
+    Ok(numbers.next() == Some(NUMBER) && !numbers.any(|number| number == STAND_IN))
+}
+
+/// Makes our filter run a program, whether it is there yet or not. Where it is, it stays where it stands.
 pub(crate) fn set_filter(
     interface: u32,
     side: Side,
     program: BorrowedFd<'_>,
     name: &str,
 ) -> io::Result<()> {
-    let about = About::filter(interface, side);
+    set(About::filter(interface, side), program, name)
+}
+
+/// Makes our filter run a program, and come before all others. A stand-in judges meanwhile: no packet is let pass by others.
+pub(crate) fn raise_filter(
+    interface: u32,
+    side: Side,
+    program: BorrowedFd<'_>,
+    name: &str,
+) -> io::Result<()> {
+    let own = About::filter(interface, side);
+    let stand_in = About {
+        number: STAND_IN,
+        ..own
+    };
+    // Where it is there already, a command was killed.
+    set(stand_in, program, name)?;
+    remove(own)?;
+    set(own, program, name)?;
+    remove(stand_in)
+}
+
+fn set(about: About, program: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     let request = request(libc::RTM_NEWTFILTER, libc::NLM_F_CREATE, about);
     let mut options = Vec::new();
     attribute(&mut options, BPF_FD, &program.as_raw_fd().to_ne_bytes());
@@ -106,7 +147,16 @@ pub(crate) fn set_filter(
 
 /// Removes our filter, where it is there.
 pub(crate) fn remove_filter(interface: u32, side: Side) -> io::Result<()> {
-    let request = request(libc::RTM_DELTFILTER, 0, About::filter(interface, side));
+    let own = About::filter(interface, side);
+    remove(own)?;
+    remove(About {
+        number: STAND_IN,
+        ..own
+    })
+}
+
+fn remove(about: About) -> io::Result<()> {
+    let request = request(libc::RTM_DELTFILTER, 0, about);
     match exchange(&with_text(request, KIND, "bpf")) {
         Err(error)
             if !matches!(
@@ -172,8 +222,8 @@ fn text(words: &str) -> Vec<u8> {
     bytes
 }
 
-/// Sends a request. What is told before the kernel says that it is done, without its header.
-fn exchange(request: &[u8]) -> io::Result<Option<Vec<u8>>> {
+/// Sends a request. What is told before the kernel says that it is done, without headers.
+fn exchange(request: &[u8]) -> io::Result<Vec<Vec<u8>>> {
     // The protocol of number 0 is `NETLINK_ROUTE`.
     let socket = socket_with(
         AddressFamily::NETLINK,
@@ -187,17 +237,19 @@ fn exchange(request: &[u8]) -> io::Result<Option<Vec<u8>>> {
         *place = length.to_ne_bytes();
     }
     send(&socket, &request, SendFlags::empty())?;
-    let mut told = None;
+    let mut told = Vec::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
         let (many, _) = recv(&socket, &mut *buffer, RecvFlags::empty())?;
         let mut rest = buffer.get(..many).unwrap_or_default();
         while let Some((kind, body, more)) = message(rest) {
             rest = more;
-            if libc::c_int::from(kind) != libc::NLMSG_ERROR {
-                told = Some(body.to_vec());
+            let kind = libc::c_int::from(kind);
+            if !matches!(kind, libc::NLMSG_ERROR | libc::NLMSG_DONE) {
+                told.push(body.to_vec());
                 continue;
             }
+            // Either has a code, which is 0 where it went well.
             let code = body.first_chunk().copied().unwrap_or_default();
             return match i32::from_ne_bytes(code) {
                 0 => Ok(told),
@@ -214,6 +266,12 @@ fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let body = bytes.get(HEADER..length)?;
     let more = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     Some((kind, body, more))
+}
+
+/// The number of a filter; `None` where it is told of a priority as a whole.
+fn number(body: &[u8]) -> Option<u32> {
+    let number = u32::from_ne_bytes(*body.get(8..)?.first_chunk()?);
+    Some(number).filter(|number| *number != 0)
 }
 
 /// The program of a filter.
@@ -251,6 +309,9 @@ mod tests {
         attribute(&mut body, KIND, &text("bpf"));
         attribute(&mut body, OPTIONS | 1 << 15, &options);
         assert_eq!(program(&body), Some(7));
+        assert_eq!(number(&body), None);
+        body[8..12].copy_from_slice(&NUMBER.to_ne_bytes());
+        assert_eq!(number(&body), Some(NUMBER));
         assert_eq!(program(&body[..TC + 8]), None);
         assert_eq!(program(&[]), None);
     }

@@ -44,7 +44,7 @@ use problem::{not_loaded, pins};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use verdict_compiler::diagnostic::{Diagnostic, codes};
+use verdict_compiler::diagnostic::{Diagnostic, Severity, codes};
 use verdict_compiler::image::Image;
 use who::say_who;
 
@@ -144,7 +144,6 @@ impl Node {
         self.ensure_closed()?;
         let marker = self.layout.marker()?;
         let places = places::all(&self.layout)?;
-        places::are_here(&places)?;
         if let Some(marker) = marker {
             self.say_missing(&places, marker);
         }
@@ -212,7 +211,7 @@ impl Node {
         Ok(())
     }
 
-    /// Makes the links of all places run the programs that they should.
+    /// Makes all places run the programs that they should, but those that are out of reach, which are warned of.
     fn point(&self, places: &[Place], marker: Option<Marker>) -> Done<Changed> {
         let programs = match marker {
             Some(marker) => self.layout.generation(marker.current),
@@ -225,6 +224,14 @@ impl Node {
         // All that can be done is done, and all problems are told.
         let mut problems = Vec::new();
         for place in places {
+            if place.is_out_of_reach() {
+                // It must not keep the others from what they should run.
+                let Problems(elsewhere) = place.elsewhere();
+                let elsewhere = elsewhere.into_iter();
+                let elsewhere = elsewhere.map(|one| one.severity(Severity::Warning));
+                changed.warnings.extend(elsewhere);
+                continue;
+            }
             match place.point(&programs, marker.is_some()) {
                 Ok(State::Attached(taken)) if taken.is_zero() => {}
                 Ok(State::Attached(taken)) => changed.swapped.push((place.name(), taken)),

@@ -4,6 +4,7 @@
 //! command that is killed in between is finished by the next one, and until then nothing passes there that would not have.
 
 use super::hold;
+use super::load::forgotten;
 use super::places::{self, By, Filters, Kind, Place};
 use super::problem::{Done, not_loaded, pins, problem, quoted};
 use super::routes;
@@ -120,6 +121,9 @@ impl Node {
         let places = places::all(&self.layout)?;
         let mut own = places.iter();
         if let Some(own) = own.find(|place| place.interface() == Some(interface)) {
+            if own.is_out_of_reach() {
+                return Err(own.elsewhere());
+            }
             let held = match own.by {
                 By::Links => Hook::Tcx,
                 By::Filters(_) => Hook::Clsact,
@@ -156,7 +160,7 @@ impl Node {
                 let image = held.image()?;
                 let mut generation = self.opened(&image, &held.folder)?;
                 ensure_programs(&mut generation, &[kind], &held.folder)?;
-                if known.is_some_and(|known| known.of != of) {
+                if kind == Kind::Interface && known.is_some_and(|known| known.of != of) {
                     // Nothing passes from here on until the new name is known.
                     let others = |interface| u64::from(interface) != number;
                     attachments::retain(&held.folder, others)
@@ -202,7 +206,7 @@ impl Node {
     }
 
     /// Protects an endpoint no longer. Whatever is attached to its interface, or to the cgroup, passes everything from
-    /// then on.
+    /// then on. Filters that are out of reach are forgotten, and go on.
     ///
     /// # Errors
     /// Where nothing of that name is attached, or the pins cannot be removed.
@@ -219,13 +223,21 @@ impl Node {
                 "`verdict-node status` names what is",
             ));
         }
+        let mut warnings = Vec::new();
         for place in found {
-            place.release(&self.layout)?;
+            if place.is_out_of_reach() {
+                self.layout.give_up(&place.folder)?;
+                self.layout.clean()?;
+                warnings.push(forgotten(place.number));
+            } else {
+                place.release(&self.layout)?;
+            }
         }
         let marker = self.layout.marker()?;
         self.tidy(marker)?;
         Ok(Changed {
             generation: marker.map(|marker| marker.current),
+            warnings,
             ..Changed::default()
         })
     }

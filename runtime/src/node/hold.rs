@@ -7,6 +7,7 @@ use super::Problems;
 use super::layout::Layout;
 use super::places::{
     By, DIRECTIONS, Filters, Kind, Place, cgroup_number, interface_name, link_name, program_name,
+    put_back,
 };
 use super::problem::{Done, causes, pins, problem};
 use crate::kernel;
@@ -50,7 +51,7 @@ enum Runs {
 pub(super) enum Held {
     /// It does.
     Right,
-    /// It runs another one, or none yet.
+    /// It runs another one, or none yet, or a filter of somebody else comes before it.
     Other,
     /// There is nothing left to attach to.
     Gone,
@@ -94,14 +95,7 @@ pub(super) fn finish_release(layout: &Layout) -> Done<()> {
         Some(filters) if filters.are_here() => filters
             .remove()
             .map_err(|error| pins(&removing, "removed", &error)),
-        Some(filters) => Err(problem(
-            &codes::NOT_ATTACHED,
-            format!(
-                "interface {}, which was given up, is in another network namespace, where its filters are",
-                filters.interface
-            ),
-            "run the command there; where that is no more, `verdict-node unload --all` forgets it",
-        )),
+        Some(filters) => put_back(layout, filters),
         None => Ok(()),
     }
 }
@@ -129,11 +123,13 @@ impl Place {
         };
         let wanted = kernel::pinned(program).map_err(|error| pins(program, "read", &error))?;
         let id = kernel::program(wanted.as_fd()).map_err(failed)?;
-        if id == old {
+        let is_first = self.is_first(direction).map_err(failed)?;
+        if id == old && is_first {
             return Ok(State::Attached(Duration::ZERO));
         }
         let start = Instant::now();
         let swapped = match (self.by, link) {
+            (By::Filters(filters), _) if !is_first => filters.raise(direction, wanted.as_fd()),
             (By::Filters(filters), _) => filters.set(direction, wanted.as_fd()),
             (By::Links, Some(link)) => kernel::update_link(link.as_fd(), wanted.as_fd()),
             (By::Links, None) => Ok(()),
@@ -155,11 +151,21 @@ impl Place {
             Runs::Nothing => return Ok(Held::Other),
             Runs::Program(found, _) => found,
         };
+        let is_first = self.is_first(direction);
+        let is_first = is_first.map_err(|error| self.not_changed(direction, &error))?;
         let wanted = kernel::pinned(program).and_then(|program| kernel::program(program.as_fd()));
         Ok(match wanted {
-            Ok(wanted) if wanted == found => Held::Right,
+            Ok(wanted) if wanted == found && is_first => Held::Right,
             _ => Held::Other,
         })
+    }
+
+    /// Whether no filter comes before ours. A link stays where it was put.
+    fn is_first(&self, direction: Direction) -> io::Result<bool> {
+        match self.by {
+            By::Links => Ok(true),
+            By::Filters(filters) => netlink::is_first(filters.interface, side(direction)),
+        }
     }
 
     fn runs(&self, direction: Direction) -> Done<Runs> {
@@ -195,7 +201,7 @@ impl Place {
 
     /// Protects it no longer.
     pub(super) fn release(&self, layout: &Layout) -> Done<()> {
-        if self.is_elsewhere() {
+        if self.is_out_of_reach() {
             return Err(self.elsewhere());
         }
         let folder = layout.give_up(&self.folder)?;
@@ -265,11 +271,17 @@ impl Filters {
         netlink::set_filter(self.interface, side(direction), program, name)
     }
 
+    fn raise(self, direction: Direction, program: BorrowedFd<'_>) -> io::Result<()> {
+        let name = program_name(Kind::Interface, direction, true);
+        netlink::raise_filter(self.interface, side(direction), program, name)
+    }
+
     /// False where there is no such interface any more.
     fn create(self, direction: Direction, program: &Path) -> Made<bool> {
         let program = kernel::pinned(program)?;
         let made = netlink::add_clsact(self.interface);
-        let made = made.and_then(|()| self.set(direction, program.as_fd()));
+        // A stand-in may be there of a command that was killed.
+        let made = made.and_then(|()| self.raise(direction, program.as_fd()));
         match made {
             Ok(()) => Ok(true),
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),

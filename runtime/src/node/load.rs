@@ -3,7 +3,7 @@
 use super::hold;
 use super::layout;
 use super::places::{self, Filters, Kind, Place};
-use super::problem::{Done, not_loaded, pins, problem};
+use super::problem::{Done, Problems, not_loaded, pins, problem};
 use super::release::Release;
 use super::who::say_who;
 use super::{Changed, Hands, Marker, Node, closed, ensure_programs, stored};
@@ -45,7 +45,6 @@ impl Node {
     /// Where it is no image or not the expected one, or the kernel does not take it. The old generation enforces then.
     pub fn load(&self, bytes: &[u8], loading: Loading<'_>) -> Done<Changed> {
         expect_digest(bytes, loading.expected)?;
-        let in_force = self.in_force()?;
         let image = Image::decode(bytes).map_err(|error| {
             problem(
                 &codes::NO_IMAGE,
@@ -54,8 +53,8 @@ impl Node {
             )
         })?;
         is_for_node(&image, loading.node)?;
-        if let (Some(new), Some(old)) = (loading.release, &in_force) {
-            follows(new, old, loading.takes)?;
+        if let Some(new) = loading.release {
+            self.follows(new, loading.takes)?;
         }
         let places = places::all(&self.layout)?;
         let making = self.layout.begin()?;
@@ -93,11 +92,25 @@ impl Node {
         .with(warnings))
     }
 
-    /// The generation of a bundle whose image enforces.
-    fn in_force(&self) -> Done<Option<Release>> {
-        match self.layout.marker()? {
-            Some(marker) => Release::read(&self.layout.generation(marker.current)),
-            None => Ok(None),
+    /// Whether a generation of a bundle may take the place of the one whose image enforces.
+    fn follows(&self, new: &Release, takes: Takes) -> Done<()> {
+        let Some(marker) = self.layout.marker()? else {
+            return Ok(());
+        };
+        match Release::read(&self.layout.generation(marker.current)) {
+            Ok(Some(old)) => follows(new, &old, takes),
+            Ok(None) => Ok(()),
+            // Whatever it is, it is taken: so it is mended.
+            Err(_) if takes.older && (takes.other_fleet || new.fleet.is_none()) => Ok(()),
+            Err(Problems(problems)) => {
+                let unknown = problems.into_iter().map(|problem| {
+                    problem.help(
+                        "which generation of a bundle enforces is not known: `--allow-older` and the name of the `--fleet` \
+                         take any in its place",
+                    )
+                });
+                Err(Problems(unknown.collect()))
+            }
         }
     }
 
@@ -124,6 +137,7 @@ impl Node {
             ));
         };
         let held = self.held(previous)?;
+        let release = Release::read(&held.folder)?;
         let image = held.image()?;
         let mut generation = self.opened(&image, &held.folder)?;
         let witness = generation
@@ -140,7 +154,7 @@ impl Node {
         let changed = self.go_to(&places, marker)?;
         Ok(Changed {
             witness: Some(witness),
-            release: Release::read(&held.folder)?,
+            release,
             ..changed
         }
         .with(warnings))
@@ -155,9 +169,8 @@ impl Node {
         let places = places::all(&self.layout)?;
         let changed = self.point(&places, None)?;
         self.tidy(None)?;
-        let warnings = places
-            .iter()
-            .map(|place| closed(place, "nothing is loaded"));
+        let reached = places.iter().filter(|place| !place.is_out_of_reach());
+        let warnings = reached.map(|place| closed(place, "nothing is loaded"));
         Ok(changed.with(warnings.collect()))
     }
 
@@ -177,7 +190,7 @@ impl Node {
             Some(_) | None => hold::finish_release(&node.layout)?,
         }
         for place in places::all(&node.layout)? {
-            if place.is_elsewhere() {
+            if place.is_out_of_reach() {
                 changed.warnings.push(forgotten(place.number));
             } else {
                 place.release(&node.layout)?;
@@ -263,7 +276,7 @@ fn follows(new: &Release, old: &Release, takes: Takes) -> Done<()> {
 }
 
 /// An interface of another network namespace that is not known any more.
-fn forgotten(interface: u64) -> Diagnostic {
+pub(super) fn forgotten(interface: u64) -> Diagnostic {
     let handle = netlink::NUMBER;
     Diagnostic::new(
         &codes::INTERFACE_GONE,

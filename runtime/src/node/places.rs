@@ -156,17 +156,6 @@ pub(super) fn all(layout: &Layout) -> Done<Vec<Place>> {
     Ok(places)
 }
 
-/// That all filters are in the network namespace where the command runs: in another one they cannot be changed.
-pub(super) fn are_here(places: &[Place]) -> Done<()> {
-    let elsewhere = places.iter().filter(|place| place.is_elsewhere());
-    let problems: Vec<_> = elsewhere.flat_map(|place| place.elsewhere().0).collect();
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(Problems(problems))
-    }
-}
-
 /// Writes down that something is to be protected: from here on every command sees to it that it is.
 pub(super) fn intend(layout: &Layout, kind: Kind, number: u64, of: &str, by: By) -> Done<Place> {
     let folder = layout.root.join(folder_of(kind)).join(number.to_string());
@@ -192,6 +181,17 @@ pub(super) fn intend(layout: &Layout, kind: Kind, number: u64, of: &str, by: By)
     })
 }
 
+/// Makes a place again of what a command gave up that was killed, where its filters are out of reach: they go on.
+pub(super) fn put_back(layout: &Layout, filters: Filters) -> Done<()> {
+    let removing = layout.removing();
+    // What has no name any more was given up as a whole, and is only to be removed.
+    if text(&removing.join(label_of(Kind::Interface))).is_err() {
+        return Ok(());
+    }
+    let folder = layout.root.join(folder_of(Kind::Interface));
+    super::layout::rename(&removing, &folder.join(filters.interface.to_string()))
+}
+
 impl Place {
     /// What people call it.
     pub(super) fn name(&self) -> String {
@@ -201,8 +201,8 @@ impl Place {
         }
     }
 
-    /// Whether it is held by filters of another network namespace.
-    pub(super) fn is_elsewhere(&self) -> bool {
+    /// Whether it is held by filters of another network namespace, which cannot be changed from here.
+    pub(super) fn is_out_of_reach(&self) -> bool {
         match self.by {
             By::Links => false,
             By::Filters(filters) => !filters.are_here(),
@@ -217,7 +217,10 @@ impl Place {
                 "interface {} of {} is in another network namespace, where its filters are",
                 self.number, self.of
             ),
-            "run the command there; where that is no more, `verdict-node unload --all` forgets it",
+            format!(
+                "they go on as they are: run the command there; where that is no more, `verdict-node detach {}` forgets it",
+                self.number
+            ),
         )
     }
 
@@ -231,7 +234,8 @@ impl Place {
 
     /// The name of the interface, or its index where it has none any more.
     pub(super) fn shown(&self) -> String {
-        let index = u32::try_from(self.number).ok();
+        // There, another one may have its index here.
+        let index = self.interface().filter(|_| !self.is_out_of_reach());
         index
             .and_then(|index| interface_name(index).ok())
             .unwrap_or_else(|| self.number.to_string())

@@ -103,7 +103,8 @@ pub enum AttachedState {
     Enforced,
     /// Nothing passes: nothing is loaded, or the image does not have the endpoint.
     Closed,
-    /// A command was killed: some programs are of another generation. The next command finishes it.
+    /// A command was killed: some programs are of another generation. Or a filter of somebody else comes before ours. The next
+    /// command mends it.
     Unfinished,
     /// What it was attached to is no more.
     Gone,
@@ -261,7 +262,7 @@ fn reasons(layout: &Layout) -> Done<Vec<ReasonStatus>> {
 }
 
 fn state(place: &Place, programs: &Path, known: Option<&Known>) -> AttachedState {
-    if place.is_elsewhere() {
+    if place.is_out_of_reach() {
         return AttachedState::Elsewhere;
     }
     let mut state = AttachedState::Enforced;

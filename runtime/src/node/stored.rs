@@ -19,8 +19,10 @@ use verdict_compiler::image::Image;
 
 /// The name of the pin.
 const NAME: &str = "image";
-/// The first word.
-const MAGIC: u64 = u64::from_le_bytes(*b"verdict\x01");
+/// The first word. Its last byte is the version of what stands behind it.
+const MAGIC: u64 = u64::from_le_bytes(*b"verdict\x02");
+// Other tables are another layout: it wants another version.
+const _: () = assert!(Section::ALL.len() == 15);
 /// Words before the rest of the file: magic, length, digest, place and length of each table.
 const HEAD: usize = 2 + 4 + 2 * Section::ALL.len();
 /// `BPF_F_MMAPABLE` of Linux.
@@ -62,6 +64,8 @@ pub(super) enum NotRead {
     Pin(io::Error),
     /// The maps hold something else than what was loaded.
     Other,
+    /// It was kept by a verdict that keeps images in another way.
+    Version,
 }
 
 impl From<io::Error> for NotRead {
@@ -83,6 +87,14 @@ impl NotRead {
                 ),
                 "load the image again: what is pinned there was changed, or the memory of this machine is not to be trusted",
             ),
+            Self::Version => problem(
+                &codes::PINS_UNUSABLE,
+                format!(
+                    "`{}` was loaded by another verdict, which kept its image in another way",
+                    folder.display()
+                ),
+                "load an image of this verdict; what was loaded enforces until then",
+            ),
         }
     }
 }
@@ -96,7 +108,12 @@ pub(super) fn read(folder: &Path) -> Result<Vec<u8>, NotRead> {
         Ok(u64::from_le_bytes(bytes.ok_or_else(damaged)?))
     };
     let number = |index| usize::try_from(word(index)?).map_err(io::Error::other);
-    if word(0)? != MAGIC || word(1)? > LONGEST {
+    // The version stands in the highest byte.
+    let magic = word(0)?;
+    if magic != MAGIC && magic << 8 == MAGIC << 8 {
+        return Err(NotRead::Version);
+    }
+    if magic != MAGIC || word(1)? > LONGEST {
         return Err(damaged().into());
     }
     let length = number(1)?;

@@ -1,6 +1,6 @@
 //! Images out of bundles: what is taken, and what is refused and leaves what enforces.
 
-use super::cage::{caged, on, sh};
+use super::cage::{caged, on, root, sh};
 use super::faults::{enforcing, refused};
 use super::net::build;
 use super::world::{OTHER, TIERS, pod, write_manifests};
@@ -86,6 +86,10 @@ fn what_is_wrong_with_a_bundle_leaves_what_enforces() {
             let load = |bundle: &str, more: &[&str]| {
                 let load = [&["load", bundle, "--node", "n1"][..], more].concat();
                 on("n1", &load)
+            };
+            let damage = |generation: &str| {
+                let pin = format!("{}/generations/{generation}/bundle", root("n1"));
+                sh(&format!("rm {pin}; ln -s damaged {pin}"));
             };
             let first = format!("{PLACE}/first");
             load(&first, &["--verify-key", &right]).must(0);
@@ -190,6 +194,22 @@ fn what_is_wrong_with_a_bundle_leaves_what_enforces() {
             load(&first, &["--allow-older"]).must(0);
             assert_eq!(enforcing("n1"), old);
             load(&other, &["--fleet", "test"]).must(0);
+
+            // The pin that says which generation it is from is damaged: one is taken where any would be.
+            damage("4");
+            refused(load(&bundle, &[]), "V0809", "names no generation");
+            refused(
+                load(&bundle, &["--allow-older"]),
+                "V0809",
+                "`--allow-older` and the name",
+            );
+            load(&bundle, &["--allow-older", "--fleet", "prod"]).must(0);
+            assert_eq!(enforcing("n1"), new);
+            load(&other, &["--fleet", "test"]).must(0);
+            let before = enforcing("n1");
+            damage("5");
+            refused(on("n1", &["rollback"]), "V0809", "names no generation");
+            assert_eq!(enforcing("n1"), before);
 
             // An image by itself has no generation, and one node.
             let image = format!("{PLACE}/n1.image");

@@ -36,6 +36,8 @@ mod swap;
 mod errors;
 mod faults;
 mod interfaces;
+mod filters;
+mod kept;
 mod calls;
 mod bundles;
 mod attest;

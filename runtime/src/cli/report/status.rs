@@ -117,7 +117,7 @@ pub enum StateWord {
     Enforced,
     /// Nothing passes.
     Closed,
-    /// A command was killed; the next one finishes what it did.
+    /// A command was killed, or a filter of somebody else comes before ours; the next command mends it.
     Unfinished,
     /// What it was attached to is no more.
     Gone,

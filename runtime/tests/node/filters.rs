@@ -1,0 +1,147 @@
+//! Filters of traffic control: those of others beside them, and network namespaces that are gone.
+
+use super::cage::{caged, on, root, run, sh, within};
+use super::faults::{enforcing, refused};
+use super::net::{PATIENCE, build, ping};
+use super::world::{TIERS, World, pod};
+use std::path::Path;
+use std::process::Command;
+
+/// The filters at the side of an interface where packets of its pod come in, first those that come first.
+fn shown(node: &str, veth: &str) -> Vec<String> {
+    let line = ["-n", node, "filter", "show", "dev", veth, "ingress"];
+    let output = Command::new("tc").args(line).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let filters = text.lines().filter(|line| line.contains(" handle "));
+    filters.map(str::to_owned).collect()
+}
+
+fn state(node: &str, code: i32) -> String {
+    let status = on(node, &["status", "--format", "json"]).must(code).json();
+    status["attachments"][0]["state"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn filters_of_others_that_come_before_are_told_and_overtaken() {
+    caged(
+        "filters::filters_of_others_that_come_before_are_told_and_overtaken",
+        || {
+            build();
+            let images = World::of(TIERS).write(Path::new("/run/netns/images"));
+            on("n1", &["load", &images.of("n1")]).must(0);
+            let web = pod("web");
+            let spy = pod("spy").addresses()[0];
+            on("n1", &["attach", "--address", web.v4, "--hook", "clsact"]).must(0);
+            assert!(!ping(web, spy, PATIENCE));
+            // One that lets everything pass, of the same priority: it comes before.
+            let filter = "tc -n n1 filter add dev veth-web ingress pref 1 protocol all";
+            sh(&format!("{filter} bpf da bytecode '1,6 0 0 0,'"));
+            let filters = shown("n1", "veth-web");
+            assert!(
+                filters.len() == 2 && filters[1].contains("0x76726474"),
+                "{filters:?}"
+            );
+            assert!(ping(web, spy, PATIENCE), "{filters:?}");
+            assert_eq!(state("n1", 1), "unfinished");
+            // Whatever command comes next mends it, and leaves the other where it is.
+            on("n1", &["rollback"]).must(2);
+            let filters = shown("n1", "veth-web");
+            assert!(
+                filters.len() == 2 && filters[0].contains("0x76726474"),
+                "{filters:?}"
+            );
+            assert_eq!(state("n1", 0), "enforced");
+            assert!(!ping(web, spy, PATIENCE));
+            // So does one that changes the program.
+            sh(&format!("{filter} bpf da bytecode '1,6 0 0 0,'"));
+            on("n1", &["load", &images.of("n1"), "--pass-non-ip"]).must(0);
+            assert_eq!(state("n1", 0), "enforced");
+            assert!(!ping(web, spy, PATIENCE));
+            // As a command leaves it that was killed while a filter stood in for another.
+            let closed = format!("{}/closed/closed", root("n1"));
+            sh(&format!(
+                "{filter} handle 0x76726473 bpf da object-pinned {closed}"
+            ));
+            assert_eq!(state("n1", 1), "unfinished");
+            sh("tc -n n1 filter del dev veth-web ingress pref 1 handle 0x76726474 bpf");
+            on("n1", &["rollback"]).must(0);
+            let filters = shown("n1", "veth-web");
+            assert!(
+                filters.len() == 3 && filters[0].contains("0x76726474"),
+                "{filters:?}"
+            );
+            assert_eq!(state("n1", 0), "enforced");
+            sh(&format!(
+                "{filter} handle 0x76726473 bpf da object-pinned {closed}"
+            ));
+            on("n1", &["detach", "shop/web"]).must(0);
+            let filters = shown("n1", "veth-web").concat();
+            assert!(
+                !filters.is_empty() && !filters.contains("0x767264"),
+                "{filters}"
+            );
+            assert!(ping(web, spy, PATIENCE));
+        },
+    );
+}
+
+#[test]
+fn a_namespace_that_is_gone_keeps_no_command_from_the_rest() {
+    caged(
+        "filters::a_namespace_that_is_gone_keeps_no_command_from_the_rest",
+        || {
+            build();
+            let images = World::of(TIERS).write(Path::new("/run/netns/images"));
+            let root = root("n1");
+            // A place whose index is that of no interface of the node.
+            sh("ip netns add short
+                ip -n short link add spare index 4711 type veth peer name eth0");
+            within("short", || {
+                let attach = ["attach", "--interface", "spare", "--pod", "shop/spare"];
+                let how = ["--root", &root, "--hook", "clsact"];
+                run(&[&attach[..], &how].concat()).must(1);
+            });
+            sh("ip netns del short");
+            let warned = |arguments: &[&str]| {
+                let ran = on("n1", arguments).must(1).said();
+                let words = "warning[V0805]: interface 4711 of shop/spare is in another network";
+                assert!(ran.contains(words), "{arguments:?}: {ran}");
+            };
+            warned(&["load", &images.of("n1")]);
+            on("n1", &["attach", "--address", pod("web").v4]).must(0);
+            warned(&["load", &images.of("n1"), "--pass-non-ip"]);
+            warned(&["rollback"]);
+            let states = || {
+                let status = on("n1", &["status", "--format", "json"]).json();
+                let all = status["attachments"].as_array().unwrap().clone();
+                let words = all
+                    .iter()
+                    .map(|one| one["state"].as_str().unwrap().to_owned());
+                words.collect::<Vec<_>>()
+            };
+            assert_eq!(states(), ["enforced", "elsewhere"]);
+            assert!(!ping(pod("web"), pod("spy").addresses()[0], PATIENCE));
+            // An interface that has this index here is another one.
+            sh("ip -n n1 link add again index 4711 type veth peer name peer");
+            let attach = ["attach", "--interface", "again", "--pod", "shop/spare"];
+            refused(on("n1", &attach), "V0805", "another network namespace");
+            refused(
+                on("n1", &["detach", "again"]),
+                "V0805",
+                "nothing is attached",
+            );
+            // Nothing passes where it can be reached, and the other is not said to be closed.
+            let ran = on("n1", &["unload"]).must(0).said();
+            assert!(!ran.contains("4711 of shop/spare is closed"), "{ran}");
+            on("n1", &["load", &images.of("n1")]).must(1);
+            let ran = on("n1", &["detach", "4711"]).must(1).said();
+            assert!(ran.contains("V0810") && ran.contains("forgotten"), "{ran}");
+            assert_eq!(states(), ["enforced"]);
+            on("n1", &["load", &images.of("n1"), "--pass-non-ip"]).must(0);
+            enforcing("n1");
+        },
+    );
+}
