@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use verdict_abi::Block;
 
 /// What a step is worth for each change of leaves that lies behind it, in bytes.
-const STEP: u64 = 16;
+const STEP: u64 = 24;
 /// A block looks at so many pairs of bits at most.
 const WIDEST: usize = 8;
 /// Where the first block begins, so that blocks are in whole cache lines.
