@@ -123,6 +123,7 @@ impl Place {
     fn point_one(&self, direction: Direction, program: &Path) -> Done<State> {
         let failed = |error: io::Error| self.not_changed(direction, &error);
         let (old, link) = match self.runs(direction)? {
+            Runs::Nothing if self.is_elsewhere() => return Err(self.elsewhere()),
             Runs::Nothing => return self.create(direction, program),
             Runs::Gone => return Ok(State::Gone),
             Runs::Program(old, link) => (old, link),
@@ -195,7 +196,7 @@ impl Place {
 
     /// Protects it no longer.
     pub(super) fn release(&self, layout: &Layout) -> Done<()> {
-        if self.is_elsewhere() {
+        if self.is_out_of_reach() {
             return Err(self.elsewhere());
         }
         let folder = layout.give_up(&self.folder)?;
