@@ -36,6 +36,7 @@ mod swap;
 mod errors;
 mod faults;
 mod interfaces;
+mod places;
 mod calls;
 mod bundles;
 mod attest;
