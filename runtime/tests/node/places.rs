@@ -144,7 +144,7 @@ fn an_interface_is_of_one_network_namespace(hook: &str) {
     // Two interfaces of one index.
     for (namespace, name) in [("aa", "host-a"), ("bb", "host-b")] {
         sh(&format!(
-            "ip netns add {namespace}; ip -n {namespace} link add {name} index 77 type dummy"
+            "ip netns add {namespace}; ip -n {namespace} link add {name} index 77 type veth peer name peer"
         ));
     }
     let root = root("n1");
