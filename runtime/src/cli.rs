@@ -7,7 +7,7 @@ pub mod args;
 pub mod report;
 mod text;
 
-use crate::node::{Changed, Hands, Loading, Node, Problems, Release, Status, Takes};
+use crate::node::{Changed, Hands, How, Loading, Node, Problems, Release, Status, Takes};
 use args::{Args, Attach, Command, Format, Global, Load};
 use clap::CommandFactory as _;
 use report::{ChangeReport, StatusReport};
@@ -78,7 +78,7 @@ fn command(args: &Args) -> Answered {
         Command::Detach { what, format } => {
             changed(global, Node::open(&hands)?.detach(what)?, *format)
         }
-        Command::Status { format } => status(&hands, *format),
+        Command::Status { format } => status(global, &hands, *format),
         Command::Rollback { format } => changed(global, Node::open(&hands)?.rollback()?, *format),
         Command::Unload { all: true, format } => changed(global, Node::remove(&hands)?, *format),
         Command::Unload { all: false, format } => {
@@ -141,6 +141,8 @@ fn load(global: &Global, hands: &Hands, asked: &Load) -> Answered {
         settings |= PICK_UP;
     }
     let loading = Loading {
+        file: Some(asked.image.as_path()).filter(|path| *path != Path::new("-")),
+        force: asked.force,
         expected,
         node: asked.node.as_deref().filter(|_| from.release.is_none()),
         release: from.release.as_ref(),
@@ -225,10 +227,13 @@ fn digest(text: &str) -> Option<[u8; 32]> {
 fn attach(global: &Global, hands: &Hands, asked: &Attach) -> Answered {
     let pod = asked.pod.as_deref();
     let node = || Node::open(hands);
-    let hook = asked.hook.asked();
+    let how = How {
+        hook: asked.hook.asked(),
+        replace: asked.replace,
+    };
     let done = match (&asked.interface, asked.address, &asked.cgroup, pod) {
-        (Some(interface), _, _, Some(pod)) => node()?.attach_interface(interface, pod, hook)?,
-        (None, Some(address), _, pod) => node()?.attach_address(address, pod, hook)?,
+        (Some(interface), _, _, Some(pod)) => node()?.attach_interface(interface, pod, how)?,
+        (None, Some(address), _, pod) => node()?.attach_address(address, pod, how)?,
         (None, None, Some(cgroup), _) => node()?.attach_cgroup(cgroup)?,
         (Some(_), _, _, None) | (None, None, None, _) => {
             return Err(Failure::Words(
@@ -248,11 +253,12 @@ fn changed(global: &Global, changed: Changed, format: Format) -> Answered {
         Format::Json => line(&report, out),
         Format::Human => text::change(&report, out),
     })?;
-    Ok(changed.warnings.is_empty())
+    Ok(changed.is_whole())
 }
 
-fn status(hands: &Hands, format: Format) -> Answered {
+fn status(global: &Global, hands: &Hands, format: Format) -> Answered {
     let status = Status::read(hands)?;
+    tell(global, &status.damaged);
     let report = StatusReport::of(&hands.root, &status);
     print(|out| match format {
         Format::Json => line(&report, out),

@@ -14,7 +14,9 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use verdict_abi::datapath::connections::{Slot, WAYS};
 use verdict_abi::datapath::packet::Address;
-use verdict_abi::datapath::{Attachment, CLOSED, Counter, OVERLAY, Reason, open_directions};
+use verdict_abi::datapath::{
+    Attachment, CLOSED, Counter, OVERLAY, PASS_FOREIGN, PICK_UP, Reason, open_directions,
+};
 use verdict_abi::{Config, Section};
 use verdict_compiler::image::Image;
 
@@ -302,6 +304,11 @@ impl Generation {
         let words = words.get(&0, 0);
         let [settings, _] = words.map_err(|error| LoadError::Map("settings", error))?;
         Ok(settings)
+    }
+
+    /// What was asked for when it was loaded, of word 0 of the map `settings`.
+    pub(crate) const fn asked(&self) -> u64 {
+        self.settings & (PASS_FOREIGN | PICK_UP)
     }
 
     /// Gives an address a leaf that the tables do not have for it.

@@ -24,9 +24,9 @@ mod load;
 mod attach;
 mod status;
 
-pub use attach::Hook;
+pub use attach::{Hook, How};
 pub use load::{Loading, Takes};
-pub use places::Kind;
+pub use places::{Kind, Named};
 pub use problem::{Done, Problems};
 pub use release::Release;
 pub use status::{
@@ -57,6 +57,8 @@ pub struct Node {
     layout: Layout,
     shared: PathBuf,
     connections: u32,
+    /// What was gone when the node was taken, and is forgotten.
+    gone: Vec<Named>,
     _lock: File,
 }
 
@@ -80,8 +82,16 @@ pub struct Changed {
     pub witness: Option<Witness>,
     /// The generation of the bundle that its image is from, where one was loaded.
     pub release: Option<Release>,
+    /// Whether the image enforced already: nothing was loaded.
+    pub unchanged: bool,
+    /// What is protected by it.
+    pub attached: Vec<Named>,
+    /// What is protected no longer.
+    pub detached: Vec<Named>,
     /// What was swapped, and how long it took.
     pub swapped: Vec<(String, Duration)>,
+    /// What was attached to what is no more, and is forgotten.
+    pub gone: Vec<Named>,
     /// What is worth knowing: endpoints that are closed, interfaces that are gone.
     pub warnings: Vec<Diagnostic>,
 }
@@ -108,8 +118,8 @@ impl Node {
     /// # Errors
     /// Where the node lacks something, another command is at work, or a pin cannot be read.
     pub fn open(hands: &Hands) -> Done<Self> {
-        let node = Self::hold(hands)?;
-        node.recover()?;
+        let mut node = Self::hold(hands)?;
+        node.gone = node.recover()?;
         Ok(node)
     }
 
@@ -126,6 +136,7 @@ impl Node {
             shared: layout.shared(),
             layout,
             connections: hands.connections,
+            gone: Vec::new(),
             _lock: lock,
         })
     }
@@ -138,7 +149,8 @@ impl Node {
         }
     }
 
-    fn recover(&self) -> Done<()> {
+    /// Returns what is gone.
+    fn recover(&self) -> Done<Vec<Named>> {
         hold::finish_release(&self.layout)?;
         self.layout.clean()?;
         self.ensure_closed()?;
@@ -147,8 +159,9 @@ impl Node {
         if let Some(marker) = marker {
             self.say_missing(&places, marker);
         }
-        self.point(&places, marker)?;
-        self.tidy(marker)
+        let pointed = self.point(&places, marker)?;
+        self.tidy(marker)?;
+        Ok(pointed.gone)
     }
 
     /// The programs that let nothing pass are there before anything else is.
@@ -237,6 +250,7 @@ impl Node {
                 Ok(State::Attached(taken)) => changed.swapped.push((place.name(), taken)),
                 Ok(State::Gone) => {
                     changed.warnings.push(gone(place));
+                    changed.gone.push(place.named());
                     place.release(&self.layout)?;
                 }
                 Err(Problems(more)) => problems.extend(more),
@@ -265,6 +279,13 @@ impl Node {
 }
 
 impl Changed {
+    /// Whether everything that it is about is enforced.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let is_remark = |warning: &Diagnostic| warning.code.id == codes::SEVERAL_INTERFACES.id;
+        self.warnings.iter().all(is_remark)
+    }
+
     fn with(mut self, warnings: Vec<Diagnostic>) -> Self {
         self.warnings.extend(warnings);
         self
@@ -304,7 +325,10 @@ fn closed(place: &Place, why: &str) -> Diagnostic {
         &codes::ENDPOINT_CLOSED,
         format!("{name} is closed, nothing passes: {why}"),
     )
-    .help("load an image of this node that has it")
+    .help(match place.damage {
+        None => "load an image of this node that has it",
+        Some(_) => "attach it again, which says who is behind it",
+    })
 }
 
 fn gone(place: &Place) -> Diagnostic {

@@ -220,6 +220,38 @@ fn connections_go_on_from_one_trace_to_the_next() {
     let outcome = replay.finish(&mut replies).expect("memory");
     assert_eq!(String::from_utf8_lossy(&replies), whole);
     assert_eq!(outcome, expected);
+    // Nor does it matter whether they were written one behind the other, in another byte order.
+    let swapped = of("big-endian.pcap");
+    let both = [one, &other].concat();
+    assert_eq!(
+        self::replay(&shop, Options::default(), &both),
+        (whole, expected)
+    );
+    let (replies, outcome) = self::replay(&shop, Options::default(), &[&both, &*swapped].concat());
+    assert_eq!(outcome.problems.len(), 0);
+    let one_by_one = [&*both, &*swapped].map(|part| items(part).len());
+    let all = one_by_one.iter().sum::<usize>();
+    assert_eq!(items(&[&both, &*swapped].concat()).len(), all);
+    assert!(replies.lines().count() > 0);
+}
+
+#[test]
+fn what_is_damaged_within_gzip_is_said_to_be_packed() {
+    let shop = shop();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    packed.write_all(&of("every-kind.pcap")).expect("memory");
+    let packed = packed.finish().expect("memory");
+    // The length of a packet far from the end: nothing behind it is read, but for the checksum of gzip.
+    let mut damaged = packed;
+    for byte in damaged.iter_mut().skip(200).take(40) {
+        *byte ^= 0xFF;
+    }
+    let (_, outcome) = replay(&shop, Options::default(), &damaged);
+    let said = |word: &str| {
+        let mut problems = outcome.problems.iter();
+        problems.any(|problem| problem.diagnostic.message.contains(word))
+    };
+    assert!(said("gzip"), "{:?}", outcome.problems);
 }
 
 #[test]

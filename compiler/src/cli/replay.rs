@@ -257,7 +257,7 @@ fn answer(
         }
         if is_empty {
             problems::report(files, &outcome);
-            output::remark(&clean(&problems::no_records(files)));
+            output::remark(&clean(&problems::no_records(files, &replay.trace)));
             return Err(Failure::Input);
         }
         written.map(|()| outcome)

@@ -185,6 +185,7 @@ codes! {
     PINS_UNUSABLE = "V0809", Error, "the pins of a node cannot be read or written";
     INTERFACE_GONE = "V0810", Warning, "what was attached is gone";
     IMAGE_INCOMPLETE = "V0811", Warning, "an image that lacks something";
+    SEVERAL_INTERFACES = "V0812", Warning, "a pod is protected at several interfaces";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }

@@ -150,6 +150,8 @@ impl<'a> Replay<'a> {
                 self.capture(&mut source, content, &mut outputs)?;
             }
         }
+        // What a defect hides may be the fault of what packed it.
+        source.finish()?;
         if let Some(damage) = source.damage() {
             self.problem(Place::Trace, damage);
         }

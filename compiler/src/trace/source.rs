@@ -120,6 +120,17 @@ impl<'r> Source<'r> {
         Ok((source, content(&magic)))
     }
 
+    /// Reads on to the end of a packed stream of which no more is wanted: where it is damaged is known behind it.
+    ///
+    /// # Errors
+    /// Where the reader fails.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        match self.packed {
+            Some(_) => io::copy(self, &mut io::sink()).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Where the packed stream is damaged, if it is; to be asked at its end.
     pub(super) fn damage(&mut self) -> Option<Diagnostic> {
         self.damage.take()
@@ -183,7 +194,8 @@ fn peek<'r>(mut reader: impl BufRead + 'r) -> io::Result<(Vec<u8>, impl BufRead 
     Ok((magic.clone(), Cursor::new(magic).chain(reader)))
 }
 
-fn content(magic: &[u8]) -> Content {
+/// What a stream is that begins with these bytes.
+pub(super) fn content(magic: &[u8]) -> Content {
     let first = <[u8; MAGIC_BYTES]>::try_from(magic).map_or(0, u32::from_le_bytes);
     match first {
         // Microseconds, nanoseconds, and the longer record headers of an old patch; either byte order.

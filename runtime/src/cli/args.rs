@@ -64,7 +64,8 @@ pub enum Command {
     /// Protect an endpoint no longer.
     #[command(after_long_help = DETACH_HELP)]
     Detach {
-        /// What `status` calls it: the endpoint, the interface or the path of the cgroup.
+        /// What `status` calls it: the endpoint (at all of its interfaces), the interface or its index, or the path of the
+        /// cgroup or its number.
         #[arg(value_name = "NAME")]
         what: String,
         /// How to show what was done.
@@ -136,6 +137,9 @@ pub struct Load {
     /// The SHA-256 digest that the image must have.
     #[arg(long, value_name = "SHA256")]
     pub digest: Option<String>,
+    /// Load it, too, where it enforces already; else nothing is done then.
+    #[arg(long)]
+    pub force: bool,
     /// Let pass what is neither IP nor ARP.
     #[arg(long)]
     pub pass_non_ip: bool,
@@ -161,8 +165,11 @@ pub struct Attach {
     #[arg(long, value_name = "PATH", conflicts_with = "pod")]
     pub cgroup: Option<PathBuf>,
     /// The pod behind it.
-    #[arg(long, value_name = "NAMESPACE/NAME")]
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = pod)]
     pub pod: Option<String>,
+    /// Put the pod in the place of the one that the interface protects.
+    #[arg(long, conflicts_with = "cgroup")]
+    pub replace: bool,
     /// How programs are held at an interface.
     #[arg(long, value_enum, default_value_t = HookWord::Auto, conflicts_with = "cgroup")]
     pub hook: HookWord,
@@ -194,6 +201,18 @@ impl HookWord {
     }
 }
 
+/// The name of a pod.
+fn pod(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        Some((namespace, name))
+            if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err("a pod is named with its namespace, as in `shop/web`".to_owned()),
+    }
+}
+
 /// How to show an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -210,7 +229,8 @@ Then the programs of each interface are replaced in one step. Connections go on 
 something fails, the old generation enforces.
 
 Of a bundle every chunk is held to its digest, and the manifest to its signature where --verify-key is given. A bundle of \
-another fleet, or one that is older than what enforces, is refused unless it is asked for.
+another fleet, or one that is older than what enforces, is refused unless it is asked for. What enforces already is not loaded \
+again, so that `rollback` goes where it went before.
 
 Examples:
   verdict-node load fleet.bundle --verify-key policy.pub.pem
@@ -221,7 +241,8 @@ Examples:
 
 const ATTACH_HELP: &str = "\
 What is attached is protected from then on, also after this command: by the image that is loaded or, where none is or it \
-does not have the pod, by letting nothing pass.
+does not have the pod, by letting nothing pass. An interface that protects another pod is refused without --replace; an \
+interface of another network namespace than the one where it was attached is not touched.
 
 Examples:
   verdict-node attach --interface veth1a2b3c --pod shop/web
@@ -230,7 +251,7 @@ Examples:
   verdict-node attach --cgroup /sys/fs/cgroup/kubepods.slice/kubepods-pod0123.slice";
 
 const DETACH_HELP: &str = "\
-Everything passes there then.
+Everything passes there then. A pod is given up at all of its interfaces, which are named; what is gone is forgotten.
 
 Examples:
   verdict-node detach shop/web

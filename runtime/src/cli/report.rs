@@ -8,12 +8,13 @@ pub use status::{
 };
 
 use crate::attest::Witness;
-use crate::node::{Changed, Release};
+use crate::node::{Changed, Kind, Named, Release};
 use clap::ValueEnum;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use verdict_compiler::cli::Signed;
+use verdict_compiler::diagnostic::Diagnostic;
 
 /// A format with a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,6 +72,12 @@ pub struct ChangeReport {
     /// The generation of the bundle that the image is from, where one was loaded from a bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bundle: Option<BundleReport>,
+    /// Whether the image enforced already: nothing was loaded.
+    pub(super) unchanged: bool,
+    /// What is protected by it.
+    pub(super) attached: Vec<PlaceReport>,
+    /// What is protected no longer.
+    pub(super) detached: Vec<PlaceReport>,
     /// What was swapped.
     pub(super) swapped: Vec<SwapReport>,
     /// What is worth knowing.
@@ -104,6 +111,44 @@ fn bundle(release: &Release) -> BundleReport {
     }
 }
 
+/// An interface with the endpoint behind it, or a cgroup.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlaceReport {
+    /// What it is.
+    pub(super) kind: KindWord,
+    /// The index of the interface, or the number of the cgroup.
+    pub(super) number: u64,
+    /// The name of the interface, or its index where it has none in this network namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) interface: Option<String>,
+    /// The endpoint behind an interface.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) endpoint: Option<String>,
+    /// The path of a cgroup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cgroup: Option<String>,
+}
+
+fn place(named: &Named) -> PlaceReport {
+    let number = named.number;
+    match named.kind {
+        Kind::Interface => PlaceReport {
+            kind: KindWord::Interface,
+            number,
+            interface: Some(named.name.clone()),
+            endpoint: Some(named.of.clone()),
+            cgroup: None,
+        },
+        Kind::Cgroup => PlaceReport {
+            kind: KindWord::Cgroup,
+            number,
+            interface: None,
+            endpoint: None,
+            cgroup: Some(named.of.clone()),
+        },
+    }
+}
+
 /// An interface or a cgroup that got other programs.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SwapReport {
@@ -120,6 +165,14 @@ pub struct WarningReport {
     pub(super) code: String,
     /// What.
     pub(super) message: String,
+}
+
+fn warnings(diagnostics: &[Diagnostic]) -> Vec<WarningReport> {
+    let warnings = diagnostics.iter().map(|warning| WarningReport {
+        code: warning.code.id.to_owned(),
+        message: warning.message.clone(),
+    });
+    warnings.collect()
 }
 
 /// Who says that the kernel holds the image.
@@ -147,17 +200,16 @@ impl ChangeReport {
             name: name.clone(),
             microseconds: taken.as_secs_f64() * 1e6,
         });
-        let warnings = changed.warnings.iter().map(|warning| WarningReport {
-            code: warning.code.id.to_owned(),
-            message: warning.message.clone(),
-        });
         Self {
             version: 1,
             generation: changed.generation,
             attested: changed.witness.map(Attestation::from),
             bundle: changed.release.as_ref().map(bundle),
+            unchanged: changed.unchanged,
+            attached: changed.attached.iter().map(place).collect(),
+            detached: changed.detached.iter().map(place).collect(),
             swapped: swapped.collect(),
-            warnings: warnings.collect(),
+            warnings: warnings(&changed.warnings),
         }
     }
 }

@@ -1,14 +1,20 @@
 //! Answers for people.
 
 use super::report::{
-    AttachmentReport, Attestation, BundleReport, ChangeReport, HookReport, KindWord, RuleReport,
-    StatusReport,
+    AttachmentReport, Attestation, BundleReport, ChangeReport, HookReport, KindWord, PlaceReport,
+    RuleReport, StatusReport,
 };
 use std::io::{self, Write};
 
 /// What a command changed.
 pub(super) fn change(report: &ChangeReport, out: &mut dyn Write) -> io::Result<()> {
     match report.generation {
+        Some(generation) if report.unchanged => {
+            writeln!(
+                out,
+                "generation {generation} enforces, and is this image already: nothing was loaded"
+            )?;
+        }
         Some(generation) => writeln!(out, "generation {generation} enforces")?,
         None => writeln!(out, "nothing is loaded")?,
     }
@@ -18,6 +24,14 @@ pub(super) fn change(report: &ChangeReport, out: &mut dyn Write) -> io::Result<(
     if let Some(attested) = report.attested {
         writeln!(out, "  attested      {}", by(attested))?;
     }
+    for (word, places) in [
+        ("attached", &report.attached),
+        ("detached", &report.detached),
+    ] {
+        for own in places {
+            writeln!(out, "  {word}      {}", named(own))?;
+        }
+    }
     for swap in &report.swapped {
         writeln!(
             out,
@@ -26,6 +40,19 @@ pub(super) fn change(report: &ChangeReport, out: &mut dyn Write) -> io::Result<(
         )?;
     }
     Ok(())
+}
+
+fn named(own: &PlaceReport) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    match own.kind {
+        KindWord::Interface => format!(
+            "{}  {} (interface {})",
+            text(&own.endpoint),
+            text(&own.interface),
+            own.number
+        ),
+        KindWord::Cgroup => format!("{}  (cgroup {})", text(&own.cgroup), own.number),
+    }
 }
 
 fn by(attested: Attestation) -> &'static str {
@@ -98,10 +125,14 @@ fn place(own: &AttachmentReport) -> String {
                 Some(HookReport::Clsact) => ", by clsact",
                 Some(HookReport::Tcx) | None => "",
             };
+            let interface = if own.elsewhere {
+                "in another network namespace".to_owned()
+            } else {
+                text(&own.interface)
+            };
             format!(
-                "{}  {} (interface {}{by})",
+                "{}  {interface} (interface {}{by})",
                 text(&own.endpoint),
-                text(&own.interface),
                 own.number
             )
         }

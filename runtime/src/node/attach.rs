@@ -5,16 +5,21 @@
 
 use super::hold;
 use super::load::forgotten;
-use super::places::{self, By, Filters, Kind, Place};
+use super::places::{self, By, Filters, Kind, Named, Place};
 use super::problem::{Done, not_loaded, pins, problem, quoted};
 use super::routes;
 use super::who::{addresses, say_who};
 use super::{Changed, Marker, Node, Problems, closed, ensure_programs};
 use crate::attachments::{self, Programs};
+use rustix::fs::statfs;
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use verdict_compiler::diagnostic::codes;
+use verdict_compiler::diagnostic::{Diagnostic, codes};
+
+/// `CGROUP2_SUPER_MAGIC` (Linux, `include/uapi/linux/magic.h`).
+const CGROUP2: u32 = 0x6367_7270;
 
 /// By what programs are held at an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +28,15 @@ pub enum Hook {
     Tcx,
     /// By filters of traffic control.
     Clsact,
+}
+
+/// How an interface is attached.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    /// By what the programs are held; `None`: as they are already, or as the kernel can.
+    pub hook: Option<Hook>,
+    /// Whether another endpoint may be behind the interface from now on than the one that is.
+    pub replace: bool,
 }
 
 impl fmt::Display for Hook {
@@ -38,13 +52,8 @@ impl Node {
     /// Protects an endpoint at the host's side of its interface.
     ///
     /// # Errors
-    /// Where there is no such interface, or it cannot be attached.
-    pub fn attach_interface(
-        &self,
-        interface: &str,
-        endpoint: &str,
-        hook: Option<Hook>,
-    ) -> Done<Changed> {
+    /// Where there is no such interface, another endpoint is behind it, or it cannot be attached.
+    pub fn attach_interface(&self, interface: &str, endpoint: &str, how: How) -> Done<Changed> {
         let index = places::interface_index(interface).map_err(|_| {
             problem(
                 &codes::NOT_ATTACHED,
@@ -52,8 +61,16 @@ impl Node {
                 "it is the host's side of the pod's interface that is wanted: `ip link` lists all",
             )
         })?;
-        let by = self.by(index, hook)?;
-        self.attach(Kind::Interface, index.into(), endpoint, by)
+        let places = places::all(&self.layout)?;
+        let own = |place: &&Place| place.interface() == Some(index);
+        if let Some(own) = places.iter().find(own) {
+            is_ours(own, interface, endpoint, how.replace)?;
+        }
+        let by = self.by(index, how.hook)?;
+        let others: Vec<&Place> = places.iter().filter(|place| !own(place)).collect();
+        let warning = several(&others, interface, endpoint);
+        let changed = self.attach(Kind::Interface, index.into(), endpoint, by)?;
+        Ok(changed.with(warning.into_iter().collect()))
     }
 
     /// Protects the endpoint that has an address, at the interface to which the route to it leads.
@@ -65,14 +82,21 @@ impl Node {
         &self,
         address: IpAddr,
         endpoint: Option<&str>,
-        hook: Option<Hook>,
+        how: How,
     ) -> Done<Changed> {
+        if endpoint.is_none() && self.layout.marker()?.is_none() {
+            return Err(problem(
+                &codes::NOT_ATTACHED,
+                format!("nothing is loaded: which pod has the address {address} is not known"),
+                "load an image first; or name the pod by `--pod NAMESPACE/NAME`: it is closed until an image has it",
+            ));
+        }
         let interface = routes::interface(address)?;
         let endpoint = match endpoint {
             Some(endpoint) => endpoint.to_owned(),
             None => self.endpoint_of(address)?,
         };
-        self.attach_interface(&interface, &endpoint, hook)
+        self.attach_interface(&interface, &endpoint, how)
     }
 
     fn endpoint_of(&self, address: IpAddr) -> Done<String> {
@@ -113,6 +137,16 @@ impl Node {
                 "it is a folder of the cgroup v2 file system that is wanted",
             )
         })?;
+        if !is_cgroup(&path).unwrap_or(false) {
+            return Err(problem(
+                &codes::NOT_ATTACHED,
+                format!(
+                    "{} is no cgroup: it is not in a cgroup v2 file system",
+                    quoted(path.display())
+                ),
+                "`findmnt -t cgroup2` says where one is mounted: it is a folder in there that is wanted",
+            ));
+        }
         self.attach(Kind::Cgroup, number, &path.to_string_lossy(), By::Links)
     }
 
@@ -195,8 +229,11 @@ impl Node {
     /// Attaches what is written down.
     fn attached(&self, place: &Place, marker: Option<Marker>) -> Done<Changed> {
         let changed = self.point(std::slice::from_ref(place), marker)?;
-        if changed.warnings.is_empty() {
-            return Ok(changed);
+        if changed.gone.is_empty() {
+            return Ok(Changed {
+                attached: vec![place.named()],
+                ..changed
+            });
         }
         Err(problem(
             &codes::NOT_ATTACHED,
@@ -206,17 +243,29 @@ impl Node {
     }
 
     /// Protects an endpoint no longer. Whatever is attached to its interface, or to the cgroup, passes everything from
-    /// then on. Filters that are out of reach are forgotten, and go on.
+    /// then on. Filters that are out of reach are forgotten, by the number of their interface, and go on.
     ///
     /// # Errors
     /// Where nothing of that name is attached, or the pins cannot be removed.
     pub fn detach(&self, what: &str) -> Done<Changed> {
         let places = places::all(&self.layout)?;
-        let named = |place: &&Place| {
-            place.of == what || place.shown() == what || place.number.to_string() == what
-        };
-        let found: Vec<&Place> = places.iter().filter(named).collect();
-        if found.is_empty() {
+        let is_meant = |named: &Named| named.is_called(what);
+        let mut found = places;
+        found.retain(|place| is_meant(&place.named()));
+        // What is gone was forgotten when the node was taken, which is what was asked for.
+        let gone = self.gone.iter().filter(|gone| is_meant(gone));
+        let mut detached: Vec<Named> = gone.cloned().collect();
+        // Filters that are out of reach may be forgotten by their number, which is that of no interface here.
+        let may_be_forgotten =
+            |place: &Place| place.is_out_of_reach() && place.number.to_string() == what;
+        let elsewhere = found
+            .iter()
+            .filter(|place| place.is_elsewhere() && !may_be_forgotten(place));
+        let problems: Vec<Diagnostic> = elsewhere.flat_map(|place| place.elsewhere().0).collect();
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        if found.is_empty() && detached.is_empty() {
             return Err(problem(
                 &codes::NOT_ATTACHED,
                 format!("nothing is attached that is called `{what}`"),
@@ -224,7 +273,7 @@ impl Node {
             ));
         }
         let mut warnings = Vec::new();
-        for place in found {
+        for place in &found {
             if place.is_out_of_reach() {
                 self.layout.give_up(&place.folder)?;
                 self.layout.clean()?;
@@ -232,15 +281,61 @@ impl Node {
             } else {
                 place.release(&self.layout)?;
             }
+            detached.push(place.named());
         }
         let marker = self.layout.marker()?;
         self.tidy(marker)?;
         Ok(Changed {
             generation: marker.map(|marker| marker.current),
+            detached,
             warnings,
             ..Changed::default()
         })
     }
+}
+
+/// That an interface that is protected already is the one of this network namespace, and may get an endpoint.
+fn is_ours(own: &Place, interface: &str, endpoint: &str, replace: bool) -> Done<()> {
+    if own.is_elsewhere() {
+        return Err(problem(
+            &codes::NOT_ATTACHED,
+            format!(
+                "`{interface}` has index {}, by which {} is protected in another network namespace",
+                own.number, own.of
+            ),
+            "a folder of pins knows an index once: give each network namespace one of its own by `--root DIR`",
+        ));
+    }
+    if own.of != endpoint && own.damage.is_none() && !replace {
+        return Err(problem(
+            &codes::NOT_ATTACHED,
+            format!("`{interface}` protects {} already", own.of),
+            "`--replace` puts the other pod in its place; or `verdict-node detach` gives it up first, when everything passes \
+             for a moment",
+        ));
+    }
+    Ok(())
+}
+
+/// An endpoint is told to be behind an interface that is behind others already.
+fn several(others: &[&Place], interface: &str, endpoint: &str) -> Option<Diagnostic> {
+    let own = others.iter().filter(|place| place.of == endpoint);
+    let own: Vec<String> = own.map(|place| quoted(place.shown())).collect();
+    (!own.is_empty()).then(|| {
+        Diagnostic::new(
+            &codes::SEVERAL_INTERFACES,
+            format!(
+                "{endpoint} is protected at {} already, and at `{interface}` from now on",
+                own.join(", ")
+            ),
+        )
+        .help("where it is one of them alone, `verdict-node detach INTERFACE` gives up the other")
+    })
+}
+
+fn is_cgroup(path: &Path) -> io::Result<bool> {
+    let found = statfs(path)?;
+    Ok(u32::try_from(found.f_type).unwrap_or_default() == CGROUP2)
 }
 
 /// Filters of an interface where there are none of ours yet.

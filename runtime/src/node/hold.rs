@@ -117,6 +117,7 @@ impl Place {
     fn point_one(&self, direction: Direction, program: &Path) -> Done<State> {
         let failed = |error: io::Error| self.not_changed(direction, &error);
         let (old, link) = match self.runs(direction)? {
+            Runs::Nothing if self.is_elsewhere() => return Err(self.elsewhere()),
             Runs::Nothing => return self.create(direction, program),
             Runs::Gone => return Ok(State::Gone),
             Runs::Program(old, link) => (old, link),

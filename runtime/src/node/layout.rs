@@ -6,7 +6,7 @@
 //! | `closed/` | the programs that let nothing pass |
 //! | `generations/N/` | the maps and programs of a generation, `image`: the rest of its image, and `bundle`, a symbolic link whose text is the generation of the bundle that it is from |
 //! | `current` | a symbolic link whose text is the number of the generation that enforces, and of the one before |
-//! | `interfaces/INDEX/` | `endpoint`, a symbolic link whose text is the name; the links `ingress` and `egress` or, where there are filters, `clsact`, a symbolic link whose text is where they are |
+//! | `interfaces/INDEX/` | `endpoint`, a symbolic link whose text is the name; the links `ingress` and `egress` with `namespace`, a symbolic link whose text is the network namespace or, where there are filters, `clsact`, one whose text is where they are |
 //! | `cgroups/NUMBER/` | `path`, a symbolic link to the cgroup; the links `ingress` and `egress` |
 //! | `making/`, `marker`, `removing/` | what is not finished, or not needed any more: removed by the next command |
 //!

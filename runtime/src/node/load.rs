@@ -3,7 +3,7 @@
 use super::hold;
 use super::layout;
 use super::places::{self, Filters, Kind, Place};
-use super::problem::{Done, Problems, not_loaded, pins, problem};
+use super::problem::{Done, Problems, not_loaded, pins, problem, quoted};
 use super::release::Release;
 use super::who::say_who;
 use super::{Changed, Hands, Marker, Node, closed, ensure_programs, stored};
@@ -11,12 +11,17 @@ use crate::attachments::Programs;
 use crate::generation::Generation;
 use crate::netlink;
 use sha2::{Digest as _, Sha256};
+use std::path::Path;
 use verdict_compiler::diagnostic::{Diagnostic, codes};
 use verdict_compiler::image::{Image, hex};
 
 /// How an image is loaded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Loading<'a> {
+    /// The file that it is from, as it is named to people.
+    pub file: Option<&'a Path>,
+    /// Whether it is loaded, too, where it enforces already.
+    pub force: bool,
     /// The SHA-256 digest that its file must have.
     pub expected: Option<[u8; 32]>,
     /// The node that it must be for.
@@ -39,16 +44,19 @@ pub struct Takes {
 }
 
 impl Node {
-    /// Loads an image as the next generation, and lets it enforce wherever something is attached.
+    /// Loads an image as the next generation, and lets it enforce wherever something is attached. Where it enforces already,
+    /// as it was asked for, nothing is loaded: the generation to go back to stays.
     ///
     /// # Errors
     /// Where it is no image or not the expected one, or the kernel does not take it. The old generation enforces then.
     pub fn load(&self, bytes: &[u8], loading: Loading<'_>) -> Done<Changed> {
         expect_digest(bytes, loading.expected)?;
         let image = Image::decode(bytes).map_err(|error| {
+            let file = loading.file.map(|file| quoted(file.display()));
+            let file = file.unwrap_or_else(|| "this".to_owned());
             problem(
                 &codes::NO_IMAGE,
-                format!("this is no image that can be loaded: {error}"),
+                format!("{file} is no image that can be loaded: {error}"),
                 "compile it again, or fetch it again from where it came",
             )
         })?;
@@ -57,6 +65,11 @@ impl Node {
             self.follows(new, loading.takes)?;
         }
         let places = places::all(&self.layout)?;
+        if !loading.force
+            && let Some(unchanged) = self.enforces(bytes, &image, &loading, &places)
+        {
+            return Ok(unchanged);
+        }
         let making = self.layout.begin()?;
         let options = self.options(loading.settings);
         let loaded = Generation::load(&image, options).and_then(|generation| {
@@ -112,6 +125,38 @@ impl Node {
                 Err(Problems(unknown.collect()))
             }
         }
+    }
+
+    /// What there is to say where an image enforces already, with the same settings and from the same generation of a bundle.
+    /// `None` where it does not, or not everything of it is there any more: then it is loaded.
+    fn enforces(
+        &self,
+        bytes: &[u8],
+        image: &Image<'_>,
+        loading: &Loading<'_>,
+        places: &[Place],
+    ) -> Option<Changed> {
+        let marker = self.layout.marker().ok()??;
+        let held = self.held(marker.current).ok()?;
+        let release = Release::read(&held.folder).ok()?;
+        if held.bytes != bytes || release.as_ref() != loading.release {
+            return None;
+        }
+        let mut generation = self.opened(image, &held.folder).ok()?;
+        if generation.asked() != loading.settings {
+            return None;
+        }
+        let witness = generation.attest(image).ok()?;
+        let mut warnings = say_who(&mut generation, image, places, Programs::Running).ok()?;
+        warnings.extend(incomplete(image));
+        let unchanged = Changed {
+            generation: Some(marker.current),
+            witness: Some(witness),
+            release,
+            unchanged: true,
+            ..Changed::default()
+        };
+        Some(unchanged.with(warnings))
     }
 
     /// Decides, and then does it.
@@ -183,17 +228,21 @@ impl Node {
         // First that by which a command would bring back the rest.
         node.layout.unmark()?;
         let mut changed = Changed::default();
-        match Filters::read(&node.layout.removing())? {
-            Some(filters) if !filters.are_here() => {
+        match Filters::read(&node.layout.removing()) {
+            Ok(Some(filters)) if !filters.are_here() => {
                 changed.warnings.push(forgotten(filters.interface.into()));
             }
-            Some(_) | None => hold::finish_release(&node.layout)?,
+            Ok(Some(_) | None) => hold::finish_release(&node.layout)?,
+            // It says nothing that could be used.
+            Err(_) => {}
         }
         for place in places::all(&node.layout)? {
             if place.is_out_of_reach() {
                 changed.warnings.push(forgotten(place.number));
             } else {
+                let named = place.named();
                 place.release(&node.layout)?;
+                changed.detached.push(named);
             }
         }
         layout::remove_all(&node.layout.root)?;

@@ -8,7 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use verdict_abi::datapath::Direction;
-use verdict_compiler::diagnostic::codes;
+use verdict_compiler::cli::reason;
+use verdict_compiler::diagnostic::{Diagnostic, codes};
 
 /// Both directions.
 pub(super) const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
@@ -23,16 +24,52 @@ pub enum Kind {
 }
 
 /// Something that was asked to be protected.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) kind: Kind,
     /// The index of the interface, or the number of the cgroup.
     pub(super) number: u64,
-    /// The endpoint `namespace/name`, or the path of the cgroup.
+    /// The endpoint `namespace/name`, or the path of the cgroup; [`NOT_KNOWN`] where the pin is lost that says so.
     pub(super) of: String,
     pub(super) folder: PathBuf,
     pub(super) by: By,
+    /// The kernel's number of the network namespace where an interface has this index; `None` where it is not written down.
+    namespace: Option<u64>,
+    /// What of its pins cannot be read.
+    pub(super) damage: Option<Diagnostic>,
 }
+
+/// Everything that was asked to be protected, and what stands there beside it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    pub(super) places: Vec<Place>,
+    /// What is no place.
+    pub(super) strays: Vec<Diagnostic>,
+}
+
+/// What was asked to be protected, as people name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// What it is.
+    pub kind: Kind,
+    /// The index of the interface, or the number of the cgroup.
+    pub number: u64,
+    /// The name of the interface, or its index where it has none in this network namespace; that of a cgroup is its number.
+    pub name: String,
+    /// The endpoint `namespace/name`, or the path of the cgroup.
+    pub of: String,
+}
+
+impl Named {
+    /// Whether people mean it: by the endpoint, the interface, its index, or the path or the number of the cgroup.
+    pub(super) fn is_called(&self, what: &str) -> bool {
+        let is_path = self.kind == Kind::Cgroup && Path::new(&self.of) == Path::new(what);
+        is_path || self.of == what || self.name == what || self.number.to_string() == what
+    }
+}
+
+/// Who is behind a place where that is not known any more. No endpoint has this name.
+const NOT_KNOWN: &str = "(not known)";
 
 /// How programs are held at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +91,8 @@ pub(super) struct Filters {
 
 /// The name of what says where the filters are.
 const CLSACT: &str = "clsact";
+/// The name of what says in which network namespace the interface of links is.
+const NAMESPACE: &str = "namespace";
 
 impl Filters {
     /// Those of an interface of this network namespace.
@@ -133,27 +172,77 @@ pub(super) const fn program_name(kind: Kind, direction: Direction, loaded: bool)
 
 /// Everything that was asked to be protected.
 pub(super) fn all(layout: &Layout) -> Done<Vec<Place>> {
-    let mut places = Vec::new();
+    found(layout).map(|found| found.places)
+}
+
+/// The same, with what stands there beside it.
+pub(super) fn found(layout: &Layout) -> Done<Found> {
+    let mut found = Found::default();
     for kind in [Kind::Interface, Kind::Cgroup] {
         let folder = layout.root.join(folder_of(kind));
         for name in names(&folder)? {
             let folder = folder.join(&name);
-            let label = folder.join(label_of(kind));
-            let of = text(&label).map_err(|error| pins(&label, "read", &error))?;
-            let by = Filters::read(&folder)?.map_or(By::Links, By::Filters);
-            if let Ok(number) = name.parse() {
-                places.push(Place {
-                    kind,
-                    number,
-                    of,
-                    folder,
-                    by,
-                });
+            match name.parse() {
+                Ok(number) if folder.is_dir() => found.places.push(read(kind, number, folder)),
+                _ => found.strays.push(stray(&folder)),
             }
         }
     }
-    places.sort_by_key(|place| (place.kind, place.number));
-    Ok(places)
+    let order = |place: &Place| (place.kind, place.number);
+    found.places.sort_by_key(order);
+    Ok(found)
+}
+
+fn read(kind: Kind, number: u64, folder: PathBuf) -> Place {
+    let mut damage = None;
+    let mut by = By::Links;
+    match Filters::read(&folder) {
+        Ok(filters) => by = filters.map_or(By::Links, By::Filters),
+        Err(Problems(problems)) => damage = problems.into_iter().next(),
+    }
+    let label = folder.join(label_of(kind));
+    let of = text(&label).unwrap_or_else(|error| {
+        damage = Some(lost(&label, kind, number, &error));
+        NOT_KNOWN.to_owned()
+    });
+    let namespace = match by {
+        By::Links => text(&folder.join(NAMESPACE)).ok(),
+        By::Filters(filters) => Some(filters.namespace.to_string()),
+    };
+    Place {
+        kind,
+        number,
+        of,
+        by,
+        namespace: namespace.and_then(|number| number.parse().ok()),
+        damage,
+        folder,
+    }
+}
+
+/// A place of which the pin is lost that says who is behind it.
+fn lost(label: &Path, kind: Kind, number: u64, error: &io::Error) -> Diagnostic {
+    let (path, why) = (label.display(), reason(error));
+    let word = match kind {
+        Kind::Interface => "interface",
+        Kind::Cgroup => "cgroup",
+    };
+    Diagnostic::new(
+        &codes::PINS_UNUSABLE,
+        format!("`{path}` cannot be read: {why}. Who is behind {word} {number} is not known"),
+    )
+    .help(format!(
+        "attach it again, which mends it; or `verdict-node detach {number}` gives it up"
+    ))
+}
+
+fn stray(path: &Path) -> Diagnostic {
+    let path = path.display();
+    Diagnostic::new(
+        &codes::PINS_UNUSABLE,
+        format!("`{path}` is none of verdict's pins"),
+    )
+    .help("remove it; `verdict-node unload --all` removes it with everything else")
 }
 
 /// Writes down that something is to be protected: from here on every command sees to it that it is.
@@ -167,18 +256,25 @@ pub(super) fn intend(layout: &Layout, kind: Kind, number: u64, of: &str, by: By)
     } else {
         let making = layout.begin()?;
         write_text(&making.join(label_of(kind)), of)?;
-        if let By::Filters(filters) = by {
-            write_text(&making.join(CLSACT), &filters.text())?;
+        match (kind, by) {
+            (Kind::Interface, By::Filters(filters)) => {
+                write_text(&making.join(CLSACT), &filters.text())?;
+            }
+            (Kind::Interface, By::Links) => {
+                let namespace = namespace_here()?;
+                write_text(&making.join(NAMESPACE), &namespace.to_string())?;
+            }
+            (Kind::Cgroup, _) => {}
         }
         layout.finish(&folder)?;
     }
-    Ok(Place {
-        kind,
-        number,
-        of: of.to_owned(),
-        folder,
-        by,
-    })
+    Ok(read(kind, number, folder))
+}
+
+/// The kernel's number of this network namespace.
+pub(super) fn namespace_here() -> Done<u64> {
+    let path = Path::new("/proc/self/ns/net");
+    kernel::network_namespace().map_err(|error| pins(path, "read", &error))
 }
 
 /// Makes a place again of what a command gave up that was killed, where its filters are out of reach: they go on.
@@ -201,12 +297,25 @@ impl Place {
         }
     }
 
-    /// Whether it is held by filters of another network namespace, which cannot be changed from here.
-    pub(super) fn is_out_of_reach(&self) -> bool {
-        match self.by {
-            By::Links => false,
-            By::Filters(filters) => !filters.are_here(),
+    /// The same, in its parts.
+    pub(super) fn named(&self) -> Named {
+        Named {
+            kind: self.kind,
+            number: self.number,
+            name: self.shown(),
+            of: self.of.clone(),
         }
+    }
+
+    /// Whether its interface is in another network namespace than the command.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.namespace
+            .is_some_and(|own| kernel::network_namespace().ok() != Some(own))
+    }
+
+    /// Whether it is held by filters of another network namespace: links can be changed from everywhere.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        matches!(self.by, By::Filters(_)) && self.is_elsewhere()
     }
 
     /// What is said of it then.
@@ -214,11 +323,11 @@ impl Place {
         problem(
             &codes::NOT_ATTACHED,
             format!(
-                "interface {} of {} is in another network namespace, where its filters are",
+                "interface {} of {} is in another network namespace",
                 self.number, self.of
             ),
             format!(
-                "they go on as they are: run the command there; where that is no more, `verdict-node detach {}` forgets it",
+                "run the command there; where that is no more, `verdict-node detach {}` forgets it",
                 self.number
             ),
         )
@@ -232,10 +341,9 @@ impl Place {
         }
     }
 
-    /// The name of the interface, or its index where it has none any more.
+    /// The name of the interface, or its index where it has none in this network namespace; that of a cgroup is its number.
     pub(super) fn shown(&self) -> String {
-        // There, another one may have its index here.
-        let index = self.interface().filter(|_| !self.is_out_of_reach());
+        let index = self.interface().filter(|_| !self.is_elsewhere());
         index
             .and_then(|index| interface_name(index).ok())
             .unwrap_or_else(|| self.number.to_string())

@@ -48,7 +48,10 @@ pub(super) fn pins(path: &Path, what: &str, error: &io::Error) -> Problems {
         Some(Errno::PERM | Errno::ACCESS) => {
             "it needs root, or CAP_BPF and the right to write there"
         }
-        _ => "what enforces goes on; `verdict-node status` says what there is",
+        _ => {
+            "what enforces goes on; where this does not pass, `verdict-node unload --all` removes everything, to be loaded and \
+             attached anew"
+        }
     };
     let message = format!("`{path}` cannot be {what}: {why}");
     problem(&codes::PINS_UNUSABLE, message, help)

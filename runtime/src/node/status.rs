@@ -3,7 +3,7 @@
 use super::hold::Held;
 use super::layout::Layout;
 use super::lock::{self, Hold};
-use super::places::{self, By, DIRECTIONS, Kind, Place, program_name};
+use super::places::{self, By, DIRECTIONS, Found, Kind, Place, program_name};
 use super::problem::{Done, not_loaded, pins};
 use super::{Hands, Hook, Release, needs, stored};
 use crate::attachments;
@@ -16,6 +16,7 @@ use std::io;
 use std::path::Path;
 use verdict_abi::datapath::{Counter, Reason};
 use verdict_abi::{Action, Code, Config, Section, Tables as _};
+use verdict_compiler::diagnostic::Diagnostic;
 use verdict_compiler::image::{Image, Origin};
 
 /// What a node does.
@@ -27,6 +28,8 @@ pub struct Status {
     pub previous: Option<StoredStatus>,
     /// What is attached.
     pub attached: Vec<Attached>,
+    /// What of the pins cannot be read, or is none of them.
+    pub damaged: Vec<Diagnostic>,
     /// What was counted by reason, over all generations.
     pub reasons: Vec<ReasonStatus>,
 }
@@ -88,6 +91,8 @@ pub struct Attached {
     pub number: u64,
     /// The name of the interface, or its index where it has none in this network namespace.
     pub name: String,
+    /// Whether the interface is in another network namespace.
+    pub elsewhere: bool,
     /// The endpoint, or the path of the cgroup.
     pub of: String,
     /// By what the programs are held; `None` at a cgroup.
@@ -110,6 +115,8 @@ pub enum AttachedState {
     Gone,
     /// It is in another network namespace, where alone it can be looked at.
     Elsewhere,
+    /// A pin is lost: who is behind it is not known.
+    Damaged,
 }
 
 impl Status {
@@ -128,6 +135,7 @@ impl Status {
                 generation: None,
                 previous: None,
                 attached: Vec::new(),
+                damaged: Vec::new(),
                 reasons: Vec::new(),
             });
         }
@@ -154,34 +162,28 @@ impl Status {
             Some(marker) => layout.generation(marker.current),
             None => layout.closed(),
         };
-        let places = places::all(&layout)?;
+        let Found { places, strays } = places::found(&layout)?;
         let attached = places
             .iter()
-            .map(|place| Attached {
-                kind: place.kind,
-                number: place.number,
-                name: place.shown(),
-                of: place.of.clone(),
-                hook: place.interface().map(|_| match place.by {
-                    By::Links => Hook::Tcx,
-                    By::Filters(_) => Hook::Clsact,
-                }),
-                state: state(place, &programs, known.as_ref()),
-            })
-            .collect();
+            .map(|place| attached(place, &programs, known.as_ref()));
+        let attached = attached.collect();
+        let mut damaged: Vec<Diagnostic> =
+            places.into_iter().filter_map(|own| own.damage).collect();
+        damaged.extend(strays);
         Ok(Self {
             generation,
             previous,
             attached,
+            damaged,
             reasons: reasons(&layout)?,
         })
     }
 
-    /// Whether a generation enforces at everything that is attached.
+    /// Whether a generation enforces at everything that is attached, and all pins are whole.
     #[must_use]
     pub fn is_enforcing(&self) -> bool {
         let enforced = |one: &Attached| one.state == AttachedState::Enforced;
-        self.generation.is_some() && self.attached.iter().all(enforced)
+        self.generation.is_some() && self.damaged.is_empty() && self.attached.iter().all(enforced)
     }
 }
 
@@ -261,9 +263,36 @@ fn reasons(layout: &Layout) -> Done<Vec<ReasonStatus>> {
         .collect())
 }
 
+fn attached(place: &Place, programs: &Path, known: Option<&Known>) -> Attached {
+    let state = state(place, programs, known);
+    Attached {
+        kind: place.kind,
+        number: place.number,
+        // Another interface may have its index by now.
+        name: match state {
+            AttachedState::Gone => place.number.to_string(),
+            AttachedState::Enforced
+            | AttachedState::Closed
+            | AttachedState::Unfinished
+            | AttachedState::Elsewhere
+            | AttachedState::Damaged => place.shown(),
+        },
+        elsewhere: place.is_elsewhere(),
+        of: place.of.clone(),
+        hook: place.interface().map(|_| match place.by {
+            By::Links => Hook::Tcx,
+            By::Filters(_) => Hook::Clsact,
+        }),
+        state,
+    }
+}
+
 fn state(place: &Place, programs: &Path, known: Option<&Known>) -> AttachedState {
     if place.is_out_of_reach() {
         return AttachedState::Elsewhere;
+    }
+    if place.damage.is_some() {
+        return AttachedState::Damaged;
     }
     let mut state = AttachedState::Enforced;
     match (place.interface(), known) {

@@ -27,7 +27,11 @@ pub(super) fn say_who(
         };
         let endpoint = image.endpoint(&place.of);
         if endpoint.is_none() {
-            warnings.push(closed(place, "the image does not have it"));
+            let why = match place.damage {
+                None => "the image does not have it",
+                Some(_) => "the pin is lost that says who is behind it",
+            };
+            warnings.push(closed(place, why));
         }
         entries.push(entry(image, interface, endpoint));
     }

@@ -72,6 +72,10 @@ fn usage_is_checked_before_the_node() {
         (&["attach"], "it takes `--interface NAME --pod"),
         (&["attach", "--interface", "x"], "--pod"),
         (&["attach", "--address", "x"], "invalid value"),
+        (
+            &["attach", "--interface", "x", "--pod", "nosuch"],
+            "a pod is named with its namespace",
+        ),
     ] {
         let ran = run(&[&["--root", "/sys/fs/bpf/none"], arguments].concat());
         assert_eq!(ran.code, Some(2), "{arguments:?}");
@@ -132,7 +136,7 @@ fn what_is_refused_leaves_what_enforces() {
         refused(
             on("n1", &["load", &file("short", &good[..9000])]),
             "V0702",
-            "no image",
+            "`/run/netns/short` is no image",
         );
         refused(
             on("n1", &["load", &file("empty", b"")]),
@@ -156,7 +160,7 @@ fn what_is_refused_leaves_what_enforces() {
         let node = env!("CARGO_BIN_EXE_verdict-node");
         let roots = root("n1");
         let ran = within("n1", || {
-            let line = format!("ulimit -n 12; exec {node} --root {roots} load {image}");
+            let line = format!("ulimit -n 12; exec {node} --root {roots} load --force {image}");
             Command::new("sh")
                 .args(["-c", &line])
                 .env("NO_COLOR", "1")
@@ -169,7 +173,7 @@ fn what_is_refused_leaves_what_enforces() {
         // Pins.
         sh(&format!("mount -o remount,bind,ro {}", super::cage::BPFFS));
         refused(
-            on("n1", &["load", &image]),
+            on("n1", &["load", "--force", &image]),
             "V0809",
             "read-only file system",
         );
@@ -193,6 +197,11 @@ fn what_is_refused_leaves_what_enforces() {
             on("n1", &["attach", "--cgroup", "/nowhere"]),
             "V0805",
             "no cgroup",
+        );
+        refused(
+            on("n1", &["attach", "--cgroup", "/run/netns"]),
+            "V0805",
+            "is no cgroup: it is not in a cgroup v2 file system",
         );
         refused(
             on("n1", &["detach", "shop/none"]),
@@ -295,8 +304,16 @@ fn a_cgroup_is_protected_by_the_addresses_of_its_packets() {
             assert!(!try_from(pod("spy").v4));
             on("n1", &["rollback"]).must(2);
             assert!(!try_from(pod("spy").v4));
-            on("n1", &["detach", &cgroup.0]).must(0);
+            on("n1", &["detach", &format!("{}/", cgroup.0)]).must(0);
             assert!(try_from(pod("spy").v4));
+            // What is gone is called as `status` calls it.
+            on("n1", &["attach", "--cgroup", &cgroup.0]).must(0);
+            std::fs::remove_dir(&cgroup.0).unwrap();
+            let status = on("n1", &["status", "--format", "json"]).must(1).json();
+            assert_eq!(status["attachments"][0]["state"], "gone");
+            let done = on("n1", &["detach", &cgroup.0, "--format", "json"]).must(0);
+            assert_eq!(done.json()["detached"][0]["cgroup"], *cgroup.0);
+            std::fs::create_dir(&cgroup.0).unwrap();
         },
     );
 }

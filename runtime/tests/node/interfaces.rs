@@ -64,11 +64,9 @@ fn interfaces_come_and_go(hook: &str) {
         ran.said()
     );
     // It turns out to be another one.
-    on(
-        "n1",
-        &["attach", "--interface", "veth-new", "--pod", "shop/web"],
-    )
-    .must(0);
+    let other = ["attach", "--interface", "veth-new", "--pod", "shop/web"];
+    refused(on("n1", &other), "V0805", "protects shop/new already");
+    on("n1", &[&other[..], &["--replace"]].concat()).must(0);
     let status = on("n1", &["status"]).must(0);
     assert!(
         status.stdout.contains("enforced    shop/web  veth-new"),

@@ -38,6 +38,7 @@ mod faults;
 mod interfaces;
 mod filters;
 mod kept;
+mod places;
 mod calls;
 mod bundles;
 mod attest;

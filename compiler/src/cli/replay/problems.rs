@@ -12,9 +12,16 @@ use std::path::PathBuf;
 const MAX_NAMED: usize = 20;
 
 /// An empty trace agrees with everything: nothing was replayed, so that nothing is answered.
-pub(super) fn no_records(files: &[PathBuf]) -> String {
+pub(super) fn no_records(files: &[PathBuf], asked: &[PathBuf]) -> String {
     let nothing = match files {
-        [] => Diagnostic::new(&codes::NO_RECORDS, "there is no trace in the folder"),
+        [] => {
+            let folders = asked.iter().map(|path| format!("`{}`", shown(path)));
+            let folders = folders.collect::<Vec<_>>().join(", ");
+            Diagnostic::new(
+                &codes::NO_RECORDS,
+                format!("there is no trace in {folders}"),
+            )
+        }
         [_] => Diagnostic::new(&codes::NO_RECORDS, "the trace has no records"),
         [_, _, ..] => Diagnostic::new(&codes::NO_RECORDS, "the traces have no records"),
     };

@@ -2,11 +2,12 @@
 //!
 //! Sources: <https://datatracker.ietf.org/doc/html/draft-ietf-opsawg-pcap> and `...-pcapng`. Reading goes on behind a
 //! defect where the format allows: a block of pcapng tells its length, and where that makes no sense the next section
-//! header is looked for; a record of pcap with a wrong length hides all that follows.
+//! header is looked for; a record of pcap with a wrong length hides all that follows. Captures that were written one behind
+//! the other are read as one.
 
 mod section;
 
-use super::super::source::Content;
+use super::super::source::{Content, content};
 use super::window::Window;
 use crate::diagnostic::{Code, Diagnostic, codes};
 use pcap_parser::{Block, PcapHeader, nom};
@@ -49,6 +50,14 @@ pub(in super::super) enum Event<'a> {
 enum Format {
     Pcap(PcapHeader),
     PcapNg(Section),
+}
+
+/// Whether the header of a pcap file stands where a packet would: as the time of one it would be of 2055 or 2039, and a
+/// certain microsecond.
+fn begins_capture(bytes: &[u8]) -> bool {
+    let magic = bytes.get(..4).unwrap_or_default();
+    let version = bytes.get(4..8).unwrap_or_default();
+    content(magic) == Content::Pcap && matches!(version, [2, 0, 4, 0] | [0, 2, 0, 4])
 }
 
 /// A capture that is read.
@@ -183,6 +192,9 @@ impl<R: Read> Capture<R> {
                 [] => Step::End,
                 _ => self.cut_off("the header of a packet"),
             });
+        }
+        if begins_capture(self.window.bytes()) {
+            return self.header();
         }
         let number = |at| number(self.window.bytes(), at, header.is_bigendian());
         let (seconds, fraction) = (number(0), number(4));

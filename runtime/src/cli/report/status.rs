@@ -1,6 +1,6 @@
 //! The shape of what `status` prints.
 
-use super::{Attestation, BundleReport, bundle};
+use super::{Attestation, BundleReport, WarningReport, bundle, warnings};
 use crate::node::{
     Attached, AttachedState, GenerationStatus, Hook, Kind, ReasonStatus, RuleStatus, Status,
     StoredStatus,
@@ -29,6 +29,9 @@ pub struct StatusReport {
     pub(in crate::cli) previous: Option<StoredReport>,
     /// What is attached.
     pub(in crate::cli) attachments: Vec<AttachmentReport>,
+    /// What of the pins cannot be read, or is none of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::cli) damaged: Vec<WarningReport>,
     /// What was decided by rule since the generation was loaded; rules that decided nothing are left out.
     pub(in crate::cli) rules: Vec<RuleReport>,
     /// What was decided by reason, over all generations; reasons that were never given are left out.
@@ -73,9 +76,12 @@ pub struct AttachmentReport {
     pub(in crate::cli) kind: KindWord,
     /// The index of the interface, or the number of the cgroup.
     pub(in crate::cli) number: u64,
-    /// The name of the interface.
+    /// The name of the interface, or its index where it has none in this network namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) interface: Option<String>,
+    /// Whether the interface is in another network namespace.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::cli) elsewhere: bool,
     /// The endpoint behind an interface.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) endpoint: Option<String>,
@@ -123,6 +129,8 @@ pub enum StateWord {
     Gone,
     /// It is in another network namespace, where alone it can be looked at.
     Elsewhere,
+    /// A pin is lost: who is behind it is not known.
+    Damaged,
 }
 
 impl StateWord {
@@ -133,6 +141,7 @@ impl StateWord {
             Self::Unfinished => "unfinished",
             Self::Gone => "gone",
             Self::Elsewhere => "elsewhere",
+            Self::Damaged => "damaged",
         }
     }
 }
@@ -184,6 +193,7 @@ impl StatusReport {
             generation: status.generation.as_ref().map(generation),
             previous: status.previous.as_ref().map(stored),
             attachments: status.attached.iter().map(attachment).collect(),
+            damaged: warnings(&status.damaged),
             rules: rules.map(rule).collect(),
             reasons: reasons
                 .filter(|one| one.counter.packets > 0)
@@ -226,6 +236,7 @@ fn attachment(own: &Attached) -> AttachmentReport {
         kind,
         number: own.number,
         interface,
+        elsewhere: own.elsewhere,
         endpoint,
         cgroup,
         hook: own.hook.map(|hook| match hook {
@@ -238,6 +249,7 @@ fn attachment(own: &Attached) -> AttachmentReport {
             AttachedState::Unfinished => StateWord::Unfinished,
             AttachedState::Gone => StateWord::Gone,
             AttachedState::Elsewhere => StateWord::Elsewhere,
+            AttachedState::Damaged => StateWord::Damaged,
         },
     }
 }
