@@ -270,7 +270,10 @@ fn print(report: &ImageDiffReport, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "    after   {}", said(change.after.as_ref()))?;
         }
         if node.cut {
-            writeln!(out, "  more runs of addresses than are compared: more may differ")?;
+            writeln!(
+                out,
+                "  more runs of addresses than are compared: more may differ"
+            )?;
         }
         let shown = node.changes.len().min(SHOWN) as u64;
         if let Some(more @ 1..) = node.verdicts.checked_sub(shown) {
