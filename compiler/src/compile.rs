@@ -8,7 +8,7 @@ mod blame;
 mod cache;
 
 pub use blame::Contribution;
-pub use cache::{Found, Kept, NotRestored};
+pub use cache::{Found, Kept, NotRestored, ProvedCommon};
 
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::hir::{PolicySet, Resolution};
@@ -201,6 +201,11 @@ impl<'a> Compiler<'a> {
     #[must_use]
     pub fn lowering(&self) -> &Lowering<'a> {
         &self.lowering
+    }
+
+    /// What all images have, to be changed as a fault would. The proof is to find it.
+    pub fn common_mut(&mut self) -> &mut Common {
+        &mut self.common
     }
 
     /// What the nodes have in common, without what it was made of.

@@ -22,6 +22,7 @@ mod trie;
 
 pub(crate) use addresses::Visited;
 pub use ask::{Asked, End, NotAsked, Said};
+pub(crate) use decode::COUNTS;
 pub use decode::{Image, Known};
 pub use encode::{Common, encode, is_own};
 pub use error::DecodeError;

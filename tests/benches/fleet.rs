@@ -162,7 +162,9 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
     let compiler = phase("preparing", || {
         Compiler::new(cluster, policies, &asked.sources, &program)
     });
-    let common = phase("fingerprints", || compiler.fingerprints(b"bench"));
+    let proved = phase("what images share", || compiler.prove_common());
+    let common = proved.expect("sections that are right");
+    let prints = phase("fingerprints", || compiler.fingerprints(b"bench"));
     let nodes = compiler.lowering().nodes().to_vec();
     let name = |node: Option<NodeId>| {
         let node = node.and_then(|node| cluster.node(node));
@@ -183,7 +185,7 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
     let restored: Vec<_> = phase("taking", || {
         let nodes = nodes.par_iter().enumerate();
         let taken = nodes.map(|(index, (node, pods))| {
-            let fingerprint = compiler.fingerprint(&common, *node, pods);
+            let fingerprint = compiler.fingerprint(&prints, *node, pods);
             let found = cache
                 .files
                 .get(index)
@@ -193,7 +195,8 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
                 Some(Found::Stale | Found::Unusable) | None => return (fingerprint, None),
             };
             let subjects = compiler.subjects_of(*node, pods);
-            let sections = compiler.sections(&subjects, &kept);
+            let sections = compiler.sections(&common, (*node, pods), &subjects, &kept);
+            let sections = sections.expect("sections that are right");
             let packed = packer.again(name(*node), &sections, &kept.packed, &fetch);
             let packed = packed.expect("a packed image");
             (fingerprint, packed.map(|packed| (packed, kept.compared)))

@@ -474,3 +474,35 @@ fn two_bundles_in_one_run_and_images_beside_them() {
     let ran = run(["image", "diff", "/nowhere", "/nowhere"]);
     assert_eq!(ran.code, Some(2));
 }
+
+#[test]
+fn a_cache_has_no_files_of_nodes_that_are_gone() {
+    let place = Place::new();
+    let text = fs::read_to_string(place.path("old.yaml")).unwrap();
+    let moved = text.replace("nodeName: worker-2", "nodeName: worker-1");
+    assert_ne!(moved, text);
+    fs::write(place.path("moved.yaml"), moved).unwrap();
+    let own = || {
+        let entries = fs::read_dir(place.path("cache")).unwrap().flatten();
+        let files = entries.filter(|entry| entry.path().is_file());
+        let mut names: Vec<_> = files.map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    };
+    place.ends(0, "compile old.yaml --bundle a --cache cache");
+    let before = own();
+    // What two other compiles have not finished: one goes on, the other was ended a day ago.
+    for (name, age) in [(".verdict-goes-on", 0), (".verdict-was-ended", 24 * 3600)] {
+        let file = fs::File::create(place.path("cache").join(name)).unwrap();
+        let age = std::time::Duration::from_secs(age);
+        file.set_modified(std::time::SystemTime::now() - age)
+            .unwrap();
+    }
+    place.ends(0, "compile old.yaml --bundle a --cache cache");
+    assert_eq!(own().len(), before.len() + 1);
+    place.ends(0, "compile moved.yaml --bundle a --cache cache");
+    let after = own();
+    assert_eq!(after.len(), before.len(), "{after:?}");
+    assert_eq!(after[0], ".verdict-goes-on");
+    assert!(after[1..].iter().all(|name| before.contains(name)));
+}

@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use verdict_compiler::bundle::{Blob, BundleError, Digest, Packer};
-use verdict_compiler::compile::{Compiler, Found, Kept};
+use verdict_compiler::compile::{CompileError, Compiler, Found, Kept, NotRestored};
 use verdict_compiler::frontend::load::Loaded;
+use verdict_compiler::image::{Common, Limits, Resource};
 use verdict_compiler::ir;
+use verdict_compiler::lir::LeafId;
+use verdict_compiler::verify::Check;
 use verdict_tests::generate::edit::edited;
 use verdict_tests::generate::random::Random;
 use verdict_tests::generate::{World, cilium, small};
@@ -51,6 +54,7 @@ fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Count
     let (cluster, policies) = (&loaded.cluster, &loaded.policies);
     let compiler = Compiler::new(cluster, policies, &sources, &program);
     let full = Compiler::new(cluster, policies, &sources, &program);
+    let proved = compiler.prove_common();
     let common = compiler.fingerprints(b"test");
     for (node, pods) in compiler.lowering().nodes() {
         let name = node.and_then(|node| cluster.node(node));
@@ -84,7 +88,9 @@ fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Count
             );
             assert_eq!(restored.endpoints, expected.endpoints);
             let subjects = compiler.subjects_of(*node, pods);
-            let sections = compiler.sections(&subjects, &kept);
+            let proved = proved.as_ref().unwrap();
+            let sections = compiler.sections(proved, (*node, pods), &subjects, &kept);
+            let sections = sections.unwrap();
             let mut taken = BTreeMap::new();
             let again = packed(&mut taken, |packer| {
                 packer.again(Some(&name), &sections, &kept.packed, &fetch)
@@ -228,6 +234,140 @@ fn so_it_is_in_the_dialect_of_cilium() {
         );
     }
     assert!(counts.kept > 50 && counts.made > 50, "{counts:?}");
+    assert!(counts.as_they_are > 20, "{counts:?}");
+}
+
+/// A policy that governs nobody, of which the proof of no node is about.
+const OF_NOBODY: &str = "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: of-nobody, namespace: default}
+spec:
+  podSelector: {matchLabels: {no-pod-has: this}}
+  ingress: [{from: [{podSelector: {}}]}]
+";
+
+/// The images of all nodes, by fingerprint.
+fn kept(compiler: &Compiler<'_>) -> Vec<([u8; 32], Kept)> {
+    let common = compiler.fingerprints(b"test");
+    let nodes = compiler.lowering().nodes().iter();
+    nodes
+        .map(|(node, pods)| {
+            let made = compiler.node(*node, pods).unwrap();
+            let packed = packed(&mut BTreeMap::new(), |packer| {
+                packer.add(None, made.endpoints, &made.image).unwrap()
+            });
+            let compared = made.compared;
+            let fingerprint = compiler.fingerprint(&common, *node, pods);
+            (fingerprint, Kept { compared, packed })
+        })
+        .collect()
+}
+
+fn is_mismatch(error: &CompileError, check: Check) -> bool {
+    matches!(error, CompileError::Mismatch(mismatch) if mismatch.by == check)
+}
+
+#[test]
+fn what_images_share_is_proved_where_all_are_kept() {
+    let mut found = [0; 4];
+    for seed in 0..12 {
+        let with = |text: String| {
+            let mut world = small::world(seed);
+            world.files.push(("of-nobody.yaml".to_owned(), text));
+            world
+        };
+        let moved = format!("# a remark\n{OF_NOBODY}");
+        let worlds = [small::world(seed), with(OF_NOBODY.to_owned()), with(moved)];
+        let loaded = worlds.each_ref().map(|world| world.load_for(seed));
+        let sources = worlds.each_ref().map(World::sources);
+        let program = |of: &Loaded| ir::Program::resolve(&of.cluster, &of.policies);
+        let programs = loaded.each_ref().map(program);
+        let compiler = |of: usize| {
+            let (cluster, policies) = (&loaded[of].cluster, &loaded[of].policies);
+            Compiler::new(cluster, policies, &sources[of], &programs[of])
+        };
+        let (before, mut after) = (compiler(0), compiler(1));
+        let all = kept(&before);
+        let prints = |of: &[([u8; 32], Kept)]| of.iter().map(|(print, _)| *print).collect();
+        let [one, other]: [Vec<_>; 2] = [prints(&all), prints(&kept(&after))];
+        if one != other {
+            continue;
+        }
+        let proved = after.prove_common().unwrap();
+        // Endpoints that are those of another node.
+        for ((node, pods), (_, kept)) in after.lowering().nodes().iter().zip(&all) {
+            for (other, theirs) in after.lowering().nodes() {
+                let subjects = after.subjects_of(*other, theirs);
+                let taken = after.sections(&proved, (*node, pods), &subjects, kept);
+                assert_eq!(taken.is_ok(), node == other, "world {seed}");
+                found[0] += usize::from(node != other);
+            }
+        }
+        // A section `world` that lacks the policy, or has it on another line.
+        let (v4, v6) = (
+            after.lowering().leaves().v4(),
+            after.lowering().leaves().v6(),
+        );
+        let (v4, v6) = (v4.to_vec(), v6.to_vec());
+        let world = after.compiled().bytes.to_vec();
+        for (other, count) in [(0, 1), (2, 3)] {
+            let wrong = compiler(other).compiled().bytes.to_vec();
+            assert_ne!(world, wrong);
+            *after.common_mut() = Common::new(&v4, &v6, wrong);
+            let error = after.prove_common().unwrap_err();
+            assert!(is_mismatch(&error, Check::OpenWorld), "{error}");
+            found[count] += 1;
+            after = compiler(1);
+        }
+        // Addresses that are somebody else's.
+        let mut wrong = v4;
+        let last = wrong.last_mut().unwrap();
+        last.1 = LeafId(u32::from(last.1 == LeafId(0)));
+        *after.common_mut() = Common::new(&wrong, &v6, world);
+        let error = after.prove_common().unwrap_err();
+        assert!(is_mismatch(&error, Check::Addresses), "{error}");
+        found[2] += 1;
+    }
+    assert!(found.iter().all(|count| *count >= 5), "{found:?}");
+}
+
+#[test]
+fn what_is_kept_has_the_room_of_an_image() {
+    let world = small::world(3);
+    let (loaded, sources) = (world.load_for(3), world.sources());
+    let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
+    let compiler = || Compiler::new(&loaded.cluster, &loaded.policies, &sources, &program);
+    let roomy = compiler();
+    let (node, pods) = roomy.lowering().nodes().first().unwrap();
+    let mut blobs = BTreeMap::new();
+    let made = roomy.node(*node, pods).unwrap();
+    let packed = packed(&mut blobs, |packer| {
+        packer.add(None, made.endpoints, &made.image).unwrap()
+    });
+    let longest = made.image.sections().iter().map(|part| part.bytes.len());
+    let longest = longest.max().unwrap();
+    let kept = Kept {
+        compared: made.compared,
+        packed,
+    };
+    let fetch = |blob: &Blob| {
+        let found = blobs.get(&blob.sha256).cloned();
+        found.ok_or(BundleError::Missing(blob.sha256))
+    };
+    let proved = roomy.prove_common().unwrap();
+    for (most, has_room) in [(longest, true), (longest - 1, false)] {
+        let limits = Limits::default().lower(Resource::SectionBytes, most);
+        let compiler = compiler().with_limits(limits);
+        let subjects = compiler.subjects_of(*node, pods);
+        let sections = compiler.sections(&proved, (*node, pods), &subjects, &kept);
+        assert_eq!(matches!(sections, Err(CompileError::Limit(..))), !has_room);
+        let restored = compiler.restore(*node, pods, &kept, &fetch);
+        assert_eq!(restored.is_ok(), has_room);
+        assert_eq!(
+            matches!(restored, Err(NotRestored::Compile(CompileError::Limit(..)))),
+            !has_room
+        );
+    }
 }
 
 #[test]

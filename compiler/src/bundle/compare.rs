@@ -1,11 +1,12 @@
 //! Two images of one node, compared as flows: which packets get another verdict, or are decided by another rule.
 //!
 //! Addresses are taken together where both images take them alike, packets where both put them into one class; each pair of
-//! these is asked once. Peers without an address are compared where both images number them alike.
+//! these is asked once. Peers without an address are compared where both images number them alike. Somebody who means ill may
+//! have made an image whose addresses are too many to look at: not all are, and that is said.
 
 use crate::cluster::Protocol;
 use crate::hir::Direction;
-use crate::image::{Image, Said};
+use crate::image::{Image, Said, Visited};
 use crate::lir::transport::NOT_KNOWN;
 use rustc_hash::FxHashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -61,13 +62,19 @@ pub struct Changes {
     pub new: Vec<Box<str>>,
     /// Endpoints that only the one image has.
     pub gone: Vec<Box<str>>,
+    /// Whether there are more runs of addresses than are looked at, so that more may differ.
+    pub cut: bool,
 }
 
 impl Changes {
     /// Whether no packet can tell the two images apart.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.verdicts == 0 && self.rules == 0 && self.new.is_empty() && self.gone.is_empty()
+        self.verdicts == 0
+            && self.rules == 0
+            && self.new.is_empty()
+            && self.gone.is_empty()
+            && !self.cut
     }
 }
 
@@ -88,13 +95,17 @@ struct Pair<'p, 'b> {
 /// Compares two images of one node.
 #[must_use]
 pub fn compare(before: &Image<'_>, after: &Image<'_>, examples: Examples) -> Changes {
+    let (peers, seen) = peers([before, after]);
     let mut pair = Pair {
         images: [before, after],
-        peers: peers([before, after]),
+        peers,
         packets: packets([before, after]),
         rows: FxHashMap::default(),
     };
-    let mut changes = Changes::default();
+    let mut changes = Changes {
+        cut: seen == Seen::Part,
+        ..Changes::default()
+    };
     let known: FxHashMap<&str, u32> = names(after).collect();
     for (name, endpoint) in names(before) {
         match known.get(name) {
@@ -237,8 +248,15 @@ fn verdict(decided: &Decided) -> Option<Code> {
     }
 }
 
+/// How much of the addresses of an image was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    All,
+    Part,
+}
+
 /// The pairs of classes of all peers, each with an address that it has.
-fn peers(images: [&Image<'_>; 2]) -> Classes<Option<IpAddr>> {
+fn peers(images: [&Image<'_>; 2]) -> (Classes<Option<IpAddr>>, Seen) {
     let mut found: FxHashMap<(u32, u32), usize> = FxHashMap::default();
     let mut list = Classes::new();
     let mut add = |leaves: [u32; 2], address| {
@@ -253,8 +271,9 @@ fn peers(images: [&Image<'_>; 2]) -> Classes<Option<IpAddr>> {
         });
     };
     let [before, after] = images;
-    for (start, leaves) in merged(&v4(before), &v4(after)) {
-        add(leaves, Some(Ipv4Addr::from_bits(start as u32).into()));
+    let ((one, seen), (other, seen_of_other)) = (v4(before), v4(after));
+    for (start, leaves) in merged(&one, &other) {
+        add(leaves, Some(Ipv4Addr::from_bits(start).into()));
     }
     for (start, leaves) in merged(&before.v6_runs(), &after.v6_runs()) {
         add(leaves, Some(Ipv6Addr::from_bits(start).into()));
@@ -266,19 +285,19 @@ fn peers(images: [&Image<'_>; 2]) -> Classes<Option<IpAddr>> {
             add([leaf, leaf], None);
         }
     }
-    list
+    (list, seen.max(seen_of_other))
 }
 
 /// Where either changes, with what both say from there on.
-fn merged(one: &[(u128, u32)], other: &[(u128, u32)]) -> Vec<(u128, [u32; 2])> {
+fn merged<T: Copy + Ord>(
+    one: &[(T, u32)],
+    other: &[(T, u32)],
+) -> impl Iterator<Item = (T, [u32; 2])> {
     let (mut a, mut b) = (one.iter().peekable(), other.iter().peekable());
     let mut told = [0, 0];
-    let mut merged = Vec::new();
-    loop {
+    std::iter::from_fn(move || {
         let next = [a.peek(), b.peek()].into_iter().flatten();
-        let Some(next) = next.map(|(start, _)| *start).min() else {
-            return merged;
-        };
+        let next = next.map(|(start, _)| *start).min()?;
         let [one, other] = &mut told;
         if let Some((_, leaf)) = a.next_if(|(start, _)| *start == next) {
             *one = *leaf;
@@ -286,22 +305,36 @@ fn merged(one: &[(u128, u32)], other: &[(u128, u32)]) -> Vec<(u128, [u32; 2])> {
         if let Some((_, leaf)) = b.next_if(|(start, _)| *start == next) {
             *other = *leaf;
         }
-        merged.push((next, told));
-    }
+        Some((next, told))
+    })
 }
 
 /// The most blocks of the trie that are looked at: they may be shared, so that a small trie may have four billion parts.
 const MAX_BLOCKS: usize = 1 << 20;
+/// The most parts of the trie that are looked at: a second.
+const MAX_PARTS: usize = 1 << 28;
+/// The most runs of IPv4 addresses that are looked at, of 8 bytes each: as many as an image has leaves at most.
+const MAX_RUNS: usize = 1 << 24;
 
-fn v4(image: &Image<'_>) -> Vec<(u128, u32)> {
-    let mut runs: Vec<(u128, u32)> = Vec::new();
-    image.visit_v4(MAX_BLOCKS, |start, found| {
-        if runs.last().is_none_or(|(_, leaf)| *leaf != found) {
-            runs.push((start.into(), found));
+/// The runs of IPv4 addresses: where each begins, ascending from 0, with its leaf.
+fn v4(image: &Image<'_>) -> (Vec<(u32, u32)>, Seen) {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    let mut parts = 0;
+    let visited = image.visit_v4(MAX_BLOCKS, |start, found| {
+        parts += 1;
+        let is_new = runs.last().is_none_or(|(_, leaf)| *leaf != found);
+        if parts > MAX_PARTS || (is_new && runs.len() >= MAX_RUNS) {
+            return ControlFlow::Break(());
         }
-        ControlFlow::<()>::Continue(())
+        if is_new {
+            runs.push((start, found));
+        }
+        ControlFlow::Continue(())
     });
-    runs
+    match visited {
+        Visited::All => (runs, Seen::All),
+        Visited::TooMany | Visited::Stopped(()) => (runs, Seen::Part),
+    }
 }
 
 /// The pairs of classes of all packets, each with the first run that it has.

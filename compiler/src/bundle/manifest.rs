@@ -158,7 +158,7 @@ pub struct Input {
 
 impl SectionRecord {
     /// Its bytes, as far as memory may have them.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         usize::try_from(self.bytes).unwrap_or(usize::MAX)
     }
 }

@@ -2,17 +2,21 @@
 //!
 //! Kept is what the image became when it was packed ([`Packed`]), under the [fingerprint](Compiler::fingerprint) of the proof; the
 //! blobs that it names are kept beside it. The fingerprint covers everything that the sections hang on that are the node's own.
-//! So these are taken as they are, and the sections that all images share are those of this compile. Of bytes that are damaged,
-//! or that another verdict wrote, nothing is taken.
+//! So these are taken as they are, and the sections that all images share are those of this compile: they are proved once, before
+//! any image is taken ([`ProvedCommon`]), and so is who the endpoints of each are. Of bytes that are damaged, or that another verdict
+//! wrote, nothing is taken.
 
 use super::{Artifact, CompileError, Compiler};
 use crate::bundle::{BundleError, Fetch, Packed, Piece, sections};
 use crate::cluster::{NodeId, PodId};
 use crate::hir::PerDirection;
-use crate::image::{Part, is_own};
+use crate::image::{DecodeError, Part, Resource, is_own};
 use crate::lir::{ChainId, Endpoint, Program};
+use crate::opt;
 use crate::verify::Fingerprints;
 use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use verdict_abi::open::{Subjects, World};
 
 /// The first bytes.
 const MAGIC: &[u8; 8] = b"VERDICTC";
@@ -102,7 +106,27 @@ impl From<BundleError> for NotRestored {
     }
 }
 
+/// The sections that all images share, held to the manifests: what the images that are kept are taken with.
+#[derive(Clone, Debug)]
+pub struct ProvedCommon(Arc<World>);
+
 impl<'a> Compiler<'a> {
+    /// Proves the sections that all images share, by the image of a node that has no endpoint.
+    ///
+    /// # Errors
+    /// Where there is no room for them, or they do not say what the manifests say.
+    pub fn prove_common(&self) -> Result<ProvedCommon, CompileError> {
+        let program = opt::optimize(self.lowering.node(None, &[]), |_, _| {});
+        let image = self
+            .parts(None, &[], &program)
+            .map_err(|error| self.blame(error, &[]))?;
+        let read = self.decoded(&image)?;
+        let subject = self.subject(None, &[], &program, &read);
+        let proved = self.prover.prove_again(&subject);
+        proved.map_err(CompileError::Mismatch)?;
+        Ok(ProvedCommon(Arc::clone(read.shared_world())))
+    }
+
     /// What the proofs of all nodes are about. `build` is what tells this verdict from others.
     #[must_use]
     pub fn fingerprints(&self, build: &[u8]) -> Fingerprints<'a> {
@@ -127,8 +151,24 @@ impl<'a> Compiler<'a> {
         self.prover.fingerprint(of, &self.lowering, node, pods)
     }
 
-    /// The sections that the image of a node has now, of which some were kept: those that are not its own are at hand.
-    pub fn sections<'s>(&'s self, subjects: &'s Part, kept: &Kept) -> Vec<Piece<'s>> {
+    /// The sections that the image of a node has now, of which some were kept: those that are not its own are at hand, and proved.
+    ///
+    /// # Errors
+    /// Where there is no room for one, or `subjects` does not say who the endpoints are.
+    pub fn sections<'s>(
+        &'s self,
+        common: &ProvedCommon,
+        (node, pods): (Option<NodeId>, &[PodId]),
+        subjects: &'s Part,
+        kept: &Kept,
+    ) -> Result<Vec<Piece<'s>>, CompileError> {
+        let ProvedCommon(world) = common;
+        let who = Subjects::read(&subjects.bytes, world).map_err(|why| {
+            let of = "subjects";
+            CompileError::Decode(DecodeError::Wire { of, why })
+        })?;
+        let proved = self.prover.who_are(node, pods, world, &who);
+        proved.map_err(CompileError::Mismatch)?;
         let own = kept.packed.record.sections.iter();
         let own = own.filter(|section| is_own(section.kind));
         let own = own.map(|section| Piece {
@@ -143,7 +183,19 @@ impl<'a> Compiler<'a> {
         let mut all: Vec<Piece<'_>> = own.chain(common.map(Piece::of)).collect();
         // The kinds ascend in a file.
         all.sort_by_key(|piece| piece.told.kind);
-        all
+        self.hold_sizes(all.iter().map(|piece| piece.told.size()), pods)?;
+        Ok(all)
+    }
+
+    /// Looks whether there is room for each section of an image that was kept.
+    fn hold_sizes(
+        &self,
+        sizes: impl Iterator<Item = usize>,
+        pods: &[PodId],
+    ) -> Result<(), CompileError> {
+        let longest = sizes.max().unwrap_or_default();
+        let held = self.limits.hold(Resource::SectionBytes, longest);
+        held.map_err(|error| self.blame(error, pods))
     }
 
     /// The section of an image that says who its endpoints are.
@@ -171,6 +223,8 @@ impl<'a> Compiler<'a> {
         let image = self.common.with(own, self.subjects(node, pods).write());
         let program = self.names(pods);
         let wrong = NotRestored::Compile;
+        let sizes = image.sections().iter().map(|part| part.bytes.len());
+        self.hold_sizes(sizes, pods).map_err(wrong)?;
         let read = self.decoded(&image).map_err(wrong)?;
         let subject = self.subject(node, pods, &program, &read);
         let proved = self.prover.prove_again(&subject);

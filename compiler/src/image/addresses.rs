@@ -39,7 +39,7 @@ impl Image<'_> {
     }
 
     /// Every entry that can be reached is a leaf, or leads to a block that is there and looks at fewer bits. Blocks that lead
-    /// further are reached once, so that each entry is looked at once for each that leads to it at most.
+    /// further are reached once, and no two blocks overlap, so that each entry is looked at once.
     fn check_v4(&self) -> Decoded<()> {
         let root = half(self, Section::V4, 0).unwrap_or(TO_BLOCK);
         let is_root = Some(root) == verdict_abi::config(self, Config::V4Root);
@@ -53,6 +53,8 @@ impl Image<'_> {
         // Where blocks begin, and how many bits they look at; those that lead further.
         let mut leaves_alone: FxHashSet<(u32, u32)> = FxHashSet::default();
         let mut leading: FxHashSet<u32> = FxHashSet::default();
+        // Of blocks that do not overlap there are no more entries than these.
+        let mut entries_left = u64::from(self.count(Config::V4Entries));
         while let Some((at, entry, first, bits, steps)) = left.pop() {
             let ensure = |holds, why| self.ensure(holds, Section::V4, at as usize, why);
             if entry & TO_BLOCK == 0 {
@@ -70,6 +72,9 @@ impl Image<'_> {
             if !leaves_alone.insert((begin, bits - block.shift)) {
                 continue;
             }
+            let others = entries_left.checked_sub(parts);
+            ensure(others.is_some(), "leads to a block that overlaps others")?;
+            entries_left = others.unwrap_or_default();
             let found = left.len();
             for (index, first) in place.entries() {
                 let entry = half(self, Section::V4, index).unwrap_or(TO_BLOCK);

@@ -42,8 +42,8 @@ pub struct Known {
     names: Arc<Names>,
 }
 
-/// What the configuration says of the sections of addresses.
-const COUNTS: [Config; 6] = [
+/// What the configuration says of the sections of addresses: where it says the same, and they are the same, so is who an address is.
+pub(crate) const COUNTS: [Config; 6] = [
     Config::Leaves,
     Config::V4Entries,
     Config::V4Root,

@@ -3,7 +3,8 @@
 //! Input: runs of addresses. Output: a place for each address of short runs ([`Section::V6Hosts`](verdict_abi::Section::V6Hosts)),
 //! and the runs that are left. Addresses fall into groups by their hash; each group is given the first displacement that moves all
 //! its addresses to places that are free, larger groups first. Whatever finds no place stays in its run, so there is a table for
-//! any addresses. Hangs on nothing but the addresses.
+//! any addresses, those among them that somebody chose by their hashes: groups that can find none are not tried. Hangs on nothing
+//! but the addresses.
 
 use crate::lir::{LeafId, number};
 use verdict_abi::{HOST_WORDS, group, hash, slot};
@@ -12,6 +13,8 @@ use verdict_abi::{HOST_WORDS, group, hash, slot};
 const LONGEST: u128 = 8;
 /// Addresses of a group on average.
 const OF_GROUP: usize = 3;
+/// A larger group is none of chance: it is not tried.
+const LARGEST: usize = 16;
 /// Displacements have 16 bits.
 const DISPLACEMENTS: u32 = 1 << 16;
 
@@ -112,8 +115,18 @@ fn places(singles: &[(u128, LeafId)]) -> (Vec<u32>, Vec<[u64; HOST_WORDS]>) {
     (displacements, table)
 }
 
+/// Whether a group may find places: it is small, and no two of its addresses have one hash, which no displacement tells apart.
+fn may_fit(members: &[(u64, usize)]) -> bool {
+    let mut hashes = members.iter().map(|(hash, _)| hash);
+    members.len() <= LARGEST
+        && !hashes.any(|hash| members.iter().filter(|(other, _)| other == hash).count() > 1)
+}
+
 /// The first displacement that moves a group to places that are free, and these.
 fn fit(members: &[(u64, usize)], table: &[[u64; HOST_WORDS]]) -> Option<(u32, Vec<usize>)> {
+    if !may_fit(members) {
+        return None;
+    }
     let mut places: Vec<usize> = Vec::with_capacity(members.len());
     'next: for displacement in 0..DISPLACEMENTS {
         places.clear();

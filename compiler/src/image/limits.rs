@@ -116,7 +116,7 @@ impl Limits {
     }
 
     /// Looks whether there is room for so many.
-    pub(super) fn hold(&self, of: Resource, given: usize) -> Result<(), LimitError> {
+    pub(crate) fn hold(&self, of: Resource, given: usize) -> Result<(), LimitError> {
         let most = self.of(of);
         if given <= most {
             return Ok(());

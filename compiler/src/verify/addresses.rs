@@ -2,17 +2,14 @@
 
 use super::mismatch::{Check, Mismatch, general};
 use super::{Prover, Subject};
-use crate::image::Visited;
+use crate::image::{COUNTS, Visited};
 use crate::lir::{LeafId, Lowering};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
-use verdict_abi::{Config, Section, V4_STEPS};
+use verdict_abi::{Section, V4_STEPS};
 
 /// The digests of sections that have been proved, and the configuration: nodes share them.
 pub(super) type Proved = ([[u8; 32]; Section::OF_LEAVES.len()], [u32; COUNTS.len()]);
-
-/// What the configuration says of these sections.
-const COUNTS: [Config; 3] = [Config::V4Root, Config::V6Groups, Config::V6Runs];
 
 impl Prover<'_> {
     /// Holds the addresses of an image to the runs of the cluster, which were held to their owners.

@@ -4,7 +4,7 @@
 //! wrote the sections is used.
 
 use super::{Check, Mismatch, Prover, Subject, enforcement, mismatch};
-use crate::cluster::{LabelsId, NamespaceId, PortsId, Protocol};
+use crate::cluster::{Cluster, LabelsId, NamespaceId, NodeId, PodId, PortsId, Protocol};
 use crate::hir::{
     self, Direction, DomainPattern, IpBlock, NamespaceSelector, Operator, PodSelector, PortMatch,
     PortRange, Requirement, RuleId, Selector, Tier,
@@ -15,7 +15,7 @@ use crate::query::pod_view;
 use ipnet::IpNet;
 use rustc_hash::FxHashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use verdict_abi::open::{self, Net, Who, World};
+use verdict_abi::open::{self, Net, Subjects, Who, World};
 
 impl Prover<'_> {
     /// Compares the policies, the leaves and the endpoints. Of these the endpoints alone are the node's own: a section `world` that
@@ -28,8 +28,21 @@ impl Prover<'_> {
             // Where another node was first, its section is kept.
             let _ = self.proved_world.set(Arc::clone(world));
         }
-        let is_shared = self.proved_world.get().is_some_and(is_proved);
-        endpoints(*subject, self.proved_pods.get(is_shared))
+        self.who_are(subject.node, subject.pods, world, subject.image.subjects())
+    }
+
+    /// Compares who the endpoints of a node are, in a section `world` that was compared.
+    pub(crate) fn who_are(
+        &self,
+        node: Option<NodeId>,
+        pods: &[PodId],
+        world: &Arc<World>,
+        subjects: &Subjects,
+    ) -> Result<(), Box<Mismatch>> {
+        let proved = self.proved_world.get();
+        let is_shared = proved.is_some_and(|proved| Arc::ptr_eq(proved, world));
+        let known = self.proved_pods.get(is_shared);
+        endpoints(self.cluster, (node, pods), world, subjects, known)
     }
 }
 
@@ -65,7 +78,7 @@ fn common(subject: Subject<'_>) -> Result<(), Box<Mismatch>> {
         "those of the inputs",
     )?;
     for (own, policy) in world.policies.iter().zip(written) {
-        let same = is_policy(world, own, policy) == Some(true) && paths(subject, own);
+        let same = is_policy(world, own, policy) == Some(true) && places(subject, own, policy);
         ensure(
             same,
             &format!("policy `{}`", policy.object),
@@ -77,15 +90,21 @@ fn common(subject: Subject<'_>) -> Result<(), Box<Mismatch>> {
 }
 
 fn endpoints(
-    subject: Subject<'_>,
+    cluster: &Cluster,
+    (node, pods): (Option<NodeId>, &[PodId]),
+    world: &World,
+    subjects: &Subjects,
     proved: Option<&Mutex<FxHashSet<ProvedPod>>>,
 ) -> Result<(), Box<Mismatch>> {
-    let world = subject.image.world();
-    let subjects = subject.image.subjects();
-    let node = subject.node.map(|node| node.0);
+    let node = node.map(|node| node.0);
+    ensure(
+        subjects.identities.len() == pods.len(),
+        "the endpoints",
+        "the pods of the node",
+    )?;
     let mut known = proved.map(|proved| proved.lock().unwrap_or_else(PoisonError::into_inner));
-    for (pod, endpoint) in subject.pods.iter().zip(0..) {
-        let Some(of) = subject.cluster.pod(*pod) else {
+    for (pod, endpoint) in pods.iter().zip(0..) {
+        let Some(of) = cluster.pod(*pod) else {
             continue;
         };
         // One that uses the network of its node is that node as well.
@@ -102,7 +121,7 @@ fn endpoints(
         let expected = open::Pod {
             id: None,
             node,
-            ..seen_pod(world, &pod_view(subject.cluster, *pod, of))
+            ..seen_pod(world, &pod_view(cluster, *pod, of))
         };
         let found = subjects.pod(world, endpoint);
         ensure(
@@ -162,12 +181,19 @@ fn leaves(subject: Subject<'_>, world: &World) -> Result<(), Box<Mismatch>> {
     Ok(())
 }
 
-/// Whether the rules of a policy have their paths.
-fn paths(subject: Subject<'_>, own: &open::Policy) -> bool {
-    own.rules.iter().flatten().all(|rule| {
-        let origin = subject.policies.origin(RuleId(rule.id));
-        origin.is_some_and(|origin| *origin.path == *subject.image.world().string(rule.path))
-    })
+/// Whether a policy and its rules stand where they are written: by this, source tables find who decides.
+fn places(subject: Subject<'_>, own: &open::Policy, policy: &hir::Policy) -> bool {
+    let world = subject.image.world();
+    let (file, location) = subject.sources.location(policy.span);
+    let is_policy = *world.string(own.file) == *file && own.line == location.line;
+    is_policy
+        && own.rules.iter().flatten().all(|rule| {
+            let origin = subject.policies.origin(RuleId(rule.id));
+            origin.is_some_and(|origin| {
+                let (_, location) = subject.sources.location(origin.span);
+                *origin.path == *world.string(rule.path) && rule.line == location.line
+            })
+        })
 }
 
 fn is_policy(world: &World, own: &open::Policy, policy: &hir::Policy) -> Option<bool> {

@@ -6,13 +6,22 @@ use crate::bundle::{Blob, BundleError, Digest};
 use crate::compile::{Found, Kept};
 use crate::diagnostic::{Diagnostic, codes, counted};
 use std::collections::BTreeSet;
+use std::fs::DirEntry;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// The folder of the blobs.
 const BLOBS: &str = "blobs";
+
+/// The file of the pods whose node is not known.
+const UNASSIGNED: &str = "none";
+/// How the names of files begin that are being written.
+const TEMPORARY: &str = ".verdict-";
+/// Nobody takes as long to write one.
+const ABANDONED: Duration = Duration::from_hours(1);
 
 /// Where images are kept between compiles.
 pub(in crate::cli) struct Cache {
@@ -31,6 +40,30 @@ pub(super) fn build() -> Option<Vec<u8>> {
     Some(build)
 }
 
+/// Names of nodes are no names of files.
+fn file_name(node: Option<&str>) -> String {
+    node.map_or(UNASSIGNED.to_owned(), |node| {
+        Digest::of(node.as_bytes()).to_string()
+    })
+}
+
+/// Removes some of the files of a folder, which are told by name.
+fn remove(folder: &Path, is_to_go: impl Fn(&str, &DirEntry) -> bool) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| is_to_go(name, &entry)) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether a file was last written long ago.
+fn is_old(entry: &DirEntry) -> bool {
+    let written = entry.metadata().and_then(|of| of.modified()).ok();
+    let age = written.and_then(|written| written.elapsed().ok());
+    age.is_some_and(|age| age > ABANDONED)
+}
+
 impl Cache {
     /// A folder; it is made if it is not there.
     pub(super) fn open(folder: &Path) -> Result<Self, Failure> {
@@ -43,12 +76,8 @@ impl Cache {
         })
     }
 
-    /// Names of nodes are no names of files.
     fn path(&self, node: Option<&str>) -> PathBuf {
-        let name = node.map_or("none".to_owned(), |node| {
-            Digest::of(node.as_bytes()).to_string()
-        });
-        self.folder.join(name)
+        self.folder.join(file_name(node))
     }
 
     /// What is kept of the image of a node.
@@ -82,7 +111,7 @@ impl Cache {
     /// Not forced to the disk: a torn file is damaged, and nothing is taken of it.
     fn write(&self, path: PathBuf, bytes: &[u8]) -> Result<(), Failure> {
         let mut builder = tempfile::Builder::new();
-        let file = builder.prefix(".verdict-").tempfile_in(&self.folder);
+        let file = builder.prefix(TEMPORARY).tempfile_in(&self.folder);
         let written = file.and_then(|mut file| {
             file.write_all(bytes)?;
             file.persist(&path).map_err(|error| error.error)
@@ -119,17 +148,22 @@ impl Cache {
         Err(BundleError::Damaged(blob.sha256))
     }
 
-    /// Removes the blobs that no image of this compile has. What cannot be removed stays.
-    pub(super) fn sweep(&self) {
+    /// Removes what no image of this compile has: blobs, files of other nodes, and what a compile left that was ended. What cannot
+    /// be removed stays.
+    pub(super) fn sweep<'n>(&self, nodes: impl Iterator<Item = Option<&'n str>>) {
         let named = self.names();
-        let entries = std::fs::read_dir(self.folder.join(BLOBS));
-        for entry in entries.into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let digest = name.to_str().and_then(|name| name.parse::<Digest>().ok());
-            if digest.is_some_and(|digest| !named.contains(&digest)) {
-                let _ = std::fs::remove_file(entry.path());
+        remove(&self.folder.join(BLOBS), |name, _| {
+            let digest = name.parse::<Digest>();
+            digest.is_ok_and(|digest| !named.contains(&digest))
+        });
+        let nodes: BTreeSet<String> = nodes.map(file_name).collect();
+        remove(&self.folder, |name, entry| {
+            if name.starts_with(TEMPORARY) {
+                return is_old(entry);
             }
-        }
+            let is_of_node = name == UNASSIGNED || name.parse::<Digest>().is_ok();
+            is_of_node && !nodes.contains(name)
+        });
     }
 
     /// A lock whose holder never panics.

@@ -9,7 +9,7 @@ use super::cache::{Cache, build};
 use super::{problem, refuse_nobody, refuse_shared_addresses};
 use crate::bundle::{Blob, Digest, Input, Inputs, NotPacked, Packed, Packer};
 use crate::cluster::{NodeId, PodId};
-use crate::compile::{Artifact, CompileError, Compiler, Kept, NotRestored};
+use crate::compile::{Artifact, CompileError, Compiler, Kept, NotRestored, ProvedCommon};
 use crate::image::Limits;
 use crate::ir::Program;
 use rayon::prelude::*;
@@ -216,7 +216,7 @@ pub(in crate::cli) fn each<T: Send>(
     }
     if problems.is_empty() {
         if let Some(cache) = cache.filter(|_| asked.is_empty()) {
-            cache.sweep();
+            cache.sweep(wanted.iter().map(|(node, _)| name(*node)));
         }
         let inputs = how.sink.map(|_| packer.inputs(&inputs(session)));
         let inputs = inputs.transpose();
@@ -259,12 +259,17 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
         let Some((cache, build)) = self.cache.and_then(|cache| Some((cache, build()?))) else {
             return Ok(wanted.iter().map(|_| (None, None)).collect());
         };
-        let common = self.compiler.fingerprints(&build);
+        // Where the sections that images share are wrong each image is made, by which it is found out and told.
+        let proved = self.compiler.prove_common().ok();
+        let prints = self.compiler.fingerprints(&build);
         let find = |(node, pods): &(Option<NodeId>, Vec<PodId>)| {
-            let fingerprint = self.compiler.fingerprint(&common, *node, pods);
-            let kept = cache.find(name(*node), &fingerprint);
-            let restored = kept.map(|kept| self.one(cache, *node, pods, name(*node), &kept));
-            Ok((Some(fingerprint), restored.transpose()?.flatten()))
+            let fingerprint = self.compiler.fingerprint(&prints, *node, pods);
+            let common = proved.as_ref();
+            let kept = common.and_then(|common| {
+                let kept = cache.find(name(*node), &fingerprint)?;
+                Some(self.one(cache, common, (*node, pods), name(*node), &kept))
+            });
+            Ok((Some(fingerprint), kept.transpose()?.flatten()))
         };
         wanted.par_iter().map(find).collect()
     }
@@ -273,8 +278,8 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
     fn one(
         &self,
         cache: &Cache,
-        node: Option<NodeId>,
-        pods: &[PodId],
+        common: &ProvedCommon,
+        (node, pods): (Option<NodeId>, &[PodId]),
         name: Option<&str>,
         kept: &Kept,
     ) -> Result<Option<Restored>, Failure> {
@@ -287,7 +292,11 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
         };
         if !self.whole {
             let subjects = self.compiler.subjects_of(node, pods);
-            let sections = self.compiler.sections(&subjects, kept);
+            let of = (node, pods);
+            // What is wrong with the endpoints, or has no room, is told where the image is made.
+            let Ok(sections) = self.compiler.sections(common, of, &subjects, kept) else {
+                return Ok(None);
+            };
             match self.packer.again(name, &sections, &kept.packed, &fetch) {
                 Ok(Some(packed)) => {
                     return Ok(Some(Restored {
@@ -303,8 +312,10 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
         }
         let artifact = match self.compiler.restore(node, pods, kept, &fetch) {
             Ok(artifact) => artifact,
-            Err(NotRestored::Bundle(_)) => return Ok(None),
-            Err(NotRestored::Compile(_)) => {
+            Err(NotRestored::Bundle(_) | NotRestored::Compile(CompileError::Limit(..))) => {
+                return Ok(None);
+            }
+            Err(NotRestored::Compile(CompileError::Mismatch(_) | CompileError::Decode(_))) => {
                 // Sections that are whole and no image: somebody else wrote them.
                 cache.refuse();
                 return Ok(None);

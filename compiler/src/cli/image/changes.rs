@@ -58,6 +58,9 @@ struct NodeDiff {
     /// Endpoints that the new image has not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gone_endpoints: Vec<String>,
+    /// Whether there are more runs of addresses than are compared, so that more may differ; missing where all were.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
 }
 
 /// A kind of flows that two images decide otherwise.
@@ -184,6 +187,7 @@ impl NodeDiff {
             rules: changes.rules,
             new_endpoints: names(&changes.new),
             gone_endpoints: names(&changes.gone),
+            cut: changes.cut,
         }
     }
 }
@@ -264,6 +268,12 @@ fn print(report: &ImageDiffReport, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "  {}", packet(change))?;
             writeln!(out, "    before  {}", said(change.before.as_ref()))?;
             writeln!(out, "    after   {}", said(change.after.as_ref()))?;
+        }
+        if node.cut {
+            writeln!(
+                out,
+                "  more runs of addresses than are compared: more may differ"
+            )?;
         }
         let shown = node.changes.len().min(SHOWN) as u64;
         if let Some(more @ 1..) = node.verdicts.checked_sub(shown) {

@@ -282,6 +282,10 @@ impl FirstReport {
         if let Some(change) = &changes.rule {
             return flow("rule", change);
         }
+        if changes.cut {
+            let told = "no packet among those that were compared shows it: the bundle has more runs of addresses";
+            return general("other", told.to_owned());
+        }
         let told =
             "no packet of its endpoints shows it: policies of other nodes, or how files are named"
                 .to_owned();
