@@ -227,11 +227,11 @@ fn connections_go_on_from_one_trace_to_the_next() {
         self::replay(&shop, Options::default(), &both),
         (whole, expected)
     );
-    let (replies, outcome) = self::replay(&shop, Options::default(), &[&both, &*swapped].concat());
+    let (replies, outcome) = self::replay(&shop, Options::default(), &[&*both, &*swapped].concat());
     assert_eq!(outcome.problems.len(), 0);
     let one_by_one = [&*both, &*swapped].map(|part| items(part).len());
     let all = one_by_one.iter().sum::<usize>();
-    assert_eq!(items(&[&both, &*swapped].concat()).len(), all);
+    assert_eq!(items(&[&*both, &*swapped].concat()).len(), all);
     assert!(replies.lines().count() > 0);
 }
 
