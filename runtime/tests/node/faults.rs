@@ -314,50 +314,28 @@ fn a_cgroup_is_protected_by_the_addresses_of_its_packets() {
             let done = on("n1", &["detach", &cgroup.0, "--format", "json"]).must(0);
             assert_eq!(done.json()["detached"][0]["cgroup"], *cgroup.0);
             std::fs::create_dir(&cgroup.0).unwrap();
+            number_of_an_interface(&cgroup.0);
+            on("n1", &["unload", "--all"]).must(0);
         },
     );
 }
 
-#[test]
-fn a_cgroup_and_an_interface_of_one_number_are_two() {
-    caged(
-        "faults::a_cgroup_and_an_interface_of_one_number_are_two",
-        || {
-            build();
-            let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
-                .into_iter()
-                .find(|path| Path::new(path).join("cgroup.controllers").exists());
-            let Some(unified) = unified else {
-                eprintln!("skipped: there is no cgroup v2 file system");
-                return;
-            };
-            let cgroup = Cgroup::new(&format!(
-                "{unified}/verdict-test-two-{}",
-                std::process::id()
-            ));
-            let number = std::fs::metadata(&cgroup.0).unwrap().ino();
-            let images = World::of(TIERS).write(Path::new("/run/netns/images"));
-            on("n1", &["load", &images.of("n1")]).must(0);
-            sh(&format!(
-                "ip -n n1 link add twin index {number} type veth peer name other"
-            ));
-            on(
-                "n1",
-                &["attach", "--interface", "twin", "--pod", "shop/web"],
-            )
-            .must(0);
-            on("n1", &["attach", "--cgroup", &cgroup.0]).must(0);
-            let before = enforcing("n1");
-            // The same cgroup by another path.
-            sh(&format!(
-                "mkdir /run/netns/cgroup; mount --bind {} /run/netns/cgroup",
-                cgroup.0
-            ));
-            on("n1", &["attach", "--cgroup", "/run/netns/cgroup"]).must(0);
-            assert_eq!(enforcing("n1"), before);
-            sh("umount /run/netns/cgroup");
-        },
-    );
+/// A cgroup and an interface that have one number are two.
+fn number_of_an_interface(cgroup: &str) {
+    let number = std::fs::metadata(cgroup).unwrap().ino();
+    sh(&format!(
+        "ip -n n1 link add twin index {number} type veth peer name other"
+    ));
+    let attach = ["attach", "--interface", "twin", "--pod", "shop/web"];
+    on("n1", &attach).must(0);
+    on("n1", &["attach", "--cgroup", cgroup]).must(0);
+    let before = enforcing("n1");
+    // The same cgroup by another path.
+    let path = "/run/netns/cgroup";
+    sh(&format!("mkdir {path}; mount --bind {cgroup} {path}"));
+    on("n1", &["attach", "--cgroup", path]).must(0);
+    assert_eq!(enforcing("n1"), before);
+    sh(&format!("umount {path}"));
 }
 
 /// A cgroup that is gone afterwards.

@@ -37,8 +37,12 @@ fn filters_of_others_that_come_before_are_told_and_overtaken() {
             on("n1", &["attach", "--address", web.v4, "--hook", "clsact"]).must(0);
             assert!(!ping(web, spy, PATIENCE));
             // One that lets everything pass, of the same priority: it comes before.
-            let filter = "tc -n n1 filter add dev veth-web ingress pref 1 protocol all";
-            sh(&format!("{filter} bpf da bytecode '1,6 0 0 0,'"));
+            let add = |what: &str| {
+                let filter = "tc filter add dev veth-web ingress pref 1 protocol all";
+                within("n1", || sh(&format!("{filter} {what}")));
+            };
+            let passing = "bpf da bytecode '1,6 0 0 0,'";
+            add(passing);
             let filters = shown("n1", "veth-web");
             assert!(
                 filters.len() == 2 && filters[1].contains("0x76726474"),
@@ -56,15 +60,14 @@ fn filters_of_others_that_come_before_are_told_and_overtaken() {
             assert_eq!(state("n1", 0), "enforced");
             assert!(!ping(web, spy, PATIENCE));
             // So does one that changes the program.
-            sh(&format!("{filter} bpf da bytecode '1,6 0 0 0,'"));
+            add(passing);
             on("n1", &["load", &images.of("n1"), "--pass-non-ip"]).must(0);
             assert_eq!(state("n1", 0), "enforced");
             assert!(!ping(web, spy, PATIENCE));
             // As a command leaves it that was killed while a filter stood in for another.
-            let closed = format!("{}/closed/closed", root("n1"));
-            sh(&format!(
-                "{filter} handle 0x76726473 bpf da object-pinned {closed}"
-            ));
+            let pin = format!("{}/closed/closed", root("n1"));
+            let stand_in = format!("handle 0x76726473 bpf da object-pinned {pin}");
+            add(&stand_in);
             assert_eq!(state("n1", 1), "unfinished");
             sh("tc -n n1 filter del dev veth-web ingress pref 1 handle 0x76726474 bpf");
             on("n1", &["rollback"]).must(0);
@@ -74,9 +77,7 @@ fn filters_of_others_that_come_before_are_told_and_overtaken() {
                 "{filters:?}"
             );
             assert_eq!(state("n1", 0), "enforced");
-            sh(&format!(
-                "{filter} handle 0x76726473 bpf da object-pinned {closed}"
-            ));
+            add(&stand_in);
             on("n1", &["detach", "shop/web"]).must(0);
             let filters = shown("n1", "veth-web").concat();
             assert!(
