@@ -136,6 +136,9 @@ impl Node {
         loading: &Loading<'_>,
         places: &[Place],
     ) -> Option<Changed> {
+        if places.iter().any(Place::is_out_of_reach) {
+            return None;
+        }
         let marker = self.layout.marker().ok()??;
         let held = self.held(marker.current).ok()?;
         let release = Release::read(&held.folder).ok()?;
