@@ -216,3 +216,46 @@ impl Half {
         all.filter_map(|(key, place)| Some((key, self.places.get(place as usize)?)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::unopened;
+    use super::*;
+    use crate::cluster::Protocol;
+    use std::net::Ipv4Addr;
+
+    fn ends(number: u32) -> Tuple {
+        Tuple {
+            src: Ipv4Addr::from_bits(0x0A00_0000 + number).into(),
+            dst: Ipv4Addr::new(192, 0, 2, 1).into(),
+            protocol: Protocol::TCP,
+            ports: (40_000, 443),
+        }
+    }
+
+    #[test]
+    fn connections_are_found_wherever_they_are() {
+        let count = 3 * crate::source::to_u32(MAX_NEAR);
+        let mut table = Table::default();
+        for number in 0..count {
+            let connection = Connection {
+                number: number.into(),
+                last: number.into(),
+                ..unopened(ends(number))
+            };
+            table.insert(Key::of(&ends(number)).0, connection);
+        }
+        assert_eq!(table.len(), table.iter().count());
+        let place = |table: &Table, number| table.find(&Key::of(&ends(number)).0);
+        assert!(matches!(place(&table, 0), Some(Place::Far(_))));
+        assert!(matches!(place(&table, count - 1), Some(Place::Near(_))));
+        for number in 0..count {
+            let found = place(&table, number).and_then(|place| table.get(place));
+            assert_eq!(found.map(|found| found.number), Some(number.into()));
+            let gone = table.remove(&Key::of(&ends(number)).0);
+            assert_eq!(gone.map(|gone| gone.number), Some(number.into()));
+            assert_eq!(place(&table, number), None);
+        }
+        assert_eq!(table.len(), 0);
+    }
+}
