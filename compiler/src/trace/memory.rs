@@ -148,12 +148,15 @@ impl Memory {
             IpAddr::V4(_) => Family::V4,
             IpAddr::V6(_) => Family::V6,
         };
-        let (src, dst) = (src.known(family), dst.known(family));
-        let class = program.flow_class(&src.class, &dst.class, transport);
+        let [from, to] = [src, dst].map(|end| end.known(family));
+        let class = program.flow_class(&from.class, &to.class, transport);
         if let Some(known) = self.by_class.get(&class) {
             return known.0.into();
         }
-        judge.engine.warm([src.found, dst.found], transport)
+        for end in [src, dst] {
+            std::hint::black_box(&end.endpoint(judge.context.cluster, family));
+        }
+        judge.engine.warm([from.found, to.found], transport)
     }
 
     /// Makes one answer of two.

@@ -236,17 +236,46 @@ fn peer(
     ends: Vec<Resolved>,
     written: Written,
 ) -> Peer {
+    let what = Owned::of(cluster, &ends);
     Peer {
         alike: (ends.len() > 2).then(|| alike(cluster, engine, &ends)),
         written,
         name: OnceCell::new(),
         workload: OnceCell::new(),
-        has_node: ends.iter().any(|end| is_node(cluster, end)),
+        has_node: match what {
+            Owned::By(Owner::Node(_)) => true,
+            Owned::By(Owner::Pod(_)) | Owned::ByNobody => false,
+            Owned::NoAddress => ends.iter().any(|end| is_node(cluster, end)),
+        },
         one: One::of(cluster, engine, families, &ends),
-        is_unknown: is_unknown(cluster, &ends),
-        may_be_outside: ends.iter().any(|end| may_be_outside(cluster, end)),
-        assumed: assumed(cluster, &ends),
+        is_unknown: matches!(what, Owned::ByNobody),
+        may_be_outside: match what {
+            Owned::By(_) => false,
+            Owned::ByNobody => true,
+            Owned::NoAddress => ends.iter().any(|end| may_be_outside(cluster, end)),
+        },
+        assumed: match what {
+            Owned::By(_) => Vec::new(),
+            Owned::ByNobody | Owned::NoAddress => assumed(cluster, &ends),
+        },
         ends,
+    }
+}
+
+/// Whose address a peer is that is one address alone: looked up once, since captures have many.
+#[derive(Clone, Copy)]
+enum Owned {
+    By(Owner),
+    ByNobody,
+    NoAddress,
+}
+
+impl Owned {
+    fn of(cluster: &Cluster, ends: &[Resolved]) -> Self {
+        let [Resolved::Address(address)] = ends else {
+            return Self::NoAddress;
+        };
+        cluster.owner(*address).map_or(Self::ByNobody, Self::By)
     }
 }
 
@@ -279,10 +308,6 @@ fn is_node(cluster: &Cluster, end: &Resolved) -> bool {
         Resolved::Service { .. } => true,
         Resolved::Hypothetical { .. } | Resolved::World => false,
     }
-}
-
-fn is_unknown(cluster: &Cluster, ends: &[Resolved]) -> bool {
-    matches!(ends, [Resolved::Address(address)] if cluster.owner(*address).is_none())
 }
 
 fn may_be_outside(cluster: &Cluster, end: &Resolved) -> bool {

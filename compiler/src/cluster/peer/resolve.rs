@@ -471,12 +471,15 @@ fn hypothetical(
 /// An address of a service stands for it, unless a pod or node has it too.
 fn address(cluster: &Cluster, address: IpAddr) -> Resolved {
     let address = address.to_canonical();
-    match (cluster.owner(address), cluster.service_by_address(address)) {
-        (None, Some(service)) => Resolved::Service {
+    if cluster.owner(address).is_some() {
+        return Resolved::Address(address);
+    }
+    match cluster.service_by_address(address) {
+        Some(service) => Resolved::Service {
             service,
             address: Some(address),
         },
-        (Some(_), _) | (None, None) => Resolved::Address(address),
+        None => Resolved::Address(address),
     }
 }
 

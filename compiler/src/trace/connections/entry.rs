@@ -77,6 +77,11 @@ impl Connection {
         answer.is_some_and(|answer| answer.id.is_some() && answer.verdict != Word::Deny)
     }
 
+    /// Whether both sides have ended it, or one has reset it: little more will come.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_reset || self.closing == [true, true]
+    }
+
     /// Reads it all, or nearly.
     pub(super) fn peek(&self) -> u64 {
         let [packets, _] = self.packets;

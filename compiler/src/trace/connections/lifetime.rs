@@ -94,7 +94,7 @@ fn has_ended(connection: &Connection) -> bool {
 fn ticks(connection: &Connection) -> u32 {
     match connection.ends.protocol {
         protocol @ (Protocol::TCP | Protocol::SCTP) => {
-            if connection.is_reset || connection.closing == [true, true] {
+            if connection.is_closed() {
                 timeout::CLOSED
             } else if connection.closing != [false, false] {
                 timeout::CLOSING
