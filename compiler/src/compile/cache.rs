@@ -178,7 +178,7 @@ impl<'a> Compiler<'a> {
         let common = self
             .common
             .addresses()
-            .into_iter()
+            .iter()
             .chain([self.common.world(), subjects]);
         let mut all: Vec<Piece<'_>> = own.chain(common.map(Piece::of)).collect();
         // The kinds ascend in a file.
