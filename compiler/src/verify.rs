@@ -11,7 +11,7 @@
 //! - *codes*: what each does, and the policy, rule, file and line that it names;
 //! - *decisions* and *hairpins*: what the definition ([`crate::hir::spec`]), the program and the image say, for every
 //!   endpoint of the node, both directions, every leaf, and every packet at which a rule or the program changes; and about
-//!   what an endpoint sends to itself by way of a service (of nodes whose tables were made together, [`Shared`]);
+//!   what an endpoint sends to itself by way of a service (of nodes whose tables were made together, `Shared`);
 //! - the *open world*: the policies, leaves and endpoints that the image carries for what comes later, lifted back to what
 //!   was written.
 //!
