@@ -252,7 +252,7 @@ pub(super) fn file(path: &Path) -> Result<SourceFile, Box<Diagnostic>> {
 fn text(item: &Item) -> Result<SourceFile, Box<Diagnostic>> {
     let (name, bytes) = match item {
         Item::Stdin => (STDIN, stream_bytes(io::stdin().lock())),
-        Item::File { path, name } => (name.as_str(), file_bytes(path)),
+        Item::File { path, name } => (name.as_str(), bytes_of(path, MAX_FILE_BYTES)),
     };
     let bytes = bytes.map_err(|error| unreadable(name, &error))?;
     if let Some((what, remedy)) = other_than_text(&bytes) {
@@ -272,10 +272,6 @@ fn text(item: &Item) -> Result<SourceFile, Box<Diagnostic>> {
 /// What is read of standard input, a pipe or a device: none of them tells how much there is, and it may have no end.
 const MAX_STREAM_BYTES: usize = 1 << 30;
 
-fn file_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    bytes_of(path, MAX_FILE_BYTES)
-}
-
 /// Reads a file that is no manifest, of `most` bytes at most.
 ///
 /// # Errors
@@ -284,7 +280,7 @@ pub(super) fn whole_file(path: &Path, most: usize) -> Result<Vec<u8>, Failure> {
     bytes_of(path, most).map_err(|error| Failure::Read(path.to_owned(), error))
 }
 
-/// As [`whole_file`].
+/// Reads a file, a pipe or a device, of `most` bytes at most.
 pub(super) fn bytes_of(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;

@@ -102,9 +102,9 @@ impl Names {
 
     /// Whether an answer tells what is not known yet and what a policy asks for.
     pub(super) fn would_learn(&self, answer: &Answer) -> bool {
-        let known = self.cluster.names.get(answer.name.as_str());
-        let is_new = |address: &IpAddr| known.is_none_or(|known| !known.contains(address));
-        self.told.len() < MAX_LEARNT && answer.addresses.iter().any(is_new) && self.is_asked(answer)
+        self.told.len() < MAX_LEARNT
+            && self.new_in(answer).next().is_some()
+            && self.is_asked(answer)
     }
 
     /// Counts what an answer tells and there is no room for.
@@ -112,9 +112,14 @@ impl Names {
         if self.told.len() < MAX_LEARNT || !self.is_asked(answer) {
             return;
         }
+        self.not_learnt += self.new_in(answer).count() as u64;
+    }
+
+    /// The addresses of an answer that its name is not known to have.
+    fn new_in<'a>(&'a self, answer: &'a Answer) -> impl Iterator<Item = &'a IpAddr> {
         let known = self.cluster.names.get(answer.name.as_str());
-        let is_new = |address: &&IpAddr| known.is_none_or(|known| !known.contains(address));
-        self.not_learnt += answer.addresses.iter().filter(is_new).count() as u64;
+        let is_new = move |address: &&IpAddr| known.is_none_or(|known| !known.contains(address));
+        answer.addresses.iter().filter(is_new)
     }
 
     fn is_asked(&self, answer: &Answer) -> bool {

@@ -119,12 +119,7 @@ pub fn judge_by_rules(
         let found = question.tiers(governing, matching, other, &mut side.rules);
         outcomes = outcomes.or(found);
     }
-    side.verdict = outcomes.verdict();
-    side.auth = question.auth(governing, &side);
-    if question.enforcement.audits {
-        audit(&mut side, outcomes);
-    }
-    side
+    settled(&question, governing, outcomes, side)
 }
 
 /// Everything that the other end of a flow may be, whatever the packet, and whether it is nothing of the cluster's.
@@ -199,6 +194,16 @@ fn judged(question: &Question<'_>, governing: &[&Policy]) -> Side {
         let found = question.tiers(governing, &matching, other, &mut side.rules);
         outcomes = outcomes.or(found);
     }
+    settled(question, governing, outcomes, side)
+}
+
+/// A side of which it was found what the rules say that decide. What the ends must prove hangs on the verdict.
+fn settled(
+    question: &Question<'_>,
+    governing: &[&Policy],
+    outcomes: Outcomes,
+    mut side: Side,
+) -> Side {
     side.verdict = outcomes.verdict();
     side.auth = question.auth(governing, &side);
     if question.enforcement.audits {
