@@ -300,12 +300,6 @@ fn items(capture: &[u8]) -> Vec<Item> {
 }
 
 const NAMED: &str = r#"
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: shop, labels: {app: web}}
-spec: {containers: [{name: main, image: main}]}
-status: {podIP: 10.244.1.10}
----
 apiVersion: policy.networking.k8s.io/v1alpha2
 kind: ClusterNetworkPolicy
 metadata: {name: names}
@@ -329,12 +323,6 @@ status: {podIP: 10.244.1.10}
 "#;
 
 const NAMED_CILIUM: &str = r#"
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: shop, labels: {app: web}}
-spec: {containers: [{name: main, image: main}]}
-status: {podIP: 10.244.1.10}
----
 apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
 metadata: {name: names, namespace: shop}
@@ -343,6 +331,11 @@ spec:
   egress:
   - toFQDNs: [{matchName: api.example.com}]
 "#;
+
+/// A policy and the pod that it governs.
+fn with_pod(policy: &str) -> Vec<u8> {
+    format!("{NAMED_POD}---{policy}").into()
+}
 
 const KUBERNETES: &str = "\"kubernetes\"";
 const CILIUM: &str = "\"cilium\"";
@@ -355,7 +348,7 @@ fn named_in(file: &str, dialect: &str, text: &str, dns: Dns) -> Vec<String> {
     let mut settings = Settings::default();
     let id = verdict_compiler::source::FileId(1);
     settings.read(id, &format!("dialect = {dialect}"));
-    let asked = Asked::of(vec![("names.yaml".into(), text.into())], &settings);
+    let asked = Asked::of(vec![("names.yaml".into(), with_pod(text))], &settings);
     assert_eq!(asked.errors(), Vec::<String>::new());
     let options = Options {
         dns,
@@ -473,7 +466,10 @@ fn names_in_flows_are_known_from_their_line_on() {
     let answer = r#"{"flow":{"verdict":"FORWARDED","IP":{"source":"10.244.2.53","destination":"10.244.1.10"},"l4":{"UDP":{"source_port":53,"destination_port":43000}},"l7":{"type":"RESPONSE","dns":{"query":"Api.Example.com.","ips":["203.0.113.7"],"rrtypes":["A"]}},"event_type":{"type":129},"traffic_direction":"INGRESS","is_reply":true}}"#;
     let mut settings = Settings::default();
     settings.read(verdict_compiler::source::FileId(1), "dialect = \"cilium\"");
-    let asked = Asked::of(vec![("names.yaml".into(), NAMED_CILIUM.into())], &settings);
+    let asked = Asked::of(
+        vec![("names.yaml".into(), with_pod(NAMED_CILIUM))],
+        &settings,
+    );
     let options = Options {
         dns: Dns::Trace,
         ..Options::default()

@@ -234,6 +234,19 @@ fn over(link: u16, header: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     pcap(Order::Little, link, frames.collect())
 }
 
+/// Packets, each with the second at which it was seen.
+fn at_seconds(packets: impl IntoIterator<Item = (u64, Ip)>) -> Vec<Record> {
+    let record = |(second, ip): (u64, Ip)| {
+        let data = ethernet(&ip);
+        Record {
+            time: (1_767_225_600 + second) * 1_000_000_000,
+            length: data.len(),
+            data,
+        }
+    };
+    packets.into_iter().map(record).collect()
+}
+
 /// Several interfaces, units of time, sections and byte orders, and blocks that hold no packet.
 fn interfaces() -> Vec<u8> {
     let [one, two, three] =
@@ -389,15 +402,7 @@ fn lifetimes() -> Vec<Record> {
         (20_075, asked()),
         (20_200, asked()),
     ];
-    let record = |(second, ip): (u64, Ip)| {
-        let data = ethernet(&ip);
-        Record {
-            time: (1_767_225_600 + second) * 1_000_000_000,
-            length: data.len(),
-            data,
-        }
-    };
-    packets.into_iter().map(record).collect()
+    at_seconds(packets)
 }
 
 /// Only the first bytes of each packet.
@@ -530,15 +535,7 @@ fn names_expire() -> Vec<Record> {
         (20_000, segment(40_005, "203.0.113.7", "S")),
         (20_001, segment(40_006, "203.0.113.9", "S")),
     ];
-    let record = |(second, ip): (u64, Ip)| {
-        let data = ethernet(&ip);
-        Record {
-            time: (1_767_225_600 + second) * 1_000_000_000,
-            length: data.len(),
-            data,
-        }
-    };
-    packets.into_iter().map(record).collect()
+    at_seconds(packets)
 }
 
 /// Tunnels, with the conversation within.
