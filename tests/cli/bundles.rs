@@ -186,7 +186,7 @@ fn a_generation_is_written_next_to_the_one_before() {
         );
         let first = contents(&place.path(form));
         let again = place.ends(0, &format!("compile old.yaml --bundle {form}"));
-        assert!(again.stdout.contains("nothing differs"), "{}", again.stdout);
+        assert!(again.stdout.contains("it says the same"), "{}", again.stdout);
         assert_eq!(contents(&place.path(form)), first);
         let next = place.ends(0, &format!("compile new.yaml --bundle {form}"));
         assert!(
@@ -246,8 +246,11 @@ fn a_chunk_that_is_missing_or_another_is_named() {
     });
     place.refused(1, "V0707", "image verify folder");
     for name in ["missing", "swapped", "cut"] {
-        // Compiling once more puts right what is wrong.
-        place.ends(0, &format!("compile old.yaml --bundle {name}"));
+        // Compiling once more puts right what is wrong, and says so.
+        let said = place.ends(0, &format!("compile old.yaml --bundle {name}"));
+        let mended = "it says the same as what was there; ";
+        assert!(said.stdout.contains(mended), "{}", said.stdout);
+        assert!(said.stdout.contains("whole now"), "{}", said.stdout);
         place.ends(0, &format!("image verify {name}"));
     }
 }
@@ -267,12 +270,14 @@ fn keys_fleets_and_generations_are_told_apart() {
     assert!(said.contains("not one of this key"), "{said}");
     place.refused(1, "V0710", "image verify a --fleet test");
     place.refused(1, "V0711", "image verify a --at-least 2");
-    place.refused(2, "V0709", "image verify a --verify-key KEYS/key.pem");
-    place.refused(
+    let said = place.refused(2, "V0709", "image verify a --verify-key KEYS/key.pem");
+    assert!(said.contains("it is a private key"), "{said}");
+    let said = place.refused(
         2,
         "V0709",
         "compile old.yaml --bundle b --sign KEYS/key.pub.pem",
     );
+    assert!(said.contains("it is a public key"), "{said}");
     assert!(!place.path("b").exists());
     place.refused(2, "V0710", "compile new.yaml --bundle a --fleet test");
     place.ends(0, "compile old.yaml --bundle plain");
@@ -282,6 +287,9 @@ fn keys_fleets_and_generations_are_told_apart() {
         "image verify plain --verify-key KEYS/key.pub.pem",
     );
     assert!(said.contains("it is not signed"), "{said}");
+    let said = place.ends(0, "compile old.yaml --bundle plain --sign KEYS/key.pem");
+    assert!(said.stdout.contains("; signed now"), "{}", said.stdout);
+    place.ends(0, "image verify plain --verify-key KEYS/key.pub.pem");
     // The manifest of one fleet with the signature of another.
     place.ends(
         0,
@@ -343,8 +351,66 @@ fn what_is_no_bundle_is_told() {
     place.refused(2, "V0705", "compile old.yaml --bundle empty");
     assert_eq!(place.run("image verify nowhere").code, Some(2));
     place.refused(2, "V0705", "image verify old.yaml");
+    let said = place.refused(2, "V0705", "compile old.yaml --bundle old.yaml");
+    assert!(said.contains("name another place"), "{said}");
     place.ends(2, "compile old.yaml --bundle a --node worker-1");
     place.ends(2, "compile old.yaml");
+}
+
+#[test]
+fn a_manifest_that_was_changed_by_hand_is_seen_without_a_key() {
+    let place = Place::new();
+    place.ends(0, "compile old.yaml --bundle a --fleet prod");
+    let manifest = place.path("a/manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"prod\"", "\"test\"")).unwrap();
+    let said = place.refused(2, "V0705", "image verify a");
+    assert!(said.contains("was changed"), "{said}");
+    // The manifest and the chunks alone are what a node needs.
+    fs::write(&manifest, text).unwrap();
+    fs::remove_dir_all(place.path("a/manifests")).unwrap();
+    place.ends(0, "image verify a --fleet prod");
+}
+
+#[test]
+fn an_archive_that_is_compressed_is_told() {
+    let place = Place::new();
+    place.ends(0, "compile old.yaml --bundle a.tar");
+    let packed = fs::File::create(place.path("a.tar.gz")).unwrap();
+    let mut packed = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
+    let bytes = fs::read(place.path("a.tar")).unwrap();
+    std::io::Write::write_all(&mut packed, &bytes).unwrap();
+    packed.finish().unwrap();
+    for line in ["image verify a.tar.gz", "image inspect a.tar.gz"] {
+        let said = place.refused(2, "V0705", line);
+        assert!(said.contains("`gunzip`"), "{said}");
+    }
+}
+
+#[test]
+fn a_bundle_may_stand_among_the_manifests() {
+    for form in ["dir", "oci"] {
+        let place = Place::new();
+        fs::create_dir(place.path("in")).unwrap();
+        fs::copy(place.path("old.yaml"), place.path("in/old.yaml")).unwrap();
+        let line = format!("compile in --bundle in/fleet --bundle-format {form}");
+        for _ in 0..2 {
+            place.ends(0, &line);
+        }
+        place.ends(0, "image verify in/fleet --against in");
+    }
+}
+
+#[test]
+fn a_folder_of_images_is_told_apart_from_a_bundle() {
+    let place = Place::new();
+    place.ends(0, "compile old.yaml --out images");
+    let said = place.refused(2, "V0705", "image verify images");
+    assert!(said.contains("`verdict compile --out` writes them"), "{said}");
+    let shown = place.ends(0, "image inspect images").stdout;
+    for node in ["worker-1", "worker-2"] {
+        assert!(shown.contains(&format!("images/{node}.image: ")), "{shown}");
+    }
 }
 
 /// One entry of a tar file.

@@ -30,7 +30,10 @@ fn with(place: &Place, change: impl Fn(&mut Record)) {
     let mut record: Record = serde_json::from_slice(&plain).unwrap();
     change(&mut record);
     node.record = put(place, &serde_json::to_vec(&record).unwrap());
-    fs::write(place.path("a/manifest.json"), manifest.write()).unwrap();
+    let text = manifest.write();
+    let digest = Digest::of(&text);
+    fs::write(place.path(&format!("a/manifests/{digest}.json")), &text).unwrap();
+    fs::write(place.path("a/manifest.json"), text).unwrap();
 }
 
 #[test]

@@ -17,8 +17,8 @@ mod take;
 mod write;
 
 pub(super) use gc::{NotRemoved, Removed, gc};
-pub(super) use open::Bundle;
 pub use open::is_bundle;
+pub(super) use open::{Bundle, images_in};
 pub use problem::NotTaken;
 pub(super) use problem::{expired, key_file, other_fleet, refused, say};
 pub use take::{Signed, Taken, take};
@@ -33,6 +33,12 @@ const MANIFESTS: &str = "manifests";
 const CHUNKS: &str = "chunks";
 /// How the name of a folder begins in which files wait.
 const STAGING: &str = ".verdict-";
+
+/// Whether a folder is laid out as a bundle, whatever is in its files.
+pub(super) fn is_folder_of_one(folder: &Path) -> bool {
+    let is_layout = || folder.join(oci::LAYOUT_FILE).is_file();
+    (folder.join(MANIFEST).is_file() && folder.join(CHUNKS).is_dir()) || is_layout()
+}
 
 /// The place of a chunk in a bundle that is a folder or an archive.
 fn chunk_path(digest: &Digest) -> PathBuf {

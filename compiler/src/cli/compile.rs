@@ -28,6 +28,9 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// How the name of the file of an image ends.
+pub(super) const IMAGE_EXTENSION: &str = "image";
+
 /// The file of the pods whose node is not known. No node has this name.
 const UNASSIGNED: &str = "_unassigned";
 
@@ -256,7 +259,7 @@ fn problem(policies: &PolicySet, node: Option<String>, error: &CompileError) -> 
 }
 
 fn file_name(node: Option<&str>) -> String {
-    format!("{}.image", node.unwrap_or(UNASSIGNED))
+    format!("{}.{IMAGE_EXTENSION}", node.unwrap_or(UNASSIGNED))
 }
 
 /// The folder of the images. If it was not there, it is gone again where it is not kept and empty.

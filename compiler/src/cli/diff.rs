@@ -18,7 +18,8 @@ use std::path::Path;
 
 pub(super) fn run(global: &Global, diff: &Diff) -> Result<Answered, Failure> {
     let [old, new] = asked(global, diff)?;
-    let [old, new] = [open(old), open(new)];
+    let [old, mut new] = [open(old), open(new)];
+    new.session.leave_out_errors_of(&old.session);
     let answerable = [&old, &new].map(|side| side.session.programmable(global));
     answerable.into_iter().collect::<Result<(), Failure>>()?;
     let sides = Sides { diff, old, new };

@@ -9,7 +9,7 @@ pub(super) mod gc;
 pub(super) mod verify;
 
 use super::args::{Global, Image as Command, ImageFormat};
-use super::bundle::{is_bundle, say};
+use super::bundle::{images_in, is_bundle, is_folder_of_one, say};
 use super::input::{MAX_FILE_BYTES, whole_file};
 use super::output::Answer;
 use super::render::clean;
@@ -114,14 +114,22 @@ fn inspect(global: &Global, paths: &[PathBuf], format: ImageFormat) -> Result<An
     let mut problems = Vec::new();
     let mut bundles = Vec::new();
     for path in paths {
-        if is_bundle(path) {
+        let inside = if is_folder_of_one(path) {
+            Vec::new()
+        } else {
+            images_in(path)
+        };
+        if inside.is_empty() && is_bundle(path) {
             bundles.push(bundle::inspected(global, path)?);
             continue;
         }
-        let bytes = whole_file(path, MAX_FILE_BYTES)?;
-        match Image::decode(&bytes) {
-            Ok(image) => images.push(inspected(path, &bytes, &image)),
-            Err(error) => problems.push(no_image(path, &error)),
+        let path = std::slice::from_ref(path);
+        for path in if inside.is_empty() { path } else { &inside } {
+            let bytes = whole_file(path, MAX_FILE_BYTES)?;
+            match Image::decode(&bytes) {
+                Ok(image) => images.push(inspected(path, &bytes, &image)),
+                Err(error) => problems.push(no_image(path, &error)),
+            }
         }
     }
     if !problems.is_empty() {

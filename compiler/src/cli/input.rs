@@ -2,14 +2,15 @@
 //!
 //! Input: the paths of the command line. Output: [`Sources`] and what could not be read. A file is read
 //! whatever its name is; a folder is walked for `.yaml`, `.yml` and `.json`, sorted by name, through symbolic
-//! links, without entries whose name starts with a dot (`.git`, the `..data` of a mounted ConfigMap) unless
-//! they are given themselves. `-` is standard input and is shown as `<stdin>`. A file that is reached twice is
+//! links, without bundles and entries whose name starts with a dot (`.git`, the `..data` of a mounted ConfigMap)
+//! unless they are given themselves. `-` is standard input and is shown as `<stdin>`. A file that is reached twice is
 //! read once, under its first name.
 //!
 //! Guarantee: the ids of the files depend on the paths and the folders only, not on threads; every problem is
 //! a diagnostic and hides no other file.
 
 use super::Failure;
+use super::bundle;
 use super::output;
 use super::progress::Progress;
 use crate::diagnostic::{Diagnostic, Severity, codes};
@@ -126,7 +127,7 @@ impl Walk<'_> {
             .follow_links(true)
             .sort_by_file_name()
             .into_iter()
-            .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry));
+            .filter_entry(|entry| entry.depth() == 0 || !(is_hidden(entry) || is_bundle(entry)));
         for entry in walk {
             match entry {
                 Ok(entry) if self.is_output(entry.path()) => {}
@@ -193,6 +194,11 @@ impl Walk<'_> {
 
 pub(super) fn is_hidden(entry: &DirEntry) -> bool {
     entry.file_name().as_encoded_bytes().starts_with(b".")
+}
+
+/// Whether a folder is a bundle: a pipeline may keep it beside the manifests that it is made of.
+fn is_bundle(entry: &DirEntry) -> bool {
+    entry.file_type().is_dir() && bundle::is_folder_of_one(entry.path())
 }
 
 fn is_manifest(path: &Path) -> bool {

@@ -123,9 +123,43 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
     text.chars().map(visible).collect::<String>().into()
 }
 
+/// The text as [`clean`] gives it, with words that no name can be as long as cut in their middle.
+pub(super) fn brief(text: &str) -> Cow<'_, str> {
+    /// A name has 253 characters at most.
+    const MOST: usize = 300;
+    const KEPT: usize = 40;
+    let text = clean(text);
+    let is_long = |word: &str| word.len() > MOST && word.chars().nth(MOST).is_some();
+    if !text.split_inclusive(char::is_whitespace).any(is_long) {
+        return text;
+    }
+    let words = text.split_inclusive(char::is_whitespace).map(|word| {
+        if !is_long(word) {
+            return word.to_owned();
+        }
+        let count = word.chars().count();
+        let start: String = word.chars().take(KEPT).collect();
+        let end: String = word.chars().skip(count - KEPT).collect();
+        format!("{start}…({} characters)…{end}", count - 2 * KEPT)
+    });
+    words.collect::<String>().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_that_are_too_long_are_cut() {
+        assert!(matches!(brief("the name `web` is one"), Cow::Borrowed(_)));
+        let name = "é".repeat(300);
+        assert_eq!(brief(&name), name);
+        let name = format!("the name `a{}z` is", "é".repeat(1000));
+        let shown = brief(&name);
+        assert!(shown.starts_with("the name `aé"), "{shown}");
+        assert!(shown.ends_with("éz` is"), "{shown}");
+        assert!(shown.contains("…(925 characters)…"), "{shown}");
+    }
 
     #[test]
     fn control_characters_are_made_visible() {

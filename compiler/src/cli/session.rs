@@ -14,6 +14,7 @@ use crate::engine::EngineKind;
 use crate::frontend::load::{self, Loaded};
 use crate::frontend::settings::Settings;
 use crate::source::{FileId, SourceFile, Sources, to_u32};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// The name of a settings file.
@@ -72,6 +73,26 @@ impl Session {
             files: self.files,
             objects: self.loaded.objects,
         }
+    }
+
+    /// Drops the errors that another session has as well, such as those of a settings file that both found: that one
+    /// tells them.
+    pub(super) fn leave_out_errors_of(&mut self, other: &Self) {
+        let told = |session: &Self, one: &Diagnostic| {
+            let span = one.label.as_ref().map(|label| label.span);
+            let file = span.and_then(|span| session.sources.get(span.file));
+            let place = file
+                .zip(span)
+                .map(|(file, span)| (file.name().to_owned(), span.start));
+            (one.code.id, one.message.clone(), one.file.clone(), place)
+        };
+        let errors = other.diagnostics.iter().filter(|one| is_error(one));
+        let known: HashSet<_> = errors.map(|one| told(other, one)).collect();
+        let all = std::mem::take(&mut self.diagnostics);
+        self.diagnostics = all
+            .into_iter()
+            .filter(|one| !(is_error(one) && known.contains(&told(self, one))))
+            .collect();
     }
 
     /// Whether something could not be looked at at all, so that even `check` did not do its work.

@@ -22,6 +22,14 @@ impl Archive {
             .seek(SeekFrom::End(0))
             .map_err(|error| unreadable(&error))?;
         file.rewind().map_err(|error| unreadable(&error))?;
+        let mut magic = [0; 4];
+        let found = file.read(&mut magic).map_err(|error| unreadable(&error))?;
+        if let Some(tool) = compressed(magic.get(..found).unwrap_or_default()) {
+            return Err(wrong(&format!(
+                "it is compressed: unpack it with `{tool}` first"
+            )));
+        }
+        file.rewind().map_err(|error| unreadable(&error))?;
         let mut entries = BTreeMap::new();
         {
             let mut archive = tar::Archive::new(&file);
@@ -71,6 +79,17 @@ impl Archive {
             .and_then(|_| (&mut *file).take(*size).read_to_end(&mut bytes))
             .map_err(|error| unreadable(&error))?;
         Ok(Some(bytes))
+    }
+}
+
+/// What unpacks a file that begins so, where it is compressed.
+pub(super) fn compressed(magic: &[u8]) -> Option<&'static str> {
+    match magic {
+        [0x1f, 0x8b, ..] => Some("gunzip"),
+        [0x28, 0xb5, 0x2f, 0xfd] => Some("unzstd"),
+        [0xfd, b'7', b'z', b'X'] => Some("unxz"),
+        [b'B', b'Z', b'h', _] => Some("bunzip2"),
+        _ => None,
     }
 }
 

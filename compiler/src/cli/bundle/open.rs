@@ -2,7 +2,8 @@
 
 use super::super::Failure;
 use super::super::args::{BundleForm, Global};
-use super::archive::Archive;
+use super::super::compile::IMAGE_EXTENSION;
+use super::archive::{Archive, compressed};
 use super::oci::{INDEX_FILE, Image, Index, LAYOUT_FILE, parsed};
 use super::problem::NotTaken;
 use super::{MANIFEST, MANIFESTS, generation_path, place};
@@ -59,12 +60,10 @@ pub fn is_bundle(path: &Path) -> bool {
     if path.is_dir() {
         return true;
     }
-    let mut magic = [0; 5];
-    let read = File::open(path).and_then(|mut file| {
-        io::Seek::seek(&mut file, io::SeekFrom::Start(257))?;
-        file.read_exact(&mut magic)
-    });
-    read.is_ok() && magic == *b"ustar"
+    let mut start = [0; 262];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    // One that is compressed is told to be that.
+    read.is_ok() && (start.ends_with(b"ustar") || compressed(&start).is_some())
 }
 
 impl Bundle {
@@ -195,17 +194,27 @@ fn found(path: &Path) -> Result<Bundle, NotOpened> {
         let (text, signature) = newest(path, &index)?;
         (text, signature, BundleForm::Oci, Some(index), None)
     } else {
-        let text = file(&path.join(MANIFEST), MAX_MANIFEST)?.ok_or_else(no_manifest)?;
+        let text = file(&path.join(MANIFEST), MAX_MANIFEST)?;
+        let text = text.ok_or_else(|| match images_in(path).is_empty() {
+            true => no_manifest(),
+            false => only_images(),
+        })?;
         let signature = file(
             &path.join(generation_path(&Digest::of(&text), "sig")),
             MAX_SIGNATURE,
         )?;
         (text, signature, BundleForm::Dir, None, None)
     };
+    let manifest = Manifest::read(&text)?;
+    // A copy may have the manifest alone; beside its generations it is one of them.
+    let known = || path.join(generation_path(&Digest::of(&text), "json"));
+    if form == BundleForm::Dir && path.join(MANIFESTS).is_dir() && !known().is_file() {
+        return Err(changed().into());
+    }
     Ok(Bundle {
         path: path.to_owned(),
         form,
-        manifest: Manifest::read(&text)?,
+        manifest,
         text,
         signature,
         index,
@@ -217,6 +226,31 @@ fn no_manifest() -> BundleError {
     BundleError::Malformed {
         of: "the manifest".into(),
         why: "it is not there: this is no bundle".into(),
+    }
+}
+
+fn only_images() -> BundleError {
+    BundleError::Malformed {
+        of: "the manifest".into(),
+        why: "it is not there: this is a folder of images, as `verdict compile --out` writes them, and no bundle".into(),
+    }
+}
+
+/// The images in a folder that is no bundle, by their names.
+pub(in crate::cli) fn images_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let is_image = |path: &PathBuf| path.extension().is_some_and(|end| end == IMAGE_EXTENSION);
+    let mut images: Vec<PathBuf> = paths.filter(is_image).collect();
+    images.sort();
+    images
+}
+
+fn changed() -> BundleError {
+    BundleError::Malformed {
+        of: "the manifest".into(),
+        why: format!("it is none of those in `{MANIFESTS}`: it was changed after it was written")
+            .into(),
     }
 }
 

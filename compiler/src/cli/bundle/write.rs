@@ -8,6 +8,7 @@ use super::super::args::{BundleForm, Global};
 use super::super::output;
 use super::oci::{INDEX_FILE, Image, Index, LAYOUT, LAYOUT_FILE, written};
 use super::open::Bundle;
+use super::problem::NotTaken;
 use super::{MANIFEST, STAGING, archive, blob_path, generation_path, place};
 use crate::bundle::{Blob, Digest, Manifest, Signer};
 use std::collections::BTreeMap;
@@ -46,6 +47,10 @@ pub(in crate::cli) struct Committed {
     /// Whether there is a new generation.
     pub(in crate::cli) is_new: bool,
     pub(in crate::cli) is_signed: bool,
+    /// Chunks of the generation that was there already, and were missing or damaged.
+    pub(in crate::cli) repaired: usize,
+    /// Whether the generation that was there has a signature that it did not have.
+    pub(in crate::cli) newly_signed: bool,
     pub(in crate::cli) chunks: usize,
     /// The stored bytes of all chunks and of the manifest.
     pub(in crate::cli) bytes: u64,
@@ -74,7 +79,8 @@ impl Writer {
         let lock = (is_there && path.is_dir())
             .then(|| lock_folder(path))
             .transpose()?;
-        let previous = is_there.then(|| Bundle::open(global, path)).transpose()?;
+        let previous = is_there.then(|| in_the_way(path)).transpose();
+        let previous = previous.map_err(|error| error.said(global))?;
         let found = previous.as_ref().map(|bundle| bundle.form);
         let wanted = form.or(found).unwrap_or(usual);
         if let Some(found) = found.filter(|found| *found != wanted) {
@@ -181,6 +187,8 @@ impl Writer {
             digest: Digest::of(&text),
             is_new: same.is_none(),
             is_signed: signature.is_some(),
+            repaired: same.map_or(0, |_| self.staged_chunks()),
+            newly_signed: same.is_some_and(|same| same.signature != signature),
             chunks: blobs.len(),
             bytes: sum(&mut blobs.values()) + text.len() as u64,
             new_chunks: new.len(),
@@ -199,6 +207,11 @@ impl Writer {
             BundleForm::Oci => self.layout(&text, signature.as_deref(), generation, &blobs)?,
         }
         Ok(committed)
+    }
+
+    /// How many chunks wait: those that were not there, or not whole.
+    fn staged_chunks(&self) -> usize {
+        lock(&self.waiting).len()
     }
 
     fn archive(&self, text: &[u8], signature: Option<&[u8]>) -> Result<(), Failure> {
@@ -260,6 +273,16 @@ impl Writer {
         let target = self.path.join(last);
         rename(new, &target).map_err(failed(&target))
     }
+}
+
+/// The bundle at a place that is to be written.
+fn in_the_way(path: &Path) -> Result<Bundle, NotTaken> {
+    Bundle::find(path).map_err(|error| match error {
+        NotTaken::Refused(problem) => NotTaken::Refused(Box::new(problem.help(
+            "nothing is written over what is no whole bundle: remove it, or name another place",
+        ))),
+        NotTaken::Read(..) => error,
+    })
 }
 
 /// A lock whose holder never panics.

@@ -32,6 +32,12 @@ pub(super) struct BundleReport {
     manifest: String,
     /// Whether the manifest is signed.
     signed: bool,
+    /// Whether the generation that was there has a signature that it did not have.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    newly_signed: bool,
+    /// Chunks of the generation that was there, which were missing or damaged and are whole now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repaired_chunks: Option<usize>,
     /// How many chunks it has.
     chunks: usize,
     /// How many bytes they and the manifest take.
@@ -114,6 +120,8 @@ impl Fleet {
             digest,
             is_new,
             is_signed,
+            repaired,
+            newly_signed,
             chunks,
             bytes,
             new_chunks,
@@ -129,6 +137,8 @@ impl Fleet {
             new_generation: is_new,
             manifest: digest.to_string(),
             signed: is_signed,
+            newly_signed,
+            repaired_chunks: (repaired > 0).then_some(repaired),
             chunks,
             bytes,
             images_bytes: contents.images_bytes,
@@ -173,7 +183,16 @@ pub(super) fn print(
             counted(bundle.new_chunks, "chunk"),
             bundle.new_bytes
         ),
-        (false, _) => writeln!(out, "  nothing differs from what was there"),
+        (false, _) => {
+            let mended = bundle.repaired_chunks.map(|repaired| {
+                let chunks = counted(repaired, "chunk");
+                format!("{chunks} of it missing or damaged before and whole now")
+            });
+            let signed = bundle.newly_signed.then(|| "signed now".to_owned());
+            let mut told = vec!["it says the same as what was there".to_owned()];
+            told.extend(mended.into_iter().chain(signed));
+            writeln!(out, "  {}", told.join("; "))
+        }
     }
 }
 

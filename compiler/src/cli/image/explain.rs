@@ -138,7 +138,8 @@ fn end(image: &Image<'_>, option: &str, text: &str) -> Result<End, Failure> {
         | PeerSpec::Fqdn(_)
         | PeerSpec::Service { .. } => Err(unknown(
             "is neither an endpoint of this image (`NAMESPACE/POD`) nor an address nor a pod that does not exist \
-             (`NAMESPACE[KEY=VALUE,...]`); an image knows other pods by their addresses only",
+             (`NAMESPACE[KEY=VALUE,...]`); an image knows other pods by their addresses only, and a pod on the network of its \
+             node by the node's",
         )),
     }
 }

@@ -4,7 +4,7 @@
 //! shown a few times and counted beyond.
 
 use super::snippet::{self, Snippet};
-use super::{Report, clean, prefix};
+use super::{Report, brief, prefix};
 use crate::cli::args::Global;
 use crate::cli::output::Style;
 use crate::cli::session::is_incomplete;
@@ -127,7 +127,7 @@ fn one(text: &mut String, report: &Report<'_>, diagnostic: &Diagnostic, style: S
     }
     if report.is_secret(diagnostic.label.as_ref()) {
         let place = prefix(report, diagnostic).unwrap_or_default();
-        let _ = writeln!(text, "  at:   {}", clean(&place));
+        let _ = writeln!(text, "  at:   {}", brief(&place));
     }
     let _ = write_origin(text, diagnostic);
     text.push('\n');
@@ -147,7 +147,7 @@ fn write_origin(text: &mut String, diagnostic: &Diagnostic) -> fmt::Result {
     writeln!(
         text,
         "  in:   {}",
-        clean(&parts.join(" ")).replace('\n', " ")
+        brief(&parts.join(" ")).replace('\n', " ")
     )
 }
 
@@ -186,13 +186,13 @@ impl<'a> Shown<'a> {
             "{}[{}]: {}",
             diagnostic.severity,
             diagnostic.code.id,
-            clean(&diagnostic.message)
+            brief(&diagnostic.message)
         );
         // Nothing that is labelled may hang on a text that is not shown.
         if report.is_secret(diagnostic.label.as_ref()) {
             let help = diagnostic.help.as_deref();
             return Self {
-                help: help.map(|help| clean(help).into_owned()),
+                help: help.map(|help| brief(help).into_owned()),
                 ..Self::labelled(header, diagnostic.severity, None, &[])
             };
         }
@@ -208,7 +208,7 @@ impl<'a> Shown<'a> {
         shown.help = diagnostic
             .help
             .as_deref()
-            .map(|help| clean(help).into_owned());
+            .map(|help| brief(help).into_owned());
         shown.elsewhere = far
             .into_iter()
             .map(|label| {
@@ -217,7 +217,7 @@ impl<'a> Shown<'a> {
                     text: String::new(),
                 };
                 let file = report.sources.get(label.span.file);
-                let header = clean(&label.text).into_owned();
+                let header = brief(&label.text).into_owned();
                 Self::labelled(header, Severity::Note, file, &[&bare])
             })
             .collect();
@@ -236,7 +236,7 @@ impl<'a> Shown<'a> {
             let range = snippet
                 .as_ref()
                 .map_or(0..0, |snippet| snippet.shown(label.span));
-            let text = Some(clean(&label.text).into_owned()).filter(|text| !text.is_empty());
+            let text = Some(brief(&label.text).into_owned()).filter(|text| !text.is_empty());
             if index == 0 {
                 LabeledSpan::new_primary_with_span(text, range)
             } else {
