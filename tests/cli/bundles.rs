@@ -186,7 +186,11 @@ fn a_generation_is_written_next_to_the_one_before() {
         );
         let first = contents(&place.path(form));
         let again = place.ends(0, &format!("compile old.yaml --bundle {form}"));
-        assert!(again.stdout.contains("it says the same"), "{}", again.stdout);
+        assert!(
+            again.stdout.contains("it says the same"),
+            "{}",
+            again.stdout
+        );
         assert_eq!(contents(&place.path(form)), first);
         let next = place.ends(0, &format!("compile new.yaml --bundle {form}"));
         assert!(
@@ -406,7 +410,10 @@ fn a_folder_of_images_is_told_apart_from_a_bundle() {
     let place = Place::new();
     place.ends(0, "compile old.yaml --out images");
     let said = place.refused(2, "V0705", "image verify images");
-    assert!(said.contains("`verdict compile --out` writes them"), "{said}");
+    assert!(
+        said.contains("`verdict compile --out` writes them"),
+        "{said}"
+    );
     let shown = place.ends(0, "image inspect images").stdout;
     for node in ["worker-1", "worker-2"] {
         assert!(shown.contains(&format!("images/{node}.image: ")), "{shown}");
