@@ -6,12 +6,13 @@ use super::dump::{Dump, Endpoint as DumpEndpoint};
 use super::labels::{self, Known};
 use super::peers::{Peer, named_ports};
 use super::report::{AuditReport, AuthReport, DifferenceReport, EndpointReport};
-use crate::cluster::{Cluster, NamedPort, NodeId, PodId, Protocol};
+use crate::cluster::{Cluster, NamedPort, NodeId, Pod, PodId, Protocol};
 use crate::explain::Context;
 use crate::explain::report::Word;
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transport};
-use crate::hir::spec::precedence::{Question, governs, judge_identity};
+use crate::hir::spec::precedence::{governs, judge_identity};
 use crate::hir::{Auth, Direction, Enforcement, Policy, RuleId};
+use crate::identity::Identity;
 use crate::policymap::{self, Entry, Rows, Table};
 use crate::query::pod_view;
 use crate::ranges::Ranges;
@@ -177,8 +178,15 @@ impl<'a> Audit<'a> {
         let entries = self.dump.policies.get(&endpoint.id);
         let entries = entries.map_or(&[][..], Vec::as_slice);
         let table = Table::new(entries, direction == Direction::Egress);
-        let classes = self.classes(entries, &subject, direction);
-        let demanding = self.demanding(pod, direction);
+        let address = described.addresses.first().copied();
+        let view = pod_view(cluster, pod, described);
+        let identity = self.enforcement.identities.pod(view.into(), address);
+        let policies = self.context.policies.policies.iter();
+        let governing: Vec<&Policy> = policies
+            .filter(|policy| governs(policy, &identity))
+            .collect();
+        let classes = self.classes(entries, &governing, direction);
+        let demanding = self.demanding(described, &identity, &governing, direction);
         let demanding = demanding
             .as_ref()
             .map(|entries| Table::new(entries, direction == Direction::Egress));
@@ -188,7 +196,8 @@ impl<'a> Audit<'a> {
         };
         let mut reports = Vec::new();
         for peer in &self.peers {
-            let differences = self.against(&tables, &subject, direction, peer, &classes);
+            let judged = (&subject, governing.as_slice());
+            let differences = self.against(&tables, judged, direction, peer, &classes);
             let name = cluster.namespace_name(described.namespace);
             reports.extend(differences.into_iter().map(|(said, ranges)| {
                 let rules = said.rules.iter();
@@ -221,30 +230,29 @@ impl<'a> Audit<'a> {
 
     /// The entries of an endpoint by the manifests, under the numbers of the node, where a rule demands a proof: on entries
     /// of equal precedence what is demanded hangs on which of them there are. `None` where no rule does.
-    fn demanding(&self, pod: PodId, direction: Direction) -> Option<Vec<Entry>> {
-        let cluster = self.context.cluster;
-        let described = cluster.pod(pod)?;
-        let address = described.addresses.first().copied();
-        let view = pod_view(cluster, pod, described);
-        let identity = self.enforcement.identities.pod(view.into(), address);
-        let policies = self.context.policies;
-        let governing = policies.policies.iter();
+    fn demanding(
+        &self,
+        pod: &Pod,
+        identity: &Identity,
+        governing: &[&Policy],
+        direction: Direction,
+    ) -> Option<Vec<Entry>> {
         let mut rules = governing
-            .filter(|policy| governs(policy, &identity))
+            .iter()
             .flat_map(|policy| policy.rules.get(direction));
         if rules.all(|rule| rule.precedence.auth.is_none()) {
             return None;
         }
-        let rows = Rows::new(policies, self.enforcement, &self.known);
-        let ports = cluster.ports(described.ports);
-        rows.entries(&identity, ports, direction).ok()
+        let rows = Rows::new(self.context.policies, self.enforcement, &self.known);
+        let ports = self.context.cluster.ports(pod.ports);
+        rows.entries(identity, ports, direction).ok()
     }
 
     /// The classes of packets that the entries of a map, or the policies of its endpoint, tell apart.
     fn classes(
         &self,
         entries: &[Entry],
-        subject: &Endpoint<'_>,
+        governing: &[&Policy],
         direction: Direction,
     ) -> Vec<Class> {
         let mut cuts = Cuts::new(self.enforcement.has_icmp_types);
@@ -252,18 +260,8 @@ impl<'a> Audit<'a> {
         for entry in entries.iter().filter(|entry| entry.egress == egress) {
             cuts.add_entry(entry);
         }
-        if let Some(peer) = self.peers.first() {
-            let any = Transport::to_port(Protocol::TCP, 0);
-            let flow = flow(subject, peer, direction, any);
-            let policies = self.context.policies;
-            let question = Question::new(policies, self.enforcement, &flow, direction);
-            let governing: Vec<&Policy> = question
-                .iter()
-                .flat_map(|question| question.governing())
-                .collect();
-            for policy in governing {
-                cuts.add_policy(policy, &self.named);
-            }
+        for policy in governing {
+            cuts.add_policy(policy, &self.named);
         }
         cuts.classes()
     }
@@ -272,7 +270,7 @@ impl<'a> Audit<'a> {
     fn against(
         &self,
         tables: &Tables<'_>,
-        subject: &Endpoint<'_>,
+        (subject, governing): (&Endpoint<'_>, &[&Policy]),
         direction: Direction,
         peer: &Peer,
         classes: &[Class],
@@ -285,6 +283,7 @@ impl<'a> Audit<'a> {
             let side = judge_identity(
                 self.context.policies,
                 self.enforcement,
+                governing,
                 &flow,
                 direction,
                 &peer.identity,

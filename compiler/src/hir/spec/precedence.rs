@@ -143,11 +143,13 @@ pub fn others(
     (identities_of(enforcement, &other, node), is_outside)
 }
 
-/// Judges one side of a flow whose other end has this identity, whatever its address would say.
+/// Judges one side of a flow whose other end has this identity, whatever its address would say, by the policies that
+/// [govern](governs) its subject.
 #[must_use]
 pub fn judge_identity(
     policies: &PolicySet,
     enforcement: &Enforcement,
+    governing: &[&Policy],
     flow: &Flow<'_>,
     direction: Direction,
     other: &Identity,
@@ -161,7 +163,7 @@ pub fn judge_identity(
         },
         Err(exemption) => return exempt(exemption),
     };
-    judged(&question, &question.governing().collect::<Vec<_>>())
+    judged(&question, governing)
 }
 
 fn exempt(exemption: Exemption) -> Side {
@@ -308,11 +310,11 @@ impl<'a> Question<'a> {
             let rules = policy.rules.get(self.direction).iter();
             rules.map(|rule| (policy.tier, rule))
         });
-        rules
-            .map(|(tier, rule)| {
-                let truth = self.peers(rule, other).min(self.ports_match(rule));
-                (tier, truth, rule)
-            })
+        // Ports are numbers, and labels are texts: most rules are done with by the former.
+        let by_ports = rules.map(|(tier, rule)| (tier, self.ports_match(rule), rule));
+        by_ports
+            .filter(|(_, ports, _)| *ports != Truth::No)
+            .map(|(tier, ports, rule)| (tier, ports.min(self.peers(rule, other)), rule))
             .filter(|(_, truth, _)| *truth != Truth::No)
             .collect()
     }
