@@ -6,21 +6,23 @@
 
 mod blame;
 mod cache;
+mod tables;
 
 pub use blame::Contribution;
 pub use cache::{Found, Kept, NotRestored, ProvedCommon};
+pub use tables::{Tables, Together};
 
 use crate::cluster::{Cluster, NodeId, PodId};
-use crate::hir::{PolicySet, Resolution};
+use crate::hir::PolicySet;
 use crate::image::{
     self, Common, DecodeError, Image, Input, Known, LimitError, Limits, Parts, SourceTable,
 };
 use crate::ir;
 use crate::lir::leaves::Leaves;
 use crate::lir::{self, Lowering, Program, Size};
-use crate::opt::{self, Library, Pass};
+use crate::opt::{self, Pass};
 use crate::source::{Sources, Span};
-use crate::verify::{Mismatch, Prover, Shared, Subject};
+use crate::verify::{Mismatch, Prover, Subject};
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -50,20 +52,6 @@ pub struct Compiler<'a> {
     known: OnceLock<Known>,
     /// By policy and by rule: what the source tables of images say of it.
     origins: (Vec<Named>, Vec<Named>),
-}
-
-/// The tables of some nodes together, and what is proved of them.
-#[derive(Debug)]
-pub struct Together {
-    library: Library,
-    shared: Shared,
-}
-
-impl Together {
-    /// What the tables decide, to be changed as a fault would: decisions, and rows of their indices. The proof is to find it.
-    pub fn tables_mut(&mut self) -> (&mut [lir::Decision], &mut [Box<[u32]>]) {
-        self.library.tables_mut()
-    }
 }
 
 /// The image of a node.
@@ -179,22 +167,6 @@ impl<'a> Compiler<'a> {
     ) -> Self {
         self.library = self.library(nodes);
         self
-    }
-
-    /// The tables of what the endpoints of some nodes are asked; none where rules are resolved by precedence.
-    #[must_use]
-    pub fn library<'p>(
-        &self,
-        nodes: impl Iterator<Item = &'p (Option<NodeId>, Vec<PodId>)>,
-    ) -> Option<Together> {
-        match self.policies.resolution {
-            Resolution::Isolation => {
-                let library = Library::new(&self.lowering, nodes);
-                let shared = Shared::new(&self.prover, &library);
-                Some(Together { library, shared })
-            }
-            Resolution::Precedence(_) => None,
-        }
     }
 
     /// What the nodes have in common.

@@ -15,7 +15,7 @@ mod sets;
 mod space;
 
 pub use library::Library;
-pub(crate) use library::Tabulated;
+pub(crate) use library::{Tabulated, kept};
 
 use crate::lir::{Program, Size};
 

@@ -40,12 +40,13 @@ mod open;
 mod fingerprint;
 
 pub use fingerprint::Fingerprints;
+pub(crate) use fingerprint::Print;
 pub use mismatch::{Check, Mismatch};
-pub(crate) use shared::Shared;
+pub(crate) use shared::{Held, Shared};
 
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::hir::spec::World;
-use crate::hir::{Enforcement, PolicySet, Resolution};
+use crate::hir::{Direction, Enforcement, PolicySet, Resolution};
 use crate::image::Image;
 use crate::lir::{LeafId, Lowering, Program};
 use crate::opt::Library;
@@ -161,6 +162,11 @@ impl<'a> Prover<'a> {
     /// The first mismatch.
     pub fn prove_again(&self, subject: &Subject<'_>) -> Result<(), Box<Mismatch>> {
         subject.proved_before(self)
+    }
+
+    /// The number of what a pod is asked in a direction: those of one number are asked the same.
+    pub(crate) fn case(&self, pod: PodId, direction: Direction) -> Option<u32> {
+        Some(self.subjects.case(pod, direction)?.0)
     }
 
     /// The switches and identities, where rules are resolved by precedence.

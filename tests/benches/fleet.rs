@@ -20,7 +20,7 @@ use std::time::Instant;
 use threads::on_cpu;
 use verdict_compiler::bundle::{self, Blob, BundleError, Digest, Packed, Packer};
 use verdict_compiler::cluster::NodeId;
-use verdict_compiler::compile::{Compiler, Found, Kept};
+use verdict_compiler::compile::{Compiler, Found, Kept, Together};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::ir::Program;
 use verdict_tests::asking::Asked;
@@ -34,7 +34,10 @@ struct Fleet {
     blobs: Blobs,
     images: u64,
     kept: Vec<Vec<u8>>,
+    tables: Option<Vec<u8>>,
     taken: usize,
+    /// How many kinds of endpoints had tables that were kept.
+    kinds: usize,
 }
 
 fn number(name: &str, usual: usize) -> usize {
@@ -60,20 +63,53 @@ fn main() {
     for (name, text) in large::world(size, 1).files {
         std::fs::write(folder.join(name), text).expect("a manifest");
     }
+    std::fs::write(folder.join(FEW), few(8080)).expect("a manifest");
     let read =
         || Asked::read(std::slice::from_ref(&folder), &Settings::default()).expect("manifests");
     let before = timed("read the YAML", read);
     let full = timed("all images, packed", || compile(&before, Cache::default()));
     let same = timed("again, all kept", || compile(&before, full.cache()));
     assert!(same.packed == full.packed && same.taken == full.packed.len());
-    change(&folder);
-    let after = read();
-    let next = timed("one policy changed", || compile(&after, full.cache()));
-    let whole = timed("the same without what was kept", || {
-        compile(&after, Cache::default())
-    });
-    assert!(next.packed == whole.packed, "another result");
+    let changes: [(&str, &dyn Fn()); 2] = [
+        ("a policy of a namespace changed", &|| change(&folder)),
+        ("a policy of one label set changed too", &|| {
+            std::fs::write(folder.join(FEW), few(8443)).expect("a manifest");
+        }),
+    ];
+    let mut before = full;
+    for (what, change) in changes {
+        change();
+        let after = read();
+        let next = timed(what, || compile(&after, before.cache()));
+        let whole = timed("the same without what was kept", || {
+            compile(&after, Cache::default())
+        });
+        assert!(next.packed == whole.packed, "another result");
+        tell(&before, &next);
+        before = next;
+    }
     std::fs::remove_dir_all(&folder).expect("the folder");
+    println!("peak of memory: {:.0} MB", peak() / 1e6);
+}
+
+/// The file of a policy of the pods of one label set. It comes last: the other change is of the first policy that there is.
+const FEW: &str = "zz-few.yaml";
+
+/// A policy of these, with this port.
+fn few(port: u16) -> String {
+    format!(
+        "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{name: few, namespace: team-7}}
+spec:
+  podSelector: {{matchLabels: {{app: app-7}}}}
+  ingress: [{{from: [{{podSelector: {{}}}}], ports: [{{protocol: TCP, port: {port}}}]}}]
+"
+    )
+}
+
+/// What is kept of one compile in the next, and how much of an image a node fetches.
+fn tell(full: &Fleet, next: &Fleet) {
     let stored: usize = full.blobs.values().map(Vec::len).sum();
     let share = 100.0 * stored as f64 / full.images as f64;
     println!(
@@ -82,20 +118,20 @@ fn main() {
         full.images
     );
     println!(
-        "taken from what was kept: {} of {}",
+        "taken from what was kept: {} of {} images, tables of {} kinds of endpoints",
         next.taken,
-        next.packed.len()
+        next.packed.len(),
+        next.kinds
     );
     let fetched: Vec<f64> = full
         .packed
         .iter()
         .zip(&next.packed)
-        .map(|(old, new)| fetched(&full, &next, old, new))
+        .map(|(old, new)| fetched(full, next, old, new))
         .collect();
     let most = fetched.iter().fold(0.0, |most: f64, one| most.max(*one));
     let mean = fetched.iter().sum::<f64>() / fetched.len() as f64;
     println!("fetched of an image after the change: {mean:.2} % on average, {most:.2} % at most");
-    println!("peak of memory: {:.0} MB", peak() / 1e6);
 }
 
 /// The share of a node's new image that the node has to fetch, in percent.
@@ -144,6 +180,7 @@ fn change(folder: &std::path::Path) {
 #[derive(Clone, Copy, Default)]
 struct Cache<'f> {
     files: &'f [Vec<u8>],
+    tables: Option<&'f [u8]>,
     blobs: Option<&'f Blobs>,
 }
 
@@ -151,6 +188,7 @@ impl Fleet {
     fn cache(&self) -> Cache<'_> {
         Cache {
             files: &self.kept,
+            tables: self.tables.as_deref(),
             blobs: Some(&self.blobs),
         }
     }
@@ -209,7 +247,11 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
         .filter(|(_, (_, taken))| taken.is_none());
     let missing: Vec<_> = missing.map(|(group, _)| group).collect();
     let taken = nodes.len() - missing.len();
-    let library = phase("tabulating", || compiler.library(missing.into_iter()));
+    let library = phase("tabulating", || {
+        let kept = cache.tables.filter(|_| !missing.is_empty());
+        let kept = kept.and_then(|file| compiler.kept_tables(&prints, file));
+        compiler.library_with(kept, missing.into_iter())
+    });
     let made: Vec<(Packed, Vec<u8>)> = phase("making", || {
         let made = nodes.par_iter().zip(restored);
         let made = made.map(|((node, pods), (fingerprint, taken))| {
@@ -227,13 +269,20 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
         });
         made.collect()
     });
+    let tables = phase("keeping tables", || {
+        let made = library.as_ref().filter(|_| taken < nodes.len());
+        made.and_then(|made| compiler.keep_tables(&prints, made))
+    });
+    let kinds = library.as_ref().map_or(0, Together::taken);
     drop(packer);
     Fleet {
         images: made.iter().map(|(packed, _)| packed.record.bytes).sum(),
         kept: made.iter().map(|(_, kept)| kept.clone()).collect(),
         packed: made.into_iter().map(|(packed, _)| packed).collect(),
         blobs: blobs.into_inner().expect("a map"),
+        tables: tables.or_else(|| cache.tables.map(<[u8]>::to_vec)),
         taken,
+        kinds,
     }
 }
 

@@ -582,3 +582,43 @@ fn a_cache_has_no_files_of_nodes_that_are_gone() {
     assert_eq!(after[0], ".verdict-goes-on");
     assert!(after[1..].iter().all(|name| before.contains(name)));
 }
+
+#[test]
+fn a_cache_says_what_was_taken_of_it() {
+    let place = Place::new();
+    let line = "compile old.yaml --bundle a --cache cache";
+    let compiled = || {
+        let ran = place.ends(0, &format!("{line} --format json"));
+        let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        place.ends(0, "image verify a --against old.yaml");
+        let count = |of: &str| report["cache"][of].as_u64().unwrap();
+        let is_noted = ran.stderr.contains("note[V0713]");
+        (count("images"), count("of"), count("tables"), is_noted)
+    };
+    let forget = || {
+        let files = fs::read_dir(place.path("cache")).unwrap().flatten();
+        for file in files.filter(|entry| entry.file_name().len() == 64) {
+            fs::remove_file(file.path()).unwrap();
+        }
+    };
+    let (none, all, tables, is_noted) = compiled();
+    assert_eq!((none, tables, is_noted), (0, 0, false));
+    assert!(all > 1);
+    assert_eq!(compiled(), (all, all, 0, false));
+    let told = place.ends(0, line).stdout;
+    assert!(
+        told.ends_with(&format!("cache: {all} of {all} images taken\n")),
+        "{told}"
+    );
+    // Images that are gone are made of the tables.
+    forget();
+    let (none, _, tables, is_noted) = compiled();
+    assert_eq!((none, is_noted), (0, false));
+    assert!(tables > 1);
+    // Tables that are damaged are not used, and are there again.
+    forget();
+    fs::write(place.path("cache").join("tables"), "no tables").unwrap();
+    assert_eq!(compiled(), (0, all, 0, true));
+    forget();
+    assert_eq!(compiled(), (0, all, tables, false));
+}

@@ -1,15 +1,16 @@
 //! What is kept of images between compiles: over random edits the result is that of a full compile, much of it is kept, and of what
 //! is damaged nothing is taken.
 
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use verdict_compiler::bundle::{Blob, BundleError, Digest, Packer};
-use verdict_compiler::compile::{CompileError, Compiler, Found, Kept, NotRestored};
+use verdict_compiler::compile::{CompileError, Compiler, Found, Kept, NotRestored, Together};
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::image::{Common, Limits, Resource};
 use verdict_compiler::ir;
 use verdict_compiler::lir::LeafId;
-use verdict_compiler::verify::Check;
+use verdict_compiler::verify::{Check, Fingerprints};
 use verdict_tests::generate::edit::edited;
 use verdict_tests::generate::random::Random;
 use verdict_tests::generate::{World, cilium, small};
@@ -19,6 +20,8 @@ use verdict_tests::generate::{World, cilium, small};
 struct Cache {
     files: BTreeMap<String, Vec<u8>>,
     blobs: BTreeMap<Digest, Vec<u8>>,
+    /// The tables of all kinds of endpoints.
+    tables: Option<Vec<u8>>,
 }
 
 /// How often images were kept and made.
@@ -28,6 +31,9 @@ struct Counts {
     /// Of these, how often nothing was put together anew.
     as_they_are: usize,
     made: usize,
+    /// How many kinds of endpoints had tables that were kept, and how often all images were made of such.
+    tables: usize,
+    by_tables: usize,
 }
 
 /// Packs images, and keeps the blobs.
@@ -56,6 +62,11 @@ fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Count
     let full = Compiler::new(cluster, policies, &sources, &program);
     let proved = compiler.prove_common();
     let common = compiler.fingerprints(b"test");
+    // As if the images themselves were gone.
+    let tables = cache.tables.take();
+    let tables = tables.map(|file| compiler.kept_tables(&common, &file).unwrap());
+    let together = compiler.library_with(tables, compiler.lowering().nodes().iter());
+    counts.tables += together.as_ref().map_or(0, Together::taken);
     for (node, pods) in compiler.lowering().nodes() {
         let name = node.and_then(|node| cluster.node(node));
         let name = name.map_or(String::new(), |node| node.name.to_string());
@@ -63,6 +74,12 @@ fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Count
         let Ok(expected) = full.node(*node, pods) else {
             continue;
         };
+        if let Some(together) = &together {
+            let made = compiler.node_by(Some(together), *node, pods);
+            let made = made.unwrap_or_else(|error| panic!("{error}\n{}", world.text()));
+            assert_eq!(made.image, expected.image, "node {name}\n{}", world.text());
+            counts.by_tables += 1;
+        }
         let mut blobs = BTreeMap::new();
         let record = packed(&mut blobs, |packer| {
             packer.add(Some(&name), expected.endpoints, &expected.image)
@@ -112,6 +129,7 @@ fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Count
         cache.files.insert(name, kept.write(&fingerprint));
         cache.blobs.extend(blobs);
     }
+    cache.tables = together.and_then(|made| compiler.keep_tables(&common, &made));
 }
 
 /// Where a kind of documents is: file and number.
@@ -209,6 +227,7 @@ fn what_is_kept_is_what_a_full_compile_makes() {
     }
     assert!(counts.kept > 100 && counts.made > 100, "{counts:?}");
     assert!(counts.as_they_are > 20, "{counts:?}");
+    assert!(counts.tables > 300 && counts.by_tables > 300, "{counts:?}");
 }
 
 #[test]
@@ -368,6 +387,88 @@ fn what_is_kept_has_the_room_of_an_image() {
             !has_room
         );
     }
+}
+
+/// The tables of all nodes of a world, as they are kept.
+fn tables(compiler: &Compiler<'_>, prints: &Fingerprints<'_>) -> Vec<u8> {
+    let nodes = compiler.lowering().nodes();
+    let together = compiler.library(nodes.iter()).unwrap();
+    for (node, pods) in nodes {
+        compiler.node_by(Some(&together), *node, pods).unwrap();
+    }
+    compiler.keep_tables(prints, &together).unwrap()
+}
+
+#[test]
+fn tables_are_taken_for_what_they_were_made_of_alone() {
+    let (mut all, mut some) = (0, 0);
+    for seed in 0..12 {
+        let world = small::world(seed);
+        let (loaded, sources) = (world.load_for(seed), world.sources());
+        let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
+        let compiler = Compiler::new(&loaded.cluster, &loaded.policies, &sources, &program);
+        let prints = compiler.fingerprints(b"test");
+        let file = tables(&compiler, &prints);
+        let nodes = compiler.lowering().nodes();
+        let take = |prints: &Fingerprints<'_>, file: &[u8]| {
+            let kept = compiler.kept_tables(prints, file);
+            kept.map(|kept| compiler.library_with(Some(kept), nodes.iter()).unwrap())
+        };
+        let taken = take(&prints, &file).unwrap();
+        all += taken.taken();
+        // What was taken is kept again, whether it was asked for or not.
+        let none = compiler.kept_tables(&prints, &file).unwrap();
+        let none = compiler
+            .library_with(Some(none), std::iter::empty())
+            .unwrap();
+        for kept in [&taken, &none] {
+            let again = compiler.keep_tables(&prints, kept).unwrap();
+            assert_eq!(take(&prints, &again).unwrap().taken(), taken.taken());
+        }
+        // Those of another verdict are no tables of this one.
+        let other = compiler.fingerprints(b"another");
+        assert_eq!(take(&other, &file).unwrap().taken(), 0);
+        // Damaged ones, and those of another layout, are none at all.
+        let mut random = Random::new(seed);
+        for _ in 0..200 {
+            let mut damaged = file.clone();
+            match random.below(3) {
+                0 => damaged.truncate(random.below(file.len())),
+                1 => damaged.push(0),
+                _ => damaged[random.below(file.len())] ^= 1 << random.below(8),
+            }
+            assert!(compiler.kept_tables(&prints, &damaged).is_none());
+        }
+        // Words that are not those of tables are refused, or looked up without a panic.
+        for _ in 0..30 {
+            let forged = forged(&file, &mut random);
+            let Some(taken) = take(&prints, &forged) else {
+                continue;
+            };
+            some += 1;
+            for (node, pods) in nodes {
+                let _ = compiler.node_by(Some(&taken), *node, pods);
+            }
+        }
+    }
+    assert!(all > 100 && some > 5, "{all} {some}");
+}
+
+/// Other words in a file of tables, which says that it is whole.
+fn forged(file: &[u8], random: &mut Random) -> Vec<u8> {
+    const HEAD: usize = 20;
+    let packed = &file[HEAD..file.len() - 32];
+    let mut plain = zstd::bulk::decompress(packed, 1 << 24).unwrap();
+    for _ in 0..=random.below(3) {
+        let at = random.below(plain.len() / 4) * 4;
+        let words = [0, 1, 2, 7, 1000, u32::MAX];
+        plain[at..at + 4].copy_from_slice(&random.one(&words).to_le_bytes());
+    }
+    let mut forged = file[..HEAD].to_vec();
+    forged.extend(zstd::bulk::compress(&plain, 1).unwrap());
+    let digest = Sha256::digest(&forged);
+    forged.extend(digest);
+    forged
 }
 
 #[test]

@@ -6,6 +6,9 @@
 
 use super::{Blob, BundleError, Digest};
 use fastcdc::v2020::FastCDC;
+use std::cell::RefCell;
+use std::io;
+use zstd::bulk::Compressor;
 
 /// The most bytes of a blob, stored or not.
 pub const MAX_BLOB: u64 = 1 << 26;
@@ -57,10 +60,25 @@ pub(super) fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+thread_local! {
+    /// The compressor of this thread: making one costs as much as a small chunk.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// The Zstandard frame of some bytes.
+fn compress(plain: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|known| {
+        let compressor = match known {
+            Some(compressor) => compressor,
+            None => known.insert(Compressor::new(LEVEL)?),
+        };
+        compressor.compress(plain)
+    })
+}
+
 /// Some bytes as a blob, and how it is named.
 pub(super) fn seal(plain: &[u8]) -> Result<(Blob, Vec<u8>), BundleError> {
-    let stored = zstd::bulk::compress(plain, LEVEL)
-        .map_err(|error| BundleError::malformed("a chunk", error))?;
+    let stored = compress(plain).map_err(|error| BundleError::malformed("a chunk", error))?;
     let blob = Blob {
         sha256: Digest::of(&stored),
         bytes: stored.len() as u64,

@@ -44,6 +44,20 @@ pub(super) struct CompileReport {
     /// The bundle, where one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     bundle: Option<fleet::BundleReport>,
+    /// What was taken from the cache, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<CacheReport>,
+}
+
+/// What was taken from a cache.
+#[derive(Debug, Serialize, JsonSchema)]
+struct CacheReport {
+    /// How many images were taken as they were kept.
+    images: usize,
+    /// How many images there are.
+    of: usize,
+    /// For how many kinds of endpoints, each direction by itself, tables were taken to make the others of.
+    tables: usize,
 }
 
 /// One image.
@@ -146,6 +160,7 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         inputs,
         program,
         limits,
+        taken,
     } = each(global, &session, &asked, how, &take)?;
     cache::tell(global, cache.as_ref());
     let mut images = Vec::with_capacity(nodes.len());
@@ -177,6 +192,11 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
     }
     let report = CompileReport {
         version: 1,
+        cache: cache.as_ref().map(|_| CacheReport {
+            images: taken.images,
+            of: images.len(),
+            tables: taken.tables,
+        }),
         images,
         bundle,
     };
@@ -349,10 +369,14 @@ fn human(report: &CompileReport, out: &mut dyn Write) -> io::Result<()> {
         }
         passes(&image.passes, out)?;
     }
-    match &report.bundle {
-        Some(bundle) => fleet::print(bundle, &report.images, out),
-        None => Ok(()),
+    if let Some(bundle) = &report.bundle {
+        fleet::print(bundle, &report.images, out)?;
     }
+    if let Some(cache) = &report.cache {
+        let images = counted(cache.of, "image");
+        writeln!(out, "cache: {} of {images} taken", cache.images)?;
+    }
+    Ok(())
 }
 
 /// A column of the table of passes: its title and what it shows.

@@ -6,7 +6,7 @@ use super::parts::{Part, Parts};
 use super::{Input, LimitError, Resource, trie};
 use crate::cluster::Protocol;
 use crate::lir::transport::{NOT_KNOWN, key, whole};
-use crate::lir::{Action, Chain, Decision, LeafId, Program, number};
+use crate::lir::{Action, Chain, Decision, LeafId, Program, RowId, number};
 use rustc_hash::FxHashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -112,7 +112,7 @@ pub fn encode(input: &Input<'_>) -> Result<Parts, LimitError> {
         program.classes as usize,
         program.port_classes as usize,
         program.leaves.len(),
-        tables.count,
+        tables.all.len(),
         program.rows.len(),
         codes.len(),
         program.endpoints.len(),
@@ -132,7 +132,7 @@ pub fn encode(input: &Input<'_>) -> Result<Parts, LimitError> {
             Section::Protocols => bytes(ports.protocols.iter().map(|entry| entry.to_le_bytes())),
             Section::Directories => short(ports.directories.iter().flatten().copied()),
             Section::Pages => short(ports.pages.iter().flatten().copied()),
-            Section::Rows => short(tables.rows.iter().copied()),
+            Section::Rows => short(tables.rows()),
             Section::Cells => short(program.rows.iter().flatten().map(|code| code.0)),
             Section::Codes => words(codes.iter().copied()),
             Section::Endpoints => bytes(tables.endpoints.iter().map(|table| table.to_le_bytes())),
@@ -160,21 +160,27 @@ pub fn encode(input: &Input<'_>) -> Result<Parts, LimitError> {
 }
 
 fn words(values: impl Iterator<Item = u64>) -> Vec<u8> {
-    values.flat_map(u64::to_le_bytes).collect()
+    written(values.map(u64::to_le_bytes))
 }
 
 /// Values of 32 bits, padded to whole words.
 fn bytes(values: impl Iterator<Item = [u8; 4]>) -> Vec<u8> {
-    padded(values.flatten().collect())
+    padded(written(values))
 }
 
 /// Values of 16 bits: the limits have been looked at, or are before the bytes are used.
 fn short(values: impl Iterator<Item = u32>) -> Vec<u8> {
-    let two = |value: u32| {
+    padded(written(values.map(|value| {
         let [low, high, ..] = value.to_le_bytes();
         [low, high]
-    };
-    padded(values.flat_map(two).collect())
+    })))
+}
+
+/// Values one after another.
+fn written<const SIZE: usize>(values: impl Iterator<Item = [u8; SIZE]>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(values.size_hint().0.saturating_mul(SIZE));
+    values.for_each(|value| bytes.extend_from_slice(&value));
+    bytes
 }
 
 fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -206,21 +212,20 @@ fn code(decision: Decision, origin: u32) -> Code {
 }
 
 /// The tables of all chains and uses, equal ones once.
-struct Tables {
-    rows: Vec<u32>,
-    count: usize,
+struct Tables<'p> {
+    /// Each by class.
+    all: Vec<&'p [RowId]>,
     /// Four for each endpoint.
     endpoints: Vec<u32>,
 }
 
-impl Tables {
-    fn of(program: &Program) -> Self {
-        let mut shared = Shared::default();
-        let mut of_chain: Vec<[u32; 2]> = Vec::new();
+impl<'p> Tables<'p> {
+    fn of(program: &'p Program) -> Self {
+        let mut shared: Shared<&'p [RowId]> = Shared::default();
+        let mut of_chain: Vec<[u32; 2]> = Vec::with_capacity(program.chains.len());
         for chain in &program.chains {
             of_chain.push(match chain {
-                Chain::Table(table) => [&table.rows, &table.hairpin]
-                    .map(|rows| shared.add(rows.iter().map(|row| row.0).collect::<Vec<u32>>())),
+                Chain::Table(table) => [&*table.rows, &*table.hairpin].map(|rows| shared.add(rows)),
                 // The passes leave none; an endpoint of such a chain has no table, and the image is refused.
                 Chain::Rules(_) => [u32::MAX; 2],
             });
@@ -233,9 +238,12 @@ impl Tables {
         });
         Self {
             endpoints: endpoints.collect(),
-            count: shared.kept.len(),
-            rows: shared.kept.concat(),
+            all: shared.kept,
         }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = u32> {
+        self.all.iter().copied().flatten().map(|row| row.0)
     }
 }
 

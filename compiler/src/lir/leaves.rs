@@ -12,6 +12,7 @@ use crate::ir::{self, IdentityId, Peers};
 use crate::query::{Families, Family, Who, endpoint, families_of};
 use crate::ranges::{Ordinal, Ranges};
 use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 use std::net::IpAddr;
 
 /// One leaf.
@@ -76,9 +77,8 @@ impl Leaves {
     /// Finds the leaves of a cluster.
     #[must_use]
     pub fn new(cluster: &Cluster, program: &ir::Program) -> Self {
-        let mut found = all(cluster, program);
-        found.sort_by_key(|(leaf, _)| *leaf);
-        found.dedup_by_key(|(leaf, _)| *leaf);
+        let mut found: Vec<(Leaf, Example)> = all(cluster, program).into_iter().collect();
+        found.sort_unstable_by_key(|(leaf, _)| *leaf);
         let (list, examples): (Vec<Leaf>, Vec<Example>) = found.into_iter().unzip();
         let numbered = || (0_u32..).zip(&list);
         let mut by_address: Vec<(u32, u32)> = numbered()
@@ -336,13 +336,12 @@ impl Leaves {
         cuts.sort_unstable();
         cuts.dedup();
         let mut runs: Vec<(T, LeafId)> = Vec::with_capacity(cuts.len());
+        let mut rest = owned.iter().peekable();
         for start in cuts {
-            let own = owned
-                .binary_search_by_key(&start, |(address, _)| *address)
-                .ok();
-            let own = own
-                .and_then(|index| owned.get(index))
-                .map(|(_, leaf)| *leaf);
+            // Both ascend, and each owned address is a cut.
+            while rest.next_if(|(address, _)| *address < start).is_some() {}
+            let own = rest.peek().filter(|(address, _)| *address == start);
+            let own = own.map(|(_, leaf)| *leaf);
             let Some(leaf) = own.or_else(|| class(start)) else {
                 continue;
             };
@@ -450,15 +449,16 @@ fn leaf(program: &ir::Program, end: &Endpoint<'_>) -> Option<Leaf> {
     Some(Leaf { who, address })
 }
 
-/// Every leaf that a question about the cluster can have, in any order.
-fn all(cluster: &Cluster, program: &ir::Program) -> Vec<(Leaf, Example)> {
+/// Every leaf that a question about the cluster can have, with the first end that has it.
+fn all(cluster: &Cluster, program: &ir::Program) -> FxHashMap<Leaf, Example> {
     let families = Families::of(cluster).or_any();
     let pods = (0..number(cluster.pods().len())).map(|index| Who::Pod(PodId(index)));
     let nodes = (0..number(cluster.nodes().len())).map(|index| Who::Node(NodeId(index)));
-    let mut found = Vec::new();
+    let mut found = FxHashMap::default();
     let mut add = |who: Who<'static>, family| {
-        let leaf = leaf(program, &endpoint(cluster, who, family));
-        found.extend(leaf.map(|leaf| (leaf, Example::Of(who, family))));
+        if let Some(leaf) = leaf(program, &endpoint(cluster, who, family)) {
+            found.entry(leaf).or_insert(Example::Of(who, family));
+        }
     };
     for who in pods.chain(nodes) {
         for family in families_of(cluster, families, who).iter() {
@@ -483,13 +483,13 @@ fn all(cluster: &Cluster, program: &ir::Program) -> Vec<(Leaf, Example)> {
         add(Who::World, family);
     }
     let firsts = program.addresses.firsts();
-    found.extend((0..).zip(firsts).map(|(class, first)| {
+    for (class, first) in (0..).zip(firsts) {
         let leaf = Leaf {
             who: Remote::Outside,
             address: LeafAddress::Class(ir::ClassId(class)),
         };
-        (leaf, Example::Outside(first))
-    }));
+        found.entry(leaf).or_insert(Example::Outside(first));
+    }
     found
 }
 

@@ -77,6 +77,13 @@ impl<'a> Lowering<'a> {
         &self.pods
     }
 
+    /// The name of an endpoint: `namespace/name`.
+    pub(crate) fn name(&self, pod: PodId) -> Option<Box<str>> {
+        let of = self.cluster.pod(pod)?;
+        let namespace = self.cluster.namespace(of.namespace)?;
+        Some(format!("{}/{}", namespace.name, of.name).into())
+    }
+
     /// The program of a node with these endpoints.
     #[must_use]
     pub fn node(&self, node: Option<NodeId>, pods: &[PodId]) -> Program {
@@ -182,12 +189,12 @@ impl<'l> Lower<'l, '_> {
     fn endpoint(&mut self, pod: PodId) -> Option<Endpoint> {
         let cluster = self.from.cluster;
         let of = cluster.pods().get(pod.index())?;
-        let namespace = cluster.namespaces().get(of.namespace.index())?;
         let identity = self.from.program.identity_of(pod)?;
         let table = *self.from.program.table_of.get(identity.index())?;
+        let name = self.from.name(pod)?;
         let mut chain = |direction| self.chain(table, direction, of.ports);
         Some(Endpoint {
-            name: format!("{}/{}", namespace.name, of.name).into(),
+            name,
             chains: PerDirection {
                 ingress: chain(Direction::Ingress)?,
                 egress: chain(Direction::Egress)?,

@@ -7,7 +7,7 @@
 
 use super::sets::intern;
 use crate::hir::spec::Truth;
-use crate::lir::{Chain, ClassId, CodeId, PortClassId, Program};
+use crate::lir::{Chain, ClassId, PortClassId, Program};
 use crate::ranges::Ranges;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
@@ -41,8 +41,11 @@ impl Merged {
     }
 
     /// The classes as what some lists tell of each says. What is told stands together, so that nothing is copied.
-    fn by_columns<'t>(count: u32, lists: impl Iterator<Item = &'t [u32]>) -> Self {
-        let lists: Vec<&[u32]> = lists.collect();
+    fn by_columns<'t, T: Copy + Eq + Hash + 't>(
+        count: u32,
+        lists: impl Iterator<Item = &'t [T]>,
+    ) -> Self {
+        let lists: Vec<&[T]> = lists.collect();
         let mut told = Vec::with_capacity(lists.len() * count as usize);
         for class in 0..count as usize {
             told.extend(lists.iter().map(|list| list.get(class).copied()));
@@ -121,10 +124,15 @@ impl Merged {
 
     /// What stands for one class of each new one.
     fn examples<T: Copy>(&self, of_old: &[T]) -> Vec<T> {
-        let examples = self.example.iter();
+        let mut examples = Vec::with_capacity(self.example.len());
+        let found = self.example.iter();
+        examples.extend(found.filter_map(|old| of_old.get(*old as usize).copied()));
         examples
-            .filter_map(|old| of_old.get(*old as usize).copied())
-            .collect()
+    }
+
+    /// Whether each class is as it was: all are told apart, and they are numbered as they come.
+    fn is_same(&self) -> bool {
+        self.count as usize == self.new.len()
     }
 }
 
@@ -142,12 +150,12 @@ pub(super) fn leaves(program: &mut Program) {
             Chain::Table(table) => [&table.rows, &table.hairpin].map(Some),
         });
         // In tables the own node is a class like others.
-        let lists: Vec<Vec<u32>> = tables
-            .flatten()
-            .map(|rows| rows.iter().map(|row| row.0).collect())
-            .collect();
-        Merged::by_columns(program.classes, lists.iter().map(Vec::as_slice))
+        let lists = tables.flatten().map(Vec::as_slice);
+        Merged::by_columns(program.classes, lists)
     };
+    if merged.is_same() && program.either.is_empty() {
+        return;
+    }
     for class in &mut program.leaves {
         *class = ClassId(merged.class(class.0));
     }
@@ -184,10 +192,12 @@ pub(super) fn ports(program: &mut Program) {
         let sets = program.ports.iter().chain([&program.unasked]);
         Merged::by_sets(program.port_classes, sets)
     } else {
-        let codes = |row: &Vec<CodeId>| row.iter().map(|code| code.0).collect();
-        let lists: Vec<Vec<u32>> = program.rows.iter().map(codes).collect();
-        Merged::by_columns(program.port_classes, lists.iter().map(Vec::as_slice))
+        Merged::by_columns(program.port_classes, program.rows.iter().map(Vec::as_slice))
     };
+    if merged.is_same() {
+        program.transports.dedup_by_key(|(_, class)| *class);
+        return;
+    }
     for (_, class) in &mut program.transports {
         *class = PortClassId(merged.class(class.0));
     }

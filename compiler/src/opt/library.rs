@@ -7,6 +7,8 @@
 //! Tests hold the one to the other; and like all programs, each is proved against the definition. Where rules are resolved by
 //! precedence more depends on the node (what a node is to an endpoint), and programs are made one by one.
 
+pub(crate) mod kept;
+
 use super::rows::Decided;
 use super::sets::intern;
 use super::{PASSES, TABULATE, chains, classes, rows};
@@ -35,7 +37,7 @@ pub struct Library {
     /// The rows of all chains, equal ones once: by class of keys the index of a decision.
     rows: Vec<Box<[u32]>>,
     decisions: Vec<Decision>,
-    endpoints: FxHashMap<PodId, Endpoint>,
+    endpoints: FxHashMap<PodId, PerDirection<ChainId>>,
 }
 
 /// What a chain decides, by its own classes: the coarsest that its decisions allow.
@@ -125,7 +127,11 @@ impl Library {
         let mut known = Known::default();
         let chains = decided.iter().flatten().map(|decided| known.chain(decided));
         let chains = chains.collect();
-        let endpoints = pods.iter().copied().zip(program.endpoints).collect();
+        let chains_of = program
+            .endpoints
+            .into_iter()
+            .map(|endpoint| endpoint.chains);
+        let endpoints = pods.iter().copied().zip(chains_of).collect();
         Self {
             leaves: program.leaves,
             classes: program.classes,
@@ -138,15 +144,25 @@ impl Library {
         }
     }
 
-    /// The pods whose chains it has.
-    pub(crate) fn pods(&self) -> impl Iterator<Item = PodId> {
-        self.endpoints.keys().copied()
+    /// With these endpoints in place of those that it has.
+    pub(crate) fn with_endpoints(
+        self,
+        endpoints: impl Iterator<Item = (PodId, PerDirection<ChainId>)>,
+    ) -> Self {
+        Self {
+            endpoints: endpoints.collect(),
+            ..self
+        }
+    }
+
+    /// How many chains there are.
+    pub(crate) fn chain_count(&self) -> u32 {
+        number(self.chains.len())
     }
 
     /// The chain of an endpoint.
     pub(crate) fn chain_of(&self, pod: PodId, direction: Direction) -> Option<u32> {
-        let endpoint = self.endpoints.get(&pod)?;
-        Some(endpoint.chains.get(direction).0)
+        Some(self.endpoints.get(&pod)?.get(direction).0)
     }
 
     pub(crate) fn chain(&self, chain: u32) -> Option<&Tabulated> {
@@ -209,7 +225,7 @@ impl Library {
 
     /// The program with each row once, before chains and keys are looked at together.
     fn tables(&self, lowering: &Lowering<'_>, node: Option<NodeId>, pods: &[PodId]) -> Program {
-        let (endpoints, chains) = self.endpoints(pods);
+        let (endpoints, chains) = self.endpoints(lowering, pods);
         let own = node.map(|node| lowering.leaves().of_who(Remote::Node(node)));
         let (own_first, own_end) = own.unwrap_or_default();
         // Leaves that no chain tells apart, those of the node by themselves: the class of all chains, and whose they are.
@@ -270,19 +286,24 @@ impl Library {
     }
 
     /// The endpoints, with their chains numbered as they come.
-    fn endpoints(&self, pods: &[PodId]) -> (Vec<Endpoint>, Vec<&Tabulated>) {
+    fn endpoints(
+        &self,
+        lowering: &Lowering<'_>,
+        pods: &[PodId],
+    ) -> (Vec<Endpoint>, Vec<&Tabulated>) {
         let (mut known, mut ids) = (FxHashMap::default(), Vec::new());
         let mut renumber = |chain: ChainId| ChainId(intern(&mut known, &mut ids, chain.index()));
-        let own = pods.iter().filter_map(|pod| self.endpoints.get(pod));
-        let endpoints: Vec<Endpoint> = own
-            .map(|endpoint| Endpoint {
-                name: endpoint.name.clone(),
+        let endpoints = pods.iter().filter_map(|pod| {
+            let chains = self.endpoints.get(pod)?;
+            Some(Endpoint {
+                name: lowering.name(*pod)?,
                 chains: PerDirection {
-                    ingress: renumber(endpoint.chains.ingress),
-                    egress: renumber(endpoint.chains.egress),
+                    ingress: renumber(chains.ingress),
+                    egress: renumber(chains.egress),
                 },
             })
-            .collect();
+        });
+        let endpoints: Vec<Endpoint> = endpoints.collect();
         let chains = ids.iter().filter_map(|chain| self.chains.get(*chain));
         (endpoints, chains.collect())
     }

@@ -128,12 +128,21 @@ impl<'a> Prover<'a> {
 
     /// The leaves that an endpoint is to itself.
     pub(super) fn own_leaves(&self, lowering: &Lowering<'_>, pod: PodId) -> Vec<LeafId> {
-        let addresses = self.cluster.pod(pod).map_or(&[][..], |pod| &pod.addresses);
+        let Some(of) = self.cluster.pod(pod) else {
+            return Vec::new();
+        };
+        let addresses = &of.addresses;
         let known = addresses.iter().map(|address| {
             let owned = Who::Owned(*address, Owner::Pod(pod));
             (owned, Family::of(*address))
         });
-        let unknown = Families::ALL.iter().map(|family| (Who::Pod(pod), family));
+        // In a family of which it has an address, a pod is at the first of these.
+        let is_known = |family: &Family| {
+            let mut families = addresses.iter().map(|own| Family::of(*own));
+            !of.host_network && families.any(|own| own == *family)
+        };
+        let unknown = Families::ALL.iter().filter(|family| !is_known(family));
+        let unknown = unknown.map(|family| (Who::Pod(pod), family));
         let leaves = known.chain(unknown).filter_map(|(who, family)| {
             let own = endpoint(self.cluster, who, family);
             lowering.leaves().of(lowering.resolved(), &own)

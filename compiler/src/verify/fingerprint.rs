@@ -19,17 +19,34 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 use std::fmt::{self, Debug, Write as _};
+use std::net::IpAddr;
 
 /// A digest.
-type Print = [u8; 32];
+pub(crate) type Print = [u8; 32];
 
 /// What the proofs of all nodes are about.
 #[derive(Debug)]
 pub struct Fingerprints<'a> {
     common: Print,
-    /// By case.
+    /// By policy.
+    policies: Vec<Print>,
+    /// By case: the policies that govern it.
     cases: Vec<Print>,
+    /// By case: everything that its proof is about.
+    proofs: Vec<Print>,
     kinds: FxHashMap<Kind<'a>, Print>,
+}
+
+impl Fingerprints<'_> {
+    /// By policy: what it says and where.
+    pub(crate) fn policies(&self) -> &[Print] {
+        &self.policies
+    }
+
+    /// By case: what the tables of its endpoints and the proof of these hang on.
+    pub(crate) fn proofs(&self) -> &[Print] {
+        &self.proofs
+    }
 }
 
 /// What is told of pods with others, but for where they run: namespace, labels, named ports, service account.
@@ -81,6 +98,17 @@ impl Words {
         let _ = writeln!(self, "{thing:?}");
     }
 
+    /// Adds addresses: as numbers, which is sooner told than in their own words.
+    fn add_addresses(&mut self, addresses: &[IpAddr]) {
+        for address in addresses {
+            let _ = match address {
+                IpAddr::V4(address) => write!(self, "4:{:x} ", address.to_bits()),
+                IpAddr::V6(address) => write!(self, "6:{:x} ", address.to_bits()),
+            };
+        }
+        self.add(&addresses.len());
+    }
+
     /// Adds what is told already: its length is always the same.
     fn add_print(&mut self, print: &Print) {
         self.flush();
@@ -105,9 +133,6 @@ impl<'a> Prover<'a> {
     ) -> Fingerprints<'a> {
         let mut words = Words::new();
         words.add(&build);
-        for part in addresses {
-            words.add_print(&part.digest);
-        }
         words.add(&self.policies.semantics);
         words.add(&self.policies.resolution);
         for answer in self.cluster.names().iter() {
@@ -122,11 +147,29 @@ impl<'a> Prover<'a> {
         for print in ends.collect::<Vec<_>>() {
             words.add_print(&print);
         }
+        let of_all = words.print();
+        let mut words = Words::new();
+        words.add_print(&of_all);
+        for part in addresses {
+            words.add_print(&part.digest);
+        }
         let policies = self.policies.policies.par_iter();
         let policies: Vec<Print> = policies
             .map(|policy| self.policy(sources, policy))
             .collect();
         let cases = self.subjects.cases.par_iter();
+        let of_cases = cases.clone().map(|case| case_print(&policies, case));
+        let of_cases: Vec<Print> = of_cases.collect();
+        let proofs = cases.zip(&of_cases).map(|(case, print)| {
+            let mut words = Words::new();
+            words.add_print(&of_all);
+            words.add_print(print);
+            let ports = case
+                .by_name
+                .then(|| (case.pod.ports, case.pod.host.is_some()));
+            words.add(&ports.filter(|_| case.direction == Direction::Ingress));
+            words.print()
+        });
         let mut kinds: FxHashMap<Kind<'_>, PodId> = FxHashMap::default();
         for (pod, index) in self.cluster.pods().iter().zip(0..) {
             kinds.entry(kind(pod)).or_insert(PodId(index));
@@ -135,7 +178,9 @@ impl<'a> Prover<'a> {
         let kinds = kinds.into_par_iter();
         Fingerprints {
             common: words.print(),
-            cases: cases.map(|case| case_print(&policies, case)).collect(),
+            proofs: proofs.collect(),
+            cases: of_cases,
+            policies,
             kinds: kinds
                 .filter_map(|(kind, pod)| Some((kind, self.kind_print(pod)?)))
                 .collect(),
@@ -211,7 +256,8 @@ impl<'a> Prover<'a> {
                 continue;
             };
             let view = pod_view(self.cluster, *pod, own);
-            words.add(&(&own.name, &own.addresses, own.host_network));
+            words.add(&(&own.name, own.host_network));
+            words.add_addresses(&own.addresses);
             words.add(&(view.node, view.host));
             words.add(&self.own_leaves(lowering, *pod));
             let cases = [Direction::Ingress, Direction::Egress].map(|direction| {

@@ -9,6 +9,7 @@ use crate::image::demand;
 use crate::lir::{Action, CodeId, Decision, Origin};
 use crate::source::Span;
 use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv6Addr};
 use verdict_abi::{Code, Config, Section, Tables as _};
 
@@ -166,11 +167,24 @@ impl Subject<'_> {
             return false;
         };
         let (file, location) = self.sources.location(span);
-        *found.policy == *policy.object.to_string()
+        is_text_of(&found.policy, &policy.object)
             && found.rule.as_deref() == rule
             && *found.file == *file
             && found.line == location.line
     }
+}
+
+/// Whether a text is how a thing is written.
+fn is_text_of(text: &str, thing: &impl fmt::Display) -> bool {
+    struct Left<'t>(&'t str);
+    impl fmt::Write for Left<'_> {
+        fn write_str(&mut self, written: &str) -> fmt::Result {
+            self.0 = self.0.strip_prefix(written).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+    let mut left = Left(text);
+    write!(left, "{thing}").is_ok() && left.0.is_empty()
 }
 
 fn bits(address: IpAddr) -> u128 {

@@ -44,8 +44,25 @@ pub(crate) struct Shared {
 struct Proof {
     /// How many decisions were compared where the ends are two; none where one is not what the definition says.
     apart: OnceLock<Option<u64>>,
+    aside: Mutex<Aside>,
+}
+
+/// What is proved of ends that are the node of the endpoint, or the endpoint itself.
+#[derive(Debug, Default)]
+struct Aside {
     /// By group of leaves, class of the chain, and whether both ends are one: whether what is said is right.
-    aside: Mutex<FxHashMap<(u32, u32, bool), bool>>,
+    known: FxHashMap<(u32, u32, bool), bool>,
+    /// The leaves of which that is right, with whether both ends are one.
+    right: FxHashSet<(u32, bool)>,
+}
+
+/// What was proved of a chain in a case, where nothing is left to be asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// How many decisions were compared where the ends are two.
+    pub(crate) apart: u64,
+    /// The leaves that were looked at as the node of the endpoint, and as the endpoint itself. Ascending.
+    pub(crate) aside: [Vec<u32>; 2],
 }
 
 /// No number.
@@ -55,18 +72,28 @@ const NONE: u32 = u32::MAX;
 type Right = FxHashSet<(*const Side, u32)>;
 
 impl Shared {
-    /// Nothing is proved yet.
-    pub(crate) fn new(prover: &Prover<'_>, library: &Library) -> Self {
-        let mut proofs: FxHashMap<(u32, u32), Proof> = FxHashMap::default();
-        for pod in library.pods() {
-            for direction in [Direction::Ingress, Direction::Egress] {
-                let case = prover.subjects.case(pod, direction);
-                let chain = library.chain_of(pod, direction);
-                if let Some(((case, _), chain)) = case.zip(chain) {
-                    proofs.entry((case, chain)).or_default();
+    /// Nothing is proved yet of the chains of some cases, but for what was proved before.
+    pub(crate) fn new(
+        prover: &Prover<'_>,
+        library: &Library,
+        cases: impl Iterator<Item = (u32, u32, Option<Held>)>,
+    ) -> Self {
+        let proofs = cases.map(|(case, chain, held)| {
+            let proof = held.map_or_else(Proof::default, |held| {
+                let [node, itself] = held.aside;
+                let node = node.into_iter().map(|leaf| (leaf, false));
+                let right = node.chain(itself.into_iter().map(|leaf| (leaf, true)));
+                Proof {
+                    apart: OnceLock::from(Some(held.apart)),
+                    aside: Mutex::new(Aside {
+                        known: FxHashMap::default(),
+                        right: right.collect(),
+                    }),
                 }
-            }
-        }
+            });
+            ((case, chain), proof)
+        });
+        let proofs = proofs.collect();
         let decisions = library.decisions().iter().copied().zip(0..);
         let parts = prover.keys.cut(library.transports());
         Self {
@@ -75,6 +102,28 @@ impl Shared {
             decisions: decisions.collect(),
             proofs,
         }
+    }
+
+    /// What is proved of the chains of all cases: case, chain, and what of it. Ascending.
+    pub(crate) fn held(&self) -> Vec<(u32, u32, Held)> {
+        let proofs = self.proofs.iter().filter_map(|((case, chain), proof)| {
+            let apart = (*proof.apart.get()?)?;
+            let right = proof.aside.lock().unwrap_or_else(PoisonError::into_inner);
+            let of = |is_itself: bool| {
+                let own = right
+                    .right
+                    .iter()
+                    .filter(|(_, itself)| *itself == is_itself);
+                let mut leaves: Vec<u32> = own.map(|(leaf, _)| *leaf).collect();
+                leaves.sort_unstable();
+                leaves
+            };
+            let aside = [of(false), of(true)];
+            Some((*case, *chain, Held { apart, aside }))
+        });
+        let mut proofs: Vec<_> = proofs.collect();
+        proofs.sort_unstable_by_key(|(case, chain, _)| (*case, *chain));
+        proofs
     }
 
     /// Holds the decisions of a node to its chains, and those to the definition. Returns how many were compared, equal ones once;
@@ -203,24 +252,35 @@ impl OfCase<'_, '_> {
 
     /// A leaf that is the node of the endpoint, or the endpoint itself; `class` is that of the library.
     fn aside(&self, leaf: LeafId, class: u32, relation: Relation) -> Option<bool> {
-        let expected = self.expected();
-        let number = super::runs::at(&expected.leaves, leaf.0)?;
-        let class = *self.chain.remotes.get(class as usize)?;
-        let key = (number, class, relation == Relation::Itself);
+        let is_itself = relation == Relation::Itself;
         let proofs = || {
             self.proof
                 .aside
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
         };
-        if let Some(known) = proofs().get(&key) {
-            return Some(*known);
+        if proofs().right.contains(&(leaf.0, is_itself)) {
+            return Some(true);
         }
-        let group = expected.groups.get(number as usize)?;
-        let row = expected.row(self.prover, self.case, group, leaf, relation)?;
-        let decided = *self.chain.own.get(class as usize)?;
-        let found = self.is_right(expected, &row, decided, &mut Right::default())?;
-        proofs().insert(key, found);
+        let expected = self.expected();
+        let number = super::runs::at(&expected.leaves, leaf.0)?;
+        let class = *self.chain.remotes.get(class as usize)?;
+        let key = (number, class, is_itself);
+        let known = proofs().known.get(&key).copied();
+        let found = match known {
+            Some(known) => known,
+            None => {
+                let group = expected.groups.get(number as usize)?;
+                let row = expected.row(self.prover, self.case, group, leaf, relation)?;
+                let decided = *self.chain.own.get(class as usize)?;
+                self.is_right(expected, &row, decided, &mut Right::default())?
+            }
+        };
+        let mut proofs = proofs();
+        proofs.known.insert(key, found);
+        if found {
+            proofs.right.insert((leaf.0, is_itself));
+        }
         Some(found)
     }
 

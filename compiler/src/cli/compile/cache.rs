@@ -1,10 +1,12 @@
-//! `compile --cache`: a folder with a file for each node, and the blobs that these name.
+//! `compile --cache`: a folder with a file for each node, the blobs that these name, and a file with the tables of all kinds of
+//! endpoints.
 
 use super::super::Failure;
 use super::super::output;
 use crate::bundle::{Blob, BundleError, Digest};
-use crate::compile::{Found, Kept};
+use crate::compile::{Compiler, Found, Kept, Tables};
 use crate::diagnostic::{Diagnostic, codes, counted};
+use crate::verify::Fingerprints;
 use std::collections::BTreeSet;
 use std::fs::DirEntry;
 use std::io::Write as _;
@@ -16,6 +18,8 @@ use std::time::Duration;
 /// The folder of the blobs.
 const BLOBS: &str = "blobs";
 
+/// The file of the tables.
+const TABLES: &str = "tables";
 /// The file of the pods whose node is not known.
 const UNASSIGNED: &str = "none";
 /// How the names of files begin that are being written.
@@ -106,6 +110,25 @@ impl Cache {
         kept: &Kept,
     ) -> Result<(), Failure> {
         self.write(self.path(node), &kept.write(fingerprint))
+    }
+
+    /// The tables that are kept.
+    pub(super) fn tables(
+        &self,
+        compiler: &Compiler<'_>,
+        prints: &Fingerprints<'_>,
+    ) -> Option<Tables> {
+        let file = std::fs::read(self.folder.join(TABLES)).ok()?;
+        let found = compiler.kept_tables(prints, &file);
+        if found.is_none() {
+            self.refuse();
+        }
+        found
+    }
+
+    /// Keeps tables in place of those that were kept.
+    pub(super) fn keep_tables(&self, file: &[u8]) -> Result<(), Failure> {
+        self.write(self.folder.join(TABLES), file)
     }
 
     /// Not forced to the disk: a torn file is damaged, and nothing is taken of it.

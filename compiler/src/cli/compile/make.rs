@@ -9,9 +9,10 @@ use super::cache::{Cache, build};
 use super::{problem, refuse_nobody, refuse_shared_addresses};
 use crate::bundle::{Blob, Digest, Input, Inputs, NotPacked, Packed, Packer};
 use crate::cluster::{NodeId, PodId};
-use crate::compile::{Artifact, CompileError, Compiler, Kept, NotRestored, ProvedCommon};
+use crate::compile::{Artifact, CompileError, Compiler, Kept, NotRestored, ProvedCommon, Together};
 use crate::image::Limits;
 use crate::ir::Program;
+use crate::verify::Fingerprints;
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -81,6 +82,16 @@ pub(in crate::cli) struct Made<T> {
     pub(in crate::cli) program: Digest,
     /// How large an image may be.
     pub(in crate::cli) limits: Limits,
+    pub(in crate::cli) taken: Taken,
+}
+
+/// What was taken from a cache.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct Taken {
+    /// Images.
+    pub(in crate::cli) images: usize,
+    /// Tables, by kind of endpoint and direction.
+    pub(in crate::cli) tables: usize,
 }
 
 /// Says what must be said of the inputs before images are made of them, and first what `can` says.
@@ -154,15 +165,25 @@ pub(in crate::cli) fn each<T: Send>(
         cache,
         whole: how.whole,
     };
-    let kept = keeping.all(&wanted, &name)?;
+    // Where what tells this verdict from others is not known nothing is kept, and nothing taken.
+    let prints = cache.and_then(|cache| Some((cache, compiler.fingerprints(&build()?))));
+    let kept = keeping.all(prints.as_ref().map(|(_, prints)| prints), &wanted, &name)?;
     let missing = wanted
         .iter()
         .zip(&kept)
         .filter(|(_, (_, kept))| kept.is_none());
     let missing: Vec<_> = missing.map(|(group, _)| group).cloned().collect();
     let library = (!how.by_node && !missing.is_empty())
-        .then(|| compiler.library(missing.iter()))
+        .then(|| {
+            let tables = prints.as_ref();
+            let tables = tables.and_then(|(cache, prints)| cache.tables(&compiler, prints));
+            compiler.library_with(tables, missing.iter())
+        })
         .flatten();
+    let from_cache = Taken {
+        images: wanted.len() - missing.len(),
+        tables: library.as_ref().map_or(0, Together::taken),
+    };
     drop(preparing);
     let progress = Progress::of(global, "compiling", wanted.len());
     let make = |node: Option<NodeId>, pods: &[PodId], fingerprint: Option<[u8; 32]>| {
@@ -215,6 +236,11 @@ pub(in crate::cli) fn each<T: Send>(
         }
     }
     if problems.is_empty() {
+        if let Some(((cache, prints), made)) = prints.as_ref().zip(library.as_ref())
+            && let Some(tables) = compiler.keep_tables(prints, made)
+        {
+            cache.keep_tables(&tables)?;
+        }
         if let Some(cache) = cache.filter(|_| asked.is_empty()) {
             cache.sweep(wanted.iter().map(|(node, _)| name(*node)));
         }
@@ -225,6 +251,7 @@ pub(in crate::cli) fn each<T: Send>(
             inputs: inputs.map_err(|error| not_packed(global, error))?,
             program: Digest::new(compiler.compiled().digest),
             limits: compiler.limits(),
+            taken: from_cache,
         });
     }
     explain::say(global, session, &problems);
@@ -253,17 +280,17 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
     /// What the cache has of the images of some nodes.
     fn all<'n>(
         &self,
+        prints: Option<&Fingerprints<'_>>,
         wanted: &[(Option<NodeId>, Vec<PodId>)],
         name: &(impl Fn(Option<NodeId>) -> Option<&'n str> + Sync),
     ) -> Result<Vec<KeptNode>, Failure> {
-        let Some((cache, build)) = self.cache.and_then(|cache| Some((cache, build()?))) else {
+        let Some((cache, prints)) = self.cache.zip(prints) else {
             return Ok(wanted.iter().map(|_| (None, None)).collect());
         };
         // Where the sections that images share are wrong each image is made, by which it is found out and told.
         let proved = self.compiler.prove_common().ok();
-        let prints = self.compiler.fingerprints(&build);
         let find = |(node, pods): &(Option<NodeId>, Vec<PodId>)| {
-            let fingerprint = self.compiler.fingerprint(&prints, *node, pods);
+            let fingerprint = self.compiler.fingerprint(prints, *node, pods);
             let common = proved.as_ref();
             let kept = common.and_then(|common| {
                 let kept = cache.find(name(*node), &fingerprint)?;
