@@ -9,7 +9,7 @@ use crate::compile::NodeError;
 use crate::hir::flow::{Endpoint, Flow, Transport};
 use crate::hir::spec::{self, Judgement, World};
 use crate::hir::{PolicySet, Resolution};
-use crate::ir::Program;
+use crate::ir::{EndClass, Program};
 use crate::source::Sources;
 use std::fmt;
 use std::sync::OnceLock;
@@ -39,6 +39,15 @@ impl fmt::Display for EngineKind {
             Self::Image => "image",
         })
     }
+}
+
+/// An end of the snapshot, as an engine knows it: found once for many flows.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Its class.
+    pub(crate) class: EndClass,
+    /// Where images have it.
+    found: Option<Found>,
 }
 
 /// An engine, ready to judge flows of one cluster by one policy set.
@@ -131,9 +140,16 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// An end, found once for many flows; `None` where the engine has no use for that.
+    /// An end, found once for many flows; `None` where the engine has no use for that, or the end is not of the snapshot.
     #[must_use]
-    pub fn find(&self, end: &Endpoint<'_>) -> Option<Found> {
+    pub fn know(&self, end: &Endpoint<'_>) -> Option<Known> {
+        Some(Known {
+            class: self.program()?.end_class(end)?,
+            found: self.find(end),
+        })
+    }
+
+    fn find(&self, end: &Endpoint<'_>) -> Option<Found> {
         match self {
             Self::Spec(_) | Self::Ir(_) => None,
             Self::Image(images) => Some(images.find(end)),
@@ -143,21 +159,41 @@ impl<'a> Engine<'a> {
     /// Judges one of many flows: the same judgement, faster where the engine has a way.
     #[must_use]
     pub fn look_up(&self, flow: &Flow<'_>) -> Judgement {
-        self.look_up_between(flow, [self.find(&flow.src), self.find(&flow.dst)])
-    }
-
-    /// As [`Self::look_up`], where the ends of the flow were [found](Self::find) before, source first.
-    #[must_use]
-    pub fn look_up_between(&self, flow: &Flow<'_>, [src, dst]: [Option<Found>; 2]) -> Judgement {
-        match (self, src.zip(dst)) {
+        match (self, self.find(&flow.src).zip(self.find(&flow.dst))) {
             (Self::Image(images), Some((src, dst))) => images.look_up(flow, [src, dst]),
             (Self::Spec(_) | Self::Ir(_) | Self::Image(_), _) => self.judge(flow),
         }
     }
 
+    /// Judges the flows between two known ends, source first, as [`Self::judge`] does, and without reading them. `false`
+    /// where it takes the ends themselves to tell: `said` is nothing then.
+    #[must_use]
+    pub fn look_up_between(
+        &self,
+        cluster: &Cluster,
+        [src, dst]: [&Known; 2],
+        transport: Transport,
+        said: &mut Judgement,
+    ) -> bool {
+        let by_class = |program: &Program, said: &mut Judgement| {
+            program.judge_between(cluster, [&src.class, &dst.class], transport, said)
+        };
+        match self {
+            Self::Spec(_) => false,
+            Self::Ir(program) => by_class(program, said),
+            Self::Image(images) => {
+                let itself = src.class.is_same_pod(&dst.class);
+                by_class(images.program(), said)
+                    && src.found.zip(dst.found).is_some_and(|(src, dst)| {
+                        images.tell_both([src, dst], itself, transport, said)
+                    })
+            }
+        }
+    }
+
     /// Reads what [`Self::look_up_between`] will look a flow up in, so that it is near then. What comes out has no meaning.
-    pub(crate) fn warm(&self, [src, dst]: [Option<Found>; 2], transport: Transport) -> u64 {
-        match (self, src.zip(dst)) {
+    pub(crate) fn warm(&self, [src, dst]: [&Known; 2], transport: Transport) -> u64 {
+        match (self, src.found.zip(dst.found)) {
             (Self::Image(images), Some((src, dst))) => images.warm(src, dst, transport),
             (Self::Spec(_) | Self::Ir(_) | Self::Image(_), _) => 0,
         }

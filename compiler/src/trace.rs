@@ -136,6 +136,12 @@ pub struct Outcome {
     pub learnt: u64,
     /// How many they told beyond those that are learnt at a time.
     pub not_learnt: u64,
+    /// How many of those that were learnt stand behind packets that are later, which were judged without them.
+    pub late: u64,
+    /// How many were forgotten for want of room after they were over: packets of that time that come later do not know them.
+    pub names_forgotten: u64,
+    /// How many packets have a time that is far from that of their neighbours: they count as of the time of the one before.
+    pub doubted: u64,
     /// How many records are of no group that is told apart.
     pub more_groups: u64,
 }

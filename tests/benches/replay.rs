@@ -22,7 +22,7 @@ use verdict_compiler::trace::{Options, Tunnels, replay};
 use verdict_tests::asking::Asked;
 use verdict_tests::generate::large::{self, Size};
 use verdict_tests::generate::random::Random;
-use verdict_tests::generate::traffic;
+use verdict_tests::generate::traffic::{self, Traffic};
 
 const RECORDS: usize = 400_000;
 const ROUNDS: usize = 5;
@@ -70,15 +70,8 @@ fn main() {
         );
     }
     if is_wanted("capture") {
-        let capture = traffic::capture(size, 1, PACKETS);
-        let alone = Rate::of(PACKETS, timed(&|| parsed(&capture)));
-        alone.report("a capture, parsed alone", &alone);
-        for (name, engine) in [
-            ("a capture to verdicts", &ir),
-            ("the same by images", &image),
-        ] {
-            let whole = Rate::of(PACKETS, timed(&|| summed(&asked, engine, &capture)));
-            whole.report(name, &alone);
+        for traffic in [Traffic::Even, Traffic::Skewed] {
+            captures(&timed, &asked, [&ir, &image], (size, traffic));
         }
     }
     if is_wanted("trace") {
@@ -93,6 +86,21 @@ fn is_wanted(part: &str) -> bool {
         .filter(|one| !one.starts_with("--"))
         .peekable();
     named.peek().is_none() || named.any(|one| one == part)
+}
+
+fn captures(
+    timed: Timed<'_>,
+    asked: &Asked,
+    [ir, image]: [&Engine<'_>; 2],
+    (size, traffic): (Size, Traffic),
+) {
+    let capture = traffic::capture(size, 1, PACKETS, traffic);
+    let alone = Rate::of(PACKETS, timed(&|| parsed(&capture)));
+    alone.report(&format!("a capture ({traffic:?}), parsed alone"), &alone);
+    for (name, engine) in [("a capture to verdicts", ir), ("the same by images", image)] {
+        let whole = Rate::of(PACKETS, timed(&|| summed(asked, engine, &capture)));
+        whole.report(name, &alone);
+    }
 }
 
 type Timed<'t> = &'t dyn Fn(&(dyn Fn() + Sync)) -> Spent;
@@ -167,7 +175,7 @@ impl Rate {
 
     fn report(&self, name: &str, baseline: &Self) {
         println!(
-            "{name:<42}{:>12.0}{:>14.0}{:>10.1}",
+            "{name:<42}{:>12.0}{:>14.0}{:>10.2}",
             self.wall,
             self.cpu,
             self.cpu / baseline.cpu

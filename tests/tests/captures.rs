@@ -387,13 +387,40 @@ fn names_are_known_from_their_answer_on() {
 
 #[test]
 fn names_are_learnt_from_streams() {
-    // Before the message is whole, behind it, of the second message in a segment; none for another name, behind a gap, and
-    // in a stream without a beginning.
-    let expected = ["deny", "allow", "allow", "deny", "deny", "deny"];
+    // Before the message is whole, behind it, of the second message in a segment; none for another name, before the beginning
+    // of a message of which the end came first, behind a gap, and in a stream without a beginning.
+    let expected = [
+        "deny", "allow", "allow", "deny", "deny", "allow", "deny", "deny",
+    ];
     assert_eq!(
         named_in("names-tcp.pcap", CILIUM, NAMED_CILIUM, Dns::Trace),
         expected
     );
+}
+
+#[test]
+fn names_are_known_by_the_time_of_their_answers() {
+    let found = named_in("names-by-time.pcap", CILIUM, NAMED_CILIUM, Dns::Trace);
+    let [before, behind, over, back, late] = [
+        &["deny", "deny"][..],
+        &["allow", "allow", "allow"],
+        &["deny"],
+        &["allow", "deny"],
+        &["allow", "deny", "allow", "allow", "allow"],
+    ];
+    assert_eq!(found, [before, behind, over, back, late].concat());
+}
+
+#[test]
+fn what_is_out_of_the_order_of_time_is_told() {
+    let mut settings = Settings::default();
+    settings.read(verdict_compiler::source::FileId(1), "dialect = \"cilium\"");
+    let texts = vec![("names.yaml".into(), with_pod(NAMED_CILIUM))];
+    let asked = Asked::of(texts, &settings);
+    let (_, outcome) = replay(&asked, Options::default(), &of("names-by-time.pcap"));
+    let learnt = (outcome.learnt, outcome.not_learnt);
+    assert_eq!((learnt, outcome.late, outcome.doubted), ((3, 0), 1, 1));
+    assert_eq!(outcome.names_forgotten, 0);
 }
 
 #[test]

@@ -140,6 +140,35 @@ fn the_image_engine_is_the_definition() {
 }
 
 #[test]
+fn ends_that_are_known_are_judged_as_if_they_were_read() {
+    let strangers = Strangers::default();
+    let mut told = 0;
+    for (seed, world, loaded) in of_both(0..worlds() / 4) {
+        let (cluster, policies) = (&loaded.cluster, &loaded.policies);
+        for kind in [EngineKind::Ir, EngineKind::Image] {
+            let engine = Engine::new(kind, &world.sources(), cluster, policies).unwrap();
+            // The room of one judgement is that of the next.
+            let mut said = Judgement::default();
+            for (flow, expected) in answers(&loaded, &strangers, seed) {
+                let Some((src, dst)) = engine.know(&flow.src).zip(engine.know(&flow.dst)) else {
+                    continue;
+                };
+                if engine.look_up_between(cluster, [&src, &dst], flow.transport, &mut said) {
+                    told += 1;
+                    assert_eq!(
+                        said,
+                        expected,
+                        "seed {seed}, {kind}: {flow:#?}\n{}",
+                        world.text()
+                    );
+                }
+            }
+        }
+    }
+    assert!(told > 1_000, "{told}");
+}
+
+#[test]
 fn flows_of_one_class_get_one_judgement() {
     let mut shared = 0;
     for seed in 0..worlds() / 8 {

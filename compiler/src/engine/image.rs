@@ -299,12 +299,29 @@ impl<'a> Images<'a> {
         }
     }
 
+    /// Whether the images of both sides decide as is said of flows between two ends, source first; `itself` where both are
+    /// one pod.
+    pub(super) fn tell_both(
+        &self,
+        [src, dst]: [Found; 2],
+        itself: bool,
+        transport: flow::Transport,
+        said: &Judgement,
+    ) -> bool {
+        let tells = |direction, ends, side: &Side| {
+            // No image is asked about one that is exempt.
+            side.exempt.is_some() || self.tell(ends, direction, itself, transport, side)
+        };
+        tells(Direction::Egress, (src, dst), &said.egress)
+            && tells(Direction::Ingress, (dst, src), &said.ingress)
+    }
+
     /// Whether the image of a side decides as is said.
     fn tells(
         &self,
         flow: &Flow<'_>,
         direction: Direction,
-        (own, far): (Found, Found),
+        found: (Found, Found),
         said: &Side,
     ) -> bool {
         let (subject, other) = ends(flow, direction);
@@ -312,9 +329,18 @@ impl<'a> Images<'a> {
             return false;
         };
         let itself = spec::is_same_pod(pod, other);
-        if itself && !flow.dst.by_service {
-            return false;
-        }
+        let is_asked = !itself || flow.dst.by_service;
+        is_asked && self.tell(found, direction, itself, flow.transport, said)
+    }
+
+    fn tell(
+        &self,
+        (own, far): (Found, Found),
+        direction: Direction,
+        itself: bool,
+        transport: flow::Transport,
+        said: &Side,
+    ) -> bool {
         let Some(((image, endpoint), leaf)) = own.endpoint.zip(far.leaf) else {
             return false;
         };
@@ -323,7 +349,7 @@ impl<'a> Images<'a> {
         };
         // Closed images judge what an endpoint sends to itself by way of a service as all else.
         let hairpin = itself && !self.world.closed;
-        let query = query(endpoint, of(direction, hairpin), leaf, flow);
+        let query = query(endpoint, of(direction, hairpin), leaf, transport);
         let decided = decide(&held.memory, query);
         decided.is_some_and(|(_, code)| held.tells(&self.world, code, said))
     }
@@ -346,7 +372,7 @@ impl<'a> Images<'a> {
         let Some(((held, endpoint), leaf)) = asked else {
             return side(said);
         };
-        let query = query(endpoint, of(direction, itself), leaf, flow);
+        let query = query(endpoint, of(direction, itself), leaf, flow.transport);
         match decide(&held.memory, query) {
             Some((_, code)) => held.named(&self.world, code, side(said)),
             // An image that was read answers every question.
@@ -372,7 +398,7 @@ impl<'a> Images<'a> {
         let Some(((held, endpoint), leaf)) = held.zip(self.leaf(other)) else {
             return said;
         };
-        let query = query(endpoint, of(direction, false), leaf, flow);
+        let query = query(endpoint, of(direction, false), leaf, flow.transport);
         match decide(&held.memory, query) {
             Some((_, code)) => held.named(&self.world, code, said),
             // An image that was read answers every question.
@@ -533,8 +559,8 @@ fn ends<'f, 'a>(flow: &'f Flow<'a>, direction: Direction) -> (&'f Endpoint<'a>, 
     }
 }
 
-fn query(endpoint: u32, of: Use, leaf: u32, flow: &Flow<'_>) -> Query {
-    let (protocol, value) = transport::parts(transport::of(flow.transport));
+fn query(endpoint: u32, of: Use, leaf: u32, transport: flow::Transport) -> Query {
+    let (protocol, value) = transport::parts(transport::of(transport));
     Query {
         endpoint,
         of,
@@ -565,12 +591,8 @@ fn is_written_with(world: &World, one: u32, other: u32) -> bool {
 
 fn exempt(exemption: Exemption) -> Side {
     Side {
-        verdict: Verdict::Allow,
         exempt: Some(exemption),
-        rules: Vec::new(),
-        isolated_by: Vec::new(),
-        auth: None,
-        audited: Truth::No,
+        ..Side::default()
     }
 }
 

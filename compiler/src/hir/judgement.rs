@@ -46,6 +46,17 @@ pub struct Judgement {
     pub ingress: Side,
 }
 
+impl Default for Judgement {
+    /// That of two sides that no policy was asked about.
+    fn default() -> Self {
+        Self {
+            verdict: Verdict::Allow,
+            egress: Side::default(),
+            ingress: Side::default(),
+        }
+    }
+}
+
 /// The answer of one side.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Side {
@@ -62,6 +73,35 @@ pub struct Side {
     pub auth: Option<Auth>,
     /// Whether it passes only because what is denied is let through and recorded.
     pub audited: Truth,
+}
+
+impl Default for Side {
+    /// A side that no policy was asked about: it allows.
+    fn default() -> Self {
+        Self {
+            verdict: Verdict::Allow,
+            exempt: None,
+            rules: Vec::new(),
+            isolated_by: Vec::new(),
+            auth: None,
+            audited: Truth::No,
+        }
+    }
+}
+
+impl Side {
+    /// Makes it one that no policy was asked about, with the room that it has for rules.
+    pub(crate) fn clear(&mut self) {
+        let Self {
+            mut rules,
+            mut isolated_by,
+            ..
+        } = std::mem::take(self);
+        rules.clear();
+        isolated_by.clear();
+        self.rules = rules;
+        self.isolated_by = isolated_by;
+    }
 }
 
 /// Why a side allows without asking a policy.

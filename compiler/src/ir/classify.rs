@@ -2,6 +2,8 @@
 //!
 //! Guarantee: [`Program::judge`] gives two flows of one class the same judgement. There are finitely many.
 
+mod between;
+
 use super::precedence::{FRAGMENTATION_NEEDED, number};
 use super::{ClassId, IdentityId, Program};
 use crate::cluster::{NodeId, Pod, PodId};

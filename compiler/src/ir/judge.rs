@@ -7,7 +7,7 @@ use super::{
 use crate::cluster::{NodeId, Protocol};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, NodeView, PodView, Transport};
 use crate::hir::spec::precedence::matches::peer_matches;
-use crate::hir::spec::{self, Exemption, Judgement, Side, Truth, Verdict};
+use crate::hir::spec::{self, Exemption, Judgement, Side, Truth};
 use crate::hir::{Direction, RuleId, Subject, Tier};
 use crate::identity;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -26,6 +26,8 @@ enum OtherKind<'a> {
     /// A pod that has no identity.
     Fresh(&'a PodView<'a>),
     Node(&'a NodeView<'a>),
+    /// A node of the snapshot.
+    NodeOf(NodeId),
     Outside,
     /// What it is to rules that ask for identities.
     Kind {
@@ -59,14 +61,7 @@ impl Program {
             Direction::Ingress => (&flow.dst, &flow.src),
             Direction::Egress => (&flow.src, &flow.dst),
         };
-        let mut side = Side {
-            verdict: Verdict::Allow,
-            exempt: None,
-            rules: Vec::new(),
-            isolated_by: Vec::new(),
-            auth: None,
-            audited: Truth::No,
-        };
+        let mut side = Side::default();
         let EndpointKind::Pod(pod) = &subject.kind else {
             side.exempt = Some(Exemption::NotAPod);
             return side;
@@ -93,9 +88,7 @@ impl Program {
             number: flow.transport.port,
             named: NamedPorts::of(&flow.dst),
         };
-        side.isolated_by = question.chain.isolated_by.to_vec();
-        let never_kept_apart = itself || spec::is_own_node(pod, other);
-        side.verdict = tiers::ask(&question, never_kept_apart, &mut side.rules).verdict();
+        question.ask(itself || spec::is_own_node(pod, other), &mut side);
         side
     }
 
@@ -232,11 +225,19 @@ pub(super) enum NamedPorts<'a> {
 }
 
 impl<'a> NamedPorts<'a> {
+    /// Those of a pod, on a network of its own or not.
+    pub(super) fn of_pod(ports: &'a [crate::cluster::NamedPort], is_host: bool) -> Self {
+        if is_host {
+            Self::Host(ports)
+        } else {
+            Self::Known(ports)
+        }
+    }
+
     fn of(dst: &Endpoint<'a>) -> Self {
         match &dst.kind {
             EndpointKind::Pod(pod) => match (pod.ports, pod.host) {
-                (Some(ports), Some(_)) => Self::Host(ports),
-                (Some(ports), None) => Self::Known(ports),
+                (Some(ports), host) => Self::of_pod(ports, host.is_some()),
                 (None, _) => Self::Unknown,
             },
             EndpointKind::Node(_) | EndpointKind::Outside => Self::None,
@@ -348,6 +349,12 @@ impl<'a> tiers::Question for Question<'a> {
 }
 
 impl<'a> Question<'a> {
+    /// Asks the chain, and writes what it says to a side that nothing was said of.
+    pub(super) fn ask(&self, never_kept_apart: bool, side: &mut Side) {
+        side.isolated_by.extend_from_slice(&self.chain.isolated_by);
+        side.verdict = tiers::ask(self, never_kept_apart, &mut side.rules).verdict();
+    }
+
     fn steps(
         &self,
         steps: &'a [Step],
@@ -396,6 +403,27 @@ impl<'a> Question<'a> {
 }
 
 impl<'a> Other<'a> {
+    /// An end of the snapshot; nothing stands for the outside.
+    pub(super) fn of_class(
+        identity: Option<IdentityId>,
+        node: Option<NodeId>,
+        address: Result<ClassId, Address>,
+    ) -> Self {
+        Self {
+            who: match (identity, node) {
+                (Some(identity), _) => OtherKind::Identity(identity),
+                (None, Some(node)) => OtherKind::NodeOf(node),
+                (None, None) => OtherKind::Outside,
+            },
+            address: address.ok(),
+            // Which address of its class it is no rule sees.
+            written: address.err().unwrap_or(Address::Unknown {
+                v4: false,
+                v6: false,
+            }),
+        }
+    }
+
     pub(super) fn of_kind(kind: KindId, is_outside: bool, written: Address) -> Self {
         Self {
             who: OtherKind::Kind { kind, is_outside },
@@ -419,6 +447,7 @@ impl<'a> Other<'a> {
             OtherKind::Identity(_)
             | OtherKind::Fresh(_)
             | OtherKind::Node(_)
+            | OtherKind::NodeOf(_)
             | OtherKind::Outside
             | OtherKind::Described(_) => None,
         }
@@ -438,6 +467,7 @@ impl Other<'_> {
             OtherKind::Identity(_)
             | OtherKind::Fresh(_)
             | OtherKind::Node(_)
+            | OtherKind::NodeOf(_)
             | OtherKind::Outside => {}
         }
         if self.is_selected(program, peers) {
@@ -450,6 +480,7 @@ impl Other<'_> {
             }
             OtherKind::Fresh(_) => true,
             OtherKind::Node(_)
+            | OtherKind::NodeOf(_)
             | OtherKind::Outside
             | OtherKind::Kind { .. }
             | OtherKind::Described(_) => false,
@@ -478,6 +509,7 @@ impl Other<'_> {
                 let mut written = selectors().filter_map(|selector| selector.written.pods());
                 written.any(|selector| spec::selects(selector, pod))
             }
+            OtherKind::NodeOf(NodeId(node)) => peers.nodes.contains(*node),
             OtherKind::Node(node) => match node.id {
                 Some(NodeId(node)) => peers.nodes.contains(node),
                 None => peers

@@ -4,8 +4,8 @@ use super::capture::Tuple;
 use super::dns;
 use super::ends::Question;
 use super::memory::{Answer, AnswerId, Memory};
-use super::names::{Dns, Names};
-use super::peers::{Peer, PeerId, Peers};
+use super::names::{Dns, Learnt, Names};
+use super::peers::{Facts, Peer, PeerId, Peers};
 use super::record::{Port, Record, Word};
 use crate::cluster::Cluster;
 use crate::diagnostic::{Diagnostic, codes};
@@ -90,7 +90,13 @@ impl<'a> Answers<'a> {
         self.names.is_some()
     }
 
-    /// Whether an answer of DNS tells what is not known yet and what a policy asks for.
+    /// Whether an answer of DNS tells what is not known now and what a policy asks for.
+    pub(super) fn is_news(&self, answer: &dns::Answer) -> bool {
+        let names = self.names.as_ref();
+        names.is_some_and(|names| names.is_news(answer))
+    }
+
+    /// Whether that would be taken in.
     pub(super) fn would_learn(&self, answer: &dns::Answer) -> bool {
         let names = self.names.as_ref();
         names.is_some_and(|names| names.would_learn(answer))
@@ -114,16 +120,22 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// Whether it is time to forget names.
-    pub(super) fn may_forget_names(&self, now: u64) -> bool {
-        let names = self.names.as_ref();
-        names.is_some_and(|names| names.may_forget(now))
+    /// Goes to another time. Whether the same names are known then; else they are to be [shown](Self::show_names).
+    pub(super) fn go_to(&mut self, now: u64) -> bool {
+        let names = self.names.as_mut();
+        names.is_none_or(|names| names.go_to(now))
     }
 
-    /// Forgets the addresses of names whose lifetime has passed, but for those that connections use.
-    pub(super) fn forget_names(&mut self, now: u64, used: &FxHashSet<IpAddr>) {
+    /// Whether it matters now which addresses connections use.
+    pub(super) fn awaits_use(&self) -> bool {
+        let names = self.names.as_ref();
+        names.is_some_and(|names| names.awaits_use())
+    }
+
+    /// Finds the names that are known now, when connections use some addresses.
+    pub(super) fn show_names(&mut self, used: &FxHashSet<IpAddr>) {
         let names = self.names.as_mut();
-        if names.is_some_and(|names| names.forget(now, used)) {
+        if names.is_some_and(|names| names.show(used)) {
             self.begin_anew();
         }
     }
@@ -133,14 +145,10 @@ impl<'a> Answers<'a> {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// How many addresses were not learnt for want of room.
-    pub(super) fn not_learnt(&self) -> u64 {
-        self.names.as_ref().map_or(0, |names| names.not_learnt())
-    }
-
     /// How many addresses the trace told.
-    pub(super) fn learnt(&self) -> u64 {
-        self.names.as_ref().map_or(0, |names| names.learnt())
+    pub(super) fn learnt(&self) -> Learnt {
+        let names = self.names.as_ref();
+        names.map_or(Learnt::default(), |names| names.counts())
     }
 
     /// Answers a record; with what the answer takes for granted that the snapshot does not tell.
@@ -173,21 +181,19 @@ impl<'a> Answers<'a> {
     pub(super) fn about(&mut self, (src, dst): (IpAddr, IpAddr), transport: Transport) -> About {
         let ends = self.ends(src, dst);
         let id = self.judged(ends, transport, None).ok();
-        let [from, to] = ends.map(|id| self.peers.get(id)?.as_ref().ok());
-        let is = |peer: Option<&Peer>, what: fn(&Peer) -> bool| peer.is_some_and(what);
+        let facts = ends.map(|id| self.peers.facts(id));
+        let is = |what: fn(&Facts) -> bool| facts.map(|facts| facts.is_some_and(what));
         About {
             answer: id.and_then(|id| Some((id, self.memory.verdict(id)?))),
-            is_assumed: [from, to].map(|end| is(end, |peer| !peer.assumed.is_empty()))
-                != [false; 2],
-            outside: [from, to].map(|end| is(end, |peer| peer.is_unknown)),
+            is_assumed: is(|facts| facts.is_assumed) != [false; 2],
+            outside: is(|facts| facts.is_unknown),
         }
     }
 
     /// Reads what a flow between two addresses will be looked up in. What comes out has no meaning.
     pub(super) fn warm(&mut self, ends: &Tuple) -> u64 {
         let [src, dst] = self.ends(ends.src, ends.dst);
-        let [from, to] = [src, dst].map(|id| self.peers.get(id)?.as_ref().ok());
-        match (from, to) {
+        match (self.peers.facts(src), self.peers.facts(dst)) {
             (Some(from), Some(to)) => self.memory.warm(self.judge, [from, to], ends),
             (Some(_), None) | (None, _) => 0,
         }
@@ -209,7 +215,7 @@ impl<'a> Answers<'a> {
     }
 
     /// An answer by its number.
-    pub(super) fn get_number(&self, number: u32) -> Option<Answer<'_>> {
+    pub(super) fn get_number(&self, number: usize) -> Option<Answer<'_>> {
         self.memory.get_number(number)
     }
 
@@ -279,15 +285,19 @@ impl<'a> Answers<'a> {
         transport: Transport,
         port_name: Option<&str>,
     ) -> Result<AnswerId, Diagnostic> {
-        let (from, to) = (known(&self.peers, src)?, known(&self.peers, dst)?);
         let names = self.names.as_mut().filter(|names| names.differ);
-        let names = names.filter(|_| from.may_be_outside || to.may_be_outside);
+        let facts = self.peers.facts(src).zip(self.peers.facts(dst));
+        let may_be_outside =
+            |(from, to): (&Facts, &Facts)| from.may_be_outside || to.may_be_outside;
+        let names = names.filter(|_| facts.is_some_and(may_be_outside));
         if port_name.is_none()
             && names.is_none()
+            && let Some((from, to)) = facts
             && let Some(answer) = self.memory.between_two(self.judge, from, to, transport)
         {
             return Ok(answer);
         }
+        let (from, to) = (known(&self.peers, src)?, known(&self.peers, dst)?);
         let question = Question {
             src,
             dst,

@@ -18,16 +18,15 @@ mod table;
 
 pub(super) use entry::{Connection, State};
 pub(super) use lifetime::Tracking;
-pub(super) use table::Place;
+pub(super) use table::Sought;
 
 use super::capture::{Carried, Flags, Packet, Tuple};
 use entry::{asked, is_to_itself_answered, turned, unopened};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::net::IpAddr;
-use table::{Key, Table};
+use table::{Place, Table};
 
-/// How many connections are remembered: about half of what an agent does (`bpf-ct-global-tcp-max`), as many as a table of
-/// 55 MB holds.
+/// How many connections are remembered: about half of what an agent does (`bpf-ct-global-tcp-max`), some 35 MB.
 pub(super) const MAX_CONNECTIONS: usize = (1 << 18) / 8 * 7;
 
 /// How many fragmented packets are remembered (`bpf-fragments-map-max`).
@@ -69,7 +68,7 @@ impl Connections {
 
     fn with(keeps: bool, tracking: Tracking, most: usize) -> Self {
         Self {
-            known: Table::default(),
+            known: Table::new(most),
             fragmented: FxHashMap::default(),
             trim_at: 0,
             opened: 0,
@@ -102,9 +101,12 @@ impl Connections {
         std::mem::take(&mut self.ended)
     }
 
-    /// All others, in the order in which they were opened.
+    /// All others, in the order in which they were opened, if they are kept.
     pub(super) fn take_rest(&mut self) -> Vec<Connection> {
-        let known = std::mem::take(&mut self.known);
+        let known = std::mem::replace(&mut self.known, Table::new(0));
+        if !self.keeps {
+            return Vec::new();
+        }
         let mut rest: Vec<Connection> = known.iter().map(|(_, open)| open.clone()).collect();
         rest.sort_unstable_by_key(|connection| connection.number);
         rest
@@ -136,33 +138,37 @@ impl Connections {
         Some(*ends)
     }
 
+    /// Looks for the connection of a packet, which may be long before the packet is followed.
+    pub(super) fn seek(&self, ends: &Tuple) -> Sought {
+        self.known.seek(ends)
+    }
+
     /// The connection to which a packet with these ends belongs, and as what.
     pub(super) fn follow(
         &mut self,
+        sought: Sought,
         ends: &Tuple,
         carried: Carried<'_>,
         now: u64,
     ) -> Option<(State, &mut Connection)> {
         self.begin.get_or_insert(now);
-        let (key, is_upward) = Key::of(ends);
-        let known = self.known.find(&key);
+        let known = self.known.place(sought, ends);
         let is_over = known.map(|place| {
             let known = self.known.get(place);
-            known.is_none_or(|known| known.is_over(self.tracking, carried, (now, is_upward)))
+            known.is_none_or(|known| known.is_over(self.tracking, ends, carried, now))
         });
         let (place, is_first) = match (known, is_over) {
             (Some(place), Some(false)) => (place, false),
             (known, _) => {
-                if known.is_some() {
-                    let before = self.known.remove(&key);
+                if let Some(known) = known {
+                    let before = self.known.remove(known);
                     self.end(before);
                 }
-                (self.open(key, ends, carried, (now, is_upward)), true)
+                (self.open(sought, ends, carried, now), true)
             }
         };
         let connection = self.known.get_mut(place)?;
-        let is_reply =
-            connection.opened_upward != is_upward || is_to_itself_answered(connection, carried);
+        let is_reply = connection.ends != *ends || is_to_itself_answered(connection, carried);
         connection.last = connection.last.max(now);
         connection.note(carried, is_reply);
         let state = match (is_reply, is_first) {
@@ -175,26 +181,16 @@ impl Connections {
 
     /// The connection to which an error about a packet with these ends is related.
     pub(super) fn related(&mut self, about: &Tuple, now: u64) -> Option<&mut Connection> {
-        let place = self.known.find(&Key::of(about).0)?;
+        let place = self.known.find(about)?;
         let connection = self.known.get_mut(place)?;
         (!connection.has_expired(self.tracking, now)).then_some(connection)
     }
 
     /// Whether a packet with these ends belongs to a connection that is known.
     pub(super) fn is_known(&self, ends: &Tuple, now: u64) -> bool {
-        let known = self.known.find(&Key::of(ends).0);
+        let known = self.known.find(ends);
         let known = known.and_then(|place| self.known.get(place));
         known.is_some_and(|connection| !connection.has_expired(self.tracking, now))
-    }
-
-    /// Where the connection of a packet is, as far as is known before the packet is followed.
-    pub(super) fn find(&self, ends: &Tuple) -> Option<Place> {
-        self.known.find(&Key::of(ends).0)
-    }
-
-    /// Reads a connection, so that it is near when it is needed. What comes out has no meaning.
-    pub(super) fn peek(&self, place: Place) -> u64 {
-        self.known.get(place).map_or(0, Connection::peek)
     }
 
     /// The ends of the connections that live and pass.
@@ -207,13 +203,7 @@ impl Connections {
             .collect()
     }
 
-    fn open(
-        &mut self,
-        key: Key,
-        ends: &Tuple,
-        carried: Carried<'_>,
-        (now, is_upward): (u64, bool),
-    ) -> Place {
+    fn open(&mut self, sought: Sought, ends: &Tuple, carried: Carried<'_>, now: u64) -> Place {
         if self.known.len() >= self.most {
             self.make_room(now);
         }
@@ -234,11 +224,10 @@ impl Connections {
             },
             is_older,
             first: now,
-            opened_upward: is_upward != is_reply,
             ..unopened(*ends)
         };
         self.opened += 1;
-        self.known.insert(key, connection)
+        self.known.insert(sought, connection)
     }
 
     fn end(&mut self, connection: impl IntoIterator<Item = Connection>) {
@@ -272,21 +261,21 @@ impl Connections {
         let tracking = self.tracking;
         let expired = |known: &Connection| known.has_expired(tracking, now);
         let known = self.known.iter();
-        let mut gone: Vec<Key> = known
+        let mut gone: Vec<Place> = known
             .filter(|(_, known)| expired(known))
-            .map(|(key, _)| key)
+            .map(|(place, _)| place)
             .collect();
         if gone.len() < self.most / 8 {
             let known = self.known.iter();
-            let mut ages: Vec<(u64, u64, Key)> = known
-                .map(|(key, known)| (known.last, known.number, key))
+            let mut ages: Vec<(u64, u64, Place)> = known
+                .map(|(place, known)| (known.last, known.number, place))
                 .collect();
             let count = (ages.len() / 8).clamp(1, ages.len().max(1));
             ages.select_nth_unstable_by_key(count - 1, |(last, number, _)| (*last, *number));
             ages.truncate(count);
-            gone = ages.into_iter().map(|(_, _, key)| key).collect();
+            gone = ages.into_iter().map(|(_, _, place)| place).collect();
         }
-        let gone = gone.iter().filter_map(|key| self.known.remove(key));
+        let gone = gone.iter().filter_map(|place| self.known.remove(*place));
         let mut gone: Vec<Connection> = gone.collect();
         let living = gone.iter().filter(|known| !expired(known));
         self.forgotten += living.count() as u64;

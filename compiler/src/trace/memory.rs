@@ -8,7 +8,7 @@ use super::answer::{Judge, forgotten};
 use super::capture::Tuple;
 use super::ends::{self, Question};
 use super::names::Names;
-use super::peers::{One, Peer};
+use super::peers::{Facts, One, Peer};
 use super::record::Word;
 use crate::diagnostic::Diagnostic;
 use crate::explain::Context;
@@ -20,6 +20,7 @@ use crate::query::{Family, combine};
 use crate::source::to_u32;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::net::IpAddr;
+use std::num::NonZero;
 
 /// How many classes and questions are remembered: beyond, everything is forgotten and found again. About
 /// 50 bytes each.
@@ -49,7 +50,18 @@ pub(super) struct SideAnswer {
 
 /// An answer among those that are remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct AnswerId(pub(super) u32);
+pub(super) struct AnswerId(NonZero<u32>);
+
+impl AnswerId {
+    fn of(index: usize) -> Self {
+        Self(NonZero::<u32>::MIN.saturating_add(to_u32(index)))
+    }
+
+    /// Counted from zero.
+    pub(super) fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// An answer: its verdict and its sides, egress first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,17 +78,19 @@ pub(super) struct Memory {
     /// The answer that two answers make together.
     by_pair: FxHashMap<(AnswerId, AnswerId), AnswerId>,
     by_question: FxHashMap<Question, AnswerId>,
+    /// Room for what is said of a flow.
+    said: Judgement,
 }
 
 impl Memory {
     /// An answer by its number.
-    pub(super) fn get_number(&self, number: u32) -> Option<Answer<'_>> {
-        self.get(AnswerId(number))
+    pub(super) fn get_number(&self, number: usize) -> Option<Answer<'_>> {
+        self.get(AnswerId::of(number))
     }
 
     /// An answer that was given.
     pub(super) fn get(&self, id: AnswerId) -> Option<Answer<'_>> {
-        let Given(verdict, egress, ingress) = *self.answers.get(id.0 as usize)?;
+        let Given(verdict, egress, ingress) = *self.answers.get(id.index())?;
         Some(Answer {
             verdict: verdict.into(),
             egress: self.sides.get(egress as usize)?,
@@ -86,7 +100,7 @@ impl Memory {
 
     /// The verdict of an answer that was given.
     pub(super) fn verdict(&self, id: AnswerId) -> Option<Word> {
-        let Given(verdict, _, _) = self.answers.get(id.0 as usize)?;
+        let Given(verdict, _, _) = self.answers.get(id.index())?;
         Some((*verdict).into())
     }
 
@@ -100,8 +114,8 @@ impl Memory {
     pub(super) fn between_two(
         &mut self,
         judge: Judge<'_>,
-        from: &Peer,
-        to: &Peer,
+        from: &Facts,
+        to: &Facts,
         transport: Transport,
     ) -> Option<AnswerId> {
         let (src, dst) = (from.one.as_ref()?, to.one.as_ref()?);
@@ -117,8 +131,7 @@ impl Memory {
             let one = match self.by_class.get(&class) {
                 Some(known) => *known,
                 None => {
-                    let judgement = judge_one(judge, [src, dst], transport, family);
-                    let answer = self.give(judge.context, judgement);
+                    let answer = self.judge_one(judge, [src, dst], transport, family);
                     self.by_class.insert(class, answer);
                     answer
                 }
@@ -132,7 +145,7 @@ impl Memory {
     }
 
     /// Reads what [`Self::between_two`] will read. What comes out has no meaning.
-    pub(super) fn warm(&self, judge: Judge<'_>, [from, to]: [&Peer; 2], ends: &Tuple) -> u64 {
+    pub(super) fn warm(&self, judge: Judge<'_>, [from, to]: [&Facts; 2], ends: &Tuple) -> u64 {
         let (Some(src), Some(dst)) = (from.one.as_ref(), to.one.as_ref()) else {
             return 0;
         };
@@ -151,12 +164,9 @@ impl Memory {
         let [from, to] = [src, dst].map(|end| end.known(family));
         let class = program.flow_class(&from.class, &to.class, transport);
         if let Some(known) = self.by_class.get(&class) {
-            return known.0.into();
+            return known.index() as u64;
         }
-        for end in [src, dst] {
-            std::hint::black_box(&end.endpoint(judge.context.cluster, family));
-        }
-        judge.engine.warm([from.found, to.found], transport)
+        judge.engine.warm([from, to], transport)
     }
 
     /// Makes one answer of two.
@@ -170,13 +180,13 @@ impl Memory {
             return Some(*known);
         }
         let both = combine([self.judgement(one)?, self.judgement(other)?])?;
-        let answer = self.give(context, both);
+        let answer = self.give(context, &both);
         self.by_pair.insert((one, other), answer);
         Some(answer)
     }
 
     fn judgement(&self, id: AnswerId) -> Option<Judgement> {
-        let Given(verdict, egress, ingress) = *self.answers.get(id.0 as usize)?;
+        let Given(verdict, egress, ingress) = *self.answers.get(id.index())?;
         Some(Judgement {
             verdict,
             egress: self.sides.get(egress as usize)?.judged.clone(),
@@ -205,47 +215,56 @@ impl Memory {
             }
         };
         let judgement = judgement.ok_or_else(|| forgotten("a flow"))?;
-        let answer = self.give(judge.context, judgement);
+        let answer = self.give(judge.context, &judgement);
         self.by_question.insert(question, answer);
         Ok(answer)
     }
 
-    fn give(&mut self, context: Context<'_>, judgement: Judgement) -> AnswerId {
-        let egress = self.side(context, judgement.egress);
-        let ingress = self.side(context, judgement.ingress);
+    /// The judgement about one end of the snapshot and another.
+    fn judge_one(
+        &mut self,
+        judge: Judge<'_>,
+        [src, dst]: [&One; 2],
+        transport: Transport,
+        family: Family,
+    ) -> AnswerId {
+        let cluster = judge.context.cluster;
+        let mut said = std::mem::take(&mut self.said);
+        let ends = [src, dst].map(|end| end.known(family));
+        if !judge
+            .engine
+            .look_up_between(cluster, ends, transport, &mut said)
+        {
+            said = judge.engine.look_up(&Flow {
+                src: src.endpoint(cluster, family),
+                dst: dst.endpoint(cluster, family),
+                transport,
+            });
+        }
+        let answer = self.give(judge.context, &said);
+        self.said = said;
+        answer
+    }
+
+    fn give(&mut self, context: Context<'_>, judgement: &Judgement) -> AnswerId {
+        let egress = self.side(context, &judgement.egress);
+        let ingress = self.side(context, &judgement.ingress);
         let given = Given(judgement.verdict, egress, ingress);
         *self.by_given.entry(given).or_insert_with(|| {
             self.answers.push(given);
-            AnswerId(to_u32(self.answers.len() - 1))
+            AnswerId::of(self.answers.len() - 1)
         })
     }
 
-    fn side(&mut self, context: Context<'_>, side: spec::Side) -> u32 {
-        if let Some(known) = self.by_side.get(&side) {
+    fn side(&mut self, context: Context<'_>, side: &spec::Side) -> u32 {
+        if let Some(known) = self.by_side.get(side) {
             return *known;
         }
         let index = to_u32(self.sides.len());
-        self.sides.push(SideAnswer::new(context, &side));
-        self.by_side.insert(side, index);
+        self.sides.push(SideAnswer::new(context, side));
+        self.by_side.insert(side.clone(), index);
         index
     }
-}
-
-/// The judgement about one end of the snapshot and another.
-fn judge_one(
-    judge: Judge<'_>,
-    [src, dst]: [&One; 2],
-    transport: Transport,
-    family: Family,
-) -> Judgement {
-    let cluster = judge.context.cluster;
-    let flow = Flow {
-        src: src.endpoint(cluster, family),
-        dst: dst.endpoint(cluster, family),
-        transport,
-    };
-    let found = [src, dst].map(|end| end.known(family).found);
-    judge.engine.look_up_between(&flow, found)
 }
 
 /// One flow of each class.

@@ -3,12 +3,15 @@
 //! The engine has the names of the snapshot. From the first answer in the trace that a policy can tell apart, ends outside
 //! are judged by the definition, with the names that are known then; all others are the engine's as before.
 //!
-//! An address that a packet told is known for as long as the answer says, at least for `tofqdns-min-ttl` in the dialect
-//! `cilium`, and beyond that while a connection that passes uses it: once a minute what is over is forgotten, as Cilium's
-//! agent does (`pkg/fqdn`: `DNSGCJobInterval`, and its zombies). A later answer prolongs an earlier one, and never shortens
-//! it. What flows tell, and what the snapshot has, is known to the end: they do not show which connections use it. Guarantee:
-//! at most [`MAX_LEARNT`] addresses are learnt at a time.
+//! An address that a packet told is known, to all that stands behind it in the trace, from the time of the packet on for as long
+//! as the answer says, at least for `tofqdns-min-ttl` in the dialect `cilium`, up to the next full minute; and beyond that while a
+//! connection that passes uses it, as Cilium's agent does (`pkg/fqdn`: `DNSGCJobInterval`, and its zombies). A later answer
+//! prolongs an earlier one, and never shortens it. What flows tell, and what the snapshot has, is known at any time: they do not
+//! show which connections use it. Guarantee: at most [`MAX_LEARNT`] addresses are remembered, each with a few [spans] of time.
 
+mod spans;
+
+use super::Outcome;
 use super::dns::Answer;
 use crate::cluster::Cluster;
 use crate::frontend::load;
@@ -17,12 +20,14 @@ use crate::hir::flow::Flow;
 use crate::hir::spec::{self, Judgement, World};
 use crate::hir::{DomainPattern, Peer, PolicySet, Resolution};
 use rustc_hash::{FxHashMap, FxHashSet};
+use spans::Spans;
 use std::net::IpAddr;
+use std::ops::Range;
 
 /// Which DNS answers count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dns {
-    /// Those in the trace, each from its time on.
+    /// Those in the trace, each from its time on, or from its line on.
     Trace,
     /// Those of the snapshot, at any time.
     Snapshot,
@@ -31,15 +36,15 @@ pub enum Dns {
     Both,
 }
 
-/// How many addresses are learnt at a time: beyond, further ones are not taken in.
+/// How many addresses are remembered: beyond, those that are over are forgotten, and else further ones are not taken in.
 const MAX_LEARNT: usize = 1 << 16;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// How often it is looked for what is over.
+/// How often addresses end.
 const INTERVAL: u64 = 60 * SECOND;
 
-/// The names that are known now.
+/// The names that are known at a time.
 pub(super) struct Names {
     /// The snapshot with these names.
     cluster: Cluster,
@@ -50,12 +55,49 @@ pub(super) struct Names {
     is_resolved: bool,
     /// Whether the engine does not have these names.
     pub(super) differ: bool,
-    /// The addresses that the trace told, each with the time up to which it is known; for ever where that is not told.
-    told: FxHashMap<(Box<str>, IpAddr), u64>,
-    /// When it is looked for what is over.
-    look_at: u64,
-    learnt: u64,
-    not_learnt: u64,
+    /// The addresses that the trace told.
+    told: FxHashMap<(Box<str>, IpAddr), Told>,
+    /// Whether there are names at any time.
+    has_names: bool,
+    /// From when on there are, as far as the trace tells.
+    first: u64,
+    /// The time, and all times around it at which the same is known.
+    now: u64,
+    same: Range<u64>,
+    /// The latest time.
+    latest: u64,
+    counts: Learnt,
+}
+
+/// An address that the trace told.
+#[derive(Default)]
+struct Told {
+    spans: Spans,
+    /// Whether it is known now.
+    is_shown: bool,
+}
+
+/// How many addresses a trace told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Learnt {
+    /// How many were learnt.
+    pub(super) learnt: u64,
+    /// How many were not, for want of room.
+    pub(super) not_learnt: u64,
+    /// How many stand behind packets that are later, and were judged without them.
+    pub(super) late: u64,
+    /// How many were forgotten for want of room after they were over: packets of that time that come later do not know them.
+    pub(super) forgotten: u64,
+}
+
+impl Learnt {
+    /// Adds what was learnt to what is told.
+    pub(super) fn tell(self, outcome: &mut Outcome) {
+        outcome.learnt += self.learnt;
+        outcome.not_learnt += self.not_learnt;
+        outcome.late += self.late;
+        outcome.names_forgotten += self.forgotten;
+    }
 }
 
 impl Names {
@@ -78,41 +120,47 @@ impl Names {
             is_resolved: true,
             differ: false,
             told: FxHashMap::default(),
-            look_at: 0,
-            learnt: 0,
-            not_learnt: 0,
+            has_names: cluster.has_names,
+            first: u64::MAX,
+            now: 0,
+            same: 0..u64::MAX,
+            latest: 0,
+            counts: Learnt::default(),
         };
         if dns == Dns::Trace {
             names.cluster.names.clear();
             names.cluster.has_names = true;
+            names.has_names = true;
             (names.differ, names.is_resolved) = (true, false);
         }
         Some(Box::new(names))
     }
 
     /// How many addresses the trace told.
-    pub(super) fn learnt(&self) -> u64 {
-        self.learnt
+    pub(super) fn counts(&self) -> Learnt {
+        self.counts
     }
 
-    /// How many addresses were not learnt for want of room.
-    pub(super) fn not_learnt(&self) -> u64 {
-        self.not_learnt
+    /// Whether an answer tells what is not known now and what a policy asks for.
+    pub(super) fn is_news(&self, answer: &Answer) -> bool {
+        self.new_in(answer).next().is_some() && self.is_asked(answer)
     }
 
-    /// Whether an answer tells what is not known yet and what a policy asks for.
+    /// Whether that would be taken in.
     pub(super) fn would_learn(&self, answer: &Answer) -> bool {
-        self.told.len() < MAX_LEARNT
-            && self.new_in(answer).next().is_some()
-            && self.is_asked(answer)
+        self.has_room() && self.is_news(answer)
     }
 
     /// Counts what an answer tells and there is no room for.
     pub(super) fn miss(&mut self, answer: &Answer) {
-        if self.told.len() < MAX_LEARNT || !self.is_asked(answer) {
+        if self.has_room() || !self.is_asked(answer) {
             return;
         }
-        self.not_learnt += self.new_in(answer).count() as u64;
+        self.counts.not_learnt += self.new_in(answer).count() as u64;
+    }
+
+    fn has_room(&self) -> bool {
+        self.told.len() < MAX_LEARNT
     }
 
     /// The addresses of an answer that its name is not known to have.
@@ -127,16 +175,20 @@ impl Names {
         patterns.any(|pattern| pattern.matches(&answer.name))
     }
 
-    /// Takes in an answer, which is known from now on for as long as it says, or to the end. Whether it tells anything new.
+    /// Takes in an answer, which is known from now on for as long as it says; at any time where it has no time. Whether it
+    /// changes what is known now.
     pub(super) fn learn(&mut self, answer: &Answer, now: Option<u64>) -> bool {
         if !self.is_asked(answer) {
             return false;
         }
         let lifetime = u64::from(answer.seconds.max(self.least_seconds())) * SECOND;
-        let until = now.map_or(u64::MAX, |now| now.saturating_add(lifetime));
+        let (from, until) = match now {
+            Some(now) => (now, minute_after(now.saturating_add(lifetime))),
+            None => (0, u64::MAX),
+        };
         let mut is_new = false;
         for address in &answer.addresses {
-            is_new |= self.learn_one(&answer.name, *address, until);
+            is_new |= self.learn_one(&answer.name, *address, (from, until));
         }
         if is_new {
             self.cluster.has_names = true;
@@ -145,26 +197,47 @@ impl Names {
         is_new
     }
 
-    fn learn_one(&mut self, name: &str, address: IpAddr, until: u64) -> bool {
+    fn learn_one(&mut self, name: &str, address: IpAddr, (from, until): (u64, u64)) -> bool {
+        let key = (name.into(), address);
         let known = self.cluster.names.get(name);
-        if known.is_some_and(|known| known.contains(&address)) {
-            if let Some(told) = self.told.get_mut(&(name.into(), address)) {
-                *told = (*told).max(until);
+        let is_known = known.is_some_and(|known| known.contains(&address));
+        if !self.told.contains_key(&key) {
+            if is_known {
+                // The snapshot has it.
+                return false;
             }
+            if !self.has_room() {
+                self.make_room();
+            }
+            if !self.has_room() {
+                self.counts.not_learnt += 1;
+                return false;
+            }
+        }
+        let told = self.told.entry(key).or_default();
+        self.counts.forgotten += u64::from(told.spans.add(from, until));
+        told.is_shown = true;
+        self.first = self.first.min(from);
+        for turn in told.spans.turns().chain([self.first]) {
+            narrow(&mut self.same, self.now, turn);
+        }
+        if is_known {
             return false;
         }
-        if self.told.len() >= MAX_LEARNT {
-            self.not_learnt += 1;
-            return false;
-        }
-        self.told.insert((name.into(), address), until);
-        self.cluster
-            .names
-            .entry(name.into())
-            .or_default()
-            .push(address);
-        self.learnt += 1;
+        let known = self.cluster.names.entry(name.into()).or_default();
+        known.push(address);
+        self.counts.learnt += 1;
+        self.counts.late += u64::from(from < self.latest && from > 0);
         true
+    }
+
+    /// Forgets what is over.
+    fn make_room(&mut self) {
+        let now = self.now;
+        let before = self.told.len();
+        self.told
+            .retain(|_, told| told.is_shown || !told.spans.is_over(now));
+        self.counts.forgotten += (before - self.told.len()) as u64;
     }
 
     fn least_seconds(&self) -> u32 {
@@ -174,27 +247,48 @@ impl Names {
         }
     }
 
-    /// Whether it is time to look for what is over.
-    pub(super) fn may_forget(&self, now: u64) -> bool {
-        now >= self.look_at && !self.told.is_empty()
+    /// Goes to another time. Whether the same names are known then; else they are to be [shown](Self::show).
+    pub(super) fn go_to(&mut self, now: u64) -> bool {
+        self.now = now;
+        self.latest = self.latest.max(now);
+        self.same.contains(&now)
     }
 
-    /// Forgets what is over and not used. Whether there was any.
-    pub(super) fn forget(&mut self, now: u64, used: &FxHashSet<IpAddr>) -> bool {
-        self.look_at = now.saturating_add(INTERVAL);
-        let told = self.told.iter();
-        let over = told.filter(|((_, address), until)| **until < now && !used.contains(address));
-        let over: Vec<(Box<str>, IpAddr)> = over.map(|(key, _)| key.clone()).collect();
-        for (name, address) in &over {
-            self.told.remove(&(name.clone(), *address));
-            if let Some(known) = self.cluster.names.get_mut(name) {
+    /// Whether it matters now which addresses connections use.
+    pub(super) fn awaits_use(&self) -> bool {
+        self.told.values().any(|told| told.spans.awaits(self.now))
+    }
+
+    /// Finds the names that are known now, when connections use some addresses. Whether these are others than before.
+    pub(super) fn show(&mut self, used: &FxHashSet<IpAddr>) -> bool {
+        let now = self.now;
+        self.same = 0..u64::MAX;
+        let has_names = self.has_names || self.first <= now;
+        narrow(&mut self.same, now, self.first);
+        let mut is_new = has_names != self.cluster.has_names;
+        self.cluster.has_names = has_names;
+        for ((name, address), told) in &mut self.told {
+            let until = minute_after(now.saturating_add(1));
+            told.spans.say(now, used.contains(address), until);
+            for turn in told.spans.turns() {
+                narrow(&mut self.same, now, turn);
+            }
+            let is_known = told.spans.is_in(now);
+            if is_known == told.is_shown {
+                continue;
+            }
+            (told.is_shown, is_new) = (is_known, true);
+            let known = self.cluster.names.entry(name.clone()).or_default();
+            if is_known {
+                known.push(*address);
+            } else {
                 known.retain(|one| one != address);
             }
         }
-        if !over.is_empty() {
+        if is_new {
             (self.differ, self.is_resolved) = (true, false);
         }
-        !over.is_empty()
+        is_new
     }
 
     /// Makes the policies ready for the names that are known now.
@@ -216,6 +310,20 @@ impl Names {
             names: self.cluster.names(),
         };
         spec::judge(world, flow)
+    }
+}
+
+/// The full minute at or behind a time.
+fn minute_after(time: u64) -> u64 {
+    time.checked_next_multiple_of(INTERVAL).unwrap_or(u64::MAX)
+}
+
+/// Leaves of a range that holds a time what lies on its side of another.
+fn narrow(range: &mut Range<u64>, now: u64, turn: u64) {
+    if turn <= now {
+        range.start = range.start.max(turn);
+    } else {
+        range.end = range.end.min(turn);
     }
 }
 

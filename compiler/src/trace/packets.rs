@@ -4,6 +4,7 @@
 //! Guarantee: one thread, since what a packet is hangs on those before it; each connection is judged once, by the packet
 //! that opens it, and again only where DNS answers have changed what its ends are.
 
+mod clock;
 mod ended;
 mod judged;
 
@@ -13,7 +14,7 @@ use super::answer::{Answers, Judge};
 use super::capture::file::Frame;
 use super::capture::{Packet, Passed, dissect};
 use super::changes::Changes;
-use super::connections::{Connections, State, Tracking};
+use super::connections::{Connections, Sought, State, Tracking};
 use super::group::Groups;
 use super::pcap::Denied;
 use super::record::Word;
@@ -23,9 +24,11 @@ use super::translated::Translations;
 use super::{By, Options, dns};
 use crate::cluster::Cluster;
 use crate::diagnostic::{Diagnostic, codes};
+use clock::Clock;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::ops::Range;
 
 /// Follows captures.
 pub(super) struct Packets<'a> {
@@ -49,6 +52,9 @@ pub(super) struct Packets<'a> {
     line: Vec<u8>,
     lookups: dns::Lookups,
     waiting: Vec<Waiting>,
+    /// What the packets that wait carry, of those that may tell names.
+    held: Vec<u8>,
+    clock: Clock,
 }
 
 /// How many packets are looked up together: as many as hide how long memory takes, and few enough for what was found to
@@ -60,6 +66,10 @@ struct Waiting {
     record: u64,
     frame: Frame<'static>,
     packet: Result<Packet<'static>, Passed>,
+    /// Where what it carries is held, if that is looked at.
+    held: Range<usize>,
+    /// What is known of its connection; nothing before it is looked for.
+    sought: Option<Sought>,
 }
 
 fn unread_link(link: u16) -> Diagnostic {
@@ -96,6 +106,8 @@ impl<'a> Packets<'a> {
             line: Vec::new(),
             lookups: dns::Lookups::default(),
             waiting: Vec::with_capacity(BLOCK),
+            held: Vec::new(),
+            clock: Clock::default(),
             options,
         }
     }
@@ -118,16 +130,24 @@ impl<'a> Packets<'a> {
         self.counts.bytes += u64::from(frame.length);
         self.counts.span.add(frame.time);
         let packet = dissect(frame, self.options.tunnels);
-        let has_name = |packet: &Packet<'_>| self.wants_names() && dns::may_answer(packet);
-        if outputs.denied.is_some() || packet.as_ref().is_ok_and(has_name) {
-            // Its bytes are looked at, which do not wait.
+        if outputs.denied.is_some() {
+            // The frame may be written, and does not wait.
             self.flush(outputs)?;
-            return self.packet(record, frame, packet, outputs);
+            return self.packet(record, frame, packet, None, outputs);
+        }
+        let begin = self.held.len();
+        if let Ok(packet) = &packet
+            && self.wants_names()
+            && dns::may_answer(packet)
+        {
+            self.held.extend_from_slice(packet.data());
         }
         self.waiting.push(Waiting {
             record,
             frame: Frame { data: &[], ..frame },
-            packet: packet.map(Packet::without_data),
+            packet: packet.map(|packet| packet.with_data(&[])),
+            held: begin..self.held.len(),
+            sought: None,
         });
         if self.waiting.len() >= BLOCK {
             self.flush(outputs)?;
@@ -141,12 +161,16 @@ impl<'a> Packets<'a> {
     /// As for [`Self::frame`].
     pub(super) fn flush(&mut self, outputs: &mut Outputs<'_, '_>) -> io::Result<()> {
         let mut waiting = std::mem::take(&mut self.waiting);
+        let mut held = std::mem::take(&mut self.held);
         self.make_room();
-        self.warm(&waiting);
+        self.warm(&mut waiting);
         for one in waiting.drain(..) {
-            self.packet(one.record, one.frame, one.packet, outputs)?;
+            let data = held.get(one.held).unwrap_or(&[]);
+            let packet = one.packet.map(|packet| packet.with_data(data));
+            self.packet(one.record, one.frame, packet, one.sought, outputs)?;
         }
-        self.waiting = waiting;
+        held.clear();
+        (self.waiting, self.held) = (waiting, held);
         Ok(())
     }
 
@@ -155,17 +179,23 @@ impl<'a> Packets<'a> {
         record: u64,
         frame: Frame<'_>,
         packet: Result<Packet<'_>, Passed>,
+        sought: Option<Sought>,
         outputs: &mut Outputs<'_, '_>,
     ) -> io::Result<()> {
         let packet = match packet {
             Ok(packet) => packet,
             Err(passed) => return self.pass(record, (frame.at, frame.time), passed, outputs),
         };
-        let Some(ends) = self.connections.with_ports(packet, frame.time) else {
+        let now = self.clock.at(frame.time);
+        let Some(ends) = self.connections.with_ports(packet, now) else {
             return self.pass(record, (frame.at, frame.time), Passed::Fragment, outputs);
         };
-        self.learn(&packet, frame.time);
-        let Some(judged) = self.judge(&ends, packet.carried, frame) else {
+        self.learn(&packet, now);
+        // A fragment has its ports from another.
+        let sought = sought.filter(|_| packet.fragment.is_none());
+        let sought = sought.unwrap_or_else(|| self.connections.seek(&ends));
+        let length = frame.length;
+        let Some(judged) = self.judge(sought, &ends, packet.carried, (now, length)) else {
             return self.pass(record, (frame.at, frame.time), Passed::NoAnswer, outputs);
         };
         if self.options.replies && self.options.by == By::Record {
@@ -195,25 +225,30 @@ impl<'a> Packets<'a> {
         if !self.wants_names() {
             return;
         }
-        self.forget_names(now);
+        self.go_to(now);
         for answer in self.lookups.read(packet) {
             self.learn_answer(&answer, now);
         }
     }
 
-    /// Forgets addresses of names whose lifetime has passed and that no living connection uses.
-    fn forget_names(&mut self, now: u64) {
-        let before = self.before.as_ref();
-        if !self.answers.may_forget_names(now)
-            && !before.is_some_and(|before| before.may_forget_names(now))
-        {
+    /// Goes to the time of a packet, at which other names may be known.
+    fn go_to(&mut self, now: u64) {
+        let is_same = self.answers.go_to(now);
+        let before = self.before.as_mut();
+        if before.is_none_or(|before| before.go_to(now)) && is_same {
             return;
         }
-        let used = self.connections.used(now);
+        let before = self.before.as_ref();
+        let awaits_use = self.answers.awaits_use() || before.is_some_and(Answers::awaits_use);
+        let used = if awaits_use {
+            self.connections.used(now)
+        } else {
+            FxHashSet::default()
+        };
         self.fold();
-        self.answers.forget_names(now, &used);
+        self.answers.show_names(&used);
         if let Some(before) = &mut self.before {
-            before.forget_names(now, &used);
+            before.show_names(&used);
         }
     }
 
@@ -223,7 +258,7 @@ impl<'a> Packets<'a> {
 
     fn learn_answer(&mut self, answer: &dns::Answer, now: u64) {
         let before = self.before.as_ref();
-        if self.answers.would_learn(answer) || before.is_some_and(|one| one.would_learn(answer)) {
+        if self.answers.is_news(answer) || before.is_some_and(|one| one.is_news(answer)) {
             // What was counted by an answer's number is told apart from what comes.
             self.fold();
         }
@@ -257,8 +292,8 @@ impl<'a> Packets<'a> {
 
     /// Counts by record what was counted by the number of an answer.
     fn fold(&mut self) {
-        for (hits, id) in std::mem::take(&mut self.hits).into_iter().zip(0..) {
-            if let (1.., Some(answer)) = (hits, self.answers.get_number(id)) {
+        for (number, hits) in std::mem::take(&mut self.hits).into_iter().enumerate() {
+            if let (1.., Some(answer)) = (hits, self.answers.get_number(number)) {
                 let sides = [Some(answer.egress), Some(answer.ingress)];
                 self.counts.add_answer(answer.verdict, sides, hits);
             }
@@ -289,8 +324,8 @@ impl<'a> Packets<'a> {
         outcome.outside = self.outside.len() as u64;
         outcome.translated = self.translations.explained;
         outcome.unexplained = self.translations.unexplained;
-        outcome.learnt = self.answers.learnt();
-        outcome.not_learnt = self.answers.not_learnt();
+        outcome.doubted = self.clock.doubted();
+        self.answers.learnt().tell(outcome);
         let examples = self.translations.examples.iter();
         outcome.translations = examples
             .map(|(before, after)| seen::translation(cluster, before, after))

@@ -4,9 +4,9 @@ use super::told;
 use crate::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
 use crate::cluster::{Cluster, Owner, PodId};
 use crate::diagnostic::Diagnostic;
-use crate::engine::{Engine, Found};
+use crate::engine::{Engine, Known};
 use crate::hir::flow::Endpoint;
-use crate::ir::{EndClass, PodClass};
+use crate::ir::PodClass;
 use crate::query::meant::{pod_of, sources};
 use crate::query::{Families, Family, Who, endpoint, families_of};
 use rustc_hash::FxHashMap;
@@ -27,6 +27,8 @@ pub(super) struct Peers<'c> {
     by_v4: FxHashMap<u32, PeerId>,
     by_v6: FxHashMap<u128, PeerId>,
     peers: Vec<Result<Peer, Diagnostic>>,
+    /// Those of each peer; `None` where it is none.
+    facts: Vec<Option<Facts>>,
 }
 
 /// A peer among those that are remembered.
@@ -42,18 +44,25 @@ pub(super) struct Peer {
     alike: Option<Vec<Resolved>>,
     /// Whether one of them is a node, so that it matters on which node a pod is.
     pub(super) has_node: bool,
-    /// What the program knows of it, where it is one.
-    pub(super) one: Option<One>,
-    /// Whether one of them may be outside, so that it matters by which names it is known.
-    pub(super) may_be_outside: bool,
     /// How the record writes it.
     written: Written,
     name: OnceCell<Box<str>>,
     workload: OnceCell<Box<str>>,
-    /// Whether it is an address that nobody in the snapshot has.
-    pub(super) is_unknown: bool,
     /// What an answer about it takes for granted that the snapshot does not tell.
     pub(super) assumed: Vec<String>,
+}
+
+/// What is asked of a peer for each flow: apart from all else, so that those of many peers are near each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    /// What the program knows of it, where it is one.
+    pub(super) one: Option<One>,
+    /// Whether one of them may be outside, so that it matters by which names it is known.
+    pub(super) may_be_outside: bool,
+    /// Whether it is an address that nobody in the snapshot has.
+    pub(super) is_unknown: bool,
+    /// Whether an answer about it takes anything for granted.
+    pub(super) is_assumed: bool,
 }
 
 /// How a record writes a peer.
@@ -84,15 +93,6 @@ pub(super) struct One {
     pub(super) stand_in: Option<PodId>,
 }
 
-/// What an engine knows of an end in flows over one family.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Known {
-    /// Its class.
-    pub(super) class: EndClass,
-    /// Where images have it.
-    pub(super) found: Option<Found>,
-}
-
 impl One {
     /// What is known of it in flows over a family.
     pub(super) fn known(&self, family: Family) -> &Known {
@@ -113,15 +113,9 @@ impl One {
         families: Families,
         ends: &[Resolved],
     ) -> Option<Self> {
-        let program = engine.program()?;
+        engine.program()?;
         let who = only(cluster, ends)?;
-        let known = |family| {
-            let end = endpoint(cluster, who, family);
-            Some(Known {
-                class: program.end_class(&end)?,
-                found: engine.find(&end),
-            })
-        };
+        let known = |family| engine.know(&endpoint(cluster, who, family));
         let pod = pod_of(cluster, who);
         Some(Self {
             who,
@@ -165,6 +159,7 @@ impl<'c> Peers<'c> {
             by_v4: FxHashMap::default(),
             by_v6: FxHashMap::default(),
             peers: Vec::new(),
+            facts: Vec::new(),
         }
     }
 
@@ -179,6 +174,7 @@ impl<'c> Peers<'c> {
         self.by_v4.clear();
         self.by_v6.clear();
         self.peers.clear();
+        self.facts.clear();
     }
 
     /// Finds a peer.
@@ -217,10 +213,21 @@ impl<'c> Peers<'c> {
         written: Written,
     ) -> PeerId {
         let id = PeerId(crate::source::to_u32(self.peers.len()));
-        let peer = |ends| peer(self.cluster, self.engine, self.families, ends, written);
-        self.peers
-            .push(resolved.map(peer).map_err(|problem| *problem));
+        let (peer, facts) = match resolved {
+            Ok(ends) => {
+                let (peer, facts) = peer(self.cluster, self.engine, self.families, ends, written);
+                (Ok(peer), Some(facts))
+            }
+            Err(problem) => (Err(*problem), None),
+        };
+        self.peers.push(peer);
+        self.facts.push(facts);
         id
+    }
+
+    /// What is known of a peer that was found; `None` where it is none.
+    pub(super) fn facts(&self, id: PeerId) -> Option<&Facts> {
+        self.facts.get(id.0 as usize)?.as_ref()
     }
 
     /// A peer that was found.
@@ -235,9 +242,23 @@ fn peer(
     families: Families,
     ends: Vec<Resolved>,
     written: Written,
-) -> Peer {
+) -> (Peer, Facts) {
     let what = Owned::of(cluster, &ends);
-    Peer {
+    let assumed = match what {
+        Owned::By(_) => Vec::new(),
+        Owned::ByNobody | Owned::NoAddress => assumed(cluster, &ends),
+    };
+    let facts = Facts {
+        one: One::of(cluster, engine, families, &ends),
+        is_unknown: matches!(what, Owned::ByNobody),
+        may_be_outside: match what {
+            Owned::By(_) => false,
+            Owned::ByNobody => true,
+            Owned::NoAddress => ends.iter().any(|end| may_be_outside(cluster, end)),
+        },
+        is_assumed: !assumed.is_empty(),
+    };
+    let peer = Peer {
         alike: (ends.len() > 2).then(|| alike(cluster, engine, &ends)),
         written,
         name: OnceCell::new(),
@@ -247,19 +268,10 @@ fn peer(
             Owned::By(Owner::Pod(_)) | Owned::ByNobody => false,
             Owned::NoAddress => ends.iter().any(|end| is_node(cluster, end)),
         },
-        one: One::of(cluster, engine, families, &ends),
-        is_unknown: matches!(what, Owned::ByNobody),
-        may_be_outside: match what {
-            Owned::By(_) => false,
-            Owned::ByNobody => true,
-            Owned::NoAddress => ends.iter().any(|end| may_be_outside(cluster, end)),
-        },
-        assumed: match what {
-            Owned::By(_) => Vec::new(),
-            Owned::ByNobody | Owned::NoAddress => assumed(cluster, &ends),
-        },
+        assumed,
         ends,
-    }
+    };
+    (peer, facts)
 }
 
 /// Whose address a peer is that is one address alone: looked up once, since captures have many.

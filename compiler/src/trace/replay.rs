@@ -285,8 +285,7 @@ impl<'a> Replay<'a> {
             packets.finish(&mut self.tally, &mut self.groups, &mut outputs)?;
         }
         if let Some(worker) = self.workers.first() {
-            self.tally.outcome.learnt += worker.learnt();
-            self.tally.outcome.not_learnt += worker.not_learnt();
+            worker.learnt().tell(&mut self.tally.outcome);
         }
         self.tally.outcome.more_groups = self.groups.more();
         let outcome = self.tally.finish(self.asked.context);

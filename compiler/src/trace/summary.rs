@@ -45,6 +45,12 @@ pub struct Summary {
     /// How many they told beyond those that are learnt at a time.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub names_not_learnt: u64,
+    /// How many of those that were learnt stand behind packets that are later, which were judged without them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub names_late: u64,
+    /// How many were forgotten for want of room after they were over: packets of that time that come later do not know them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub names_forgotten: u64,
     /// Whether it is a comparison with other policies (`--against`): what was recorded is then their verdict.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub against: bool,
@@ -75,6 +81,10 @@ pub struct CaptureReport {
     /// counts as another connection.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub forgotten: u64,
+    /// How many packets have a time more than a day from that of their neighbours: they count as of the time of the packet
+    /// before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub doubted: u64,
     /// How many addresses the snapshot does not know: they are taken as outside.
     pub outside: u64,
     /// How many packets are passed over, by the reason.
@@ -152,6 +162,8 @@ impl Summary {
             capture: capture(outcome),
             names_learnt: outcome.learnt,
             names_not_learnt: outcome.not_learnt,
+            names_late: outcome.late,
+            names_forgotten: outcome.names_forgotten,
             against,
             rules: outcome.by_rule.clone(),
             verdicts: verdicts
@@ -179,6 +191,7 @@ fn capture(outcome: &Outcome) -> Option<CaptureReport> {
         connections: outcome.connections,
         older: outcome.older,
         forgotten: outcome.forgotten,
+        doubted: outcome.doubted,
         outside: outcome.outside,
         passed_over: outcome.passed.clone(),
         translated: outcome.translated,
@@ -237,6 +250,20 @@ impl fmt::Display for Summary {
         if self.names_not_learnt > 0 {
             let addresses = addresses(self.names_not_learnt);
             writeln!(f, "{addresses} more, for which there was no room")?;
+        }
+        if self.names_late > 0 {
+            let addresses = addresses(self.names_late);
+            writeln!(
+                f,
+                "{addresses} of these behind packets that are later, which were judged without: sort the capture by time"
+            )?;
+        }
+        if self.names_forgotten > 0 {
+            let addresses = addresses(self.names_forgotten);
+            writeln!(
+                f,
+                "{addresses} forgotten after they were over, for want of room: earlier packets that come later do not know them"
+            )?;
         }
         for left_out in &self.incomplete {
             writeln!(f, "incomplete: {left_out}")?;
@@ -316,6 +343,13 @@ impl fmt::Display for CaptureReport {
             writeln!(
                 f,
                 "{connections} forgotten for want of room while they lived: what came later counts as another"
+            )?;
+        }
+        if self.doubted > 0 {
+            writeln!(
+                f,
+                "{} more than a day from the one before and the one behind: judged as of the one before",
+                counted(self.doubted, "packet")
             )?;
         }
         if self.outside > 0 {

@@ -8,13 +8,15 @@
 use super::capture::{Tcp, Tuple};
 use crate::cluster::peer::{self, PortSpec, Resolved};
 use crate::cluster::{Cluster, Owner};
-use rustc_hash::FxHashMap;
+use crate::hash::mixed;
+use hashbrown::HashTable;
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 /// How long after the first segment a translated one is looked for, in nanoseconds.
 const NEAR: u64 = 2_000_000_000;
 
-/// How many first segments are remembered.
+/// How many first segments are remembered: of more, the first are forgotten.
 const MAX_SEGMENTS: usize = 1 << 16;
 
 /// How many unexplained translations are kept.
@@ -23,15 +25,89 @@ pub(super) const MAX_KEPT: usize = 20;
 /// What was found so far.
 #[derive(Default)]
 pub(super) struct Translations {
-    recent: FxHashMap<u32, (Tuple, u64)>,
-    /// When those that are too old are looked for again.
-    trim_at: u64,
+    recent: Recent,
     /// How many a service explains.
     pub(super) explained: u64,
     /// How many nothing explains.
     pub(super) unexplained: u64,
     /// The first of these: how the capture shows the connection first, and how later.
     pub(super) examples: Vec<(Tuple, Tuple)>,
+}
+
+/// A first segment.
+struct First {
+    sequence: u32,
+    ends: Tuple,
+    seen: u64,
+}
+
+/// First segments in the order in which they came, with a table of them by their sequence number.
+#[derive(Default)]
+struct Recent {
+    segments: VecDeque<First>,
+    /// The numbers of segments, counted from the first of the trace.
+    table: HashTable<u64>,
+    /// The number of the first that is remembered.
+    first: u64,
+}
+
+impl Recent {
+    fn get(&self, sequence: u32, now: u64) -> Option<Tuple> {
+        let found = self.table.find(number(sequence), |at| {
+            let segment = self.segment(*at);
+            segment.is_some_and(|segment| segment.sequence == sequence)
+        });
+        let found = found.and_then(|at| self.segment(*at))?;
+        (now.saturating_sub(found.seen) <= NEAR).then_some(found.ends)
+    }
+
+    fn segment(&self, at: u64) -> Option<&First> {
+        let at = usize::try_from(at - self.first).ok()?;
+        self.segments.get(at)
+    }
+
+    /// Remembers a segment; one that has the same number is not found any more.
+    fn push(&mut self, segment: First) {
+        let (sequence, at) = (segment.sequence, self.first + self.segments.len() as u64);
+        let (segments, first) = (&self.segments, self.first);
+        let sequence_of = |at: &u64| {
+            let segment = segments.get((at - first) as usize);
+            segment.map_or(0, |segment| segment.sequence)
+        };
+        let same = self
+            .table
+            .find_entry(number(sequence), |at| sequence_of(at) == sequence);
+        match same {
+            Ok(mut same) => *same.get_mut() = at,
+            Err(_) => {
+                let number_of = |at: &u64| number(sequence_of(at));
+                self.table.insert_unique(number(sequence), at, number_of);
+            }
+        }
+        self.segments.push_back(segment);
+    }
+
+    /// Forgets those that are too old, and the first where there are too many.
+    fn forget(&mut self, now: u64) {
+        let is_old = |first: &First| now.saturating_sub(first.seen) > NEAR;
+        while self.segments.len() >= MAX_SEGMENTS || self.segments.front().is_some_and(is_old) {
+            let Some(gone) = self.segments.pop_front() else {
+                return;
+            };
+            let at = self.first;
+            if let Ok(entry) = self
+                .table
+                .find_entry(number(gone.sequence), |other| *other == at)
+            {
+                entry.remove();
+            }
+            self.first += 1;
+        }
+    }
+}
+
+fn number(sequence: u32) -> u64 {
+    mixed(sequence.into(), 0)
 }
 
 impl Translations {
@@ -51,20 +127,15 @@ impl Translations {
         } else {
             (tcp.sequence, *ends)
         };
-        let known = self.recent.get(&sequence);
-        let known = known.filter(|(_, seen)| now.saturating_sub(*seen) <= NEAR);
-        if let Some((before, _)) = known.copied() {
+        self.recent.forget(now);
+        if let Some(before) = self.recent.get(sequence, now) {
             self.compare(cluster, before, opening);
         } else if !tcp.flags.ack {
-            if self.recent.len() >= MAX_SEGMENTS && now >= self.trim_at {
-                self.recent
-                    .retain(|_, (_, seen)| now.saturating_sub(*seen) <= NEAR);
-                // Before this much of the capture has passed, looking through all again finds few.
-                self.trim_at = now.saturating_add(NEAR / 4);
-            }
-            if self.recent.len() < MAX_SEGMENTS {
-                self.recent.insert(sequence, (opening, now));
-            }
+            self.recent.push(First {
+                sequence,
+                ends: opening,
+                seen: now,
+            });
         }
     }
 

@@ -4,6 +4,7 @@ use super::answer::{Answers, Judge};
 use super::batch::{BYTE_ORDER_MARK, Batch, Line};
 use super::changes::Changes;
 use super::group::{Counted, Groups, Key};
+use super::names::Learnt;
 use super::record::Record;
 use super::shown::{self, Shown};
 use super::tally::{Counts, Tally};
@@ -62,12 +63,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    pub(super) fn learnt(&self) -> u64 {
+    pub(super) fn learnt(&self) -> Learnt {
         self.answers.learnt()
-    }
-
-    pub(super) fn not_learnt(&self) -> u64 {
-        self.answers.not_learnt()
     }
 
     pub(super) fn work(&mut self, batch: &Batch, lines: &[Line]) {

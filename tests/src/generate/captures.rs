@@ -448,7 +448,8 @@ fn names() -> Vec<Vec<u8>> {
     packets.iter().map(ethernet).collect()
 }
 
-/// Names that are learnt from streams: in several segments, two messages in one, and not behind a gap.
+/// Names that are learnt from streams: in several segments, two messages in one, segments in another order, and not behind a
+/// gap.
 fn names_in_streams() -> Vec<Vec<u8>> {
     let server = |port, flags, sequence, data: &[u8]| {
         let segment = Tcp {
@@ -479,7 +480,9 @@ fn names_in_streams() -> Vec<Vec<u8>> {
         message("api.example.com", &["203.0.113.8"]),
     ]
     .concat();
-    let lost = message("api.example.com", &["203.0.113.9"]);
+    let late = message("api.example.com", &["203.0.113.9"]);
+    let lost = message("api.example.com", &["203.0.113.10"]);
+    let done = one.len() + two.len();
     // Close to the end of the numbers, which then begin anew.
     let start = u32::MAX - 5;
     let at = |offset: usize| start.wrapping_add(1 + u32::try_from(offset).unwrap_or(0));
@@ -494,13 +497,17 @@ fn names_in_streams() -> Vec<Vec<u8>> {
         server(43_000, "PA", at(one.len()), &two),
         syn(40_002, "203.0.113.8"),
         syn(40_003, "203.0.113.99"),
-        // A byte is missing, and nothing of this stream is read any more.
-        server(43_000, "PA", at(one.len() + two.len() + 1), &lost),
-        server(43_000, "PA", at(one.len() + two.len()), &lost),
+        // The end first, then the beginning.
+        server(43_000, "PA", at(done + 10), &late[10..]),
         syn(40_004, "203.0.113.9"),
+        server(43_000, "PA", at(done), &late[..10]),
+        syn(40_005, "203.0.113.9"),
+        // A byte is missing, and does not come.
+        server(43_000, "PA", at(done + late.len() + 1), &lost),
+        syn(40_006, "203.0.113.10"),
         // Nobody saw where this one begins.
         server(43_001, "PA", 7, &lost),
-        syn(40_005, "203.0.113.9"),
+        syn(40_007, "203.0.113.10"),
     ];
     packets.iter().map(ethernet).collect()
 }
@@ -534,6 +541,46 @@ fn names_expire() -> Vec<Record> {
         // Nothing is used any more.
         (20_000, segment(40_005, "203.0.113.7", "S")),
         (20_001, segment(40_006, "203.0.113.9", "S")),
+    ];
+    at_seconds(packets)
+}
+
+/// Names by the time of their answers, in a capture whose packets are not in the order of time, each with its second.
+fn names_by_time() -> Vec<Record> {
+    let syn = |port, to: &str| {
+        let segment = Tcp {
+            ports: (port, 443),
+            flags: "S",
+            sequence: u32::from(port),
+            acknowledged: 0,
+        };
+        v4(WEB, to, segment.bytes(b""))
+    };
+    let answer = |addresses: &[&str]| {
+        let message = packet::dns("api.example.com", addresses);
+        v4(DNS, WEB, udp((53, 43_000), &message))
+    };
+    let packets = [
+        (10, syn(40_000, "203.0.113.7")),
+        (20, answer(&["203.0.113.7", "203.0.113.8"])),
+        // Behind it in the file, and before it in time.
+        (19, syn(40_001, "203.0.113.7")),
+        (20, syn(40_002, "203.0.113.7")),
+        (30, syn(40_003, "203.0.113.8")),
+        // Known for 60 seconds, up to the next full minute.
+        (119, syn(40_004, "203.0.113.8")),
+        (500, syn(40_005, "203.0.113.8")),
+        // Another interface, from its beginning on.
+        (100, syn(40_006, "203.0.113.8")),
+        (400, syn(40_007, "203.0.113.8")),
+        // An answer behind packets that are later.
+        (50, answer(&["203.0.113.9"])),
+        (60, syn(40_008, "203.0.113.9")),
+        (40, syn(40_009, "203.0.113.9")),
+        (61, syn(40_010, "203.0.113.9")),
+        // Of another year, as no packet around it.
+        (200_000_000, syn(40_011, "203.0.113.9")),
+        (62, syn(40_012, "203.0.113.9")),
     ];
     at_seconds(packets)
 }
@@ -609,6 +656,10 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
         (
             "names-expire.pcap",
             file::pcap(Order::Little, ETHERNET, &names_expire()),
+        ),
+        (
+            "names-by-time.pcap",
+            file::pcap(Order::Little, ETHERNET, &names_by_time()),
         ),
         ("errors.pcap", pcap(Order::Little, ETHERNET, errors())),
         ("sctp.pcap", pcap(Order::Little, ETHERNET, association())),

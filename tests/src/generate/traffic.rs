@@ -42,33 +42,124 @@ pub fn hubble(size: Size, seed: u64, records: usize) -> String {
     text
 }
 
-/// A capture of connections, each of ten packets of 64 to 1,500 bytes, of which a thousand are open at a time.
+/// What the connections of a capture are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// Each between two pods of which any is as likely as any other, of ten packets.
+    Even,
+    /// As in a data centre: a few services have most of the clients, and a few connections most of the packets. The
+    /// applications that ask and those that are asked are drawn by Zipf's law; each service has one port; a connection has
+    /// ten packets in the median and forty in the mean, by a logarithmic normal distribution. The pods of an application
+    /// are equally likely.
+    Skewed,
+}
+
+/// A connection before it is opened: its pods, its ports and how many packets it has.
+struct Planned {
+    src: usize,
+    dst: usize,
+    ports: (u16, u16),
+    packets: u32,
+}
+
+/// Draws connections.
+struct Planner {
+    traffic: Traffic,
+    size: Size,
+    /// The sums of the weights of the applications, of which the first has the greatest.
+    sums: Vec<usize>,
+}
+
+impl Planner {
+    fn new(traffic: Traffic, size: Size) -> Self {
+        let weights = (1..=size.label_sets.max(1)).map(|rank| 1_000_000 / rank);
+        let sums = weights.scan(0, |sum, weight| {
+            *sum += weight;
+            Some(*sum)
+        });
+        Self {
+            traffic,
+            size,
+            sums: sums.collect(),
+        }
+    }
+
+    fn next(&self, random: &mut Random) -> Planned {
+        let sport = u16::try_from(random.between(32_768, 60_999)).unwrap_or(40_000);
+        match self.traffic {
+            Traffic::Even => Planned {
+                src: random.below(self.size.pods),
+                dst: random.below(self.size.pods),
+                ports: (sport, random.one(&PORTS)),
+                packets: 10,
+            },
+            Traffic::Skewed => {
+                let (src, dst) = (self.application(random), self.application(random));
+                // Those that ask most are not those that are asked most.
+                let src = (src * 7 + 3) % self.sums.len();
+                let port = PORTS[dst % PORTS.len()];
+                Planned {
+                    src: self.pod(random, src),
+                    dst: self.pod(random, dst),
+                    ports: (sport, port),
+                    packets: length(random),
+                }
+            }
+        }
+    }
+
+    fn application(&self, random: &mut Random) -> usize {
+        let drawn = random.below(self.sums.last().copied().unwrap_or(1));
+        self.sums.partition_point(|sum| *sum <= drawn)
+    }
+
+    fn pod(&self, random: &mut Random, application: usize) -> usize {
+        let applications = self.sums.len();
+        let pods = (self.size.pods + applications - 1 - application) / applications;
+        application + random.below(pods) * applications
+    }
+}
+
+/// How many packets a connection has: four for its beginning and its end at least.
+fn length(random: &mut Random) -> u32 {
+    const MEDIAN: f64 = 10.0;
+    const MEAN: f64 = 40.0;
+    // Twelve even numbers make one that is nearly normal.
+    let normal = (0..12).map(|_| random.below(1 << 20) as f64 / f64::from(1 << 20));
+    let normal = normal.sum::<f64>() - 6.0;
+    let deviation = (2.0 * (MEAN / MEDIAN).ln()).sqrt();
+    ((MEDIAN * (deviation * normal).exp()) as u32).max(4)
+}
+
+/// A capture of connections of which a thousand are open at a time. Packets have 64 to 1,500 bytes.
 #[must_use]
-pub fn capture(size: Size, seed: u64, packets: usize) -> Vec<u8> {
+pub fn capture(size: Size, seed: u64, packets: usize, traffic: Traffic) -> Vec<u8> {
     const OPEN: usize = 1_000;
     let mut random = Random::new(seed);
-    let mut open: Vec<(usize, usize, (u16, u16), u32)> = Vec::new();
+    let planner = Planner::new(traffic, size);
+    let mut open: Vec<(Planned, u32)> = Vec::new();
     let mut records = Vec::with_capacity(packets);
     for number in 0..packets {
         if open.len() < OPEN {
-            let sport = u16::try_from(random.between(32_768, 60_999)).unwrap_or(40_000);
-            let ends = (random.below(size.pods), random.below(size.pods));
-            open.push((ends.0, ends.1, (sport, random.one(&PORTS)), 0));
+            open.push((planner.next(&mut random), 0));
         }
         let at = random.below(open.len());
-        let (src, dst, ports, step) = open[at];
-        let is_back = step % 2 == 1;
-        let flags = match step {
+        let (planned, step) = &mut open[at];
+        let is_back = *step % 2 == 1;
+        let flags = match *step {
             0 => "S",
             1 => "SA",
-            8 | 9 => "FA",
+            step if step + 2 >= planned.packets => "FA",
             _ => "PA",
         };
+        let Planned {
+            src, dst, ports, ..
+        } = *planned;
         let segment = Tcp {
             ports: if is_back { (ports.1, ports.0) } else { ports },
             flags,
-            sequence: u32::try_from(number).unwrap_or(0) ^ step,
-            acknowledged: step,
+            sequence: u32::try_from(number).unwrap_or(0) ^ *step,
+            acknowledged: *step,
         };
         let data = vec![
             b'x';
@@ -85,10 +176,9 @@ pub fn capture(size: Size, seed: u64, packets: usize) -> Vec<u8> {
             length: data.len(),
             data,
         });
-        if step == 9 {
+        *step += 1;
+        if *step == planned.packets {
             open.swap_remove(at);
-        } else {
-            open[at].3 += 1;
         }
     }
     pcap(Order::Little, 1, &records)

@@ -30,16 +30,28 @@ pub(in super::super) struct Packet<'a> {
 }
 
 impl Packet<'_> {
-    /// The packet without what it carries to those that it connects.
-    pub(in super::super) fn without_data(self) -> Packet<'static> {
+    /// What it carries to those that it connects.
+    pub(in super::super) fn data(&self) -> &[u8] {
+        match self.carried {
+            Carried::Tcp(_, data) | Carried::Udp(data) => data,
+            Carried::Sctp(_)
+            | Carried::Icmp { .. }
+            | Carried::Error { .. }
+            | Carried::Other
+            | Carried::LaterFragment => &[],
+        }
+    }
+
+    /// The packet with this in place of what it carries to those that it connects.
+    pub(in super::super) fn with_data<'d>(self, data: &'d [u8]) -> Packet<'d> {
         let Self {
             ends,
             carried,
             fragment,
         } = self;
         let carried = match carried {
-            Carried::Tcp(tcp, _) => Carried::Tcp(tcp, &[]),
-            Carried::Udp(_) => Carried::Udp(&[]),
+            Carried::Tcp(tcp, _) => Carried::Tcp(tcp, data),
+            Carried::Udp(_) => Carried::Udp(data),
             Carried::Sctp(flags) => Carried::Sctp(flags),
             Carried::Icmp { kind, is_answer } => Carried::Icmp { kind, is_answer },
             Carried::Error { kind, about } => Carried::Error { kind, about },

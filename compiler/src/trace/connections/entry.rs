@@ -30,8 +30,9 @@ impl State {
     }
 }
 
-/// A connection.
+/// A connection: two lines of a cache, since each packet reads it.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(in super::super) struct Connection {
     /// Counted from zero, in the order in which they are opened.
     pub(in super::super) number: u64,
@@ -51,7 +52,6 @@ pub(in super::super) struct Connection {
     pub(in super::super) bytes: [u64; 2],
     /// What is known of its answer.
     pub(in super::super) answer: Option<Answered>,
-    pub(super) opened_upward: bool,
     /// Whether anything but SYN was seen.
     pub(super) has_data: bool,
     /// Whether the other side has sent anything.
@@ -65,6 +65,8 @@ pub(in super::super) struct Connection {
     /// Whether one side has ever reset it.
     pub(super) was_reset: bool,
 }
+
+const _: () = assert!(size_of::<Connection>() == 128);
 
 impl Connection {
     pub(super) fn has_expired(&self, tracking: Tracking, now: u64) -> bool {
@@ -82,21 +84,15 @@ impl Connection {
         self.is_reset || self.closing == [true, true]
     }
 
-    /// Reads it all, or nearly.
-    pub(super) fn peek(&self) -> u64 {
-        let [packets, _] = self.packets;
-        let answer = self.answer.map_or(0, |answer| answer.generation[0]);
-        self.last ^ packets ^ u64::from(answer) ^ u64::from(self.is_reset)
-    }
-
     /// Whether a packet with the same ends belongs to another connection.
     pub(super) fn is_over(
         &self,
         tracking: Tracking,
+        ends: &Tuple,
         carried: Carried<'_>,
-        (now, is_upward): (u64, bool),
+        now: u64,
     ) -> bool {
-        let is_forward = self.opened_upward == is_upward;
+        let is_forward = self.ends == *ends;
         let flags = carried.flags();
         let starts_anew = flags.is_some_and(|flags| tracking.starts_anew(self, flags, is_forward));
         starts_anew || self.has_expired(tracking, now)
@@ -128,7 +124,6 @@ pub(super) fn unopened(ends: Tuple) -> Connection {
         packets: [0; 2],
         bytes: [0; 2],
         answer: None,
-        opened_upward: true,
         has_data: false,
         is_replied: false,
         is_established: false,

@@ -1,13 +1,12 @@
 //! The answer about a packet: that about its connection.
 
-use super::{BLOCK, Outputs, Packets, Waiting};
+use super::{Outputs, Packets, Waiting};
 use crate::cluster::Protocol;
 use crate::hir::flow::Transport;
 use crate::trace::Change;
 use crate::trace::answer::Answers;
-use crate::trace::capture::file::Frame;
 use crate::trace::capture::{Carried, Tuple};
-use crate::trace::connections::{Connection, State};
+use crate::trace::connections::{Connection, Sought, State};
 use crate::trace::memory::AnswerId;
 use crate::trace::record::Word;
 use crate::trace::seen::{self, Seen};
@@ -33,15 +32,24 @@ pub(in super::super) struct Answered {
     change: Noted,
 }
 
-/// Where the disagreement of a connection is noted.
-#[derive(Clone, Copy, Debug)]
-enum Noted {
+/// Where the disagreement of a connection is noted: its place on the list of changes, or why it has none. As small as can be,
+/// since each connection has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Noted(u32);
+
+impl Noted {
     /// It was not looked for.
-    NotYet,
-    /// On the list of changes, at this place.
-    At(u32),
+    const NOT_YET: Self = Self(u32::MAX);
     /// On no list: that is full.
-    Nowhere,
+    const NOWHERE: Self = Self(u32::MAX - 1);
+
+    fn at(place: Option<usize>) -> Self {
+        place.map_or(Self::NOWHERE, |place| Self(crate::source::to_u32(place)))
+    }
+
+    fn place(self) -> Option<usize> {
+        (self.0 < Self::NOWHERE.0).then_some(self.0 as usize)
+    }
 }
 
 /// A packet with the answer about its connection.
@@ -72,9 +80,10 @@ impl Packets<'_> {
     /// The answer about a packet; `None` where there is none.
     pub(super) fn judge(
         &mut self,
+        sought: Sought,
         ends: &Tuple,
         carried: Carried<'_>,
-        frame: Frame<'_>,
+        (now, length): (u64, u32),
     ) -> Option<Judged> {
         let about = match carried {
             Carried::Error { about, .. } => about,
@@ -87,23 +96,20 @@ impl Packets<'_> {
         };
         // Whoever gets the error has sent what it is about.
         let about = about.filter(|about| about.src == ends.dst);
-        let about = about.filter(|about| self.connections.is_known(about, frame.time));
+        let about = about.filter(|about| self.connections.is_known(about, now));
         let (state, connection) = match about {
-            Some(about) => (
-                State::Related,
-                self.connections.related(&about, frame.time)?,
-            ),
-            None => self.connections.follow(ends, carried, frame.time)?,
+            Some(about) => (State::Related, self.connections.related(&about, now)?),
+            None => self.connections.follow(sought, ends, carried, now)?,
         };
         if connection.packets == [0, 0] {
             self.older += u64::from(connection.is_older);
             if let Carried::Tcp(tcp, _) = carried {
                 let cluster = self.answers.cluster();
-                self.translations.see(cluster, ends, tcp, frame.time);
+                self.translations.see(cluster, ends, tcp, now);
             }
         }
         if state != State::Related {
-            connection.count(state == State::Reply, frame.length);
+            connection.count(state == State::Reply, length);
         }
         let generation = generation(&self.answers, self.before.as_ref());
         let answered = match connection.answer {
@@ -127,22 +133,16 @@ impl Packets<'_> {
             (Some(true), _) => self.counts.agreeing += 1,
             (Some(false), Some(recorded)) => {
                 self.counts.disagreeing += 1;
-                let noted = match answered.change {
-                    Noted::NotYet => {
-                        let (ends, icmp) = (connection.ends, connection.icmp);
-                        let parts = (ends.src, ends.dst, transport(&ends, icmp));
-                        let at = self.changes.find_made_of((parts, recorded, verdict), || {
-                            change(&mut self.answers, connection, recorded, verdict)
-                        });
-                        at.map_or(Noted::Nowhere, |at| Noted::At(crate::source::to_u32(at)))
-                    }
-                    known @ (Noted::At(_) | Noted::Nowhere) => known,
-                };
-                let at = match noted {
-                    Noted::At(at) => Some(at as usize),
-                    Noted::Nowhere | Noted::NotYet => None,
-                };
-                self.changes.count(at, 1);
+                let mut noted = answered.change;
+                if noted == Noted::NOT_YET {
+                    let (ends, icmp) = (connection.ends, connection.icmp);
+                    let parts = (ends.src, ends.dst, transport(&ends, icmp));
+                    let at = self.changes.find_made_of((parts, recorded, verdict), || {
+                        change(&mut self.answers, connection, recorded, verdict)
+                    });
+                    noted = Noted::at(at);
+                }
+                self.changes.count(noted.place(), 1);
                 if let Some(answered) = &mut connection.answer {
                     answered.change = noted;
                 }
@@ -165,7 +165,7 @@ impl Packets<'_> {
     }
 
     fn hit(&mut self, id: AnswerId) {
-        let index = id.0 as usize;
+        let index = id.index();
         if index >= self.hits.len() {
             self.hits.resize(index + 1, 0);
         }
@@ -174,20 +174,18 @@ impl Packets<'_> {
         }
     }
 
-    /// Reads what packets will be looked up in, one after another without waiting for what comes of it: memory answers many
-    /// questions in the time of one. Nothing hangs on it but how long it takes.
-    pub(super) fn warm(&mut self, waiting: &[Waiting]) {
+    /// Looks for the connections of packets, and reads what the ends of new ones will be looked up in, one after another
+    /// without waiting for what comes of it: memory answers many questions in the time of one.
+    pub(super) fn warm(&mut self, waiting: &mut [Waiting]) {
+        for one in &mut *waiting {
+            let packet = one.packet.as_ref().ok();
+            one.sought = packet.map(|packet| self.connections.seek(&packet.ends));
+        }
         let mut seen = 0;
-        let mut places = [None; BLOCK];
-        let packets = || waiting.iter().map(|one| one.packet.as_ref().ok());
-        for (place, packet) in places.iter_mut().zip(packets()) {
-            *place = packet.and_then(|packet| self.connections.find(&packet.ends));
-        }
-        for place in places.into_iter().flatten() {
-            seen ^= self.connections.peek(place);
-        }
-        for (place, packet) in places.into_iter().zip(packets()) {
-            if let (None, Some(packet)) = (place, packet) {
+        for one in waiting {
+            if let (Ok(packet), Some(sought)) = (&one.packet, &one.sought)
+                && !sought.is_found()
+            {
                 seen ^= self.answers.warm(&packet.ends);
             }
         }
@@ -278,7 +276,7 @@ fn ask(
         assumed: found.is_assumed,
         change: match last {
             Some(last) if verdict == Some(last.verdict) && before == last.before => last.change,
-            Some(_) | None => Noted::NotYet,
+            Some(_) | None => Noted::NOT_YET,
         },
     }
 }
