@@ -395,6 +395,7 @@ impl<'a> Compiler<'a> {
         program: &Program,
     ) -> Result<Parts, LimitError> {
         let subjects = self.subjects(node, pods);
+        let id = node;
         let node = node.and_then(|node| self.cluster.nodes().get(node.index()));
         let mut source = SourceTable {
             version: 1,
@@ -423,7 +424,7 @@ impl<'a> Compiler<'a> {
                     })
             })
             .collect();
-        let addresses: Vec<Vec<IpAddr>> = pods
+        let mut addresses: Vec<Vec<IpAddr>> = pods
             .iter()
             .filter_map(|pod| self.cluster.pods().get(pod.index()))
             .map(|pod| {
@@ -434,6 +435,8 @@ impl<'a> Compiler<'a> {
                 }
             })
             .collect();
+        let host = self.lowering.host(id).and_then(|id| self.cluster.node(id));
+        addresses.extend(host.map(|host| host.addresses.clone()));
         image::encode(&Input {
             program,
             common: &self.common,

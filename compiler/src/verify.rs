@@ -43,7 +43,7 @@ pub use fingerprint::Fingerprints;
 pub use mismatch::{Check, Mismatch};
 pub(crate) use shared::Shared;
 
-use crate::cluster::{Cluster, NodeId, PodId};
+use crate::cluster::{Cluster, NodeId, Owner, PodId};
 use crate::hir::spec::World;
 use crate::hir::{Enforcement, PolicySet, Resolution};
 use crate::image::Image;
@@ -97,6 +97,18 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
+    /// The node, where policies govern it: it is the last endpoint.
+    fn host(&self) -> Option<NodeId> {
+        let governs = enforcement(self.policies).is_some_and(|one| one.governs_nodes);
+        self.node.filter(|_| governs)
+    }
+
+    /// The endpoints: the pods and, where policies govern it, the node.
+    fn ends(&self) -> impl Iterator<Item = Owner> {
+        let pods = self.pods.iter().copied().map(Owner::Pod);
+        pods.chain(self.host().map(Owner::Node))
+    }
+
     fn describe(&self, leaf: LeafId) -> String {
         let lowering = self.lowering;
         lowering

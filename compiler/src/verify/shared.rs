@@ -14,6 +14,7 @@ use super::named::is_said;
 use super::runs::dense;
 use super::subjects::Case;
 use super::{Prover, Subject};
+use crate::cluster::Owner;
 use crate::hir::Direction;
 use crate::hir::spec::Side;
 use crate::image::Image;
@@ -60,7 +61,7 @@ impl Shared {
         let mut proofs: FxHashMap<(u32, u32), Proof> = FxHashMap::default();
         for pod in library.pods() {
             for direction in [Direction::Ingress, Direction::Egress] {
-                let case = prover.subjects.case(pod, direction);
+                let case = prover.subjects.case(Owner::Pod(pod), direction);
                 let chain = library.chain_of(pod, direction);
                 if let Some(((case, _), chain)) = case.zip(chain) {
                     proofs.entry((case, chain)).or_default();
@@ -96,7 +97,7 @@ impl Shared {
                 (Direction::Ingress, Use::Ingress, Use::HairpinIngress),
                 (Direction::Egress, Use::Egress, Use::HairpinEgress),
             ] {
-                let Some((number, case)) = prover.subjects.case(*pod, direction) else {
+                let Some((number, case)) = prover.subjects.case(Owner::Pod(*pod), direction) else {
                     continue;
                 };
                 let chain = library.chain_of(*pod, direction)?;
