@@ -1,6 +1,6 @@
 //! A policy set applied to a cluster: a finite program that judges a flow by looking things up.
 //!
-//! Input: a [`Cluster`](crate::cluster::Cluster) and a [`PolicySet`](crate::hir::PolicySet). Output:
+//! Input: a [`Cluster`] and a [`PolicySet`](crate::hir::PolicySet). Output:
 //! [`Program`], made by [`Program::resolve`]. Guarantee: [`Program::judge`] equals
 //! [`judge`](crate::hir::spec::judge) in every field, for every flow whose ends are those of the
 //! same cluster, pods that do not exist among them.
