@@ -367,6 +367,7 @@ impl<'a> Compiler<'a> {
         program: &Program,
     ) -> Result<Parts, LimitError> {
         let subjects = self.subjects(node, pods);
+        let id = node;
         let node = node.and_then(|node| self.cluster.nodes().get(node.index()));
         let mut source = SourceTable {
             version: 1,
@@ -395,7 +396,7 @@ impl<'a> Compiler<'a> {
                     })
             })
             .collect();
-        let addresses: Vec<Vec<IpAddr>> = pods
+        let mut addresses: Vec<Vec<IpAddr>> = pods
             .iter()
             .filter_map(|pod| self.cluster.pods().get(pod.index()))
             .map(|pod| {
@@ -406,6 +407,8 @@ impl<'a> Compiler<'a> {
                 }
             })
             .collect();
+        let host = self.lowering.host(id).and_then(|id| self.cluster.node(id));
+        addresses.extend(host.map(|host| host.addresses.clone()));
         image::encode(&Input {
             program,
             common: &self.common,

@@ -126,10 +126,14 @@ impl<'a> Diff<'a> {
         by: By,
         families: Families,
     ) -> Self {
-        let listing = |context: Context<'a>, program| {
-            Listing::new(Connections::new(context.cluster, program, families), by)
-        };
         let crossed = programs.crossed.as_ref();
+        // Where one side governs nodes, it is told of them on both.
+        let mut all = [&programs.old, &programs.new].into_iter().chain(crossed);
+        let nodes = all.any(Program::governs_nodes);
+        let listing = |context: Context<'a>, program| {
+            let connections = Connections::with_nodes(context.cluster, program, families, nodes);
+            Listing::new(connections, by)
+        };
         let (old, (new, crossed)) = rayon::join(
             || listing(worlds.old, &programs.old),
             || {

@@ -1,6 +1,6 @@
 //! A policy set applied to a cluster: a finite program that judges a flow by looking things up.
 //!
-//! Input: a [`Cluster`](crate::cluster::Cluster) and a [`PolicySet`](crate::hir::PolicySet). Output:
+//! Input: a [`Cluster`] and a [`PolicySet`](crate::hir::PolicySet). Output:
 //! [`Program`], made by [`Program::resolve`]. Guarantee: [`Program::judge`] equals
 //! [`judge`](crate::hir::spec::judge) in every field, for every flow whose ends are those of the
 //! same cluster, pods that do not exist among them.
@@ -33,7 +33,7 @@ pub use classify::{EndClass, FlowClass, PodClass};
 pub(crate) use judge::Other;
 pub(crate) use resolve::merge_ports;
 
-use crate::cluster::{LabelsId, NamespaceId, NodeId, PodId, Protocol};
+use crate::cluster::{Cluster, LabelsId, NamespaceId, NodeId, Owner, PodId, Protocol};
 use crate::hir::{self, PolicyId, RuleId, Tier};
 use crate::ids::ids;
 use crate::ranges::Ranges;
@@ -308,19 +308,71 @@ impl Program {
     /// The policies that isolate a pod in a direction.
     #[must_use]
     pub fn isolating(&self, pod: PodId, direction: hir::Direction) -> &[PolicyId] {
-        let table = self.identity_of(pod).and_then(|id| self.table(id));
+        let table = self.table_of_pod(pod).and_then(|id| self.table_at(id));
+        table.map_or(&[], |table| &table.chains.get(direction).isolated_by)
+    }
+
+    /// The policies that isolate a node in a direction.
+    #[must_use]
+    pub fn isolating_host(
+        &self,
+        cluster: &Cluster,
+        node: NodeId,
+        direction: hir::Direction,
+    ) -> &[PolicyId] {
+        let table = self.table_of_host(cluster, node);
+        let table = table.and_then(|id| self.table_at(id));
         table.map_or(&[], |table| &table.chains.get(direction).isolated_by)
     }
 
     /// The policies that govern a pod, as indices into the policy set.
     pub(crate) fn governing_of(&self, pod: PodId) -> &[u32] {
-        let table = self.identity_of(pod).and_then(|id| self.table(id));
+        let table = self.table_of_pod(pod).and_then(|id| self.table_at(id));
         table.map_or(&[], |table| &table.governing)
+    }
+
+    /// What governs a pod, by the first of its addresses; `None` where it is taken for its node.
+    pub(crate) fn table_of_pod(&self, pod: PodId) -> Option<TableId> {
+        match &self.kinds {
+            Some(kinds) => kinds.tables_of_pod(pod).first().copied(),
+            None => self.table_of.get(self.identity_of(pod)?.index()).copied(),
+        }
+    }
+
+    /// Whether policies govern nodes, too.
+    #[must_use]
+    pub fn governs_nodes(&self) -> bool {
+        let kinds = self.kinds.as_ref();
+        kinds.is_some_and(|kinds| kinds.enforcement.governs_nodes)
+    }
+
+    /// What governs a node, by the first of its addresses; `None` where no policy governs nodes.
+    pub(crate) fn table_of_host(&self, cluster: &Cluster, node: NodeId) -> Option<TableId> {
+        let kinds = self.kinds.as_ref().filter(|_| self.governs_nodes())?;
+        kinds.tables_of_host(cluster, node).first().copied()
+    }
+
+    /// A pod or a node that is governed by one thing at one of its addresses and by another at another: one whose policies ask
+    /// what blocks it is in. There may be such where blocks match pods or nodes.
+    #[must_use]
+    pub fn is_governed_by_address(&self, cluster: &Cluster) -> Option<Owner> {
+        let kinds = self.kinds.as_ref()?;
+        let pods = (0..id(cluster.pods().len())).map(PodId);
+        let pod = pods
+            .into_iter()
+            .find(|pod| kinds.tables_of_pod(*pod).len() > 1);
+        let nodes = (0..id(cluster.nodes().len())).map(NodeId);
+        let mut nodes = nodes.filter(|_| self.governs_nodes());
+        let mut node = || nodes.find(|node| kinds.tables_of_host(cluster, *node).len() > 1);
+        pod.map(Owner::Pod).or_else(|| node().map(Owner::Node))
+    }
+
+    fn table_at(&self, table: TableId) -> Option<&Table> {
+        self.tables.get(table.index())
     }
 
     /// What pods with an identity are governed by.
     fn table(&self, identity: IdentityId) -> Option<&Table> {
-        let table = self.table_of.get(identity.index())?;
-        self.tables.get(table.index())
+        self.table_at(*self.table_of.get(identity.index())?)
     }
 }

@@ -22,6 +22,7 @@ pub mod text;
 pub mod transport;
 
 pub use lower::Lowering;
+pub(crate) use lower::host_name;
 
 use crate::hir::{Auth, PerDirection, PolicyId, RuleId};
 use crate::ids::ids;
@@ -77,7 +78,7 @@ pub struct Program {
 /// An endpoint with the chain of each direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The pod: `namespace/name`.
+    /// The pod, `namespace/name`, or the node, `node/name`.
     pub name: Box<str>,
     /// What is asked.
     pub chains: PerDirection<ChainId>,
@@ -102,14 +103,26 @@ pub struct RuleChain {
     pub isolated_by: Option<Vec<PolicyId>>,
     /// Whether that holds for the node on which the endpoints run, too.
     pub keeps_own_node: bool,
-    /// Whether what an endpoint sends to itself passes without being asked about.
-    pub skips_itself: bool,
+    /// What becomes of what an endpoint sends to itself.
+    pub to_itself: ToItself,
     /// Whether what is denied, or not authenticated, passes and is reported.
     pub audits: bool,
     /// The rules of the namespace's policies: their order means nothing.
     pub namespace: Vec<Rule>,
     /// The levels of the Baseline tier.
     pub baseline: Vec<Level>,
+}
+
+/// What becomes of what an endpoint sends to itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ToItself {
+    /// By way of a service it is asked about, and what isolates does not keep it back.
+    #[default]
+    Asked,
+    /// It passes without being asked about.
+    Passes,
+    /// It is asked about as all else: the endpoint is a node.
+    AsOthers,
 }
 
 /// Policies of one priority: each gives the first of its rules that matches, and none is before another.

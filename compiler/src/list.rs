@@ -25,6 +25,7 @@ pub use peers::{By, Peer, PeerId};
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::flows::{Answer, AnswerId, Connections, EndId};
 use crate::hir::Direction;
+use crate::query::Who;
 use matrix::Matrix;
 use peers::{ClassId, Classes, Member};
 use rustc_hash::FxHashMap;
@@ -146,16 +147,19 @@ impl<'a> Listing<'a> {
         self.peer_ids().filter(is_free).collect()
     }
 
-    /// Whether a peer is one pod, which has nobody of its own to talk to.
+    /// Whether a peer is one pod or a node, which has nobody of its own to talk to.
     #[must_use]
     pub fn is_single(&self, peer: PeerId) -> bool {
         let peer = self.peer(peer);
         peer.is_none_or(|peer| matches!(peer.several.as_slice(), [] | [false]))
     }
 
-    /// Pods of a peer, two of each kind that rules tell apart and only some of many kinds.
-    pub(crate) fn samples(&self, peer: PeerId) -> Vec<PodId> {
+    /// Pods of a peer, two of each kind that rules tell apart and only some of many kinds; or the node that it is.
+    pub(crate) fn samples(&self, peer: PeerId) -> Vec<Who<'static>> {
         const MOST: usize = 32;
+        if let Some(node) = self.peer(peer).and_then(|peer| peer.node) {
+            return vec![Who::Node(node)];
+        }
         let members = self.peers.members_of(peer);
         let by_node = members.iter().any(|member| !member.nodes.is_empty());
         let mut seen: FxHashMap<(EndId, Option<NodeId>), usize> = FxHashMap::default();
@@ -172,7 +176,8 @@ impl<'a> Listing<'a> {
                 *count <= 2
             })
         };
-        pods.copied().filter(is_wanted).take(MOST).collect()
+        let wanted = pods.copied().filter(is_wanted);
+        wanted.take(MOST).map(Who::Pod).collect()
     }
 
     /// What one peer may send to another. `None` for a peer to itself where it is a single pod.
@@ -198,9 +203,12 @@ fn between(connections: &mut Connections<'_>, src: &Member, dst: &Member) -> Ans
     let (node, pods) = match (connections.host(src.end), connections.host(dst.end)) {
         (Some(node), None) => (node, dst),
         (None, Some(node)) => (node, src),
-        (Some(_), Some(_)) | (None, None) => {
-            return connections.between(src.end, dst.end, false);
+        // Of what is not known to be the same node the answer is what both agree on.
+        (Some(one), Some(other)) => {
+            let same = one.is_some() && one == other;
+            return connections.between(src.end, dst.end, same);
         }
+        (None, None) => return connections.between(src.end, dst.end, false),
     };
     let here = node.is_some() && pods.nodes.contains(&node);
     let elsewhere = !here || pods.nodes.iter().any(|other| *other != node);

@@ -11,6 +11,7 @@ mod families;
 mod endpoint;
 pub mod meant;
 
+pub(crate) use endpoint::DEFAULT_SERVICE_ACCOUNT;
 pub use endpoint::{endpoint, families_of, hypothetical_view, pod_view};
 pub use families::{Apart, Families, Family};
 

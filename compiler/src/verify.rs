@@ -44,7 +44,7 @@ pub(crate) use fingerprint::Print;
 pub use mismatch::{Check, Mismatch};
 pub(crate) use shared::{Held, Shared};
 
-use crate::cluster::{Cluster, NodeId, PodId};
+use crate::cluster::{Cluster, NodeId, Owner, PodId};
 use crate::hir::spec::World;
 use crate::hir::{Direction, Enforcement, PolicySet, Resolution};
 use crate::image::Image;
@@ -98,6 +98,18 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
+    /// The node, where policies govern it: it is the last endpoint.
+    fn host(&self) -> Option<NodeId> {
+        let governs = enforcement(self.policies).is_some_and(|one| one.governs_nodes);
+        self.node.filter(|_| governs)
+    }
+
+    /// The endpoints: the pods and, where policies govern it, the node.
+    fn ends(&self) -> impl Iterator<Item = Owner> {
+        let pods = self.pods.iter().copied().map(Owner::Pod);
+        pods.chain(self.host().map(Owner::Node))
+    }
+
     fn describe(&self, leaf: LeafId) -> String {
         let lowering = self.lowering;
         lowering
@@ -166,7 +178,7 @@ impl<'a> Prover<'a> {
 
     /// The number of what a pod is asked in a direction: those of one number are asked the same.
     pub(crate) fn case(&self, pod: PodId, direction: Direction) -> Option<u32> {
-        Some(self.subjects.case(pod, direction)?.0)
+        Some(self.subjects.case(Owner::Pod(pod), direction)?.0)
     }
 
     /// The switches and identities, where rules are resolved by precedence.

@@ -32,7 +32,7 @@ pub fn of_both(seeds: std::ops::Range<u64>) -> impl Iterator<Item = (u64, World,
     seeds.flat_map(|seed| {
         let world = small::world(seed);
         let loaded = world.load_for(seed);
-        let of_cilium = cilium::compilable(seed).map(|(world, loaded)| (seed, world, loaded));
+        let of_cilium = cilium::loaded(seed).map(|(world, loaded)| (seed, world, loaded));
         std::iter::once((seed, world, loaded)).chain(of_cilium)
     })
 }

@@ -1,13 +1,14 @@
 //! What the definition says of packets between the pods of a world, one by one.
 
 use std::net::IpAddr;
-use verdict_compiler::cluster::{PodId, Protocol};
+use verdict_compiler::cluster::{NodeId, PodId, Protocol};
 use verdict_compiler::flows::Answer;
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transport};
 use verdict_compiler::hir::spec::precedence::order;
-use verdict_compiler::hir::spec::{self, Verdict, World as Judged};
-use verdict_compiler::hir::{Direction, PerDirection, PolicySet};
+use verdict_compiler::hir::spec::{self, Judgement, Verdict, World as Judged};
+use verdict_compiler::hir::{Auth, Direction, PerDirection, PolicySet, Resolution};
+use verdict_compiler::list::Peer;
 use verdict_compiler::query::{Families, Family, Who, combine, endpoint, families_of};
 
 fn judged(loaded: &Loaded) -> Judged<'_> {
@@ -108,6 +109,19 @@ pub fn between_in(
     dst: Who<'_>,
     packet: Transport,
 ) -> Verdict {
+    let judgement = judgement_in(loaded, families, src, dst, packet);
+    judgement.map_or(Verdict::Deny, |judgement| judgement.verdict)
+}
+
+/// The judgement; `None` where the ends share no family that carries the packet.
+#[must_use]
+pub fn judgement_in(
+    loaded: &Loaded,
+    families: Families,
+    src: Who<'_>,
+    dst: Who<'_>,
+    packet: Transport,
+) -> Option<Judgement> {
     let cluster = &loaded.cluster;
     let judgements = families_of(cluster, families, src)
         .and(families_of(cluster, families, dst))
@@ -121,16 +135,31 @@ pub fn between_in(
             };
             spec::judge(judged(loaded), &flow)
         });
-    combine(judgements.collect::<Vec<_>>()).map_or(Verdict::Deny, |judgement| judgement.verdict)
+    combine(judgements.collect::<Vec<_>>())
 }
 
-/// What all pairs of different pods of two peers agree on; `None` where there is no pair.
+/// Whether the ends must prove who they are for a judgement.
+#[must_use]
+pub fn proves(judgement: &Judgement) -> bool {
+    let sides = [&judgement.egress, &judgement.ingress];
+    let mut asked = sides.iter().filter_map(|side| side.auth);
+    asked.any(|auth| auth != Auth::Disabled)
+}
+
+/// The pods of a peer, or the node that it is.
+#[must_use]
+pub fn members(peer: &Peer) -> Vec<Who<'static>> {
+    let pods = peer.pods.iter().copied().map(Who::Pod);
+    pods.chain(peer.node.map(Who::Node)).collect()
+}
+
+/// What all pairs of different ends of two peers agree on; `None` where there is no pair.
 #[must_use]
 pub fn agreed(
     loaded: &Loaded,
     families: Families,
-    src: &[PodId],
-    dst: &[PodId],
+    src: &[Who<'_>],
+    dst: &[Who<'_>],
     packet: Transport,
 ) -> Option<Verdict> {
     let pairs = src
@@ -138,7 +167,7 @@ pub fn agreed(
         .flat_map(|src| dst.iter().map(move |dst| (*src, *dst)));
     let verdicts = pairs
         .filter(|(src, dst)| src != dst)
-        .map(|(src, dst)| between_in(loaded, families, Who::Pod(src), Who::Pod(dst), packet));
+        .map(|(src, dst)| between_in(loaded, families, src, dst, packet));
     verdicts.reduce(|one, other| if one == other { one } else { Verdict::Depends })
 }
 
@@ -147,12 +176,24 @@ pub fn pods(loaded: &Loaded) -> impl Iterator<Item = PodId> + Clone + use<> {
     (0..u32::try_from(loaded.cluster.pods().len()).unwrap()).map(PodId)
 }
 
-/// What the definition says of a packet between a pod and an address outside, of which `direction` is the pod's
+/// All pods and, where policies govern them, all nodes.
+#[must_use]
+pub fn whos(loaded: &Loaded) -> Vec<Who<'static>> {
+    let governs = match &loaded.policies.resolution {
+        Resolution::Isolation => false,
+        Resolution::Precedence(enforcement) => enforcement.governs_nodes,
+    };
+    let nodes = 0..u32::try_from(loaded.cluster.nodes().len()).unwrap();
+    let nodes = nodes.map(NodeId).map(Who::Node).filter(|_| governs);
+    pods(loaded).map(Who::Pod).chain(nodes).collect()
+}
+
+/// What the definition says of a packet between a pod or a node and an address outside, of which `direction` is the former's
 /// side.
 #[must_use]
 pub fn outside(
     loaded: &Loaded,
-    pod: PodId,
+    who: Who<'_>,
     address: IpAddr,
     direction: Direction,
     packet: Transport,
@@ -165,15 +206,15 @@ pub fn outside(
     if !carries(family, packet) {
         return Verdict::Deny;
     }
-    let pod = endpoint(&loaded.cluster, Who::Pod(pod), family);
+    let own = endpoint(&loaded.cluster, who, family);
     let stranger = Endpoint {
         kind: EndpointKind::Outside,
         address: Address::Known(address),
         by_service: false,
     };
     let (src, dst) = match direction {
-        Direction::Ingress => (stranger, pod),
-        Direction::Egress => (pod, stranger),
+        Direction::Ingress => (stranger, own),
+        Direction::Egress => (own, stranger),
     };
     let flow = Flow {
         src,

@@ -234,14 +234,11 @@ fn what_is_kept_is_what_a_full_compile_makes() {
 fn so_it_is_in_the_dialect_of_cilium() {
     let (mut counts, mut random) = (Counts::default(), Random::new(19));
     for seed in 0..30 {
-        let Some((world, _)) = cilium::compilable(seed) else {
+        let Some((world, _)) = cilium::loaded(seed) else {
             continue;
         };
         let load = |world: &World| {
-            let mut settings = cilium::settings(seed);
-            settings.cilium.enable_host_firewall = false;
-            settings.cilium.policy_cidr_match_mode.pods = false;
-            let loaded = world.load_with(&settings);
+            let loaded = world.load_with(&cilium::settings(seed));
             (!loaded.has_errors()).then_some(loaded)
         };
         edits(

@@ -115,7 +115,7 @@ fn number(address: IpAddr) -> Option<u64> {
 
 fn name(peer: &PeerReport, by: By) -> Option<String> {
     match (peer, by) {
-        (PeerReport::Ip { .. }, _) => None,
+        (PeerReport::Node { .. } | PeerReport::Ip { .. }, _) => None,
         (
             PeerReport::Workload {
                 namespace,

@@ -7,7 +7,7 @@
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use verdict_compiler::cluster::PodId;
+use verdict_compiler::cluster::{NodeId, PodId};
 use verdict_compiler::diff::rules::{Ends, When};
 use verdict_compiler::diff::{DeltaId, Diff, Programs, Reason, Way, Worlds};
 use verdict_compiler::frontend::load::Loaded;
@@ -65,7 +65,7 @@ fn on_changes_of_cilium(most: u64, mut check: impl FnMut(Case<'_, '_>)) {
     for seed in 0..worlds(most) {
         let before = cilium::world(seed);
         let after = edited_as(&before, &cilium::world(seed ^ 0x5eed), seed);
-        let settings = cilium::compilable_settings(seed);
+        let settings = cilium::settings(seed);
         let is_refused = |world: &World| world.load_with(&settings).has_errors();
         if !is_refused(&before) && !is_refused(&after) {
             on_change(seed, [&before, &after], &settings, &mut check);
@@ -117,9 +117,14 @@ fn by_ends(pairs: &[Pair<DeltaId>]) -> BTreeMap<(Party, Party), DeltaId> {
     ends
 }
 
-/// The pods of a peer, by its names, in one of the worlds.
-fn pods_of(loaded: &Loaded, peer: &Peer) -> Vec<PodId> {
+/// The pods of a peer, or the node that it is, by its names, in one of the worlds.
+fn pods_of(loaded: &Loaded, peer: &Peer) -> Vec<Who<'static>> {
     let cluster = &loaded.cluster;
+    if peer.node.is_some() {
+        let nodes = cluster.nodes().iter().zip((0..).map(NodeId));
+        let own = nodes.filter(|(node, _)| *node.name == *peer.name);
+        return own.map(|(_, id)| Who::Node(id)).collect();
+    }
     let all = cluster.pods().iter().zip((0..).map(PodId));
     let own: Vec<(PodId, bool)> = all
         .filter(|(pod, _)| {
@@ -141,12 +146,14 @@ fn pods_of(loaded: &Loaded, peer: &Peer) -> Vec<PodId> {
         .map(|(pod, id)| (id, pod.finished))
         .collect();
     assert!(own.iter().all(|(_, finished)| !finished));
-    own.into_iter().map(|(id, _)| id).collect()
+    own.into_iter().map(|(id, _)| Who::Pod(id)).collect()
 }
 
-fn has_stand_in(loaded: &Loaded, pods: &[PodId]) -> bool {
-    pods.iter()
-        .any(|pod| loaded.cluster.pod(*pod).unwrap().stand_in)
+fn has_stand_in(loaded: &Loaded, whos: &[Who<'_>]) -> bool {
+    whos.iter().any(|who| match who {
+        Who::Pod(pod) => loaded.cluster.pod(*pod).unwrap().stand_in,
+        _ => false,
+    })
 }
 
 #[test]
@@ -225,17 +232,17 @@ fn strangers() -> impl Iterator<Item = IpAddr> {
 fn agreed_outside(
     loaded: &Loaded,
     families: Families,
-    pods: &[PodId],
+    whos: &[Who<'_>],
     address: IpAddr,
     direction: Direction,
     packet: Transport,
 ) -> Verdict {
-    let has_family = |pod: &PodId| {
-        let own = families_of(&loaded.cluster, families, Who::Pod(*pod));
+    let has_family = |who: &Who<'_>| {
+        let own = families_of(&loaded.cluster, families, *who);
         if address.is_ipv4() { own.v4 } else { own.v6 }
     };
-    let verdicts = pods.iter().copied().filter(has_family);
-    let verdicts = verdicts.map(|pod| outside(loaded, pod, address, direction, packet));
+    let verdicts = whos.iter().copied().filter(has_family);
+    let verdicts = verdicts.map(|who| outside(loaded, who, address, direction, packet));
     verdicts
         .reduce(|one, other| if one == other { one } else { Verdict::Depends })
         .unwrap_or(Verdict::Deny)
@@ -458,8 +465,8 @@ fn flow<'a>(
     address: Option<IpAddr>,
     transport: Transport,
 ) -> Flow<'a> {
-    let end = |pod: Option<PodId>| match pod {
-        Some(pod) => endpoint(&asked.loaded.cluster, Who::Pod(pod), ends.family),
+    let end = |who: Option<Who<'a>>| match who {
+        Some(who) => endpoint(&asked.loaded.cluster, who, ends.family),
         None => Endpoint {
             kind: EndpointKind::Outside,
             address: Address::Known(address.unwrap()),
@@ -559,7 +566,7 @@ fn same_rules_for_its_own_pods(
         .unwrap();
     let cluster = &asked.loaded.cluster;
     let mut found = pods[0].iter().flat_map(|src| {
-        let of = |pod: PodId| families_of(cluster, case.families, Who::Pod(pod));
+        let of = |who: Who<'_>| families_of(cluster, case.families, who);
         let from = of(*src);
         pods[1].iter().flat_map(move |dst| {
             let common = from.common(of(*dst), transport.protocol);
@@ -598,7 +605,7 @@ fn name(peer: &PeerReport) -> Option<String> {
             name,
             workload,
         } => Some(format!("{namespace}/{name}[{workload}]")),
-        PeerReport::Pod { .. } | PeerReport::Ip { .. } => None,
+        PeerReport::Pod { .. } | PeerReport::Node { .. } | PeerReport::Ip { .. } => None,
     }
 }
 

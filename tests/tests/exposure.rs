@@ -17,7 +17,9 @@ use verdict_compiler::list::{By, Listing, PeerId};
 use verdict_compiler::query::Who;
 use verdict_tests::generate::random::Random;
 use verdict_tests::generate::{World, of_both, small, yaml};
-use verdict_tests::judging::{between, families, packets, pods, verdict_of, without_proxies};
+use verdict_tests::judging::{
+    between, families, members, packets, verdict_of, whos, without_proxies,
+};
 
 const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
@@ -111,19 +113,23 @@ fn beside_pods_that_do_not_exist_the_sets_are_the_definition() {
         let cluster = &loaded.cluster;
         let mut connections = Connections::new(cluster, &program, families(&loaded));
         let mut random = Random::new(seed);
-        for pod in pods(&loaded) {
-            let end = connections.end(pod).unwrap();
+        for who in whos(&loaded) {
+            let end = match who {
+                Who::Node(node) => connections.node(node).unwrap(),
+                Who::Pod(pod) => connections.end(pod).unwrap(),
+                _ => panic!("{who:?} is no end"),
+            };
             for direction in BOTH {
                 let stranger = stranger(&mut random, cluster);
                 let id = connections.beside_fresh(end, direction, stranger.hypothetical());
                 for packet in packets() {
                     let other = Who::Hypothetical(stranger.hypothetical());
-                    let verdict = expected(&loaded, direction, Who::Pod(pod), other, packet);
+                    let verdict = expected(&loaded, direction, who, other, packet);
                     seen[verdict as usize] += 1;
                     assert_eq!(
                         verdict_of(connections.answer(id), packet),
                         verdict,
-                        "seed {seed}: {direction} of pod {pod:?}, {stranger:?}, {packet:?}\n{}",
+                        "seed {seed}: {direction} of {who:?}, {stranger:?}, {packet:?}\n{}",
                         world.text()
                     );
                 }
@@ -133,17 +139,17 @@ fn beside_pods_that_do_not_exist_the_sets_are_the_definition() {
     assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
 }
 
-/// What the definition says of a packet between the pods of a peer and another end.
+/// What the definition says of a packet between the pods of a peer, or the node that it is, and another end.
 fn expected_of_peer(
     loaded: &Loaded,
     direction: Direction,
-    pods: &[PodId],
+    members: &[Who<'_>],
     other: Who<'_>,
     packet: Transport,
 ) -> Verdict {
-    let verdicts = pods
+    let verdicts = members
         .iter()
-        .map(|pod| expected(loaded, direction, Who::Pod(*pod), other, packet));
+        .map(|own| expected(loaded, direction, *own, other, packet));
     let agreed = |one, other| {
         if one == other { one } else { Verdict::Depends }
     };
@@ -154,16 +160,18 @@ fn expected_of_peer(
 #[test]
 fn whatever_is_said_of_new_pods_is_true_of_each() {
     let mut seen = [0_usize; 3];
-    for seed in (0..worlds()).chain(MORE_WORLDS) {
-        let world = small::world(seed);
-        let loaded = world.load_for(seed);
+    let more = MORE_WORLDS
+        .into_iter()
+        .flat_map(|seed| of_both(seed..seed + 1));
+    for (seed, world, mut loaded) in of_both(0..worlds()).chain(more) {
         let program = Program::resolve(&loaded.cluster, &loaded.policies);
+        loaded.policies = without_proxies(&loaded.policies);
         let (listing, exposure) = exposed(&loaded, &program);
         let cluster = &loaded.cluster;
         let mut random = Random::new(seed);
         let peers: Vec<PeerId> = listing.peer_ids().collect();
         for peer in peers {
-            let pods = listing.peer(peer).unwrap().pods.clone();
+            let pods = members(listing.peer(peer).unwrap());
             for direction in BOTH {
                 let exposed = exposure.of(&listing, peer, direction).unwrap();
                 assert!(!exposed.coarse);
@@ -250,7 +258,7 @@ fn a_pod_with_the_labels_has_the_answer() {
                     let mut all = more.cluster.pods().iter();
                     PodId(u32::try_from(all.position(|pod| *pod.name == *name).unwrap()).unwrap())
                 };
-                let pods: Vec<PodId> = pods.iter().map(|name| named(name)).collect();
+                let pods: Vec<Who<'_>> = pods.iter().map(|name| Who::Pod(named(name))).collect();
                 let added = named("added");
                 for packet in packets() {
                     let other = Who::Pod(added);

@@ -3,14 +3,18 @@
 //! `VERDICT_WORLDS` sets how many worlds are tried.
 
 use std::net::IpAddr;
-use verdict_compiler::cluster::HostNetwork;
-use verdict_compiler::flows::{Connections, Outside};
+use verdict_compiler::cluster::NodeId;
+use verdict_compiler::flows::{Connections, EndId, Outside};
+use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::hir::spec::Verdict;
 use verdict_compiler::hir::{Direction, PolicySet, Resolution};
 use verdict_compiler::ir::Program;
-use verdict_compiler::query::Families;
+use verdict_compiler::query::{Families, Who};
 use verdict_tests::generate::of_both;
-use verdict_tests::judging::{expected, outside, packets, pods, verdict_of, without_proxies};
+use verdict_tests::judging::{
+    between, families, judgement_in, outside, packets, pods, proves, verdict_of, whos,
+    without_proxies,
+};
 
 fn worlds() -> u64 {
     let wanted = std::env::var("VERDICT_WORLDS")
@@ -22,39 +26,47 @@ fn worlds() -> u64 {
 #[test]
 fn between_pods_the_sets_are_the_definition() {
     let mut seen = [0_usize; 3];
-    let mut proxied = 0_usize;
+    let (mut proxied, mut proving, mut of_nodes) = (0_usize, 0_usize, 0_usize);
     for (seed, world, mut loaded) in of_both(0..worlds()) {
         let program = Program::resolve(&loaded.cluster, &loaded.policies);
         let mut with_proxies = without_proxies(&loaded.policies);
         std::mem::swap(&mut loaded.policies, &mut with_proxies);
-        let families = Families::of(&loaded.cluster);
-        let mut connections = Connections::new(&loaded.cluster, &program, families);
-        let list = loaded.cluster.pods();
-        for src in pods(&loaded) {
-            for dst in pods(&loaded).filter(|dst| *dst != src) {
-                let [one, other] = [src, dst].map(|pod| &list[pod.index()]);
-                let own_node = loaded.cluster.host_network() == HostNetwork::Node
-                    && one.host_network != other.host_network
-                    && one.node.is_some()
-                    && one.node == other.node;
-                let ends = [src, dst].map(|pod| connections.end(pod).unwrap());
+        let of_cluster = Families::of(&loaded.cluster);
+        let mut connections = Connections::new(&loaded.cluster, &program, of_cluster);
+        let all = whos(&loaded);
+        for src in all.iter().copied() {
+            for dst in all.iter().copied().filter(|dst| *dst != src) {
+                let ends = [src, dst].map(|who| end(&connections, who));
+                let nodes = [src, dst].map(|who| node(&loaded, who));
+                let hosts = ends.map(|end| connections.host(end).is_some());
+                let own_node = hosts.contains(&true) && nodes[0].is_some() && nodes[0] == nodes[1];
                 let id = connections.between(ends[0], ends[1], own_node);
+                of_nodes += usize::from(matches!(src, Who::Node(_)));
                 for packet in packets() {
                     let text = || {
-                        let (src, dst) = (&one.name, &other.name);
-                        format!("seed {seed}: {src} -> {dst}, {packet:?}\n{}", world.text())
+                        format!(
+                            "seed {seed}: {src:?} -> {dst:?}, {packet:?}\n{}",
+                            world.text()
+                        )
                     };
-                    let verdict = expected(&loaded, src, dst, packet);
+                    let verdict = between(&loaded, src, dst, packet);
                     seen[verdict as usize] += 1;
                     let answer = connections.answer(id);
                     assert_eq!(verdict_of(answer, packet), verdict, "{}", text());
+                    std::mem::swap(&mut loaded.policies, &mut with_proxies);
+                    let judgement = judgement_in(&loaded, families(&loaded), src, dst, packet);
+                    std::mem::swap(&mut loaded.policies, &mut with_proxies);
+                    let Some(judgement) = judgement else { continue };
+                    let verdict = judgement.verdict;
+                    if matches!(verdict, Verdict::Allow | Verdict::Redirect) {
+                        let must = proves(&judgement);
+                        proving += usize::from(must);
+                        assert_eq!(answer.proving.contains(packet), must, "{}", text());
+                    }
                     if have_no_proxy(&with_proxies) {
                         assert!(!answer.proxied.contains(packet), "{}", text());
                         continue;
                     }
-                    std::mem::swap(&mut loaded.policies, &mut with_proxies);
-                    let verdict = expected(&loaded, src, dst, packet);
-                    std::mem::swap(&mut loaded.policies, &mut with_proxies);
                     let said = answer.proxied.contains(packet);
                     proxied += usize::from(said);
                     match verdict {
@@ -69,7 +81,10 @@ fn between_pods_the_sets_are_the_definition() {
         }
     }
     assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
-    assert!(proxied > 0);
+    assert!(
+        proxied > 0 && proving > 0 && of_nodes > 0,
+        "{proxied} {proving} {of_nodes}"
+    );
 }
 
 fn audits(policies: &PolicySet) -> bool {
@@ -95,18 +110,19 @@ fn towards_the_outside_the_sets_are_the_definition() {
         let cluster = &loaded.cluster;
         let families = Families::of(cluster);
         let mut connections = Connections::new(cluster, &program, families);
-        for pod in pods(&loaded) {
-            let end = connections.end(pod).unwrap();
+        for who in whos(&loaded) {
+            let end = end(&connections, who);
             for direction in [Direction::Ingress, Direction::Egress] {
                 for (first, last, id) in connections.outside(end, direction) {
-                    for address in [first, last] {
+                    let owned = |address: &IpAddr| cluster.owner(*address).is_some();
+                    for address in [first, last].into_iter().filter(|one| !owned(one)) {
                         for packet in packets() {
-                            let verdict = outside(&loaded, pod, address, direction, packet);
+                            let verdict = outside(&loaded, who, address, direction, packet);
                             seen[verdict as usize] += 1;
                             assert_eq!(
                                 verdict_of(connections.answer(id), packet),
                                 verdict,
-                                "seed {seed}: pod {pod:?}, {direction}, {address}, {packet:?}\n{}",
+                                "seed {seed}: {who:?}, {direction}, {address}, {packet:?}\n{}",
                                 world.text()
                             );
                         }
@@ -145,6 +161,23 @@ fn the_outside_is_covered_once() {
                 }
             }
         }
+    }
+}
+
+fn end(connections: &Connections<'_>, who: Who<'_>) -> EndId {
+    match who {
+        Who::Pod(pod) => connections.end(pod).unwrap(),
+        Who::Node(node) => connections.node(node).unwrap(),
+        _ => panic!("{who:?} is no end"),
+    }
+}
+
+/// On which node an end is, or which one it is.
+fn node(loaded: &Loaded, who: Who<'_>) -> Option<NodeId> {
+    match who {
+        Who::Pod(pod) => loaded.cluster.pod(pod).unwrap().node,
+        Who::Node(node) => Some(node),
+        _ => None,
     }
 }
 

@@ -4,16 +4,18 @@
 //! `VERDICT_WORLDS` sets how many worlds are tried.
 
 use std::collections::BTreeMap;
-use verdict_compiler::cluster::PodId;
+use std::net::IpAddr;
 use verdict_compiler::flows::{AnswerId, Connections};
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::hir::Direction;
 use verdict_compiler::hir::spec::Verdict;
 use verdict_compiler::ir::Program;
 use verdict_compiler::list::{Block, By, Focus, Listing, Pair, Party, words};
-use verdict_compiler::query::Families;
+use verdict_compiler::query::{Families, Who, families_of};
 use verdict_tests::generate::of_both;
-use verdict_tests::judging::{agreed, families, outside, packets, verdict_of, without_proxies};
+use verdict_tests::judging::{
+    agreed, families, members, outside, packets, verdict_of, without_proxies,
+};
 
 fn worlds(most: u64) -> u64 {
     let wanted = std::env::var("VERDICT_WORLDS")
@@ -56,9 +58,12 @@ fn pairs_are_what_all_pods_agree_on() {
         let pairs = by_ends(&listing.pairs());
         for src in listing.peer_ids() {
             for dst in listing.peer_ids() {
-                let [from, to] = [src, dst].map(|id| listing.peer(id).unwrap().pods.clone());
+                let [from, to] = [src, dst].map(|id| members(listing.peer(id).unwrap()));
                 let pair = pairs.get(&(Party::Peer(src), Party::Peer(dst)));
-                let stands_in = |pod: &PodId| loaded.cluster.pod(*pod).unwrap().stand_in;
+                let stands_in = |who: &Who<'_>| match who {
+                    Who::Pod(pod) => loaded.cluster.pod(*pod).unwrap().stand_in,
+                    _ => false,
+                };
                 if src == dst && from.iter().any(stands_in) {
                     continue;
                 }
@@ -91,22 +96,20 @@ fn pairs_with_the_outside_are_what_all_pods_agree_on() {
                     continue;
                 }
             };
-            let pods = &listing.peer(peer).unwrap().pods;
+            let own = members(listing.peer(peer).unwrap());
             let runs = listing.addresses(ranges).iter();
-            for address in runs.flat_map(|(first, last)| [*first, *last]) {
-                let family = |pod: &PodId| {
-                    let own = verdict_compiler::query::families_of(
-                        &loaded.cluster,
-                        families(loaded),
-                        verdict_compiler::query::Who::Pod(*pod),
-                    );
+            let owned = |address: &IpAddr| loaded.cluster.owner(*address).is_some();
+            let bounds = runs.flat_map(|(first, last)| [*first, *last]);
+            for address in bounds.filter(|one| !owned(one)) {
+                let family = |who: &Who<'_>| {
+                    let own = families_of(&loaded.cluster, families(loaded), *who);
                     if address.is_ipv4() { own.v4 } else { own.v6 }
                 };
                 for packet in packets() {
                     // Pods without an address of the family have no say.
-                    let verdicts = pods.iter().copied().filter(family);
+                    let verdicts = own.iter().copied().filter(family);
                     let verdicts =
-                        verdicts.map(|pod| outside(loaded, pod, address, direction, packet));
+                        verdicts.map(|who| outside(loaded, who, address, direction, packet));
                     let verdict = verdicts
                         .reduce(|one, other| if one == other { one } else { Verdict::Depends })
                         .unwrap();

@@ -114,7 +114,7 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
     }
     let session = Session::open(global, &compile.inputs);
     match compile.target {
-        Target::Image => ready(global, &session, Session::programmable)?,
+        Target::Image => ready(global, &session, Session::imageable)?,
         Target::Cilium => ready(global, &session, Session::answerable)?,
     }
     let cache = compile.cache.as_deref().map(Cache::open).transpose()?;

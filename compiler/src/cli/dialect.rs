@@ -1,37 +1,41 @@
-//! What is not answered yet where rules are resolved by precedence, each with the reason.
+//! What is not answered where rules are resolved by precedence, with the reason.
 
-use crate::cluster::HostNetwork;
+use crate::cluster::Owner;
 use crate::engine::EngineKind;
-use crate::hir::{PolicySet, Resolution};
+use crate::frontend::load::Loaded;
+use crate::hir::Resolution;
+use crate::ir::Program;
 
-/// Why there are no sets of flows; `None` where there are.
-pub(super) fn not_in_sets(policies: &PolicySet) -> Option<String> {
-    let Resolution::Precedence(enforcement) = &policies.resolution else {
+/// Why there are no images; `None` where there are. An endpoint of an image has one table for each direction, by whichever of its
+/// addresses it is asked.
+pub(super) fn not_in_images(loaded: &Loaded) -> Option<String> {
+    let Resolution::Precedence(enforcement) = &loaded.policies.resolution else {
         return None;
     };
     let options = enforcement.identities.options();
-    if options.blocks_match_pods {
-        return Some("with blocks that match pods (`policy-cidr-match-mode`)".into());
+    let nodes = options.blocks_match_nodes && enforcement.governs_nodes;
+    if !options.blocks_match_pods && !nodes {
+        return None;
     }
-    if enforcement.governs_nodes {
-        return Some("with policies that govern nodes (`enable-host-firewall`)".into());
-    }
-    let is_pod = policies.semantics.host_network == HostNetwork::Pod;
-    is_pod.then(|| "with pods on the network of their node (`host-network`)".into())
+    let cluster = &loaded.cluster;
+    let program = Program::resolve(cluster, &loaded.policies);
+    let name = match program.is_governed_by_address(cluster)? {
+        Owner::Pod(pod) => {
+            let pod = cluster.pod(pod)?;
+            let namespace = cluster.namespace_name(pod.namespace);
+            format!("pod `{namespace}/{}`", pod.name)
+        }
+        Owner::Node(node) => format!("node `{}`", cluster.node(node)?.name),
+    };
+    Some(format!(
+        "by images: which policies govern the {name} hangs on its address, of which it has several"
+    ))
 }
 
 /// Why an engine cannot answer; `None` where it can.
-pub(super) fn not_by(kind: EngineKind, policies: &PolicySet) -> Option<String> {
+pub(super) fn not_by(kind: EngineKind, loaded: &Loaded) -> Option<String> {
     match kind {
         EngineKind::Spec | EngineKind::Ir => None,
-        EngineKind::Image => not_in_sets(policies),
-    }
-}
-
-/// Why nothing is told of pods that do not exist.
-pub(super) fn not_in_exposure(policies: &PolicySet) -> Option<String> {
-    match &policies.resolution {
-        Resolution::Isolation => None,
-        Resolution::Precedence(_) => Some("about pods that do not exist".into()),
+        EngineKind::Image => not_in_images(loaded),
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn run(global: &Global, diff: &Diff) -> Result<Answered, Failure> {
     let [old, new] = asked(global, diff)?;
     let [old, mut new] = [open(old), open(new)];
     new.session.leave_out_errors_of(&old.session);
-    let answerable = [&old, &new].map(|side| side.session.programmable(global));
+    let answerable = [&old, &new].map(|side| side.session.answerable(global));
     answerable.into_iter().collect::<Result<(), Failure>>()?;
     let sides = Sides { diff, old, new };
     let (of_old, of_new) = sides.clusters(global)?;

@@ -49,7 +49,7 @@ fn hir(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
 /// The program of each node, as it is lowered or after all passes, under a heading and with who each leaf is.
 fn programs(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
     let session = Session::open(global, &dump.inputs);
-    session.programmable(global)?;
+    session.imageable(global)?;
     session.remark_incomplete();
     let loaded = &session.loaded;
     let cluster = &loaded.cluster;

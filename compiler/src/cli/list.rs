@@ -41,11 +41,7 @@ pub(super) fn run(global: &Global, list: &List) -> Result<Answered, Failure> {
         return Err(Failure::Usage(message.into()));
     }
     let session = Session::open(global, &list.inputs);
-    if list.exposure {
-        session.exposable(global)?;
-    } else {
-        session.programmable(global)?;
-    }
+    session.answerable(global)?;
     let cluster = &session.loaded.cluster;
     let progress = Progress::start(global, "listing");
     let program = Program::resolve(cluster, &session.loaded.policies);

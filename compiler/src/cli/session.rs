@@ -116,22 +116,13 @@ impl Session {
         Ok(())
     }
 
-    /// As [`Session::answerable`], for what is told of sets of flows.
+    /// As [`Session::answerable`], for what is told of images.
     ///
     /// # Errors
-    /// Also where there is something in the dialect that sets of flows do not have.
-    pub(super) fn programmable(&self, global: &Global) -> Result<(), Failure> {
+    /// Also where there is something in the dialect that images do not have.
+    pub(super) fn imageable(&self, global: &Global) -> Result<(), Failure> {
         self.answerable(global)?;
-        self.unless(global, dialect::not_in_sets(&self.loaded.policies))
-    }
-
-    /// As [`Session::programmable`], for what is told of pods that do not exist.
-    ///
-    /// # Errors
-    /// Also in a dialect in which that is not told.
-    pub(super) fn exposable(&self, global: &Global) -> Result<(), Failure> {
-        self.programmable(global)?;
-        self.unless(global, dialect::not_in_exposure(&self.loaded.policies))
+        self.unless(global, dialect::not_in_images(&self.loaded))
     }
 
     fn unless(&self, global: &Global, why: Option<String>) -> Result<(), Failure> {
@@ -163,12 +154,11 @@ impl Session {
         default: EngineKind,
     ) -> Result<EngineKind, Failure> {
         self.answerable(global)?;
-        let policies = &self.loaded.policies;
         let Some(asked) = asked.map(EngineKind::from) else {
-            let is_able = dialect::not_by(default, policies).is_none();
+            let is_able = dialect::not_by(default, &self.loaded).is_none();
             return Ok(if is_able { default } else { EngineKind::Ir });
         };
-        self.unless(global, dialect::not_by(asked, policies))?;
+        self.unless(global, dialect::not_by(asked, &self.loaded))?;
         Ok(asked)
     }
 

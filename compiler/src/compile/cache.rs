@@ -11,7 +11,7 @@ use crate::bundle::{BundleError, Fetch, Packed, Piece, sections};
 use crate::cluster::{NodeId, PodId};
 use crate::hir::PerDirection;
 use crate::image::{DecodeError, Part, Resource, is_own};
-use crate::lir::{ChainId, Endpoint, Program};
+use crate::lir::{ChainId, Endpoint, Program, host_name};
 use crate::opt;
 use crate::verify::Fingerprints;
 use sha2::{Digest as _, Sha256};
@@ -221,7 +221,7 @@ impl<'a> Compiler<'a> {
         let own = sections.iter().filter(|(kind, _)| is_own(*kind));
         let own = own.map(|(kind, bytes)| (*kind, bytes.as_slice()));
         let image = self.common.with(own, self.subjects(node, pods).write());
-        let program = self.names(pods);
+        let program = self.names(node, pods);
         let wrong = NotRestored::Compile;
         let sizes = image.sections().iter().map(|part| part.bytes.len());
         self.hold_sizes(sizes, pods).map_err(wrong)?;
@@ -239,15 +239,17 @@ impl<'a> Compiler<'a> {
     }
 
     /// A program that has the endpoints of a node and nothing else.
-    fn names(&self, pods: &[PodId]) -> Program {
+    fn names(&self, node: Option<NodeId>, pods: &[PodId]) -> Program {
         let own = pods.iter().filter_map(|pod| self.cluster.pod(*pod));
-        let endpoints = own.map(|pod| Endpoint {
-            name: format!(
-                "{}/{}",
-                self.cluster.namespace_name(pod.namespace),
-                pod.name
-            )
-            .into(),
+        let own = own.map(|pod| {
+            let namespace = self.cluster.namespace_name(pod.namespace);
+            format!("{namespace}/{}", pod.name)
+        });
+        let host = self.lowering.host(node);
+        let host = host.and_then(|node| self.cluster.node(node));
+        let names = own.chain(host.map(|node| host_name(&node.name)));
+        let endpoints = names.map(|name| Endpoint {
+            name: name.into(),
             chains: PerDirection {
                 ingress: ChainId(0),
                 egress: ChainId(0),

@@ -118,6 +118,9 @@ codes! {
     DENIED_BLOCK = "V0427", Warning, "a block that is allowed within one that is denied";
     ONLY_TLS = "V0428", Note, "server names, which leave nothing but TLS";
     NOT_ENFORCED = "V0429", Warning, "policies that are only recorded";
+    PROXIED_ANYWAY = "V0430", Note, "a rule whose packets go by way of a proxy all the same";
+    OWN_NODE = "V0431", Note, "a rule for the node of a pod, which reaches it anyway";
+    PORTS_OF_REPLIES = "V0432", Note, "a range of ports as replies have them";
     // V05: questions
     MALFORMED_PEER = "V0501", Error, "a peer that cannot be read";
     UNKNOWN_PEER = "V0502", Error, "a peer that does not exist";

@@ -40,6 +40,12 @@ pub struct OneSided<'a> {
     /// What is neither surely allowed nor surely denied on that side.
     #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
     pub depends: &'a [Ports],
+    /// Of both: what goes by way of a proxy (L7), or may.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub proxied: &'a [Ports],
+    /// Of both: what passes only where the ends have authenticated, or may be such.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub authenticated: &'a [Ports],
     /// `workload` where one of the ends is new or has vanished; absent where both sides have both ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<Because>,
@@ -73,10 +79,22 @@ pub struct Changed<'a> {
     /// What is neither surely allowed nor surely denied.
     #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
     pub depends_after: &'a [Ports],
+    /// What went by way of a proxy (L7), or may have.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub proxied_before: &'a [Ports],
+    /// What goes by way of a proxy, or may.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub proxied_after: &'a [Ports],
+    /// What passed only where the ends had authenticated, or may have been such.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub authenticated_before: &'a [Ports],
+    /// What passes only where the ends have authenticated, or may be such.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub authenticated_after: &'a [Ports],
     /// What makes the difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// A packet of which the sides say something else.
+    /// A packet of which the sides say something else: whether it passes, or by what way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub witness: Option<Witness>,
     /// The rules that decide about this packet.

@@ -7,17 +7,16 @@
 
 use super::compare::Which;
 use super::{DeltaId, Diff};
-use crate::cluster::PodId;
 use crate::explain::{self, Context, Deciding};
 use crate::flows::Answer;
 use crate::hir::flow::Transport;
-use crate::hir::spec::{Truth, Verdict};
-use crate::hir::{Direction, PerDirection, PolicyId, RuleId};
+use crate::hir::spec::{Judgement, Side, Truth, Verdict};
+use crate::hir::{Auth, Direction, PerDirection, PolicyId, RuleId};
 use crate::ir::Program;
 use crate::list::matrix::Matrix;
 use crate::list::peers::ClassId;
 use crate::list::{Pair, Party, PeerId, RangesId};
-use crate::query::Family;
+use crate::query::{Family, Who};
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
 
@@ -57,17 +56,25 @@ pub struct Decision {
 #[derive(Clone, Debug)]
 struct Judged {
     ends: Ends,
-    verdicts: PerDirection<Verdict>,
+    verdicts: PerDirection<Way>,
     deciding: PerDirection<Deciding>,
+}
+
+/// What becomes of a packet: the verdict, and whether the ends must prove who they are.
+type Way = (Verdict, bool);
+
+fn way(side: &Side) -> Way {
+    let auth = side.auth.filter(|auth| *auth != Auth::Disabled);
+    (side.verdict, auth.is_some())
 }
 
 /// Between whom the packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
-    /// The pod that sends it; `None` for the address outside.
-    pub src: Option<PodId>,
-    /// The pod that it is sent to; `None` for the address outside.
-    pub dst: Option<PodId>,
+    /// The pod or the node that sends it; `None` for the address outside.
+    pub src: Option<Who<'static>>,
+    /// The pod or the node that it is sent to; `None` for the address outside.
+    pub dst: Option<Who<'static>>,
     /// The family of their addresses.
     pub family: Family,
 }
@@ -137,6 +144,14 @@ pub(super) enum Key {
     Outside(ClassId, Direction, RangesId),
 }
 
+/// A verdict, whatever way it leads.
+fn passing(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Redirect => Verdict::Allow,
+        Verdict::Allow | Verdict::Deny | Verdict::Depends => verdict,
+    }
+}
+
 impl Diff<'_> {
     /// What decides about a connection that changes.
     pub fn decision(&mut self, pair: &Pair<DeltaId>) -> Option<&Decision> {
@@ -162,9 +177,11 @@ impl Diff<'_> {
         let listing = self.listing(when.which());
         let peer = own.and_then(|own| listing?.peer(own));
         let pods = peer.map_or(&[][..], |peer| &peer.pods).iter();
-        let mut policies: Vec<PolicyId> = pods
-            .flat_map(|pod| program.isolating(*pod, direction).iter().copied())
-            .collect();
+        let of_pods = pods.map(|pod| program.isolating(*pod, direction));
+        let cluster = self.context(when).cluster;
+        let node = peer.and_then(|peer| peer.node);
+        let of_node = node.map(|node| program.isolating_host(cluster, node, direction));
+        let mut policies: Vec<PolicyId> = of_pods.chain(of_node).flatten().copied().collect();
         policies.sort_unstable();
         policies.dedup();
         policies
@@ -205,14 +222,26 @@ impl Diff<'_> {
     fn decide(&self, key: Key, pair: &Pair<DeltaId>) -> Option<Decision> {
         let delta = self.delta(pair.answer);
         let [before, after] = [delta.before, delta.after].map(|id| self.answer(id));
-        let transport = before.difference(after).first()?;
+        let differing = before.difference(after).first();
+        let otherwise = || before.other_ways(after).first();
+        let by_verdict = differing.is_some();
+        let transport = differing.or_else(otherwise)?;
         let address = match key {
             Key::Classes(..) | Key::Within(_) => None,
             Key::Outside(_, _, ranges) => self.stranger(ranges),
         };
         let ends = self.sampled(key, pair);
         let judge = |when, other: &Answer| {
-            let other = other.verdict(transport);
+            let verdict = other.verdict(transport);
+            let ways = [&other.proxied, &other.proving].map(|way| way.contains(transport));
+            let is_other = |judgement: &Judgement| match by_verdict {
+                // Sets of flows have what goes by way of a proxy as allowed.
+                true => passing(judgement.verdict) != verdict,
+                false => {
+                    let proves = way(&judgement.egress).1 || way(&judgement.ingress).1;
+                    [judgement.verdict == Verdict::Redirect, proves] != ways
+                }
+            };
             let mut flows = self.flows(when, ends, address, transport).into_iter();
             // Of several pods those are shown that make the difference: where it is that no packet can go between
             // two of them, for want of a common family, there are none.
@@ -220,11 +249,11 @@ impl Diff<'_> {
                 let judgement = self.program(when).judge(&flow);
                 let deciding =
                     |direction, side| explain::deciding(self.context(when), &flow, direction, side);
-                (judgement.verdict != other).then(|| Judged {
+                is_other(&judgement).then(|| Judged {
                     ends,
                     verdicts: PerDirection {
-                        ingress: judgement.ingress.verdict,
-                        egress: judgement.egress.verdict,
+                        ingress: way(&judgement.ingress),
+                        egress: way(&judgement.egress),
                     },
                     deciding: PerDirection {
                         ingress: deciding(Direction::Ingress, &judgement.ingress),

@@ -107,16 +107,18 @@ impl Told {
     ) -> Option<()> {
         let delta = diff.delta(pair.answer);
         let (src, dst) = (self.shown.party(pair.src)?, self.shown.party(pair.dst)?);
-        let (before, depends_before) = self.shown.answer(delta.before)?;
-        let (after, depends_after) = self.shown.answer(delta.after)?;
+        let before = self.shown.answer(delta.before)?;
+        let after = self.shown.answer(delta.after)?;
         let witness = decided.witness.clone();
         let rules = self.rules_of(decided);
         let isolated_by = self.isolation_of(decided);
-        let one_sided = |(ports, depends)| OneSided {
+        let one_sided = |[ports, depends, proxied, authenticated]: [_; 4]| OneSided {
             src,
             dst,
             ports,
             depends,
+            proxied,
+            authenticated,
             because: (delta.reason == Reason::Workload).then_some(Because::Workload),
             cause: delta.reason.into(),
             witness: witness.clone(),
@@ -124,20 +126,28 @@ impl Told {
             isolated_by: isolated_by.clone(),
         };
         match delta.way() {
-            Way::Added => report.added.push(one_sided((after, depends_after))),
-            Way::Removed => report.removed.push(one_sided((before, depends_before))),
-            Way::Changed => report.changed.push(Changed {
-                src,
-                dst,
-                before,
-                after,
-                depends_before,
-                depends_after,
-                cause: delta.reason.into(),
-                witness,
-                rules,
-                isolated_by,
-            }),
+            Way::Added => report.added.push(one_sided(after)),
+            Way::Removed => report.removed.push(one_sided(before)),
+            Way::Changed => {
+                let [before, depends_before, proxied_before, authenticated_before] = before;
+                let [after, depends_after, proxied_after, authenticated_after] = after;
+                report.changed.push(Changed {
+                    src,
+                    dst,
+                    before,
+                    after,
+                    depends_before,
+                    depends_after,
+                    proxied_before,
+                    proxied_after,
+                    authenticated_before,
+                    authenticated_after,
+                    cause: delta.reason.into(),
+                    witness,
+                    rules,
+                    isolated_by,
+                });
+            }
         }
         Some(())
     }

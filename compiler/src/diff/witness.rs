@@ -2,7 +2,6 @@
 
 use super::rules::{Ends, Key, When};
 use super::{DeltaId, Diff};
-use crate::cluster::PodId;
 use crate::hir::Direction;
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transport};
 use crate::list::directory::after;
@@ -56,7 +55,7 @@ impl Diff<'_> {
         address: Option<IpAddr>,
         transport: Transport,
     ) -> Vec<(Ends, Flow<'_>)> {
-        let [from, to] = [src, dst].map(|peer| self.pods(when, peer));
+        let [from, to] = [src, dst].map(|peer| self.whos(when, peer));
         match (src, dst, address) {
             (Some(_), Some(_), _) => self.between(when, &from, &to, transport),
             (Some(_), None, Some(address)) => {
@@ -72,20 +71,23 @@ impl Diff<'_> {
     fn between(
         &self,
         when: When,
-        from: &[PodId],
-        to: &[PodId],
+        from: &[Who<'static>],
+        to: &[Who<'static>],
         transport: Transport,
     ) -> Vec<(Ends, Flow<'_>)> {
         let cluster = self.context(when).cluster;
-        let families = |pod| families_of(cluster, self.families, Who::Pod(pod));
-        let stands_in = |pod| cluster.pod(pod).is_some_and(|pod| pod.stand_in);
+        let families = |who| families_of(cluster, self.families, who);
+        let stands_in = |who| match who {
+            Who::Pod(pod) => cluster.pod(pod).is_some_and(|pod| pod.stand_in),
+            Who::Node(_) | Who::Address(_) | Who::Owned(..) => false,
+            Who::Hypothetical(_) | Who::World => false,
+        };
         let pairs = from
             .iter()
             .flat_map(|src| to.iter().map(|dst| (*src, *dst)));
         let pairs = pairs.filter(|(src, dst)| src != dst || stands_in(*src));
         let flows = pairs.flat_map(|(src, dst)| {
-            let [from, to] = [src, dst].map(Who::Pod);
-            let flows = flows_between(cluster, self.families, from, to, transport);
+            let flows = flows_between(cluster, self.families, src, dst, transport);
             let common = families(src).common(families(dst), transport.protocol);
             let ends = common.iter().map(move |family| Ends {
                 src: Some(src),
@@ -100,7 +102,7 @@ impl Diff<'_> {
     fn with_stranger(
         &self,
         when: When,
-        pods: &[PodId],
+        whos: &[Who<'static>],
         direction: Direction,
         address: IpAddr,
         transport: Transport,
@@ -112,15 +114,15 @@ impl Diff<'_> {
             address: Address::Known(address),
             by_service: false,
         };
-        let has_family = |pod: &&PodId| {
-            let own = families_of(cluster, self.families, Who::Pod(**pod));
+        let has_family = |who: &&Who<'static>| {
+            let own = families_of(cluster, self.families, **who);
             own.iter().any(|one| one == family)
         };
-        let flows = pods.iter().filter(has_family).map(|pod| {
-            let own = endpoint(cluster, Who::Pod(*pod), family);
+        let flows = whos.iter().filter(has_family).map(|who| {
+            let own = endpoint(cluster, *who, family);
             let (ends, src, dst) = match direction {
-                Direction::Egress => ([Some(*pod), None], own, stranger),
-                Direction::Ingress => ([None, Some(*pod)], stranger, own),
+                Direction::Egress => ([Some(*who), None], own, stranger),
+                Direction::Ingress => ([None, Some(*who)], stranger, own),
             };
             let [from, to] = ends;
             let ends = Ends {
@@ -138,8 +140,8 @@ impl Diff<'_> {
         flows.collect()
     }
 
-    /// Pods of a peer on one side, of each kind that rules may tell apart.
-    fn pods(&self, when: When, peer: Option<PeerId>) -> Vec<PodId> {
+    /// Pods of a peer on one side, of each kind that rules may tell apart, or the node that it is.
+    fn whos(&self, when: When, peer: Option<PeerId>) -> Vec<Who<'static>> {
         let own = peer.and_then(|peer| self.matching.peer(when.which(), peer));
         let listing = self.listing(when.which());
         own.and_then(|own| Some(listing?.samples(own)))

@@ -14,7 +14,7 @@ use crate::hir::{Auth, Direction, PolicyId, PolicySet, RuleId};
 use crate::image::{self, Image, Memory, demand};
 use crate::ir::Program;
 use crate::lir::leaves::Leaves;
-use crate::lir::transport;
+use crate::lir::{Lowering, number, transport};
 use crate::opt;
 use crate::source::Sources;
 use rayon::prelude::*;
@@ -32,6 +32,8 @@ pub struct Images<'a> {
     nodes: Vec<OnceLock<Result<NodeImage, Box<NodeError>>>>,
     /// By pod: its image and its number there.
     endpoints: Vec<Option<(u32, u32)>>,
+    /// By node, where policies govern nodes.
+    hosts: Vec<Option<(u32, u32)>>,
     /// By pod: its identity in the world.
     identities: Vec<Option<u32>>,
     /// By identity of the world: the policies that govern it.
@@ -43,9 +45,14 @@ pub struct Images<'a> {
 pub struct Found {
     /// Its image and its number there, where it is an endpoint.
     endpoint: Option<(u32, u32)>,
+    /// Whether it is a node.
+    is_host: bool,
     /// Its leaf, where it has one.
     leaf: Option<u32>,
 }
+
+/// A node with its endpoints.
+type Group = (Option<NodeId>, Vec<PodId>);
 
 /// What is kept of an image.
 #[derive(Debug)]
@@ -129,16 +136,14 @@ impl<'a> Images<'a> {
     ) -> Result<Self, NodeError> {
         let compiler = Compiler::new(cluster, policies, sources, program);
         let lowering = compiler.lowering();
-        let groups: Vec<&[PodId]> = lowering
-            .nodes()
-            .iter()
-            .map(|(_, own)| own.as_slice())
-            .collect();
+        let groups: Vec<&Group> = lowering.nodes().iter().collect();
         let endpoints = endpoints(cluster, &groups);
+        let hosts = hosts(cluster, lowering, &groups);
         let world = compiler.world()?;
         Ok(Self {
             nodes: groups.iter().map(|_| OnceLock::new()).collect(),
             endpoints,
+            hosts,
             identities: identities(cluster, &compiler),
             governing: world.identities.iter().map(|_| OnceLock::new()).collect(),
             world,
@@ -177,6 +182,8 @@ impl<'a> Images<'a> {
         let program = Program::resolve(cluster, policies);
         let compiler = Compiler::new(cluster, policies, sources, &program);
         let lowering = compiler.lowering();
+        // Where policies govern nodes, those of any node may be asked.
+        let pods = pods.filter(|_| !program.governs_nodes());
         let wanted: Option<FxHashSet<PodId>> = pods.map(|pods| pods.iter().copied().collect());
         let is_asked = |own: &[PodId]| {
             let any = |wanted: &FxHashSet<PodId>| own.iter().any(|pod| wanted.contains(pod));
@@ -188,8 +195,8 @@ impl<'a> Images<'a> {
             .par_iter()
             .map(|(node, own)| make(&compiler, *node, own))
             .collect::<Result<_, NodeError>>()?;
-        let groups: Vec<&[PodId]> = asked.iter().map(|(_, own)| own.as_slice()).collect();
-        let endpoints = endpoints(cluster, &groups);
+        let endpoints = endpoints(cluster, &asked);
+        let hosts = hosts(cluster, lowering, &asked);
         let identities = identities(cluster, &compiler);
         // The section that all images have.
         let world = compiler.world()?;
@@ -201,6 +208,7 @@ impl<'a> Images<'a> {
             },
             nodes: nodes.into_iter().map(|node| Ok(node).into()).collect(),
             endpoints,
+            hosts,
             identities,
             governing: world.identities.iter().map(|_| OnceLock::new()).collect(),
             world,
@@ -215,13 +223,23 @@ impl<'a> Images<'a> {
     /// An end, found in the images once for many flows.
     #[must_use]
     pub fn find(&self, end: &Endpoint<'_>) -> Found {
-        let pod = match &end.kind {
-            EndpointKind::Pod(pod) => pod.id,
-            EndpointKind::Node(_) | EndpointKind::Outside => None,
-        };
         Found {
-            endpoint: pod.and_then(|id| *self.endpoints.get(id.index())?),
+            endpoint: self.endpoint(end),
+            is_host: matches!(end.kind, EndpointKind::Node(_)),
             leaf: self.leaf(end),
+        }
+    }
+
+    /// The image of an end, and its number there; none of a node that no policy governs.
+    fn endpoint(&self, end: &Endpoint<'_>) -> Option<(u32, u32)> {
+        match &end.kind {
+            EndpointKind::Pod(pod) => *self.endpoints.get(pod.id?.index())?,
+            // Which node it is, its address says.
+            EndpointKind::Node(node) => {
+                let node = self.program().node_at(node.id, end.address)?;
+                *self.hosts.get(node.index())?
+            }
+            EndpointKind::Outside => None,
         }
     }
 
@@ -230,7 +248,7 @@ impl<'a> Images<'a> {
     /// itself, but by a service.
     #[must_use]
     pub fn codes(&self, src: Found, dst: Found, by_service: bool, key: u32) -> [Option<Code>; 2] {
-        let itself = src.endpoint.is_some() && src.endpoint == dst.endpoint;
+        let itself = src.endpoint.is_some() && src.endpoint == dst.endpoint && !src.is_host;
         if itself && !by_service {
             return [None; 2];
         }
@@ -325,10 +343,10 @@ impl<'a> Images<'a> {
         said: &Side,
     ) -> bool {
         let (subject, other) = ends(flow, direction);
-        let EndpointKind::Pod(pod) = &subject.kind else {
-            return false;
+        let itself = match &subject.kind {
+            EndpointKind::Pod(pod) => spec::is_same_pod(pod, other),
+            EndpointKind::Node(_) | EndpointKind::Outside => false,
         };
-        let itself = spec::is_same_pod(pod, other);
         let is_asked = !itself || flow.dst.by_service;
         is_asked && self.tell(found, direction, itself, flow.transport, said)
     }
@@ -367,7 +385,7 @@ impl<'a> Images<'a> {
             return exempt(Exemption::Itself);
         }
         let said = self.said(pod, other, flow, direction);
-        let held = pod.id.and_then(|id| self.held(id));
+        let held = self.endpoint(subject).and_then(|at| self.held(at));
         let asked = held.zip(self.leaf(other));
         let Some(((held, endpoint), leaf)) = asked else {
             return side(said);
@@ -388,13 +406,10 @@ impl<'a> Images<'a> {
     fn closed_side(&self, flow: &Flow<'_>, direction: Direction) -> Side {
         let (subject, other) = ends(flow, direction);
         let said = self.program().judge_side(flow, direction);
-        let EndpointKind::Pod(pod) = &subject.kind else {
-            return said;
-        };
         if said.exempt == Some(Exemption::Itself) {
             return said;
         }
-        let held = pod.id.and_then(|id| self.held(id));
+        let held = self.endpoint(subject).and_then(|at| self.held(at));
         let Some(((held, endpoint), leaf)) = held.zip(self.leaf(other)) else {
             return said;
         };
@@ -409,9 +424,8 @@ impl<'a> Images<'a> {
         }
     }
 
-    /// The image of a pod, and its number there.
-    fn held(&self, pod: PodId) -> Option<(&NodeImage, u32)> {
-        let (image, endpoint) = (*self.endpoints.get(pod.index())?)?;
+    /// An image, with a number in it.
+    fn held(&self, (image, endpoint): (u32, u32)) -> Option<(&NodeImage, u32)> {
         Some((self.node(image as usize)?, endpoint))
     }
 
@@ -478,9 +492,9 @@ fn is_set<T>(place: &OnceLock<T>) -> bool {
 }
 
 /// By pod: its image and its number there.
-fn endpoints(cluster: &Cluster, groups: &[&[PodId]]) -> Vec<Option<(u32, u32)>> {
+fn endpoints(cluster: &Cluster, groups: &[&Group]) -> Vec<Option<(u32, u32)>> {
     let mut endpoints = vec![None; cluster.pods().len()];
-    for (own, image) in groups.iter().zip(0..) {
+    for ((_, own), image) in groups.iter().zip(0..) {
         for (pod, endpoint) in own.iter().zip(0..) {
             if let Some(slot) = endpoints.get_mut(pod.index()) {
                 *slot = Some((image, endpoint));
@@ -490,9 +504,21 @@ fn endpoints(cluster: &Cluster, groups: &[&[PodId]]) -> Vec<Option<(u32, u32)>> 
     endpoints
 }
 
+/// By node, where policies govern nodes: its image and its number there, behind its pods.
+fn hosts(cluster: &Cluster, lowering: &Lowering<'_>, groups: &[&Group]) -> Vec<Option<(u32, u32)>> {
+    let mut hosts = vec![None; cluster.nodes().len()];
+    for ((node, own), image) in groups.iter().zip(0..) {
+        let host = lowering.host(*node);
+        if let Some(slot) = host.and_then(|node| hosts.get_mut(node.index())) {
+            *slot = Some((image, number(own.len())));
+        }
+    }
+    hosts
+}
+
 /// By pod: its identity in the world.
 fn identities(cluster: &Cluster, compiler: &Compiler<'_>) -> Vec<Option<u32>> {
-    let pods = (0..crate::lir::number(cluster.pods().len())).map(PodId);
+    let pods = (0..number(cluster.pods().len())).map(PodId);
     pods.map(|pod| compiler.identity(pod)).collect()
 }
 

@@ -17,17 +17,25 @@ pub struct Answer {
     pub depends: Packets,
     /// Of what is in one of the two: what goes by way of a proxy at one of the ends, or may.
     pub proxied: Packets,
+    /// Of what is in one of the two: what passes only where the ends have proved who they are, or may.
+    pub proving: Packets,
 }
 
 impl Answer {
     /// Of what may be allowed and what may be denied: together these are all packets. Of the former, with what may be so by
-    /// way of a proxy.
+    /// way of a proxy, and where the ends must prove who they are.
     #[must_use]
-    pub fn of_outcomes(allow: &Packets, deny: &Packets, proxied: Packets) -> Self {
+    pub fn of_outcomes(
+        allow: &Packets,
+        deny: &Packets,
+        proxied: Packets,
+        proving: Packets,
+    ) -> Self {
         Self {
             allow: allow.minus(deny),
             depends: allow.intersection(deny),
             proxied,
+            proving,
         }
     }
 
@@ -58,9 +66,11 @@ impl Answer {
         let allow = self.allow.intersection(&other.allow);
         let possible = self.possible().intersection(&other.possible());
         let proxied = self.proxied.union(&other.proxied);
+        let proving = self.proving.union(&other.proving);
         Self {
             depends: possible.minus(&allow),
             proxied: proxied.intersection(&possible),
+            proving: proving.intersection(&possible),
             allow,
         }
     }
@@ -75,6 +85,7 @@ impl Answer {
             allow,
             depends,
             proxied: self.proxied.union(&other.proxied),
+            proving: self.proving.union(&other.proving),
         }
     }
 
@@ -85,6 +96,7 @@ impl Answer {
             allow: self.allow.intersection(packets),
             depends: self.depends.intersection(packets),
             proxied: self.proxied.intersection(packets),
+            proving: self.proving.intersection(packets),
         }
     }
 
@@ -106,6 +118,7 @@ impl Answer {
             allow: self.allow.union(&other.allow),
             depends: self.depends.union(&other.depends),
             proxied: self.proxied.union(&other.proxied),
+            proving: self.proving.union(&other.proving),
         }
     }
 
@@ -119,6 +132,17 @@ impl Answer {
             other.possible().minus(&self.possible()),
         ];
         allow.union(&denied).union(&more).union(&further)
+    }
+
+    /// The packets that pass by both, or may, but by another way: by way of a proxy, or where the ends must prove who they are,
+    /// by one of the two alone.
+    #[must_use]
+    pub fn other_ways(&self, other: &Self) -> Packets {
+        let both = self.possible().intersection(&other.possible());
+        let apart = |one: &Packets, two: &Packets| one.minus(two).union(&two.minus(one));
+        let proxied = apart(&self.proxied, &other.proxied);
+        let proving = apart(&self.proving, &other.proving);
+        proxied.union(&proving).intersection(&both)
     }
 
     /// What becomes of a packet.

@@ -32,8 +32,19 @@ impl<'a> Connections<'a> {
     /// these `families`; where there are none, IPv4 stands for them.
     #[must_use]
     pub fn new(cluster: &'a Cluster, program: &'a Program, families: Families) -> Self {
+        Self::with_nodes(cluster, program, families, program.governs_nodes())
+    }
+
+    /// The same where it is said whether nodes are among the ends: they are where policies govern them.
+    #[must_use]
+    pub fn with_nodes(
+        cluster: &'a Cluster,
+        program: &'a Program,
+        families: Families,
+        listed: bool,
+    ) -> Self {
         let families = families.or_else(Families::only(Family::V4));
-        let ends = Ends::new(cluster, program, families);
+        let ends = Ends::new(cluster, program, families, listed);
         let mut answers = Answers::new();
         let rows = Rows::new(cluster, program, &ends, &mut answers);
         Self {
@@ -71,25 +82,29 @@ impl<'a> Connections<'a> {
         self.ends.of_pod.get(pod.index()).copied()
     }
 
-    /// The node on whose network the pods of a class are; `None` where they have networks of their own.
+    /// The class of a node; `None` where nodes are not listed.
+    #[must_use]
+    pub fn node(&self, node: NodeId) -> Option<EndId> {
+        self.ends.of_node.get(node.index()).copied()
+    }
+
+    /// The node that a class is, or on whose network its pods are; `None` where they have networks of their own.
     #[must_use]
     pub fn host(&self, end: EndId) -> Option<Option<NodeId>> {
         match self.ends.get(end)?.kind {
             EndKind::Pod { .. } => None,
-            EndKind::Node(node) => Some(node),
+            EndKind::Node { node, .. } => Some(node),
         }
     }
 
     /// Whether a policy has a say in what reaches the pods of a class, or in what leaves them.
     #[must_use]
     pub fn is_governed(&self, end: EndId, direction: Direction) -> bool {
-        match self.ends.get(end).map(|end| end.kind) {
-            Some(EndKind::Pod { chains, .. }) => {
-                let chain = self.ends.chain(*chains.get(direction));
-                chain.is_some_and(|chain| !chain.is_empty())
-            }
-            Some(EndKind::Node(_)) | None => false,
-        }
+        let chains = self.ends.get(end).and_then(|end| end.chains_of(direction));
+        chains.into_iter().flatten().any(|chain| {
+            let chain = self.ends.chain(chain);
+            chain.is_some_and(|chain| !chain.is_empty())
+        })
     }
 
     /// The families of the addresses of a class.
@@ -107,7 +122,7 @@ impl<'a> Connections<'a> {
 
     /// What becomes of packets from one pod to another, by their classes. Families that the two do not have in
     /// common carry nothing; where they have both in common, the answer is what these agree on. `own_node`:
-    /// one of them is on the network of the other's node.
+    /// one of them is the other's node, or on the network of it.
     pub fn between(&mut self, src: EndId, dst: EndId, own_node: bool) -> AnswerId {
         let common = self.families(src).and(self.families(dst));
         self.in_families(common, |own, family| {

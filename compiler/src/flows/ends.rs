@@ -4,10 +4,10 @@
 //! the rule that a pod and its own node are never kept apart, for which the node is asked beside the class.
 
 use super::side::NamedPorts;
-use crate::cluster::{Cluster, NodeId, PodId, PortsId};
-use crate::hir::PerDirection;
+use crate::cluster::{Cluster, NodeId, Pod, PodId, PortsId};
 use crate::hir::flow::{Address, Endpoint, EndpointKind};
-use crate::ir::{BlockFamilies, Chain, IdentityId, Program, RuleRange, Step};
+use crate::hir::{Direction, PerDirection};
+use crate::ir::{BlockFamilies, Chain, KindId, Program, RuleRange, Step, TableId};
 use crate::query::{self, Families, Family, Who};
 use crate::source::to_u32;
 use rustc_hash::FxHashMap;
@@ -23,12 +23,15 @@ pub(super) struct ChainId(u32);
 /// A class of ends.
 #[derive(Debug)]
 pub(super) struct End {
-    /// One of its pods.
-    pub(super) sample: PodId,
+    /// One of its pods, or the node.
+    pub(super) sample: Who<'static>,
     /// The families of its addresses.
     pub(super) families: Families,
     pub(super) kind: EndKind,
 }
+
+/// What governs an end, in IPv4 and in IPv6: what it is to rules may depend on its address.
+pub(super) type Chained = [PerDirection<ChainId>; 2];
 
 /// What the pods of a class have in common.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +39,7 @@ pub(super) enum EndKind {
     /// A network of their own.
     Pod {
         /// What governs them.
-        chains: PerDirection<ChainId>,
+        chains: Chained,
         /// Whether they use the network of a node, and are taken for pods nevertheless.
         host: bool,
         /// Their named ports; those of the sample, where no rule asks for a port by name.
@@ -44,8 +47,12 @@ pub(super) enum EndKind {
         /// Whether it is known on which node they are, or nobody asks.
         placed: bool,
     },
-    /// They are taken for this node.
-    Node(Option<NodeId>),
+    /// They are this node, or are taken for it.
+    Node {
+        node: Option<NodeId>,
+        /// What governs it, where policies govern nodes.
+        chains: Option<Chained>,
+    },
 }
 
 /// All classes, and the class of each pod.
@@ -54,6 +61,8 @@ pub(super) struct Ends<'a> {
     pub(super) list: Vec<End>,
     /// By [`PodId`].
     pub(super) of_pod: Vec<EndId>,
+    /// By [`NodeId`], where nodes are listed.
+    pub(super) of_node: Vec<EndId>,
     /// The classes of each group of identities.
     of_group: Vec<Vec<EndId>>,
     /// By [`IdentityId`].
@@ -64,12 +73,21 @@ pub(super) struct Ends<'a> {
 /// What tells classes apart.
 #[derive(PartialEq, Eq, Hash)]
 enum Key {
-    Pod(u32, PerFamily, bool),
+    Pod {
+        /// In the families that it has.
+        groups: [Option<u32>; 2],
+        /// Where rules ask for ports by name, and the group does not tell.
+        ports: Option<PortsId>,
+        seen: PerFamily,
+        placed: bool,
+    },
     Node(Option<NodeId>, PerFamily),
 }
 
 /// The address in each family as rules see it; `None` where there is none.
 type PerFamily = [Option<Seen>; 2];
+
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Seen {
@@ -79,8 +97,29 @@ enum Seen {
     Class(u32),
 }
 
+/// What classes are made by.
+struct Making<'a> {
+    cluster: &'a Cluster,
+    program: &'a Program,
+    families: Families,
+    /// Whether rules look at the addresses of pods.
+    sees: bool,
+    /// Whether rules ask for ports by name.
+    names: bool,
+    /// By table of the program.
+    chains: Vec<PerDirection<ChainId>>,
+    /// By identity of the program or, where rules ask for identities, by kind.
+    groups: Vec<u32>,
+}
+
 impl<'a> Ends<'a> {
-    pub(super) fn new(cluster: &Cluster, program: &'a Program, families: Families) -> Self {
+    /// The classes of the pods of a cluster and, where they are `listed`, of its nodes.
+    pub(super) fn new(
+        cluster: &'a Cluster,
+        program: &'a Program,
+        families: Families,
+        listed: bool,
+    ) -> Self {
         let mut chains = Chains::default();
         let of_table: Vec<PerDirection<ChainId>> = program
             .tables
@@ -90,18 +129,7 @@ impl<'a> Ends<'a> {
                 egress: chains.id(&table.chains.egress),
             })
             .collect();
-        let chains_of = |identity: IdentityId| {
-            let table = program.table_of.get(identity.index())?;
-            of_table.get(table.index()).copied()
-        };
-        let groups = groups(program, chains_of);
-        let mut ends = Self {
-            list: Vec::new(),
-            of_pod: Vec::with_capacity(cluster.pods().len()),
-            of_group: vec![Vec::new(); groups.count],
-            group_of: groups.of,
-            chains: chains.list,
-        };
+        let groups = groups(program, &of_table);
         // Rules that govern no pod yet count as well: a pod that does not exist may be governed by them.
         let sees = match &program.kinds {
             Some(kinds) => kinds.sees_addresses_of_pods(),
@@ -110,40 +138,53 @@ impl<'a> Ends<'a> {
                 .iter()
                 .any(|peers| peers.domains || peers.block_families != BlockFamilies::default()),
         };
+        let making = Making {
+            cluster,
+            program,
+            families,
+            sees,
+            names: asks_for_names(program),
+            chains: of_table,
+            groups: groups.of,
+        };
+        let mut ends = Self {
+            list: Vec::new(),
+            of_pod: Vec::with_capacity(cluster.pods().len()),
+            of_node: Vec::new(),
+            of_group: Vec::new(),
+            group_of: Vec::new(),
+            chains: chains.list,
+        };
+        if program.kinds.is_none() {
+            ends.of_group = vec![Vec::new(); groups.count];
+            ends.group_of.clone_from(&making.groups);
+        }
         let mut known: FxHashMap<Key, EndId> = FxHashMap::default();
-        for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
-            let own = query::families_of(cluster, families, Who::Pod(id));
-            let identity = program.identity_of(id);
-            let seen = [Family::V4, Family::V6]
-                .map(|family| seen(program, cluster, id, family, own, sees));
-            let placed = program.kinds.is_none() || pod.node.is_some();
-            let group = identity.and_then(|identity| ends.group_of.get(identity.index()).copied());
-            let key = match group {
-                Some(group) => Key::Pod(group, seen, placed),
-                None => Key::Node(pod.node, seen),
-            };
+        let mut end = |ends: &mut Self, (key, end): (Key, End)| {
             let next = EndId(to_u32(ends.list.len()));
-            let end = *known.entry(key).or_insert(next);
-            if end == next {
-                let kind = match identity.and_then(chains_of) {
-                    Some(chains) => EndKind::Pod {
-                        chains,
-                        host: pod.host_network,
-                        ports: pod.ports,
-                        placed,
-                    },
-                    None => EndKind::Node(pod.node),
-                };
-                ends.list.push(End {
-                    sample: id,
-                    families: own,
-                    kind,
-                });
-                if let Some(list) = group.and_then(|group| ends.of_group.get_mut(group as usize)) {
-                    list.push(end);
-                }
+            let id = *known.entry(key).or_insert(next);
+            if id == next {
+                ends.list.push(end);
             }
-            ends.of_pod.push(end);
+            (id, id == next)
+        };
+        for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
+            let (id, is_new) = end(&mut ends, making.pod(id, pod));
+            let identity = program.identity_of(PodId(to_u32(ends.of_pod.len())));
+            let group = identity.and_then(|identity| ends.group_of.get(identity.index()).copied());
+            let list = group.and_then(|group| ends.of_group.get_mut(group as usize));
+            if let Some(list) = list.filter(|_| is_new) {
+                list.push(id);
+            }
+            ends.of_pod.push(id);
+        }
+        if listed {
+            for node in (0..to_u32(cluster.nodes().len())).map(NodeId) {
+                let seen = FAMILIES.map(|family| making.seen(Who::Node(node), family));
+                let made = making.node(Who::Node(node), Some(node), seen);
+                let (id, _) = end(&mut ends, made);
+                ends.of_node.push(id);
+            }
         }
         ends
     }
@@ -178,7 +219,21 @@ impl<'a> Ends<'a> {
 impl End {
     /// An endpoint that stands for the class, in a family.
     pub(super) fn endpoint<'c>(&self, cluster: &'c Cluster, family: Family) -> Endpoint<'c> {
-        query::endpoint(cluster, Who::Pod(self.sample), family)
+        query::endpoint(cluster, self.sample, family)
+    }
+
+    /// What governs it; `None` where nothing can.
+    pub(super) fn chains(&self) -> Option<Chained> {
+        match self.kind {
+            EndKind::Pod { chains, .. } => Some(chains),
+            EndKind::Node { chains, .. } => chains,
+        }
+    }
+
+    /// What governs it in a direction, in each family.
+    pub(super) fn chains_of(&self, direction: Direction) -> Option<[ChainId; 2]> {
+        let chains = self.chains()?;
+        Some(chains.map(|of_family| *of_family.get(direction)))
     }
 
     /// Its named ports, as the destination of a flow.
@@ -188,30 +243,108 @@ impl End {
                 ports, host: true, ..
             } => NamedPorts::Host(cluster.ports(ports)),
             EndKind::Pod { ports, .. } => NamedPorts::of(program, cluster.ports(ports)),
-            EndKind::Node(_) => NamedPorts::None,
+            EndKind::Node { .. } => NamedPorts::None,
         }
     }
 }
 
-/// The address of a pod as the rules of a program see it.
-fn seen(
-    program: &Program,
-    cluster: &Cluster,
-    pod: PodId,
-    family: Family,
-    own: Families,
-    sees: bool,
-) -> Option<Seen> {
-    let end = query::endpoint(cluster, Who::Pod(pod), family);
-    if !own.iter().any(|one| one == family) {
-        return None;
+impl Making<'_> {
+    fn pod(&self, id: PodId, pod: &Pod) -> (Key, End) {
+        let who = Who::Pod(id);
+        let seen = FAMILIES.map(|family| self.seen(who, family));
+        let Some(identity) = self.program.identity_of(id) else {
+            return self.node(who, pod.node, seen);
+        };
+        let kind = self.program.identities.get(identity.index());
+        let kind = kind.map_or(KindId(0), |identity| identity.kind);
+        let (groups, tables): ([Option<u32>; 2], [Option<TableId>; 2]) = match &self.program.kinds {
+            None => {
+                let table = self.program.table_of.get(identity.index()).copied();
+                let group = self.groups.get(identity.index()).copied();
+                ([group; 2], [table; 2])
+            }
+            Some(_) => {
+                let kinds = FAMILIES.map(|family| {
+                    let at = || {
+                        self.program
+                            .subject_kind(&query::endpoint(self.cluster, who, family))
+                    };
+                    if self.sees { at() } else { Some(kind) }
+                });
+                let group = |kind: Option<KindId>| self.groups.get(kind?.index()).copied();
+                let table = |kind: Option<KindId>| self.program.table_id_of_kind(kind?);
+                (kinds.map(group), kinds.map(table))
+            }
+        };
+        let [v4, v6] = seen;
+        let placed = self.program.kinds.is_none() || pod.node.is_some();
+        let named = self.names && self.program.kinds.is_some();
+        let key = Key::Pod {
+            groups: [
+                groups[0].filter(|_| v4.is_some()),
+                groups[1].filter(|_| v6.is_some()),
+            ],
+            ports: named.then_some(pod.ports),
+            seen,
+            placed,
+        };
+        let kind = EndKind::Pod {
+            chains: tables.map(|table| self.chains_at(table)),
+            host: pod.host_network,
+            ports: pod.ports,
+            placed,
+        };
+        (key, self.end(who, kind))
     }
-    let is_node = matches!(end.kind, EndpointKind::Node(_));
-    Some(match end.address {
-        _ if !sees && !is_node => Seen::Unseen,
-        Address::Known(address) => Seen::Class(program.addresses.class(address).0),
-        Address::Unknown { .. } => Seen::Unknown,
-    })
+
+    /// A node, or a pod that is taken for it.
+    fn node(&self, who: Who<'static>, node: Option<NodeId>, seen: PerFamily) -> (Key, End) {
+        let chains = self.program.governs_nodes().then(|| {
+            FAMILIES.map(|family| {
+                let end = query::endpoint(self.cluster, who, family);
+                let kind = self.program.subject_kind(&end);
+                self.chains_at(kind.and_then(|kind| self.program.table_id_of_kind(kind)))
+            })
+        });
+        let kind = EndKind::Node { node, chains };
+        (Key::Node(node, seen), self.end(who, kind))
+    }
+
+    fn end(&self, sample: Who<'static>, kind: EndKind) -> End {
+        End {
+            sample,
+            families: query::families_of(self.cluster, self.families, sample),
+            kind,
+        }
+    }
+
+    /// Every end is governed by a table of its program, be it empty.
+    fn chains_at(&self, table: Option<TableId>) -> PerDirection<ChainId> {
+        let chains = table.and_then(|table| self.chains.get(table.index()).copied());
+        chains.unwrap_or(PerDirection {
+            ingress: ChainId(0),
+            egress: ChainId(0),
+        })
+    }
+
+    /// The address of a pod or a node as the rules of a program see it.
+    fn seen(&self, who: Who<'static>, family: Family) -> Option<Seen> {
+        let end = query::endpoint(self.cluster, who, family);
+        let mut own = query::families_of(self.cluster, self.families, who).iter();
+        if !own.any(|one| one == family) {
+            return None;
+        }
+        let is_node = matches!(end.kind, EndpointKind::Node(_));
+        Some(match end.address {
+            _ if !self.sees && !is_node => Seen::Unseen,
+            Address::Known(address) => Seen::Class(self.program.addresses.class(address).0),
+            Address::Unknown { .. } => Seen::Unknown,
+        })
+    }
+}
+
+fn asks_for_names(program: &Program) -> bool {
+    program.ports.iter().any(|ports| !ports.named.is_empty())
 }
 
 /// The distinct chains.
@@ -237,43 +370,53 @@ impl<'a> Chains<'a> {
     }
 }
 
-/// A partition of the identities.
+/// A partition of the identities, or of the kinds.
 struct Groups {
-    /// By [`IdentityId`].
+    /// By [`IdentityId`](crate::ir::IdentityId), or by [`KindId`] where rules ask for identities.
     of: Vec<u32>,
     count: usize,
 }
 
 /// The coarsest partition in which identities of one group have the same chains, are selected by the same
-/// lists of peers and, where a rule asks for ports by name, name the same ports.
-fn groups(
-    program: &Program,
-    chains_of: impl Fn(IdentityId) -> Option<PerDirection<ChainId>>,
-) -> Groups {
-    let names = program.ports.iter().any(|ports| !ports.named.is_empty());
+/// lists of peers and, where a rule asks for ports by name, name the same ports. Kinds, but for the ports, in the same way.
+fn groups(program: &Program, of_table: &[PerDirection<ChainId>]) -> Groups {
+    let names = asks_for_names(program);
+    let chains_of = |table: Option<&TableId>| {
+        let chains = table.and_then(|table| of_table.get(table.index()))?;
+        Some((chains.ingress, chains.egress))
+    };
     let mut known = FxHashMap::default();
-    let mut of = Vec::with_capacity(program.identities.len());
     let mut sizes: Vec<u32> = Vec::new();
-    for (identity, id) in program.identities.iter().zip((0..).map(IdentityId)) {
-        let chains = chains_of(id).map(|chains| (chains.ingress, chains.egress));
-        let key = (chains, names.then_some(identity.ports));
+    let mut add = |key| {
         let group = *known.entry(key).or_insert(to_u32(sizes.len()));
         match sizes.get_mut(group as usize) {
             Some(size) => *size += 1,
             None => sizes.push(1),
         }
-        of.push(group);
-    }
-    let mut of_kind: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
-    for (identity, index) in program.identities.iter().zip(0..) {
-        of_kind.entry(identity.kind.0).or_default().push(index);
-    }
+        group
+    };
+    let mut of: Vec<u32> = match &program.kinds {
+        None => {
+            let identities = program.identities.iter().enumerate();
+            identities
+                .map(|(index, identity)| {
+                    let chains = chains_of(program.table_of.get(index));
+                    add((chains, names.then_some(identity.ports)))
+                })
+                .collect()
+        }
+        Some(kinds) => {
+            let all = 0..kinds.list().len();
+            all.map(|kind| add((chains_of(kinds.table_of.get(kind)), None)))
+                .collect()
+        }
+    };
     for peers in &program.peers {
-        split(&mut of, &mut sizes, &peers.pods.to_vec());
-        let kinds = peers.kinds.to_vec().into_iter();
-        let of_kinds = kinds.filter_map(|kind| of_kind.get(&kind));
-        let members: Vec<u32> = of_kinds.flatten().copied().collect();
-        split(&mut of, &mut sizes, &members);
+        let members = match &program.kinds {
+            None => &peers.pods,
+            Some(_) => &peers.kinds,
+        };
+        split(&mut of, &mut sizes, &members.to_vec());
     }
     let count = sizes.len();
     Groups { of, count }

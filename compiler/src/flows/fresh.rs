@@ -6,7 +6,7 @@
 
 use super::answer::{AnswerId, Operation};
 use super::connections::Connections;
-use super::ends::{ChainId, End, EndId, EndKind};
+use super::ends::{ChainId, EndId, EndKind};
 use super::rows::{Signature, asks_for_names, rules_of};
 use super::side::{NamedPorts, Side};
 use crate::cluster::PortsId;
@@ -66,7 +66,7 @@ impl Connections<'_> {
     /// The selectors of pods that the rules which govern a class ask, in a direction of its own.
     #[must_use]
     pub fn peers_asked(&self, end: EndId, direction: Direction) -> Vec<SelectorId> {
-        let rules = self.chain_of(end, direction).into_iter();
+        let rules = self.chains_of(end, direction).into_iter();
         let rules = rules.flat_map(|chain| rules_of(self.program, chain));
         let peers = rules.filter_map(|(.., peers)| self.program.peers.get(peers.index()));
         let mut selectors: Vec<SelectorId> =
@@ -76,12 +76,13 @@ impl Connections<'_> {
         selectors
     }
 
-    /// What governs a class; `None` on the network of a node.
-    fn chain_of(&self, end: EndId, direction: Direction) -> Option<&Chain> {
-        match self.ends.get(end)?.kind {
-            EndKind::Pod { chains, .. } => self.ends.chain(*chains.get(direction)),
-            EndKind::Node(_) => None,
-        }
+    /// What governs a class, in each family; nothing on the network of a node that no policy governs.
+    fn chains_of(&self, end: EndId, direction: Direction) -> Vec<&Chain> {
+        let chains = self.ends.get(end).and_then(|end| end.chains_of(direction));
+        let mut chains: Vec<ChainId> = chains.into_iter().flatten().collect();
+        chains.dedup();
+        let chains = chains.into_iter();
+        chains.filter_map(|chain| self.ends.chain(chain)).collect()
     }
 
     /// The policies that would govern a pod.
@@ -118,7 +119,7 @@ impl Connections<'_> {
             let names = direction == Direction::Ingress && asks_for_names(self.program, chain);
             let ports = match one.kind {
                 EndKind::Pod { ports, host, .. } if names => Some((ports, host)),
-                EndKind::Pod { .. } | EndKind::Node(_) => None,
+                EndKind::Pod { .. } | EndKind::Node { .. } => None,
             };
             let named = match direction {
                 Direction::Ingress if ports.is_some() => one.named(self.cluster, self.program),
@@ -156,24 +157,18 @@ impl Connections<'_> {
         direction: Direction,
         pod: Hypothetical<'_>,
     ) -> PerFamily {
-        let Some(End {
-            kind:
-                EndKind::Pod {
-                    chains,
-                    ports,
-                    host,
-                    ..
-                },
-            ..
-        }) = self.ends.get(end)
-        else {
+        let chains = self.ends.get(end).and_then(|end| end.chains_of(direction));
+        let Some([v4, v6]) = chains else {
             return [AnswerId::ALL; 2];
         };
-        let (id, ports) = (*chains.get(direction), (*ports, *host));
-        let Some(chain) = self.ends.chain(id) else {
-            return [AnswerId::ALL; 2];
+        let ports = match self.ends.get(end).map(|end| end.kind) {
+            Some(EndKind::Pod { ports, host, .. }) => Some((ports, host)),
+            Some(EndKind::Node { .. }) | None => None,
         };
-        [Family::V4, Family::V6].map(|family| {
+        [(v4, Family::V4), (v6, Family::V6)].map(|(id, family)| {
+            let Some(chain) = self.ends.chain(id) else {
+                return AnswerId::ALL;
+            };
             let other = query::endpoint(self.cluster, Who::Hypothetical(pod), family);
             let others = self.program.others(&other, From::Unknown);
             let signature = others
@@ -186,7 +181,7 @@ impl Connections<'_> {
                     let named = end.map_or(NamedPorts::None, |end| {
                         end.named(self.cluster, self.program)
                     });
-                    (named, Some(ports))
+                    (named, ports)
                 }
                 Direction::Egress => (NamedPorts::Unknown, None),
             };

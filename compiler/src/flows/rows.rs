@@ -11,7 +11,7 @@ use crate::hir::flow::{Address, Endpoint, EndpointKind};
 use crate::hir::spec::Truth;
 use crate::hir::{Direction, PerDirection};
 use crate::ir::kinds::From;
-use crate::ir::{BlockFamilies, Chain, KindId, Other, Peers, PeersId, Program, Rule};
+use crate::ir::{BlockFamilies, Chain, ClassId, KindId, Other, Peers, PeersId, Program, Rule};
 use crate::query::Family;
 use crate::source::to_u32;
 use rayon::prelude::*;
@@ -57,21 +57,19 @@ impl Rows {
         let mut wanted = Wanted::default();
         let of_end = ends
             .iter()
-            .map(|(_, end)| match end.kind {
-                EndKind::Pod {
-                    chains,
-                    ports,
-                    placed,
-                    ..
-                } => {
-                    let mut rows =
-                        |chain, direction| wanted.rows(ends, chain, direction, ports, placed);
-                    Some(PerDirection {
-                        ingress: rows(chains.ingress, Direction::Ingress),
-                        egress: rows(chains.egress, Direction::Egress),
-                    })
-                }
-                EndKind::Node(_) => None,
+            .map(|(_, end)| {
+                let (ports, placed) = match end.kind {
+                    EndKind::Pod { ports, placed, .. } => (Some(ports), placed),
+                    EndKind::Node { node, .. } => (None, node.is_some()),
+                };
+                let mut rows = |direction| {
+                    let chains = end.chains_of(direction)?;
+                    Some(wanted.rows(ends, chains, direction, ports, placed))
+                };
+                Some(PerDirection {
+                    ingress: rows(Direction::Ingress)?,
+                    egress: rows(Direction::Egress)?,
+                })
             })
             .collect();
         let raw: Vec<RawRow> = wanted
@@ -100,7 +98,7 @@ impl Rows {
 struct RowKey {
     chain: ChainId,
     direction: Direction,
-    /// The subject's named ports, where a rule asks for them.
+    /// The subject's named ports, where it is a pod and the direction is that in which they are asked for.
     ports: Option<PortsId>,
     /// The family, where a rule looks at addresses.
     family: Option<Family>,
@@ -119,17 +117,18 @@ impl Wanted {
     fn rows(
         &mut self,
         ends: &Ends<'_>,
-        chain: ChainId,
+        chains: [ChainId; 2],
         direction: Direction,
-        ports: PortsId,
+        ports: Option<PortsId>,
         placed: bool,
     ) -> [u32; 2] {
-        let sees = ends.chain(chain).is_some_and(|chain| chain.sees_addresses);
-        [Family::V4, Family::V6].map(|family| {
+        let [v4, v6] = chains;
+        [(v4, Family::V4), (v6, Family::V6)].map(|(chain, family)| {
+            let sees = ends.chain(chain).is_some_and(|chain| chain.sees_addresses);
             let key = RowKey {
                 chain,
                 direction,
-                ports: (direction == Direction::Ingress).then_some(ports),
+                ports: ports.filter(|_| direction == Direction::Ingress),
                 family: sees.then_some(family),
                 placed,
             };
@@ -244,7 +243,7 @@ impl<'a> Context<'a> {
         let mut own_node = Vec::new();
         for (end, one) in self.ends.iter() {
             let signature = signatures.get(&end);
-            let is_node = matches!(one.kind, EndKind::Node(_));
+            let is_node = matches!(one.kind, EndKind::Node { .. });
             if signature.is_none() && !names && !is_node {
                 continue;
             }
@@ -265,7 +264,7 @@ impl<'a> Context<'a> {
             let own = row.answer(own, named, true);
             own_node.push((end, own));
             let other = row.answer(signature, named, false);
-            let is_known = key.placed && !matches!(one.kind, EndKind::Node(None));
+            let is_known = key.placed && !matches!(one.kind, EndKind::Node { node: None, .. });
             let is_known = is_known || self.program.kinds.is_none();
             let other = if is_known {
                 other
@@ -371,6 +370,15 @@ impl<'a> Making<'a> {
             for pair in starts.windows(2) {
                 let &[from, to] = pair else { continue };
                 let bounds = bounds(self.context.program, family, from - first, to - first);
+                let is_node = self.context.program.is_of_node(ClassId(from));
+                let before = runs.last_mut().filter(|(start, ..): &&mut (IpAddr, _, _)| {
+                    start.is_ipv4() == bounds.0.is_ipv4()
+                });
+                // The address of a node is not outside: it stands with those in front of it.
+                if let Some(before) = before.filter(|_| is_node) {
+                    before.1 = bounds.1;
+                    continue;
+                }
                 let index = self.answer_outside(bounds.0);
                 runs.push((bounds.0, bounds.1, index));
             }
@@ -475,9 +483,8 @@ fn touched_by_kind(
         let mut by_kind: FxHashMap<KindId, Vec<EndId>> = FxHashMap::default();
         for (id, end) in ends.iter() {
             let from = match end.kind {
-                EndKind::Node(Some(node)) if here => From::Node(node),
-                EndKind::Node(None) if here => From::Unknown,
-                EndKind::Node(_) | EndKind::Pod { .. } => From::Elsewhere,
+                EndKind::Node { node, .. } if here => From::of(node),
+                EndKind::Node { .. } | EndKind::Pod { .. } => From::Elsewhere,
             };
             let endpoint = end.endpoint(cluster, family);
             // Of what may be the own node or another, the first is the own one.

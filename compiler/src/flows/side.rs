@@ -4,9 +4,11 @@
 
 use super::{Answer, Packets};
 use crate::cluster::{NamedPort, Protocol};
+use crate::hir::Auth;
 use crate::hir::spec::Truth;
+use crate::ir::precedence::width_of;
 use crate::ir::tiers::{Effect, LastOf};
-use crate::ir::{Chain, Ports, Program, RuleRange, Step};
+use crate::ir::{Chain, Ports, Program, Rule, RuleRange, Step, merge_ports};
 use crate::ranges::Ranges;
 
 /// What is known of the named ports of the destination.
@@ -59,7 +61,12 @@ struct Outcomes {
     deny: Packets,
     /// Nothing may have decided.
     open: Packets,
+    /// What rules that let packets pass say of authentication, where a rule of the chain does: by how many ports, and of which
+    /// packets.
+    heard: Vec<Heard>,
 }
+
+type Heard = (u32, Option<Auth>, Packets);
 
 /// The packets that something surely matches, and those that it may match.
 #[derive(Clone, Debug)]
@@ -76,9 +83,10 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
             mut proxied,
             mut deny,
             open,
-        } = self.ordered(&chain.first, Packets::all());
+            heard,
+        } = self.ordered(chain, &chain.first, Packets::all());
         if !chain.is_isolated {
-            let baseline = self.ordered(&chain.baseline, open);
+            let baseline = self.ordered(chain, &chain.baseline, open);
             for may in [&baseline.allow, &baseline.open] {
                 allow = allow.union(may);
             }
@@ -99,7 +107,9 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
                 ..Answer::all()
             };
         }
-        Answer::of_outcomes(&allow, &deny, proxied)
+        // What is not surely allowed is not asked to prove anything.
+        let proving = proving(heard, chain.has_pass).intersection(&allow.minus(&deny));
+        Answer::of_outcomes(&allow, &deny, proxied, proving)
     }
 
     fn union(&self, ranges: &[RuleRange]) -> Matched {
@@ -118,7 +128,7 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
     }
 
     /// Some tiers for packets that are still open.
-    fn ordered(&self, steps: &[Step], open: Packets) -> Outcomes {
+    fn ordered(&self, chain: &Chain, steps: &[Step], open: Packets) -> Outcomes {
         let mut outcomes = Outcomes {
             open,
             ..Outcomes::default()
@@ -126,7 +136,8 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
         let mut missed = outcomes.open.clone();
         let mut passed = Packets::none();
         for step in steps {
-            missed = missed.intersection(&self.first_match(step.rules, &mut outcomes, &mut passed));
+            let unmatched = self.first_match(chain, step.rules, &mut outcomes, &mut passed);
+            missed = missed.intersection(&unmatched);
             if step.last_of >= LastOf::Level {
                 outcomes.open.clone_from(&missed);
             }
@@ -142,14 +153,19 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
     /// Asks the rules of one list about the packets that are open; returns those that none of them surely matches.
     fn first_match(
         &self,
+        chain: &Chain,
         range: RuleRange,
         outcomes: &mut Outcomes,
         passed: &mut Packets,
     ) -> Packets {
         let mut open = outcomes.open.clone();
-        for (effect, matched) in self.matching(range, self.named.in_order()) {
+        for (rule, matched) in self.matching(range, self.named.in_order()) {
+            let effect = rule.effect();
             let possible = matched.surely.union(&matched.perhaps);
             let here = open.intersection(&possible);
+            if chain.asks_for_auth && [Effect::Allow, Effect::Redirect].contains(&effect) {
+                self.hear(rule, &here, &mut outcomes.heard);
+            }
             if effect == Effect::Redirect {
                 outcomes.proxied = outcomes.proxied.union(&here);
             }
@@ -164,12 +180,28 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
         open
     }
 
+    /// What a rule says of authentication, of packets that it lets pass: by each of its items that surely has them, and as one of
+    /// all ports.
+    fn hear(&self, rule: &Rule, packets: &Packets, heard: &mut Vec<Heard>) {
+        let auth = rule.precedence.auth;
+        let ports = rule
+            .ports
+            .and_then(|ports| self.program.ports.get(ports.index()));
+        for item in ports.map_or(&[][..], |ports| &ports.written) {
+            let own = merge_ports(std::slice::from_ref(item));
+            let matched = matched_ports(&own, self.named.in_order(), self.program);
+            let here = packets.intersection(&matched.surely);
+            heard.push((width_of(item), auth, here));
+        }
+        heard.push((u32::MAX, auth, packets.clone()));
+    }
+
     /// The rules of a range that may match anything.
     fn matching(
         &self,
         range: RuleRange,
         named: NamedPorts<'_>,
-    ) -> impl Iterator<Item = (Effect, Matched)> {
+    ) -> impl Iterator<Item = (&Rule, Matched)> {
         let rules = (range.first..).zip(self.program.rules_in(range));
         rules.filter_map(move |(index, rule)| {
             let peers = match rule.peers {
@@ -186,16 +218,38 @@ impl<F: Fn(u32) -> Truth> Side<'_, F> {
             };
             match peers {
                 Truth::No => None,
-                Truth::Yes => Some((rule.effect(), ports())),
+                Truth::Yes => Some((rule, ports())),
                 Truth::Unknown => {
                     let ports = ports();
                     let perhaps = ports.surely.union(&ports.perhaps);
                     let surely = Packets::none();
-                    Some((rule.effect(), Matched { surely, perhaps }))
+                    Some((rule, Matched { surely, perhaps }))
                 }
             }
         })
     }
+}
+
+/// The packets for which the ends must prove something: of what is said of a packet that of the fewest ports is heard that says
+/// something; where a rule passes, only those of the fewest are
+/// ([the definition](crate::hir::spec::precedence)).
+fn proving(mut heard: Vec<Heard>, has_pass: bool) -> Packets {
+    heard.sort_by_key(|(width, auth, _)| (*width, *auth));
+    let (mut open, mut proving) = (Packets::all(), Packets::none());
+    for level in heard.chunk_by(|(one, ..), (other, ..)| one == other) {
+        let (mut said, mut all) = (Packets::none(), Packets::none());
+        for (_, auth, packets) in level {
+            all = all.union(packets);
+            let Some(auth) = auth else { continue };
+            let new = packets.intersection(&open).minus(&said);
+            if *auth != Auth::Disabled {
+                proving = proving.union(&new);
+            }
+            said = said.union(&new);
+        }
+        open = open.minus(if has_pass { &all } else { &said });
+    }
+    proving
 }
 
 /// The packets of a list of ports.

@@ -64,6 +64,8 @@ pub struct Settings {
     pub cidr_matches_pods: Option<bool>,
     /// What NetworkPolicy takes pods on their nodes' networks for; `None` leaves it to the dialect.
     pub host_network: Option<HostNetwork>,
+    /// Where a text takes them for pods.
+    pub host_network_span: Option<Span>,
     /// The options of Cilium's agent.
     pub cilium: cilium::Options,
     /// Where the texts give such options.
@@ -84,7 +86,11 @@ impl Settings {
         };
         Semantics {
             cidr_matches_pods: self.cidr_matches_pods.unwrap_or(default.cidr_matches_pods),
-            host_network: self.host_network.unwrap_or(default.host_network),
+            // Cilium has no identity for a pod on the network of its node but that of the node.
+            host_network: match self.dialect {
+                Dialect::Kubernetes => self.host_network.unwrap_or(default.host_network),
+                Dialect::Cilium => default.host_network,
+            },
         }
     }
 
@@ -130,9 +136,20 @@ impl Settings {
     /// What was set and has no effect in the dialect that came to be set.
     #[must_use]
     pub fn without_effect(&self) -> Vec<Diagnostic> {
+        let pods = self.host_network == Some(HostNetwork::Pod);
         let keys = match self.dialect {
             Dialect::Kubernetes => self.cilium_keys.as_slice(),
-            Dialect::Cilium => &[],
+            Dialect::Cilium => {
+                let message = "pods on the network of their node are the node in the dialect `cilium`: Cilium has no other \
+                               identity for them";
+                let note = |span| {
+                    Diagnostic::new(&codes::SETTING_IGNORED, message)
+                        .at(span, "")
+                        .field(HOST_NETWORK)
+                };
+                let span = self.host_network_span.filter(|_| pods);
+                return span.map(note).into_iter().collect();
+            }
         };
         let note = |(key, span): &(String, Span)| {
             let message = format!(
@@ -219,7 +236,10 @@ impl Reader {
                 None => return vec![self.no_switch(value)],
             },
             HOST_NETWORK => match value.get_ref().as_str() {
-                Some("pod") => settings.host_network = Some(HostNetwork::Pod),
+                Some("pod") => {
+                    settings.host_network = Some(HostNetwork::Pod);
+                    settings.host_network_span = Some(self.key_span(key));
+                }
                 Some("node") => settings.host_network = Some(HostNetwork::Node),
                 Some(other) => {
                     let meant = closest(other, ["pod", "node"]);
@@ -528,6 +548,9 @@ mod tests {
         assert_eq!(settings.set(FileId(0), "cilium.enable-policy=never"), []);
         assert_eq!(settings.cilium.enable_policy, cilium::EnablePolicy::Never);
         assert_eq!(settings.without_effect(), []);
+        assert_eq!(settings.set(FileId(0), "host-network=pod"), []);
+        assert_eq!(settings.semantics().host_network, HostNetwork::Node);
+        assert_eq!(settings.without_effect().len(), 1);
         settings.dialect = Dialect::Kubernetes;
         let notes = settings.without_effect();
         assert_eq!(

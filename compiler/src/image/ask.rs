@@ -166,7 +166,9 @@ impl Image<'_> {
         } else {
             match (src, dst) {
                 // At its own address, not by way of a service, a pod reaches itself whatever policies say.
-                (End::Endpoint(one, _), End::Endpoint(other, _)) if one == other => {
+                (End::Endpoint(one, _), End::Endpoint(other, _))
+                    if one == other && !self.is_host(*one) =>
+                {
                     (Some(Said::EXEMPT), Some(Said::EXEMPT))
                 }
                 (End::Endpoint(..) | End::Address(_) | End::New(_), _) => (
@@ -188,6 +190,12 @@ impl Image<'_> {
             ingress,
             needs_recompile: lacks(src, from) || lacks(dst, to),
         }
+    }
+
+    /// Whether an endpoint is the node itself.
+    #[must_use]
+    pub fn is_host(&self, endpoint: u32) -> bool {
+        endpoint as usize >= self.subjects().identities.len()
     }
 
     fn side(&self, subject: &End, of: Use, other: IpAddr, key: u32) -> Option<Said> {

@@ -176,7 +176,7 @@ impl Program {
     /// Whether a rule that is asked for this end looks at the address of the other.
     fn sees_addresses(&self, subject: Who, direction: Direction) -> bool {
         if let Some(kinds) = &self.kinds
-            && kinds.enforcement.governs_nodes
+            && (kinds.enforcement.governs_nodes || kinds.sees_addresses_of_pods())
         {
             return true;
         }

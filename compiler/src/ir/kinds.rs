@@ -12,6 +12,7 @@ use crate::hir::flow::{Address, EndpointKind, PodView};
 use crate::identity::{Entry, Identities, Identity, key};
 use crate::query::pod_view;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The kinds. See the module.
@@ -30,7 +31,9 @@ pub(crate) struct Kinds {
     /// By kind: whether it is the node of whoever asks.
     is_host: Vec<bool>,
     /// By kind: what governs it as a subject.
-    pub(super) table_of: Vec<TableId>,
+    pub(crate) table_of: Vec<TableId>,
+    /// By [`PodId`]: what it is at each of its addresses, or whatever its address, where it has none.
+    pods: Vec<Vec<KindId>>,
 }
 
 /// What is known of a class of addresses.
@@ -51,6 +54,12 @@ pub(crate) enum From {
     /// That is not known.
     Unknown,
 }
+
+/// An address of which nothing is known.
+const UNKNOWN: Address = Address::Unknown {
+    v4: false,
+    v6: false,
+};
 
 impl From {
     pub(crate) fn of(node: Option<NodeId>) -> Self {
@@ -84,6 +93,7 @@ impl Kinds {
             anywhere: [const { Vec::new() }; 4],
             is_host: Vec::new(),
             table_of: Vec::new(),
+            pods: vec![Vec::new(); cluster.pods().len()],
         };
         let identities = &enforcement.identities;
         kinds.unknown_node = kinds.ends(identities.node(None, None, None));
@@ -127,13 +137,42 @@ impl Kinds {
     pub(super) fn add_pod(&mut self, cluster: &Cluster, pod: PodId, of: &Pod) -> KindId {
         let view = pod_view(cluster, pod, of);
         let enforcement = Arc::clone(&self.enforcement);
-        if self.sees_addresses_of_pods() {
-            for address in &of.addresses {
-                let address = Some(address.to_canonical());
-                self.add(&enforcement.identities.pod(view.into(), address));
-            }
+        let anywhere = self.add(&enforcement.identities.pod(view.into(), None));
+        let mut own = vec![anywhere];
+        if self.sees_addresses_of_pods() && !of.addresses.is_empty() {
+            let addresses = of.addresses.iter().map(IpAddr::to_canonical);
+            let at = addresses
+                .map(|address| self.add(&enforcement.identities.pod(view.into(), Some(address))));
+            own = at.collect();
         }
-        self.add(&enforcement.identities.pod(view.into(), None))
+        if let Some(slot) = self.pods.get_mut(pod.index()) {
+            *slot = own;
+        }
+        anywhere
+    }
+
+    /// What governs a pod at each of its addresses, once each.
+    pub(super) fn tables_of_pod(&self, pod: PodId) -> Vec<TableId> {
+        let own = self.pods.get(pod.index());
+        self.tables(own.into_iter().flatten().copied())
+    }
+
+    /// What governs a node at each of its addresses, once each.
+    pub(super) fn tables_of_host(&self, cluster: &Cluster, node: NodeId) -> Vec<TableId> {
+        let of = cluster.nodes().get(node.index());
+        let addresses = of.map_or(&[][..], |node| &node.addresses).iter();
+        let addresses = addresses.map(|address| Address::Known(address.to_canonical()));
+        let hosts = addresses.map(|address| self.host(Some(node), address));
+        let unknown = self.host(Some(node), UNKNOWN);
+        self.tables(hosts.chain([unknown]).filter_map(|host| self.of(&host)))
+    }
+
+    fn tables(&self, kinds: impl Iterator<Item = KindId>) -> Vec<TableId> {
+        let tables = kinds.filter_map(|kind| self.table_of.get(kind.index()).copied());
+        let mut tables: Vec<TableId> = tables.collect();
+        tables.sort_unstable();
+        tables.dedup();
+        tables
     }
 
     /// Both ways of seeing a node, as [`Identities::node`] gives them.

@@ -206,8 +206,39 @@ impl Program {
     }
 
     pub(super) fn table_of_kind(&self, kind: KindId) -> Option<&Table> {
-        let table = self.kinds.as_ref()?.table_of.get(kind.index())?;
-        self.tables.get(table.index())
+        self.tables.get(self.table_id_of_kind(kind)?.index())
+    }
+
+    /// What governs a kind.
+    pub(crate) fn table_id_of_kind(&self, kind: KindId) -> Option<TableId> {
+        let tables = &self.kinds.as_ref()?.table_of;
+        tables.get(kind.index()).copied()
+    }
+
+    /// Whether a class has nothing but an address of a node, where rules ask for identities.
+    pub(crate) fn is_of_node(&self, class: ClassId) -> bool {
+        let kinds = self.kinds.as_ref();
+        kinds.is_some_and(|kinds| kinds.node_at(None, Some(class)).is_some())
+    }
+
+    /// Which node one is by its address, if that is known.
+    pub(crate) fn node_at(&self, node: Option<NodeId>, address: Address) -> Option<NodeId> {
+        let kinds = self.kinds.as_ref();
+        kinds.map_or(node, |kinds| kinds.node_at(node, self.class_of(address)))
+    }
+
+    /// What an end is as a subject of policies, at its address; `None` where it is none, or none that the snapshot has.
+    pub(crate) fn subject_kind(&self, end: &Endpoint<'_>) -> Option<KindId> {
+        let kinds = self.kinds.as_ref()?;
+        let end = end.seen_in(Tier::Admin);
+        let subject = match &end.kind {
+            EndpointKind::Pod(pod) => kinds.pod(pod, end.address),
+            EndpointKind::Node(node) if kinds.enforcement.governs_nodes => {
+                kinds.host(node.id, end.address)
+            }
+            EndpointKind::Node(_) | EndpointKind::Outside => return None,
+        };
+        kinds.of(&subject)
     }
 
     /// The policies that have an endpoint as their subject, as indices in ascending order.

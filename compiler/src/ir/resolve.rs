@@ -20,8 +20,8 @@ use crate::cluster::{
 use crate::hir::spec::precedence::is_named_port;
 use crate::hir::spec::precedence::matches::may_be_behind;
 use crate::hir::{
-    self, Direction, DomainPattern, IpBlock, NamespaceSelector, Peer, PerDirection, PodSelector,
-    PolicySet, PortMatch, PortRange, Resolution, Subject, Tier,
+    self, Direction, DomainPattern, IdentitySelector, IpBlock, NamespaceSelector, Peer,
+    PerDirection, PodSelector, PolicySet, PortMatch, PortRange, Resolution, Subject, Tier,
 };
 use crate::ranges::Ranges;
 use ipnet::IpNet;
@@ -235,6 +235,7 @@ struct Resolver<'c> {
     /// By selector, and by whether pods on the network of a node are pods to it.
     selector_ids: FxHashMap<&'c Subject, SelectorId>,
     pod_selector_ids: FxHashMap<(&'c PodSelector, bool), SelectorId>,
+    identity_ids: FxHashMap<&'c IdentitySelector, SelectorId>,
     peers: Vec<Peers>,
     peers_ids: FxHashMap<(&'c [Peer], bool), PeersId>,
     ports: Vec<Ports>,
@@ -257,6 +258,7 @@ impl<'c> Resolver<'c> {
             selectors: Vec::new(),
             selector_ids: FxHashMap::default(),
             pod_selector_ids: FxHashMap::default(),
+            identity_ids: FxHashMap::default(),
             peers: Vec::new(),
             peers_ids: FxHashMap::default(),
             ports: Vec::new(),
@@ -344,6 +346,19 @@ impl<'c> Resolver<'c> {
         })
     }
 
+    /// A selector of a peer by the labels of identities, for pods that have no kind.
+    fn identities(&mut self, selector: &'c IdentitySelector) -> SelectorId {
+        let selectors = &mut self.selectors;
+        *self.identity_ids.entry(selector).or_insert_with(|| {
+            selectors.push(Selector {
+                written: Subject::Endpoints(selector.clone()),
+                hosts_are_pods: false,
+                selected: IdSet::default(),
+            });
+            SelectorId(id(selectors.len() - 1))
+        })
+    }
+
     fn ports(&mut self, direction: Direction, written: &'c [PortMatch]) -> PortsId {
         let (ports, kinds) = (&mut self.ports, &self.kinds);
         let enforcement = kinds.as_ref().map(|kinds| &kinds.enforcement);
@@ -384,6 +399,11 @@ impl<'c> Resolver<'c> {
             peers.kinds = IdSet::new(matching(kinds, written));
             peers.written = written.into();
             peers.may_be_behind = written.iter().any(|peer| may_be_behind(enforcement, peer));
+            let selectors = written.iter().flat_map(|peer| match peer {
+                Peer::Identities(selectors) => selectors.as_slice(),
+                Peer::Addresses(_) | Peer::Domain(_) | Peer::Pods(_) | Peer::Nodes(_) => &[],
+            });
+            peers.selectors = selectors.map(|one| self.identities(one)).collect();
             return peers;
         }
         let (mut pods, mut nodes) = (Vec::new(), Vec::new());

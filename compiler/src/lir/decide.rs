@@ -2,7 +2,7 @@
 
 use super::{
     Action, Asks, Chain, ClassId, Decision, Level, Match, Origin, PortClassId, PortsId, Program,
-    RemotesId, Rule, RuleChain,
+    RemotesId, Rule, RuleChain, ToItself,
 };
 use crate::hir::{
     self, Auth,
@@ -83,7 +83,7 @@ impl Program {
         port_class: PortClassId,
         hairpin: bool,
     ) -> bool {
-        hairpin && chain.skips_itself || self.unasked.contains(port_class.0)
+        hairpin && chain.to_itself == ToItself::Passes || self.unasked.contains(port_class.0)
     }
 
     /// What a class may be: itself, but where that is open.
@@ -160,6 +160,7 @@ impl<'a> Placed<'a> {
         cells: impl Iterator<Item = (ClassId, &'m [(u32, Truth)])>,
         hairpin: bool,
     ) -> Decision {
+        let hairpin = hairpin && self.chain.to_itself != ToItself::AsOthers;
         let mut outcomes = Outcomes::default();
         let mut rules = Vec::new();
         for (class, matching) in cells {

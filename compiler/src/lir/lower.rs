@@ -5,7 +5,7 @@ use super::seen::Seen;
 use super::transport::{LAST, NOT_KNOWN, is_icmp, key, whole};
 use super::{
     Action, Asks, Chain, ChainId, ClassId, Endpoint, Level, Match, PortClassId, PortsId, Program,
-    RemotesId, Rule, RuleChain, number,
+    RemotesId, Rule, RuleChain, ToItself, number,
 };
 use crate::cluster::{Cluster, NamedPort, NodeId, PodId, Protocol};
 use crate::hir::{self, Direction, PerDirection, Tier};
@@ -84,7 +84,13 @@ impl<'a> Lowering<'a> {
         Some(format!("{}/{}", namespace.name, of.name).into())
     }
 
-    /// The program of a node with these endpoints.
+    /// The node, where it is the last endpoint of its program: policies govern nodes, and it is known.
+    #[must_use]
+    pub fn host(&self, node: Option<NodeId>) -> Option<NodeId> {
+        node.filter(|_| self.program.governs_nodes())
+    }
+
+    /// The program of a node with these endpoints and, where policies govern nodes, the node itself behind them.
     #[must_use]
     pub fn node(&self, node: Option<NodeId>, pods: &[PodId]) -> Program {
         let mut lower = Lower {
@@ -97,7 +103,9 @@ impl<'a> Lowering<'a> {
             known: FxHashMap::default(),
             seen: self.leaves.seen_from(self.cluster, self.program, node),
         };
-        let endpoints = pods.iter().filter_map(|pod| lower.endpoint(*pod)).collect();
+        let own = pods.iter().filter_map(|pod| lower.endpoint(*pod));
+        let mut endpoints: Vec<Endpoint> = own.collect();
+        endpoints.extend(self.host(node).and_then(|node| lower.host(node)));
         lower.keys.push(self.unasked());
         let (transports, mut ports) = partition(&lower.keys);
         let unasked = ports.pop().unwrap_or_default();
@@ -161,12 +169,18 @@ impl Lowering<'_> {
     }
 }
 
+/// The name of a node as an endpoint: what the command line takes for it.
+pub(crate) fn host_name(node: &str) -> String {
+    format!("node/{node}")
+}
+
 /// Which chain it is: those of the same policies and, where rules go by name, of the same named ports.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct ChainKey {
     table: TableId,
     direction: Direction,
-    ports: Option<crate::cluster::PortsId>,
+    /// None where no rule goes by name; a node has no named ports.
+    ports: Option<Option<crate::cluster::PortsId>>,
 }
 
 /// What a name in an egress rule stands for, by who is at the other end.
@@ -189,16 +203,32 @@ impl<'l> Lower<'l, '_> {
     fn endpoint(&mut self, pod: PodId) -> Option<Endpoint> {
         let cluster = self.from.cluster;
         let of = cluster.pods().get(pod.index())?;
-        let identity = self.from.program.identity_of(pod)?;
-        let table = *self.from.program.table_of.get(identity.index())?;
-        let name = self.from.name(pod)?;
-        let mut chain = |direction| self.chain(table, direction, of.ports);
+        let table = self.from.program.table_of_pod(pod)?;
         Some(Endpoint {
-            name,
-            chains: PerDirection {
-                ingress: chain(Direction::Ingress)?,
-                egress: chain(Direction::Egress)?,
-            },
+            name: self.from.name(pod)?,
+            chains: self.both(table, Some(of.ports))?,
+        })
+    }
+
+    /// The node itself.
+    fn host(&mut self, node: NodeId) -> Option<Endpoint> {
+        let cluster = self.from.cluster;
+        let table = self.from.program.table_of_host(cluster, node)?;
+        Some(Endpoint {
+            name: host_name(&cluster.node(node)?.name).into(),
+            chains: self.both(table, None)?,
+        })
+    }
+
+    fn both(
+        &mut self,
+        table: TableId,
+        ports: Option<crate::cluster::PortsId>,
+    ) -> Option<PerDirection<ChainId>> {
+        let mut chain = |direction| self.chain(table, direction, ports);
+        Some(PerDirection {
+            ingress: chain(Direction::Ingress)?,
+            egress: chain(Direction::Egress)?,
         })
     }
 
@@ -206,7 +236,7 @@ impl<'l> Lower<'l, '_> {
         &mut self,
         table: TableId,
         direction: Direction,
-        ports: crate::cluster::PortsId,
+        ports: Option<crate::cluster::PortsId>,
     ) -> Option<ChainId> {
         let resolved = self.from.program.tables.get(table.index())?;
         let chain = resolved.chains.get(direction);
@@ -219,12 +249,17 @@ impl<'l> Lower<'l, '_> {
         if let Some(known) = self.known.get(&key) {
             return Some(*known);
         }
-        let own = (direction == Direction::Ingress).then(|| self.from.cluster.ports(ports));
+        let named = || ports.map_or(&[][..], |ports| self.from.cluster.ports(ports));
+        let own = (direction == Direction::Ingress).then(named);
         let lowered = RuleChain {
             admin: self.levels(chain, &chain.first, Tier::Admin, own),
             isolated_by: chain.is_isolated.then(|| chain.isolated_by.to_vec()),
             keeps_own_node: !chain.allows_own_node,
-            skips_itself: self.from.program.kinds.is_some(),
+            to_itself: match (&self.from.program.kinds, ports) {
+                (None, _) => ToItself::Asked,
+                (Some(_), Some(_)) => ToItself::Passes,
+                (Some(_), None) => ToItself::AsOthers,
+            },
             audits: self.from.program.audits(),
             namespace: chain
                 .namespace

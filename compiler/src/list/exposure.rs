@@ -12,6 +12,7 @@
 
 mod asked;
 mod cells;
+mod identities;
 mod labels;
 pub mod report;
 mod space;

@@ -5,7 +5,7 @@
 
 use super::{Directory, Listing, Party, PeerId};
 use crate::cluster::peer::{self, PeerSpec, PortSpec, Resolved};
-use crate::cluster::{Cluster, Owner, PodId, ServiceId, WorkloadId};
+use crate::cluster::{Cluster, NodeId, Owner, PodId, ServiceId, WorkloadId};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::hir::Direction;
 use std::collections::BTreeSet;
@@ -180,12 +180,13 @@ impl On {
     ) -> Result<(), Box<Diagnostic>> {
         let cluster = listing.cluster();
         let mut pods: Vec<PodId> = Vec::new();
+        let mut nodes: Vec<NodeId> = Vec::new();
         for one in resolved {
             match one {
                 Resolved::Pod(pod) => pods.push(*pod),
                 Resolved::Address(address) => match cluster.owner(*address) {
                     Some(Owner::Pod(pod)) => pods.push(pod),
-                    Some(Owner::Node(_)) => return Err(Box::new(node(text))),
+                    Some(Owner::Node(node)) => nodes.push(node),
                     None => self.addresses.push((*address, *address)),
                 },
                 Resolved::World => self.addresses.extend(WORLD),
@@ -196,7 +197,7 @@ impl On {
                     for address in addresses {
                         match cluster.owner(*address) {
                             Some(Owner::Pod(pod)) => pods.push(pod),
-                            Some(Owner::Node(_)) => return Err(Box::new(node(text))),
+                            Some(Owner::Node(node)) => nodes.push(node),
                             None => self.addresses.push((*address, *address)),
                         }
                     }
@@ -207,7 +208,7 @@ impl On {
                         return Err(Box::new(no_backend(text)));
                     }
                 }
-                Resolved::Node(_) => return Err(Box::new(node(text))),
+                Resolved::Node(node) => nodes.push(*node),
                 Resolved::Hypothetical { .. } => return Err(Box::new(hypothetical(text))),
             }
         }
@@ -216,6 +217,10 @@ impl On {
             return Err(Box::new(finished(text)));
         }
         self.peers.extend(peers);
+        for id in nodes {
+            let peer = listing.peer_of_node(id);
+            self.peers.insert(peer.ok_or_else(|| Box::new(node(text)))?);
+        }
         Ok(())
     }
 }
@@ -261,13 +266,26 @@ impl Listing<'_> {
     }
 }
 
+impl Listing<'_> {
+    /// The peer that is a node; none where policies do not govern nodes.
+    fn peer_of_node(&self, node: NodeId) -> Option<PeerId> {
+        let is_meant = |id: &PeerId| {
+            let peer = self.peer(*id);
+            peer.is_some_and(|peer| peer.node == Some(node))
+        };
+        self.peer_ids().find(is_meant)
+    }
+}
+
 fn not_listed(message: String, help: impl Into<String>) -> Diagnostic {
     Diagnostic::new(&codes::NOT_LISTED, message).help(help)
 }
 
 fn node(text: &str) -> Diagnostic {
     not_listed(
-        format!("`{text}` is a node, and a list has workloads, pods and the outside"),
+        format!(
+            "`{text}` is a node, and a list has workloads, pods and the outside where no policy governs nodes"
+        ),
         "name a pod on its network, or ask with `verdict explain`",
     )
 }

@@ -31,20 +31,28 @@ impl PeerId {
 /// The kind of a peer that is a pod without an owner, among workloads.
 const POD: &str = "Pod";
 
-/// A workload or a pod.
+/// The kind of a peer that is a node.
+const NODE: &str = "Node";
+
+/// What stands in place of a namespace in front of the name of a node, as the command line takes it.
+const NODES: &str = "node";
+
+/// A workload, a pod or a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The namespace.
+    /// The namespace; `node` for a node.
     pub namespace: Box<str>,
     /// The name.
     pub name: Box<str>,
-    /// The kind of the workload (`Deployment`), `Pod` for a pod without an owner; `None` for a pod where pods are
-    /// listed.
+    /// The kind of the workload (`Deployment`), `Pod` for a pod without an owner, `Node` for a node; `None` for a pod where
+    /// pods are listed.
     pub workload: Option<Box<str>>,
     /// Of a pod that is not among the inputs: the workload that would make it, `Deployment/web`.
     pub stands_for: Option<Box<str>>,
     /// Its pods.
     pub pods: Vec<PodId>,
+    /// The node that it is.
+    pub node: Option<NodeId>,
     /// By member of its class, whether more than one of its pods are in it.
     pub(super) several: Vec<bool>,
 }
@@ -63,7 +71,7 @@ impl ClassId {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Member {
     pub(super) end: EndId,
-    /// The nodes on which they run, each once; empty where no pod is on the network of a node.
+    /// The nodes on which they run, each once; empty where no end is a node or on the network of one.
     pub(super) nodes: Vec<Option<NodeId>>,
 }
 
@@ -82,23 +90,54 @@ pub(super) struct Class {
 
 type Name<'c> = (&'c str, Cow<'c, str>, Option<&'c str>);
 
+/// What has a name.
+enum Named {
+    Pods(Vec<PodId>),
+    Node(NodeId, EndId),
+}
+
 /// All peers, sorted by namespace, name and kind, and their classes.
 pub(super) fn classified(connections: &Connections<'_>, by: By) -> (Vec<Peer>, Classes) {
     let cluster = connections.cluster();
-    let mut named: BTreeMap<Name<'_>, Vec<PodId>> = BTreeMap::new();
+    let mut named: BTreeMap<Name<'_>, Named> = BTreeMap::new();
     for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
         for name in names(cluster, pod, by) {
-            named.entry(name).or_default().push(id);
+            let pods = named.entry(name).or_insert(Named::Pods(Vec::new()));
+            if let Named::Pods(pods) = pods {
+                pods.push(id);
+            }
         }
     }
-    let hosts = cluster.pods().iter().any(|pod| pod.host_network);
+    let mut hosts = cluster.pods().iter().any(|pod| pod.host_network);
+    for (node, id) in cluster.nodes().iter().zip((0..).map(NodeId)) {
+        if let Some(end) = connections.node(id) {
+            hosts = true;
+            let name = (NODES, (&*node.name).into(), Some(NODE));
+            named.insert(name, Named::Node(id, end));
+        }
+    }
     let (mut peers, mut classes) = (Vec::with_capacity(named.len()), Classes::default());
     let mut known: FxHashMap<Vec<Member>, ClassId> = FxHashMap::default();
-    for ((namespace, name, workload), pods) in named {
-        let Some(pods) = current(cluster, pods, by) else {
-            continue;
+    for ((namespace, name, workload), named) in named {
+        let (pods, node, members, several) = match named {
+            Named::Pods(pods) => {
+                let Some(pods) = current(cluster, pods, by) else {
+                    continue;
+                };
+                let (members, several) = members(connections, &pods, hosts, by);
+                (pods, None, members, several)
+            }
+            Named::Node(node, end) => {
+                let nodes = vec![Some(node)];
+                (
+                    Vec::new(),
+                    Some(node),
+                    vec![Member { end, nodes }],
+                    vec![false],
+                )
+            }
         };
-        let (members, several) = members(connections, &pods, hosts, by);
+        let is_workload = by == By::Workload || node.is_some();
         let next = ClassId(to_u32(classes.list.len()));
         let class = *known.entry(members).or_insert_with_key(|members| {
             classes.list.push(Class {
@@ -111,8 +150,9 @@ pub(super) fn classified(connections: &Connections<'_>, by: By) -> (Vec<Peer>, C
             namespace: namespace.into(),
             stands_for: stands_for(cluster, &pods, by),
             name: name.into(),
-            workload: workload.filter(|_| by == By::Workload).map(Into::into),
+            workload: workload.filter(|_| is_workload).map(Into::into),
             pods,
+            node,
             several,
         });
     }

@@ -59,6 +59,9 @@ pub struct Group<'a> {
     /// Of both: what goes by way of a proxy (L7), which may refuse what it carries, or may go so.
     #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
     pub proxied: &'a [Ports],
+    /// Of both: what passes only where the ends have authenticated, or may be such.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub authenticated: &'a [Ports],
 }
 
 /// What may pass from one peer to another.
@@ -77,6 +80,9 @@ pub struct Connection<'a> {
     /// Of both: what goes by way of a proxy (L7), which may refuse what it carries, or may go so.
     #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
     pub proxied: &'a [Ports],
+    /// Of both: what passes only where the ends have authenticated, or may be such.
+    #[serde(skip_serializing_if = "<[Ports]>::is_empty")]
+    pub authenticated: &'a [Ports],
 }
 
 /// One end of a connection.
@@ -101,6 +107,11 @@ pub enum PeerReport {
         /// Of a pod that is not among the inputs: the workload that would make it, `Deployment/web`.
         #[serde(skip_serializing_if = "Option::is_none")]
         stands_for: Option<Box<str>>,
+    },
+    /// A node, where policies govern nodes.
+    Node {
+        /// The name.
+        name: Box<str>,
     },
     /// Addresses outside the cluster. Those of pods and nodes in between are not meant.
     Ip {
@@ -162,7 +173,7 @@ pub fn protocols(packets: &Packets) -> Vec<Protocol> {
 #[derive(Debug, Default)]
 pub struct Shown {
     parties: FxHashMap<Party, PeerReport>,
-    answers: FxHashMap<AnswerId, [Vec<Ports>; 3]>,
+    answers: FxHashMap<AnswerId, [Vec<Ports>; 4]>,
 }
 
 impl Shown {
@@ -206,9 +217,10 @@ impl Shown {
             allow,
             depends,
             proxied,
+            proving,
         } = answer;
         let known = self.answers.entry(id);
-        known.or_insert_with(|| [allow, depends, proxied].map(ports));
+        known.or_insert_with(|| [allow, depends, proxied, proving].map(ports));
     }
 
     /// An end that was made.
@@ -216,10 +228,9 @@ impl Shown {
         self.parties.get(&end)
     }
 
-    /// What is allowed and what depends, by an answer that was made.
-    pub(crate) fn answer(&self, id: AnswerId) -> Option<(&[Ports], &[Ports])> {
-        let [allow, depends, _] = self.answers.get(&id)?;
-        Some((allow, depends))
+    /// What is allowed and what depends, by an answer that was made, and which of that goes by a proxy and is authenticated.
+    pub(crate) fn answer(&self, id: AnswerId) -> Option<[&[Ports]; 4]> {
+        Some(self.answers.get(&id)?.each_ref().map(Vec::as_slice))
     }
 
     /// The groups of a block as they are shown.
@@ -229,13 +240,14 @@ impl Shown {
             known.collect::<Vec<_>>()
         };
         let of_answers = block.src.iter().filter_map(move |(answer, src)| {
-            let [ports, depends, proxied] = self.answers.get(answer)?;
+            let [ports, depends, proxied, authenticated] = self.answers.get(answer)?;
             Some(Group {
                 src: ends(src),
                 dst: ends(&block.dst),
                 ports,
                 depends,
                 proxied,
+                authenticated,
             })
         });
         of_answers.collect::<Vec<_>>().into_iter()
@@ -244,13 +256,14 @@ impl Shown {
     /// A pair as it is shown; `None` for one of other pairs.
     #[must_use]
     pub fn connection(&self, pair: &Pair) -> Option<Connection<'_>> {
-        let [ports, depends, proxied] = self.answers.get(&pair.answer)?;
+        let [ports, depends, proxied, authenticated] = self.answers.get(&pair.answer)?;
         Some(Connection {
             src: self.parties.get(&pair.src)?,
             dst: self.parties.get(&pair.dst)?,
             ports,
             depends,
             proxied,
+            authenticated,
         })
     }
 }
@@ -258,6 +271,9 @@ impl Shown {
 impl From<&Peer> for PeerReport {
     fn from(peer: &Peer) -> Self {
         let (namespace, name) = (peer.namespace.clone(), peer.name.clone());
+        if peer.node.is_some() {
+            return Self::Node { name };
+        }
         match &peer.workload {
             Some(workload) => Self::Workload {
                 namespace,

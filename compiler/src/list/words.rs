@@ -4,7 +4,7 @@ use super::report::{self, PeerReport, Ports};
 use super::{Directory, Party, Peer, PeerId};
 use crate::cluster::Protocol;
 use crate::diagnostic::counted;
-use crate::flows::Packets;
+use crate::flows::{Answer, Packets};
 use crate::ranges::Ranges;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -259,12 +259,42 @@ pub fn report(end: &PeerReport) -> String {
         | PeerReport::Pod {
             namespace, name, ..
         } => format!("{namespace}/{name}"),
+        PeerReport::Node { name } => format!("node/{name}"),
         PeerReport::Ip { ranges } => outside(ranges),
     }
 }
 
 /// What stands behind what goes by way of a proxy.
 pub const BY_PROXY: &str = " (L7)";
+
+/// What stands behind what passes only where the ends have authenticated.
+pub const PROVING: &str = " (authenticated)";
+
+/// Packets of an answer in parts that pass by one way each, with what stands behind each.
+pub fn by_way<'p>(
+    answer: &'p Answer,
+    all: &'p Packets,
+) -> impl Iterator<Item = (Packets, &'static str)> {
+    let proxied = |is| match is {
+        true => all.intersection(&answer.proxied),
+        false => all.minus(&answer.proxied),
+    };
+    let ways = [
+        (false, false, ""),
+        (true, false, BY_PROXY),
+        (false, true, PROVING),
+        (true, true, " (L7, authenticated)"),
+    ];
+    let parts = ways.into_iter().map(move |(by_proxy, proves, mark)| {
+        let part = proxied(by_proxy);
+        let part = match proves {
+            true => part.intersection(&answer.proving),
+            false => part.minus(&answer.proving),
+        };
+        (part, mark)
+    });
+    parts.filter(|(part, _)| !part.is_empty())
+}
 
 /// Ports as they are reported: `TCP 80,443, perhaps UDP 53`.
 #[must_use]

@@ -10,7 +10,8 @@ use super::{chains, sets::intern};
 use crate::hir::spec::Truth;
 use crate::lir::decide::Placed;
 use crate::lir::{
-    Chain, ClassId, CodeId, Decision, PortClassId, Program, RowId, RuleChain, Table, number,
+    Chain, ClassId, CodeId, Decision, PortClassId, Program, RowId, RuleChain, Table, ToItself,
+    number,
 };
 use crate::ranges::Ranges;
 use rayon::prelude::*;
@@ -151,7 +152,11 @@ impl Decided {
         Self {
             rows: all(false),
             // Only the policies of a namespace do not keep an endpoint from itself.
-            hairpin: (rules.isolated_by.is_some() || rules.skips_itself).then(|| all(true)),
+            hairpin: match rules.to_itself {
+                ToItself::Asked => rules.isolated_by.is_some().then(|| all(true)),
+                ToItself::Passes => Some(all(true)),
+                ToItself::AsOthers => None,
+            },
             remotes: space.remotes.new,
             ports: space.ports.new,
         }

@@ -184,7 +184,7 @@ fn address_endpoint(
 
 /// The service account of pods that name none.
 /// <https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/>
-const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+pub(crate) const DEFAULT_SERVICE_ACCOUNT: &str = "default";
 
 /// A pod that does not exist as rules see it.
 #[must_use]

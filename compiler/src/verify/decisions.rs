@@ -95,14 +95,22 @@ impl<'a> Prover<'a> {
     fn proofs(&self, subject: &Subject<'_>) -> Result<Vec<Proof<'_, 'a>>, Box<Mismatch>> {
         let mut known = FxHashSet::default();
         let mut proofs = Vec::new();
-        for ((pod, endpoint), index) in subject.pods.iter().zip(&subject.program.endpoints).zip(0..)
-        {
-            let own = self.own_leaves(subject.lowering, *pod);
+        let all = subject.ends().zip(&subject.program.endpoints);
+        for ((of, endpoint), index) in all.zip(0..) {
+            let own = match of {
+                Owner::Pod(pod) => self.own_leaves(subject.lowering, pod),
+                // What a node sends to itself is asked about as all else.
+                Owner::Node(_) => {
+                    self.itself_as_others(subject, index)?;
+                    Vec::new()
+                }
+            };
+            let who = of;
             for (direction, of, hairpin) in [
                 (Direction::Ingress, Use::Ingress, Use::HairpinIngress),
                 (Direction::Egress, Use::Egress, Use::HairpinEgress),
             ] {
-                let Some((number, case)) = self.subjects.case(*pod, direction) else {
+                let Some((number, case)) = self.subjects.case(who, direction) else {
                     continue;
                 };
                 let asked = own.iter().map(|leaf| (hairpin, Some(*leaf)));
@@ -124,6 +132,24 @@ impl<'a> Prover<'a> {
             }
         }
         Ok(proofs)
+    }
+
+    /// Holds the tables for what an endpoint sends to itself to be those for all else.
+    fn itself_as_others(&self, subject: &Subject<'_>, endpoint: u32) -> Result<(), Box<Mismatch>> {
+        let table = |of: Use| half(subject.image, Section::Endpoints, endpoint * 4 + of as u32);
+        let same = [
+            (Use::Ingress, Use::HairpinIngress),
+            (Use::Egress, Use::HairpinEgress),
+        ];
+        if same.iter().all(|(one, other)| table(*one) == table(*other)) {
+            return Ok(());
+        }
+        Err(super::mismatch::general(
+            Check::Hairpins,
+            "the node as an endpoint",
+            "tables that are those for all else",
+            "others",
+        ))
     }
 
     /// The leaves that an endpoint is to itself.

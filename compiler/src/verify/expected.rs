@@ -14,7 +14,7 @@ use super::runs::{self, Runs, extend, pairs};
 use super::subjects::Case;
 use super::truths::{Few, Truths};
 use crate::cluster::PodId;
-use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView};
+use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow};
 use crate::hir::spec::{self, Side, Truth, precedence};
 use crate::hir::{Direction, Enforcement, RuleId};
 use crate::identity::key;
@@ -369,26 +369,34 @@ fn between<T>(
     of: Between,
     ask: impl Fn(&Flow<'_>) -> T,
 ) -> T {
-    let mut pod = case.pod;
-    if prover.enforcement().is_some() && of.relation != Relation::Unplaced {
-        pod.node = Some(ELSEWHERE);
+    let mut kind = case.subject;
+    match &mut kind {
+        EndpointKind::Pod(pod)
+            if prover.enforcement().is_some() && of.relation != Relation::Unplaced =>
+        {
+            pod.node = Some(ELSEWHERE);
+        }
+        // What is not told of it is no matter: the policies that govern it are known.
+        EndpointKind::Node(node) => node.id = Some(ELSEWHERE),
+        EndpointKind::Pod(_) | EndpointKind::Outside => {}
     }
     let example = prover.ends.examples.get(of.leaf.index()).copied();
-    let mut other = example.unwrap_or(subject(pod, Family::V4));
+    let mut other = example.unwrap_or(subject(kind, Family::V4));
     let family = match other.address {
         Address::Known(address) => Family::of(address),
         Address::Unknown { v4: true, .. } => Family::V4,
         Address::Unknown { v4: false, .. } => Family::V6,
     };
-    match (of.relation, &mut other.kind) {
-        (Relation::OwnNode, EndpointKind::Node(node)) => pod.node = node.id,
-        (Relation::Itself, EndpointKind::Pod(own)) => {
+    match (of.relation, &mut other.kind, &mut kind) {
+        (Relation::OwnNode, EndpointKind::Node(node), EndpointKind::Pod(pod)) => pod.node = node.id,
+        (Relation::OwnNode, EndpointKind::Node(node), EndpointKind::Node(own)) => own.id = node.id,
+        (Relation::Itself, EndpointKind::Pod(own), EndpointKind::Pod(pod)) => {
             pod.id = pod.id.or(Some(PodId(0)));
             own.id = pod.id;
         }
-        (Relation::Apart | Relation::OwnNode | Relation::Itself | Relation::Unplaced, _) => {}
+        (Relation::Apart | Relation::OwnNode | Relation::Itself | Relation::Unplaced, ..) => {}
     }
-    let own = subject(pod, family);
+    let own = subject(kind, family);
     let (src, mut dst) = match case.direction {
         Direction::Ingress => (other, own),
         Direction::Egress => (own, other),
@@ -518,7 +526,7 @@ impl Keys {
     /// The keys as the rules of a case match them where the destination is a leaf, or the subject itself.
     fn of(prover: &Prover<'_>, case: &Case<'_>, dst: Option<LeafId>) -> Self {
         let dst = dst.and_then(|leaf| prover.ends.examples.get(leaf.index()));
-        let dst = dst.copied().unwrap_or(subject(case.pod, Family::V4));
+        let dst = dst.copied().unwrap_or(subject(case.subject, Family::V4));
         let mut answers: FxHashMap<u32, Box<[Truth]>> = FxHashMap::default();
         for rule in &case.rules {
             let lists = &prover.lists;
@@ -564,9 +572,9 @@ impl Keys {
     }
 }
 
-fn subject(pod: PodView<'_>, family: Family) -> Endpoint<'_> {
+fn subject(kind: EndpointKind<'_>, family: Family) -> Endpoint<'_> {
     Endpoint {
-        kind: EndpointKind::Pod(pod),
+        kind,
         address: family.unknown(),
         by_service: false,
     }

@@ -8,8 +8,8 @@
 
 use super::subjects::Case;
 use super::{Prover, Subject};
-use crate::cluster::{LabelsId, NamespaceId, Pod, PodId, PortsId};
-use crate::hir::flow::PodView;
+use crate::cluster::{LabelsId, NamespaceId, Owner, Pod, PodId, PortsId};
+use crate::hir::flow::{EndpointKind, PodView};
 use crate::hir::{Direction, PerDirection, Policy, Rule};
 use crate::image::Part;
 use crate::lir::Lowering;
@@ -164,9 +164,10 @@ impl<'a> Prover<'a> {
             let mut words = Words::new();
             words.add_print(&of_all);
             words.add_print(print);
-            let ports = case
-                .by_name
-                .then(|| (case.pod.ports, case.pod.host.is_some()));
+            let ports = match &case.subject {
+                EndpointKind::Pod(pod) if case.by_name => Some((pod.ports, pod.host.is_some())),
+                EndpointKind::Pod(_) | EndpointKind::Node(_) | EndpointKind::Outside => None,
+            };
             words.add(&ports.filter(|_| case.direction == Direction::Ingress));
             words.print()
         });
@@ -261,13 +262,22 @@ impl<'a> Prover<'a> {
             words.add(&(view.node, view.host));
             words.add(&self.own_leaves(lowering, *pod));
             let cases = [Direction::Ingress, Direction::Egress].map(|direction| {
-                let case = self.subjects.case(*pod, direction);
+                let case = self.subjects.case(Owner::Pod(*pod), direction);
                 case.and_then(|(number, _)| of.cases.get(number as usize))
             });
             let prints = [of.kinds.get(&kind(own))].into_iter().chain(cases);
             for print in prints {
                 // Each of them is there.
                 words.add_print(print.unwrap_or(&[0; 32]));
+            }
+        }
+        let host = lowering.host(node);
+        if let Some((id, own)) = host.and_then(|id| Some((id, self.cluster.node(id)?))) {
+            words.add(&(&own.name, &own.addresses));
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let case = self.subjects.case(Owner::Node(id), direction);
+                let case = case.and_then(|(number, _)| of.cases.get(number as usize));
+                words.add_print(case.unwrap_or(&[0; 32]));
             }
         }
         words.print()

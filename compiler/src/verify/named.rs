@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use verdict_abi::{Code, Config, Section, Tables as _};
 
 impl Subject<'_> {
-    /// The endpoints are the pods of the node, in their order, each with its addresses.
+    /// The endpoints are the pods of the node, in their order, and the node where policies govern it, each with its addresses.
     pub(super) fn endpoints(&self) -> Result<(), Box<Mismatch>> {
         let wrong = |question: &str, expected: String, found: String| {
             Err(general(Check::Endpoints, question, expected, found))
@@ -30,7 +30,8 @@ impl Subject<'_> {
             );
         }
         let pods = self.pods.iter().filter_map(|pod| self.cluster.pod(*pod));
-        let names: Vec<String> = pods
+        let host = self.host().and_then(|node| self.cluster.node(node));
+        let mut names: Vec<String> = pods
             .clone()
             .map(|pod| {
                 format!(
@@ -40,6 +41,7 @@ impl Subject<'_> {
                 )
             })
             .collect();
+        names.extend(host.map(|node| format!("node/{}", node.name)));
         let own = self
             .program
             .endpoints
@@ -52,8 +54,13 @@ impl Subject<'_> {
             return wrong("the endpoints", names.join(" "), found);
         }
         let mut expected: BTreeMap<u128, u32> = BTreeMap::new();
-        for (pod, index) in pods.zip(0..).filter(|(pod, _)| !pod.host_network) {
-            for address in &pod.addresses {
+        let all = pods.map(|pod| (pod.host_network, &*pod.addresses));
+        let all = all.chain(host.map(|node| (false, node.addresses.as_slice())));
+        for ((is_elsewhere, addresses), index) in all.zip(0..) {
+            if is_elsewhere {
+                continue;
+            }
+            for address in addresses {
                 // Where several have an address, the first has it.
                 expected.entry(bits(*address)).or_insert(index);
             }

@@ -14,6 +14,7 @@ use super::named::is_said;
 use super::runs::dense;
 use super::subjects::Case;
 use super::{Prover, Subject};
+use crate::cluster::Owner;
 use crate::hir::Direction;
 use crate::hir::spec::Side;
 use crate::image::Image;
@@ -145,7 +146,7 @@ impl Shared {
                 (Direction::Ingress, Use::Ingress, Use::HairpinIngress),
                 (Direction::Egress, Use::Egress, Use::HairpinEgress),
             ] {
-                let Some((number, case)) = prover.subjects.case(*pod, direction) else {
+                let Some((number, case)) = prover.subjects.case(Owner::Pod(*pod), direction) else {
                     continue;
                 };
                 let chain = library.chain_of(*pod, direction)?;

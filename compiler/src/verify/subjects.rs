@@ -8,16 +8,18 @@ use super::expected::Expected;
 use super::matches::Lists;
 use super::partition::Partition;
 use super::{Prover, enforcement};
-use crate::cluster::{Cluster, LabelsId, NamespaceId, Pod, PodId, PortsId};
-use crate::hir::flow::PodView;
+use crate::cluster::{Cluster, LabelsId, NamespaceId, NodeId, Owner, Pod, PodId, PortsId};
+use crate::hir::flow::{EndpointKind, NodeView, PodView};
 use crate::hir::spec::precedence::has_subject;
 use crate::hir::{
-    Direction, NamespaceSelector, PerDirection, Policy, PolicyId, PolicySet, RuleId, Tier, spec,
+    Direction, Enforcement, NamespaceSelector, PerDirection, Policy, PolicyId, PolicySet, RuleId,
+    Tier, spec,
 };
 use crate::lir::number;
 use crate::query::pod_view;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 /// The subjects. See the module.
@@ -26,9 +28,11 @@ pub(super) struct Subjects<'a> {
     pub(super) cases: Vec<Case<'a>>,
     /// By pod.
     of_pod: Vec<PerDirection<u32>>,
+    /// By node, where policies govern nodes.
+    of_node: Vec<PerDirection<u32>>,
 }
 
-/// Pods of which one direction is judged alike.
+/// Pods, or nodes, of which one direction is judged alike.
 #[derive(Debug)]
 pub(super) struct Case<'a> {
     pub(super) direction: Direction,
@@ -42,8 +46,8 @@ pub(super) struct Case<'a> {
     pub(super) by_name: bool,
     /// Whether a rule says what the ends must prove.
     pub(super) asks_for_auth: bool,
-    /// One of the pods; its node is not told.
-    pub(super) pod: PodView<'a>,
+    /// One of the pods, whose node is not told, or one of the nodes, of which it is not told which it is.
+    pub(super) subject: EndpointKind<'a>,
     /// What the definition says, once it is asked for.
     pub(super) expected: OnceLock<Expected>,
 }
@@ -79,14 +83,28 @@ impl Wide {
     }
 }
 
-/// What makes a case: the direction, the policies, the named ports where they are asked for, and whether the pod is its
-/// node to rules that ask for identities.
-type CaseKey<'l> = (Direction, &'l [u32], Option<(PortsId, bool)>, bool);
+/// What makes a case.
+#[derive(PartialEq, Eq, Hash)]
+struct CaseKey {
+    direction: Direction,
+    policies: Box<[u32]>,
+    /// The named ports, where they are asked for, and whether the pod is on the network of its node.
+    named: Option<(PortsId, bool)>,
+    /// Whether it is a node to rules that ask for identities.
+    is_host: bool,
+}
 
 /// What policies may ask of a pod, but for its named ports.
 ///
-/// Rules that ask for identities may ask for the named ports and the service account, too.
-type Governed<'a> = (NamespaceId, LabelsId, bool, Option<(PortsId, &'a str)>);
+/// Rules that ask for identities may ask for the named ports and the service account, too; and where blocks match pods, each
+/// pod is asked about by itself.
+type Governed<'a> = (
+    NamespaceId,
+    LabelsId,
+    bool,
+    Option<(PortsId, &'a str)>,
+    Option<PodId>,
+);
 
 impl<'a> Subjects<'a> {
     pub(super) fn of(cluster: &'a Cluster, policies: &'a PolicySet, lists: &mut Lists<'a>) -> Self {
@@ -115,80 +133,164 @@ impl<'a> Subjects<'a> {
             .collect();
         lists.complete();
         let governing = governing(cluster, policies);
-        let mut known: FxHashMap<CaseKey<'_>, u32> = FxHashMap::default();
-        let mut cases = Vec::new();
-        let mut wide: FxHashMap<Vec<u32>, Arc<Wide>> = FxHashMap::default();
-        let nobody: &[u32] = &[];
-        let of_pod = cluster.pods().iter().zip(0..).map(|(pod, index)| {
-            let governed = governed(pod, enforcement.is_some());
-            let list = governing.get(&governed).map_or(nobody, |list| list);
-            let mut case = |direction| {
-                let of = |wide: bool| {
-                    let rules = list
-                        .iter()
-                        .filter_map(|policy| rules.get(*policy as usize))
-                        .filter(move |(is_wide, _)| *is_wide == wide);
-                    rules.flat_map(|(_, rules)| rules.get(direction)).copied()
+        let mut making = Making {
+            policies,
+            lists,
+            rules,
+            by_identity: enforcement.is_some(),
+            cases: Vec::new(),
+            known: FxHashMap::default(),
+            wide: FxHashMap::default(),
+        };
+        let of_pod = cluster
+            .pods()
+            .iter()
+            .zip((0..).map(PodId))
+            .map(|(pod, id)| {
+                let list = governing.get(&governed(id, pod, enforcement));
+                let view = PodView {
+                    node: None,
+                    ..pod_view(cluster, id, pod)
                 };
-                let mut rules = of(true).chain(of(false));
-                let by_name = rules.any(|rule| lists.has_names(rule.ports));
-                let own = direction == Direction::Ingress && by_name;
-                let key = (
-                    direction,
-                    list,
-                    own.then_some((pod.ports, pod.host_network)),
-                    enforcement.is_some() && pod.host_network,
-                );
-                *known.entry(key).or_insert_with(|| {
-                    let peers: Vec<u32> = of(true).map(|rule| rule.peers).collect();
-                    let shared = wide.entry(peers).or_insert_with_key(|peers| {
-                        Arc::new(Wide {
-                            lists: peers.clone(),
-                            leaves: OnceLock::new(),
-                        })
-                    });
-                    let policies = list
-                        .iter()
-                        .filter_map(|policy| policies.policies.get(*policy as usize));
-                    let governing: Vec<&Policy> = policies.collect();
-                    let rules = governing.iter().flat_map(|one| one.rules.get(direction));
-                    let asks_for_auth =
-                        rules.into_iter().any(|rule| rule.precedence.auth.is_some());
-                    cases.push(Case {
-                        direction,
-                        governing,
-                        asks_for_auth,
-                        rules: of(true).chain(of(false)).collect(),
-                        wide: Arc::clone(shared),
-                        by_name,
-                        pod: PodView {
-                            node: None,
-                            ..pod_view(cluster, PodId(index), pod)
-                        },
-                        expected: OnceLock::new(),
-                    });
-                    number(cases.len() - 1)
-                })
-            };
-            PerDirection {
-                ingress: case(Direction::Ingress),
-                egress: case(Direction::Egress),
-            }
-        });
+                let named = Some((pod.ports, pod.host_network));
+                making.both(
+                    list.map_or(&[], |list| list),
+                    EndpointKind::Pod(view),
+                    named,
+                )
+            });
         let of_pod = of_pod.collect();
-        Self { cases, of_pod }
+        let mut of_node = Vec::new();
+        if let Some(enforcement) = enforcement.filter(|one| one.governs_nodes) {
+            let nodes = cluster.nodes().iter().zip((0..).map(NodeId));
+            for (node, id) in nodes {
+                let list = of_host(policies, enforcement, id);
+                let view = NodeView {
+                    id: None,
+                    labels: cluster.labels(node.labels),
+                };
+                of_node.push(making.both(&list, EndpointKind::Node(view), None));
+            }
+        }
+        Self {
+            cases: making.cases,
+            of_pod,
+            of_node,
+        }
     }
 
-    /// The case of a pod, with its number.
-    pub(super) fn case(&self, pod: PodId, direction: Direction) -> Option<(u32, &Case<'a>)> {
-        let case = *self.of_pod.get(pod.index())?.get(direction);
+    /// The case of a pod or a node, with its number.
+    pub(super) fn case(&self, of: Owner, direction: Direction) -> Option<(u32, &Case<'a>)> {
+        let cases = match of {
+            Owner::Pod(pod) => self.of_pod.get(pod.index()),
+            Owner::Node(node) => self.of_node.get(node.index()),
+        };
+        let case = *cases?.get(direction);
         Some((case, self.cases.get(case as usize)?))
     }
 }
 
-fn governed(pod: &Pod, by_identity: bool) -> Governed<'_> {
-    let more = by_identity.then_some((pod.ports, &*pod.service_account));
-    (pod.namespace, pod.labels, pod.host_network, more)
+/// The cases, while they are made.
+struct Making<'l, 'a> {
+    policies: &'a PolicySet,
+    lists: &'l Lists<'a>,
+    /// By policy: whether it is of the whole cluster, and its rules.
+    rules: Vec<(bool, PerDirection<Vec<Asked>>)>,
+    by_identity: bool,
+    cases: Vec<Case<'a>>,
+    known: FxHashMap<CaseKey, u32>,
+    wide: FxHashMap<Vec<u32>, Arc<Wide>>,
+}
+
+impl<'a> Making<'_, 'a> {
+    /// The cases of a subject that some policies govern, with its named ports and whether it is on the network of its node.
+    fn both(
+        &mut self,
+        governing: &[u32],
+        subject: EndpointKind<'a>,
+        named: Option<(PortsId, bool)>,
+    ) -> PerDirection<u32> {
+        let mut case = |direction| self.case(direction, governing, subject, named);
+        PerDirection {
+            ingress: case(Direction::Ingress),
+            egress: case(Direction::Egress),
+        }
+    }
+
+    fn case(
+        &mut self,
+        direction: Direction,
+        list: &[u32],
+        subject: EndpointKind<'a>,
+        named: Option<(PortsId, bool)>,
+    ) -> u32 {
+        let of = |wide: bool| {
+            let rules = list
+                .iter()
+                .filter_map(|policy| self.rules.get(*policy as usize))
+                .filter(move |(is_wide, _)| *is_wide == wide);
+            rules.flat_map(|(_, rules)| rules.get(direction)).copied()
+        };
+        let mut rules = of(true).chain(of(false));
+        let by_name = rules.any(|rule| self.lists.has_names(rule.ports));
+        let own = direction == Direction::Ingress && by_name;
+        let key = CaseKey {
+            direction,
+            policies: list.into(),
+            named: named.filter(|_| own),
+            is_host: self.by_identity && named.is_none_or(|(_, is_host)| is_host),
+        };
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        let peers: Vec<u32> = of(true).map(|rule| rule.peers).collect();
+        let rules: Vec<Asked> = of(true).chain(of(false)).collect();
+        let wide = self.wide.entry(peers).or_insert_with_key(|peers| {
+            Arc::new(Wide {
+                lists: peers.clone(),
+                leaves: OnceLock::new(),
+            })
+        });
+        let policies = list
+            .iter()
+            .filter_map(|policy| self.policies.policies.get(*policy as usize));
+        let governing: Vec<&Policy> = policies.collect();
+        let written = governing.iter().flat_map(|one| one.rules.get(direction));
+        let asks_for_auth = written
+            .into_iter()
+            .any(|rule| rule.precedence.auth.is_some());
+        self.cases.push(Case {
+            direction,
+            governing,
+            asks_for_auth,
+            rules,
+            wide: Arc::clone(wide),
+            by_name,
+            subject,
+            expected: OnceLock::new(),
+        });
+        let case = number(self.cases.len() - 1);
+        self.known.insert(key, case);
+        case
+    }
+}
+
+fn governed<'a>(id: PodId, pod: &'a Pod, enforcement: Option<&Enforcement>) -> Governed<'a> {
+    let more = enforcement.map(|_| (pod.ports, &*pod.service_account));
+    let by_address = enforcement.is_some_and(|one| one.identities.options().blocks_match_pods);
+    let alone = by_address.then_some(id);
+    (pod.namespace, pod.labels, pod.host_network, more, alone)
+}
+
+/// The policies that govern a node, as indices into the set, by the definition.
+fn of_host(policies: &PolicySet, enforcement: &Enforcement, node: NodeId) -> Vec<u32> {
+    let host = enforcement.identities.node(Some(node), None, Some(node));
+    let policies = policies.policies.iter().zip(0..);
+    let governing = policies.filter(|(policy, _)| {
+        let mut host = host.iter();
+        host.any(|host| has_subject(&policy.subject, host))
+    });
+    governing.map(|(_, index)| index).collect()
 }
 
 /// The policies that govern the pods of each kind, as indices into the set.
@@ -206,14 +308,16 @@ fn governing<'c>(cluster: &'c Cluster, policies: &PolicySet) -> FxHashMap<Govern
     }
     let mut kinds: FxHashMap<Governed<'_>, PodId> = FxHashMap::default();
     for (pod, index) in cluster.pods().iter().zip(0..) {
-        let kind = governed(pod, enforcement.is_some());
+        let kind = governed(PodId(index), pod, enforcement);
         kinds.entry(kind).or_insert(PodId(index));
     }
     let kinds: Vec<(Governed<'_>, PodId)> = kinds.into_iter().collect();
     let found = kinds.into_par_iter().filter_map(|(kind, id)| {
-        let pod = pod_view(cluster, id, cluster.pod(id)?);
-        // What a pod is at an address is no matter: blocks that match pods are refused.
-        let identity = enforcement.map(|one| one.identities.pod(pod.into(), None));
+        let written = cluster.pod(id)?;
+        let pod = pod_view(cluster, id, written);
+        // What governs a pod is the same at all of its addresses: else it has no image.
+        let address = written.addresses.first().map(IpAddr::to_canonical);
+        let identity = enforcement.map(|one| one.identities.pod(pod.into(), address));
         let own = of_namespace.get(pod.namespace).into_iter().flatten();
         let mut governing: Vec<u32> = own
             .chain(&of_any)

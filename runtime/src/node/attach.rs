@@ -61,6 +61,7 @@ impl Node {
                 "it is the host's side of the pod's interface that is wanted: `ip link` lists all",
             )
         })?;
+        self.is_no_host(endpoint)?;
         let places = places::all(&self.layout)?;
         let own = |place: &&Place| place.interface() == Some(index);
         if let Some(own) = places.iter().find(own) {
@@ -71,6 +72,26 @@ impl Node {
         let warning = several(&others, interface, endpoint);
         let changed = self.attach(Kind::Interface, index.into(), endpoint, by)?;
         Ok(changed.with(warning.into_iter().collect()))
+    }
+
+    /// Refuses the node itself, where an image is loaded that has it: its own interfaces carry what is for its pods as well.
+    fn is_no_host(&self, endpoint: &str) -> Done<()> {
+        let Some(marker) = self.layout.marker()? else {
+            return Ok(());
+        };
+        let held = self.held(marker.current)?;
+        let image = held.image()?;
+        let is_host = image
+            .endpoint(endpoint)
+            .is_some_and(|own| image.is_host(own));
+        if is_host {
+            return Err(problem(
+                &codes::NOT_ATTACHED,
+                format!("`{endpoint}` is the node itself, which is not attached by an interface"),
+                "attach the cgroup of its processes by `--cgroup`: by their addresses they are told to be the node's",
+            ));
+        }
+        Ok(())
     }
 
     /// Protects the endpoint that has an address, at the interface to which the route to it leads.

@@ -25,9 +25,14 @@ pub(super) fn say_who(
         let Some(interface) = place.interface() else {
             continue;
         };
-        let endpoint = image.endpoint(&place.of);
+        let found = image.endpoint(&place.of);
+        // What comes to a node's own interface is also for its pods, and comes the other way round.
+        let endpoint = found.filter(|endpoint| !image.is_host(*endpoint));
         if endpoint.is_none() {
             let why = match place.damage {
+                None if found.is_some() => {
+                    "it is the node itself, which is not behind an interface"
+                }
                 None => "the image does not have it",
                 Some(_) => "the pin is lost that says who is behind it",
             };

@@ -20,23 +20,6 @@ pub fn loaded(seed: u64) -> Option<(World, Loaded)> {
     (!loaded.has_errors()).then_some((world, loaded))
 }
 
-/// As [`loaded`], where nodes are not governed and blocks match no pods: what sets of flows and images are made of.
-#[must_use]
-pub fn compilable(seed: u64) -> Option<(World, Loaded)> {
-    let world = world(seed);
-    let loaded = world.load_with(&compilable_settings(seed));
-    (!loaded.has_errors()).then_some((world, loaded))
-}
-
-/// The settings of [`compilable`].
-#[must_use]
-pub fn compilable_settings(seed: u64) -> Settings {
-    let mut settings = settings(seed);
-    settings.cilium.enable_host_firewall = false;
-    settings.cilium.policy_cidr_match_mode.pods = false;
-    settings
-}
-
 /// The settings that change verdicts, in turn.
 #[must_use]
 pub fn settings(seed: u64) -> Settings {
@@ -119,8 +102,14 @@ pub fn world(seed: u64) -> World {
         }));
     }
     let mut policies = Vec::new();
+    // Where nodes are governed, there shall be something that governs them.
+    let of_nodes = if settings(seed).cilium.enable_host_firewall {
+        60
+    } else {
+        15
+    };
     for index in 0..random.between(1, 4) {
-        policies.push(policy(random, &words, index));
+        policies.push(policy(random, &words, index, of_nodes));
     }
     for index in 0..random.below(3) {
         policies.push(network_policy(random, &words, index));
@@ -131,7 +120,7 @@ pub fn world(seed: u64) -> World {
     small::of(&cluster, &policies)
 }
 
-fn policy(random: &mut Random, words: &Vocabulary, index: usize) -> Value {
+fn policy(random: &mut Random, words: &Vocabulary, index: usize, nodes: usize) -> Value {
     let clusterwide = random.chance(40);
     let kind = if clusterwide {
         "CiliumClusterwideNetworkPolicy"
@@ -142,7 +131,7 @@ fn policy(random: &mut Random, words: &Vocabulary, index: usize) -> Value {
     if !clusterwide {
         metadata["namespace"] = random.one(&words.namespaces).into();
     }
-    let of_nodes = clusterwide && random.chance(15);
+    let of_nodes = clusterwide && random.chance(nodes);
     let mut policy = json!({"apiVersion": "cilium.io/v2", "kind": kind, "metadata": metadata});
     if random.chance(15) {
         let specs: Vec<Value> = (0..2).map(|_| spec(random, words, of_nodes)).collect();

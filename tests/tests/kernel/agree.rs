@@ -7,7 +7,7 @@ use std::path::Path;
 use verdict_abi::datapath::packet::Address;
 use verdict_abi::datapath::{Attachment, Direction, HAS_V4, HAS_V6, Outcome, Reason};
 use verdict_abi::{Action, Code, Query, Use, decide};
-use verdict_compiler::cluster::{PodId, Protocol};
+use verdict_compiler::cluster::{Owner, Protocol};
 use verdict_compiler::compile::Compiler;
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::frontend::settings::Settings;
@@ -33,6 +33,8 @@ struct Tally {
     passed: u64,
     dropped: u64,
     by_itself: u64,
+    /// Of a node itself.
+    of_nodes: u64,
     v6: u64,
     images: u64,
     /// At a cgroup.
@@ -46,9 +48,9 @@ struct Tally {
 /// A verdict, and what the ends must prove for it.
 type Said = (Verdict, Option<Auth>);
 
-/// An endpoint of a node, with one of its addresses.
+/// An endpoint of a node, or the node itself, with one of its addresses.
 struct Own {
-    pod: PodId,
+    of: Owner,
     endpoint: u32,
     address: IpAddr,
 }
@@ -113,10 +115,12 @@ impl Asking<'_> {
         };
         let end = |address| endpoint(cluster, Who::Address(address), family);
         let subject = end(own.address);
-        let EndpointKind::Pod(view) = subject.kind else {
-            return None;
+        let found = match subject.kind {
+            EndpointKind::Pod(view) => view.id.map(Owner::Pod),
+            EndpointKind::Node(view) => view.id.map(Owner::Node),
+            EndpointKind::Outside => None,
         };
-        if view.id != Some(own.pod) {
+        if found != Some(own.of) {
             return None;
         }
         let itself = own.address == other;
@@ -215,6 +219,7 @@ impl Asking<'_> {
         };
         tally.packets += 1;
         tally.by_itself += u64::from(itself);
+        tally.of_nodes += u64::from(matches!(own.of, Owner::Node(_)));
         tally.v6 += u64::from(other.is_ipv6());
         tally.proxied += u64::from(demand::proxy(code).is_some());
         tally.proving += u64::from(demand::auth(code).is_some());
@@ -228,7 +233,7 @@ impl Asking<'_> {
         }
         Err(format!(
             "{direction:?} of {:?} {}: definition {verdict:?}, image {code:?} {expected:?}, kernel {said:?}",
-            own.pod,
+            own.of,
             packets::first_text(src, dst, transport, port),
         ))
     }
@@ -266,13 +271,18 @@ fn each_image(
     for (node, pods) in compiler.lowering().nodes() {
         let bytes = compiler.node(*node, pods).unwrap().image.write();
         let image = Image::decode(&bytes).unwrap();
+        let pods = pods.iter().copied().map(Owner::Pod);
+        let host = compiler.lowering().host(*node).map(Owner::Node);
         let own: Vec<Own> = pods
-            .iter()
+            .chain(host)
             .zip(0..)
-            .flat_map(|(pod, endpoint)| {
-                let addresses = cluster.pods()[pod.index()].addresses.iter();
-                addresses.map(move |address| Own {
-                    pod: *pod,
+            .flat_map(|(of, endpoint)| {
+                let addresses = match of {
+                    Owner::Pod(pod) => &*cluster.pods()[pod.index()].addresses,
+                    Owner::Node(node) => &cluster.nodes()[node.index()].addresses,
+                };
+                addresses.iter().map(move |address| Own {
+                    of,
                     endpoint,
                     address: address.to_canonical(),
                 })
@@ -343,9 +353,10 @@ fn random_worlds() {
 
 #[test]
 fn random_worlds_of_cilium() {
-    if let Some(tally) = random(wanted() / 2, cilium::compilable) {
+    if let Some(tally) = random(wanted() / 2, cilium::loaded) {
         let [proxied, proving] = [tally.proxied, tally.proving];
         assert!(proxied > 10 && proving > 5, "{tally:?}");
+        assert!(tally.of_nodes > 10, "{tally:?}");
     }
 }
 

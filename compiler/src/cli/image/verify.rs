@@ -91,7 +91,7 @@ pub(super) fn run(global: &Global, verify: &ImageVerify) -> Result<Answered, Fai
         Session::open(global, &Inputs { paths })
     });
     if let Some(session) = &session {
-        ready(global, session, Session::programmable)?;
+        ready(global, session, Session::imageable)?;
     }
     let bundle = Bundle::open(global, &verify.bundle)?;
     let mut problems = Vec::new();

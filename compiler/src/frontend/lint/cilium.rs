@@ -6,6 +6,7 @@
 
 mod peers;
 mod ports;
+mod proxied;
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::frontend::kinds::Kind;
@@ -55,10 +56,14 @@ fn check_spec(spec: &Place<'_>, options: &Options, report: &mut Report<'_, '_>) 
         for rule in rules.items() {
             peers::check(&rule, options, report);
             ports::check(&rule, report);
+            if key == "ingress" && spec.get("endpointSelector").is_some() {
+                peers::own_node(&rule, options, report);
+            }
         }
     }
     for direction in ["ingress", "egress"] {
         peers::denied_blocks(spec, direction, report);
+        proxied::check(spec, direction, report);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::hir::{Auth, PerDirection, PolicyId, RuleId};
 use crate::lir::transport::key;
 use crate::lir::{
     Action, Asks, Chain, ChainId, ClassId, CodeId, Decision, Endpoint, Level, Match, Origin,
-    PortClassId, PortsId, Program, RemotesId, RowId, Rule, RuleChain, Table,
+    PortClassId, PortsId, Program, RemotesId, RowId, Rule, RuleChain, Table, ToItself,
 };
 use crate::ranges::Ranges;
 use std::fmt;
@@ -142,7 +142,9 @@ impl Reader {
                 }
             }
             "admin" | "namespace" | "baseline" | "isolated" | "list" | "next-tier"
-            | "keeps-own-node" | "skips-itself" | "audits" => self.part(first, words)?,
+            | "keeps-own-node" | "skips-itself" | "itself-as-others" | "audits" => {
+                self.part(first, words)?
+            }
             "endpoint" => self.endpoint(words)?,
             other => self.numbered(other, words)?,
         }
@@ -180,7 +182,8 @@ impl Reader {
             }
             "namespace" => self.place = Place::Namespace,
             "keeps-own-node" => chain.keeps_own_node = true,
-            "skips-itself" => chain.skips_itself = true,
+            "skips-itself" => chain.to_itself = ToItself::Passes,
+            "itself-as-others" => chain.to_itself = ToItself::AsOthers,
             "audits" => chain.audits = true,
             "next-tier" => {
                 let level = match place {

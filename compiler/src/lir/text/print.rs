@@ -2,7 +2,8 @@
 
 use crate::lir::transport::{LAST, parts};
 use crate::lir::{
-    Action, Asks, Chain, CodeId, Decision, Level, Origin, Program, Rule, RuleChain, number,
+    Action, Asks, Chain, CodeId, Decision, Level, Origin, Program, Rule, RuleChain, ToItself,
+    number,
 };
 use crate::ranges::Ranges;
 use std::fmt::{self, Display, Formatter, Write as _};
@@ -96,8 +97,10 @@ fn rules(chain: &RuleChain, index: u32, out: &mut String) -> fmt::Result {
     if chain.keeps_own_node {
         out.push_str("  keeps-own-node\n");
     }
-    if chain.skips_itself {
-        out.push_str("  skips-itself\n");
+    match chain.to_itself {
+        ToItself::Asked => {}
+        ToItself::Passes => out.push_str("  skips-itself\n"),
+        ToItself::AsOthers => out.push_str("  itself-as-others\n"),
     }
     if chain.audits {
         out.push_str("  audits\n");

@@ -161,6 +161,7 @@ impl Asked<'_, '_> {
             allow: Packets::none(),
             depends: Packets::all(),
             proxied: Packets::none(),
+            proving: Packets::none(),
         })
     }
 }

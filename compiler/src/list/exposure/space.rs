@@ -1,6 +1,7 @@
 //! Where a pod that does not exist may be: in a namespace of the cluster, or in a new one.
 
 use super::cells::{Cells, split};
+use super::identities;
 use super::labels::{Cell, Key, Scope, Values};
 use crate::cluster::{Cluster, Labels, NAMESPACE_NAME_LABEL, NamespaceId};
 use crate::flows::{Connections, Governed};
@@ -9,6 +10,7 @@ use crate::ir::{Program, SelectorId};
 use crate::query::Hypothetical;
 use crate::source::to_u32;
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
 
 /// A namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,12 +137,11 @@ pub(super) struct Selected {
 
 impl Selected {
     pub(super) fn new(cluster: &Cluster, program: &Program) -> Self {
-        let written = || {
-            program
-                .selectors
-                .iter()
-                .map(|selector| selector.written.pods())
-        };
+        let selectors = program.selectors.iter();
+        let selectors: Vec<Option<Cow<'_, PodSelector>>> = selectors
+            .map(|selector| identities::of_pods(program, &selector.written))
+            .collect();
+        let written = || selectors.iter().map(Option::as_deref);
         let namespaces = || (0..to_u32(cluster.namespaces().len())).map(NamespaceId);
         let in_namespaces = |selector: &PodSelector| {
             // Without the part that all namespaces have in common.

@@ -91,16 +91,14 @@ fn changed(before: &Answer, after: &Answer) -> String {
     format!("{is}, now {}", parts.join(" and "))
 }
 
-/// `TCP 80, perhaps UDP 53`
+/// `TCP 80, TCP 443 (L7), perhaps UDP 53`
 fn text(answer: &Answer) -> String {
-    let mut parts = Vec::new();
-    if !answer.allow.is_empty() {
-        parts.push(words::packets(&answer.allow));
-    }
-    if !answer.depends.is_empty() {
-        parts.push(format!("perhaps {}", words::packets(&answer.depends)));
-    }
-    parts.join(", ")
+    let sets = [(&answer.allow, ""), (&answer.depends, "perhaps ")];
+    let parts = sets.into_iter().flat_map(|(packets, before)| {
+        let parts = words::by_way(answer, packets);
+        parts.map(move |(part, mark)| format!("{before}{}{mark}", words::packets(&part)))
+    });
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -118,5 +116,21 @@ mod tests {
         assert_eq!(changed(&all, &tcp), "everything -> TCP");
         assert_eq!(changed(&v4, &all), "everything, now with ICMPv6");
         assert_eq!(changed(&all, &v4), "everything, now without ICMPv6");
+        let by_proxy = Answer {
+            proxied: Packets::of_protocol(Protocol::TCP),
+            ..all.clone()
+        };
+        assert_eq!(
+            changed(&all, &by_proxy),
+            "everything -> everything but TCP, TCP (L7)"
+        );
+        let proving = Answer {
+            proving: Packets::all(),
+            ..by_proxy.clone()
+        };
+        assert_eq!(
+            changed(&by_proxy, &proving),
+            "everything but TCP, TCP (L7) -> everything but TCP (authenticated), TCP (L7, authenticated)"
+        );
     }
 }

@@ -4,7 +4,7 @@ use crate::cli::render::clean;
 use crate::list::{Listing, Pair, Party, words};
 use std::io::{self, Write};
 
-const HEADER: [&str; 11] = [
+const HEADER: [&str; 12] = [
     "src_kind",
     "src_namespace",
     "src_name",
@@ -16,6 +16,7 @@ const HEADER: [&str; 11] = [
     "allow",
     "depends",
     "proxied",
+    "authenticated",
 ];
 
 /// Writes some pairs.
@@ -29,7 +30,13 @@ pub(in crate::cli) fn write(
     for pair in pairs {
         let answer = listing.answer(pair.answer);
         let ends = [pair.src, pair.dst].map(|end| values(listing, end));
-        let ports = [&answer.allow, &answer.depends, &answer.proxied].map(words::ports);
+        let ports = [
+            &answer.allow,
+            &answer.depends,
+            &answer.proxied,
+            &answer.proving,
+        ];
+        let ports = ports.map(words::ports);
         let values = ends.iter().flatten().chain(&ports);
         lines
             .write_record(values.map(|value| harmless(value)))

@@ -121,13 +121,7 @@ pub(super) fn listed(listing: &Listing<'_>, block: &Block) -> Vec<Row> {
             (&answer.allow, Tone::Surely),
             (&answer.depends, Tone::Perhaps),
         ] {
-            for (packets, mark) in [
-                (packets.minus(&answer.proxied), ""),
-                (packets.intersection(&answer.proxied), words::BY_PROXY),
-            ] {
-                if packets.is_empty() {
-                    continue;
-                }
+            for (packets, mark) in words::by_way(answer, packets) {
                 let row = Row {
                     what: format!("{}{mark}", words::packets(&packets)),
                     tone,

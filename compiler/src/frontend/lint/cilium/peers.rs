@@ -4,7 +4,7 @@ use super::{empty_list, is_filled, is_new};
 use crate::diagnostic::{Code, codes};
 use crate::frontend::address;
 use crate::frontend::report::{Place, Report};
-use crate::frontend::settings::cilium::Options;
+use crate::frontend::settings::cilium::{AllowLocalhost, Options};
 use ipnet::IpNet;
 
 /// Fields whose empty list matches nothing.
@@ -135,6 +135,30 @@ pub(super) fn negative(selector: &Place<'_>, options: &Options, report: &mut Rep
             warn(&expression, &codes::MATCHES_AGGREGATES, told, report);
         }
     }
+}
+
+/// A rule for nothing but the node of the pods: unless a rule denies it or sends it elsewhere, that node reaches them.
+pub(super) fn own_node(rule: &Place<'_>, options: &Options, report: &mut Report<'_, '_>) {
+    if options.allow_localhost == AllowLocalhost::Policy {
+        return;
+    }
+    let Some(entities) = rule.get("fromEntities") else {
+        return;
+    };
+    let mut named = entities.items().peekable();
+    let is_given = named.peek().is_some();
+    if !is_given || named.any(|one| one.node.as_str() != Some("host")) {
+        return;
+    }
+    let message = "the node of a pod reaches it without a rule: what isolates the pod does not keep that node away";
+    report.add(
+        entities
+            .spot()
+            .at_head(&codes::OWN_NODE, message, "allowed anyway")
+            .help(
+                "name `remote-node` for other nodes; to keep the node away, deny `host`, or set `allow-localhost: policy`",
+            ),
+    );
 }
 
 /// Two stars that are no more than one: only at the start and in front of a dot do they cross dots.

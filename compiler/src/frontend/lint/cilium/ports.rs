@@ -15,6 +15,7 @@ pub(super) fn check(rule: &Place<'_>, report: &mut Report<'_, '_>) {
                 for port in ports.items() {
                     spelling(&port, report);
                     end(&port, report);
+                    replies(&port, report);
                 }
             }
             if let Some(names) = item
@@ -143,6 +144,35 @@ fn end(port: &Place<'_>, report: &mut Report<'_, '_>) {
             .at_value(&codes::END_PORT_IGNORED, message, "ignored")
             .help("write the first port as `port` and the last as `endPort`, both as numbers"),
     );
+}
+
+/// The ports that Linux gives to who opens a connection: from 32768 to 60999, unless it is told otherwise.
+/// <https://docs.kernel.org/networking/ip-sysctl.html>, `ip_local_port_range`
+const OF_REPLIES: (i128, i128) = (32_768, 60_999);
+
+/// A range that has the ports to which replies go, and not every port.
+fn replies(port: &Place<'_>, report: &mut Report<'_, '_>) {
+    let text = port.node.get("port").and_then(|node| node.as_str());
+    let Some(first) = text.and_then(number).map(i128::from) else {
+        return;
+    };
+    let Some(place) = port.get("endPort") else {
+        return;
+    };
+    let Some(last) = whole(place.node.value()) else {
+        return;
+    };
+    let (from, to) = OF_REPLIES;
+    if (1024..=from).contains(&first) && last >= to {
+        let message = "these are the ports to which replies go, and replies pass without a rule";
+        let help = "remove the range, unless servers listen on all of these ports; whoever is at the other end can open connections \
+                    to them";
+        let diagnostic =
+            place
+                .spot()
+                .at_value(&codes::PORTS_OF_REPLIES, message, "not needed for replies");
+        report.add(diagnostic.help(help));
+    }
 }
 
 /// Type 0, which becomes port 0, which is every type.
