@@ -24,6 +24,7 @@ pub(crate) use addresses::Visited;
 pub use ask::{Asked, End, NotAsked, Said};
 pub(crate) use decode::COUNTS;
 pub use decode::{Image, Known};
+pub(crate) use encode::by_action;
 pub use encode::{Common, encode, is_own};
 pub use error::DecodeError;
 pub use layout::{digest_text, hex, section_name};

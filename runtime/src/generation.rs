@@ -3,14 +3,15 @@
 use crate::attachments::{self, Programs};
 use crate::attest::{Witness, attest};
 use crate::error::LoadError;
-use crate::object::{OBJECT, SHARED, map_name};
-use crate::{kernel, memory};
+use crate::object::{OBJECT, SHARED, Table, map_name};
+use crate::{kernel, memory, object};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{CgroupSkb, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use aya_obj::generated::{BPF_F_MMAPABLE, bpf_map_type};
 use std::borrow::Borrow;
 use std::hash::{BuildHasher as _, RandomState};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use verdict_abi::datapath::connections::{Slot, WAYS};
 use verdict_abi::datapath::packet::Address;
@@ -46,6 +47,8 @@ impl Default for Options<'_> {
 /// attached.
 #[derive(Debug)]
 pub struct Generation {
+    /// The tables, in the order of [`Section::ALL`]; none without an image.
+    tables: Vec<MapData>,
     ebpf: Ebpf,
     settings: u64,
     /// By endpoint, which of its directions are open.
@@ -120,23 +123,30 @@ impl Generation {
         let shared = options.shared.into_iter();
         let shared = shared.flat_map(|folder| SHARED.map(|name| (name, folder.join(name))));
         let own_pins = own.into_iter();
-        let own_pins = own_pins.flat_map(|folder| own_maps().map(|name| (name, folder.join(name))));
+        let own_pins = own_pins.flat_map(|folder| OTHERS.map(|name| (name, folder.join(name))));
         let pins: Vec<_> = shared.chain(own_pins).collect();
         let mut loader = EbpfLoader::new();
         // The log costs time and memory that grow with the programs; what they cost is told without it.
         loader.verifier_log_level(VerifierLogLevel::STATS);
+        let mut tables = Vec::new();
+        let mut with_tables = None;
         if let Some(image) = image {
             for section in Section::ALL {
-                loader.map_max_entries(map_name(section), entries(image, section));
+                tables.push(table(image, section, own)?);
             }
+            let places = places(image, &tables);
+            let object = object::with_tables(object, &places);
+            with_tables = Some(object.ok_or(LoadError::Missing("programs"))?);
             loader.map_max_entries("code_counters", image.count(Config::Codes).max(1));
         }
         loader.map_max_entries("connections", options.connections);
         for (name, path) in &pins {
             loader.map_pin_path(name, path.as_path());
         }
+        let object = with_tables.as_deref().unwrap_or(object);
         let ebpf = loader.load(object).map_err(LoadError::Object)?;
         let mut generation = Self {
+            tables,
             ebpf,
             settings: 0,
             open: image.map(open_directions).unwrap_or_default(),
@@ -185,6 +195,11 @@ impl Generation {
     /// # Errors
     /// Where there is none of this name.
     pub fn map(&self, name: &'static str) -> Result<&MapData, LoadError> {
+        let sections = Section::ALL.map(map_name);
+        let mut tables = sections.into_iter().zip(&self.tables);
+        if let Some((_, table)) = tables.find(|(own, _)| *own == name) {
+            return Ok(table);
+        }
         match self.ebpf.map(name) {
             Some(Map::Array(map) | Map::PerCpuArray(map)) => Ok(map),
             Some(Map::HashMap(map) | Map::LruHashMap(map) | Map::LpmTrie(map)) => Ok(map),
@@ -379,17 +394,45 @@ pub(crate) fn sums<T: Borrow<MapData>>(
         .collect()
 }
 
+/// Of the maps of a generation that are its own, those that are no tables.
+const OTHERS: [&str; 4] = ["settings", attachments::NAME, "overlay", "code_counters"];
+
 /// The maps of a generation that are its own.
 pub(crate) fn own_maps() -> impl Iterator<Item = &'static str> {
-    let others = ["settings", attachments::NAME, "overlay", "code_counters"];
-    Section::ALL.map(map_name).into_iter().chain(others)
+    Section::ALL.map(map_name).into_iter().chain(OTHERS)
 }
 
-/// Entries of the map of a section: a map has one at least.
-fn entries(image: &Image<'_>, section: Section) -> u32 {
-    let elements = image.section(section).len() / (8 * section.element());
-    // The decoder lets no section be longer than a gibibyte.
-    u32::try_from(elements).unwrap_or(u32::MAX).max(1)
+/// Words of the map of a section: it has one element at least.
+fn words(image: &Image<'_>, section: Section) -> u32 {
+    let words = (image.section(section).len() / 8).max(section.element());
+    // The decoder lets no section be longer than half a gibibyte.
+    u32::try_from(words).unwrap_or(u32::MAX)
+}
+
+/// The map of a section: made, or as it is pinned in a folder.
+fn table(image: &Image<'_>, section: Section, folder: Option<&Path>) -> Result<MapData, LoadError> {
+    let name = map_name(section);
+    let bytes = words(image, section).saturating_mul(8);
+    let map = match folder {
+        Some(folder) => MapData::from_pin(folder.join(name)),
+        None => {
+            let kind = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
+            let map = aya_obj::Map::new_from_params(kind, 4, bytes, 1, BPF_F_MMAPABLE);
+            MapData::create(map, name, None)
+        }
+    };
+    map.map_err(|error| LoadError::Map(name, error))
+}
+
+/// What programs are told of the tables.
+fn places(image: &Image<'_>, tables: &[MapData]) -> Vec<Table> {
+    let tables = Section::ALL.into_iter().zip(tables);
+    let place = |(section, map): (Section, &MapData)| Table {
+        section,
+        fd: map.fd().as_fd().as_raw_fd(),
+        words: words(image, section).cast_signed(),
+    };
+    tables.map(place).collect()
 }
 
 fn buckets(connections: u32) -> Result<u32, LoadError> {

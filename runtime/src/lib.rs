@@ -29,7 +29,7 @@
 //!
 //! | map | type | what |
 //! | --- | --- | --- |
-//! | by [`map_name`], one for each [`Section`] | array of 64-bit words, `BPF_F_MMAPABLE` | the section, byte for byte; frozen. A section of no elements has a map of one, all zeros; [`Section::Config`] is a single entry of all its words |
+//! | by [`map_name`], one for each [`Section`] | array of one entry, `BPF_F_MMAPABLE` | the section, byte for byte; frozen. A section of no elements has a map for one, all zeros. These maps are not in the object: where their memory is, and how many words it has, is written into the programs before they are loaded ([`verdict_abi::places`]) |
 //! | `attachments` | array of [`Attachment`](verdict_abi::datapath::Attachment) | by interface index: see [`Generation::attach_interface`]. Written before the interface gets the programs |
 //! | `settings` | array of one entry of two words | word 0: [`OVERLAY`](verdict_abi::datapath::OVERLAY), [`PASS_FOREIGN`](verdict_abi::datapath::PASS_FOREIGN), [`LAZY`](verdict_abi::datapath::LAZY), [`PICK_UP`](verdict_abi::datapath::PICK_UP); word 1: 0 |
 //! | `overlay` | hash: address (16 bytes as [`Address`](verdict_abi::datapath::packet::Address)) to leaf | addresses learnt later. Looked at only while `settings` says so |

@@ -168,7 +168,7 @@ fn packet(line: &str, pod: &str, rest: &str) -> Step {
 /// The reason of an outcome as cases write it.
 #[must_use]
 pub fn reason(outcome: Outcome) -> String {
-    format!("{:?}", outcome.reason).to_lowercase()
+    format!("{:?}", outcome.reason()).to_lowercase()
 }
 
 const KEYS: Keys = [

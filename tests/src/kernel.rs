@@ -106,7 +106,7 @@ impl Kernel {
         let program: &SchedClassifier = self.generation.classifier(name).unwrap();
         let (returned, outcome) = run(program, frame);
         let passes = u32::MAX;
-        assert_eq!(returned == passes, outcome.reason.passes(), "{outcome:?}");
+        assert_eq!(returned == passes, outcome.passes(), "{outcome:?}");
         assert!(
             returned == passes || returned == 2,
             "it returned {returned}"
@@ -125,7 +125,7 @@ impl Kernel {
         };
         let program: &CgroupSkb = self.generation.cgroup(name).unwrap();
         let (returned, outcome) = run(program, frame);
-        assert_eq!(returned, u32::from(outcome.reason.passes()));
+        assert_eq!(returned, u32::from(outcome.passes()));
         outcome
     }
 }
@@ -158,5 +158,5 @@ where
     };
     let reason = Reason::ALL[word(0) as usize];
     let code = word(1);
-    (result.return_value, Outcome { reason, code })
+    (result.return_value, Outcome::new(reason, code))
 }

@@ -50,7 +50,7 @@ fn the_table_fills_up() {
     for port in 1..20_000_u16 {
         let text = format!("ipv4 10.0.0.1 > 203.0.113.9 tcp {port} > 443 syn");
         let said = host.judge(&own, Direction::Egress, &packets::build(&text));
-        if said.reason == Reason::Full {
+        if said.reason() == Reason::Full {
             first_refused.get_or_insert(host.connections());
         }
     }
@@ -61,7 +61,7 @@ fn the_table_fills_up() {
     host.wait(61);
     let again = packets::build("ipv4 10.0.0.1 > 203.0.113.9 tcp 7 > 443 syn");
     assert_eq!(
-        host.judge(&own, Direction::Egress, &again).reason,
+        host.judge(&own, Direction::Egress, &again).reason(),
         Reason::Allowed
     );
     assert_eq!(host.connections(), 1);

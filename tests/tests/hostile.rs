@@ -34,6 +34,9 @@ fn with(image: &Parts, root: u32, entries: &[u32]) -> Parts {
         if part.kind == Section::Config as u32 {
             for (field, value) in [
                 (Config::V4Root, u64::from(root)),
+                (Config::V4Near, u64::from(root)),
+                (Config::V4NearFirst, 0),
+                (Config::V4NearBits, 32),
                 (Config::V4Entries, all.len() as u64),
             ] {
                 let at = field as usize * 8;

@@ -33,6 +33,7 @@ impl Image<'_> {
     /// The sections that say which leaf an address has.
     pub(super) fn check_addresses(&self) -> Decoded<()> {
         self.check_v4()?;
+        self.check_near()?;
         self.check_hosts()?;
         self.check_runs()?;
         self.halves(Section::V6Leaves, Config::V6Runs, Config::Leaves)
@@ -94,6 +95,28 @@ impl Image<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Where most lookups begin is where the root leads their addresses.
+    fn check_near(&self) -> Decoded<()> {
+        let [first, bits] = [Config::V4NearFirst, Config::V4NearBits].map(|of| self.count(of));
+        let mut entry = self.count(Config::V4Root);
+        let mut left = 32;
+        // The root was looked at: every block leads to fewer bits.
+        while left > bits && entry & TO_BLOCK != 0 {
+            let block = Block::of(entry);
+            entry = half(self, Section::V4, block.index(first)).unwrap_or(TO_BLOCK);
+            left = block.shift;
+        }
+        let is_first = u64::from(first).trailing_zeros() >= bits;
+        let leads_there = left == bits && is_first && entry == self.count(Config::V4Near);
+        let field = Config::V4Near as usize;
+        self.ensure(
+            leads_there,
+            Section::Config,
+            field,
+            "is not where the root leads",
+        )
     }
 
     /// Every address that stands alone is found.

@@ -43,10 +43,13 @@ pub struct Known {
 }
 
 /// What the configuration says of the sections of addresses: where it says the same, and they are the same, so is who an address is.
-pub(crate) const COUNTS: [Config; 6] = [
+pub(crate) const COUNTS: [Config; 9] = [
     Config::Leaves,
     Config::V4Entries,
     Config::V4Root,
+    Config::V4Near,
+    Config::V4NearFirst,
+    Config::V4NearBits,
     Config::V6Runs,
     Config::V6Groups,
     Config::V6Hosts,
@@ -465,8 +468,9 @@ impl<'a> Image<'a> {
         for (field, word) in
             (0..Config::WORDS).map(|field| (field, self.word(Section::Config, field as u32)))
         {
-            // The root is an entry of the trie, with a bit more.
-            let bits = 31 + u32::from(field == Config::V4Root as usize);
+            // Entries of the trie and addresses have a bit more.
+            let of_v4 = [Config::V4Root, Config::V4Near, Config::V4NearFirst];
+            let bits = 31 + u32::from(of_v4.iter().any(|own| *own as usize == field));
             let small = word.is_some_and(|word| word < 1 << bits);
             self.ensure(small, Section::Config, field, "is too large")?;
         }
@@ -563,6 +567,17 @@ impl<'a> Image<'a> {
                 acts && code.origin as usize <= origins
             });
             self.ensure(known, Section::Codes, index as usize, "is no code")?;
+            let is_denied = code.is_some_and(|code| code.action == verdict_abi::Action::Deny);
+            let is_redirected =
+                code.is_some_and(|code| code.action == verdict_abi::Action::Redirect);
+            let in_order = is_denied == (index < self.count(Config::Denies))
+                && is_redirected == (index >= self.count(Config::Direct));
+            self.ensure(
+                in_order,
+                Section::Codes,
+                index as usize,
+                "is not where its action stands",
+            )?;
         }
         let named = self.source.endpoints.len() == self.count(Config::Endpoints) as usize;
         if !named {

@@ -3,10 +3,11 @@
 use super::hosts::Hosts;
 use super::layout::{SOURCE, SUBJECTS, WORLD};
 use super::parts::{Part, Parts};
-use super::{Input, LimitError, Resource, trie};
+use super::trie::{Near, Trie};
+use super::{Input, LimitError, Resource};
 use crate::cluster::Protocol;
 use crate::lir::transport::{NOT_KNOWN, key, whole};
-use crate::lir::{Action, Chain, Decision, LeafId, Program, RowId, number};
+use crate::lir::{Action, Chain, CodeId, Decision, LeafId, Program, RowId, number};
 use rustc_hash::FxHashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ pub struct Common {
     /// In the order of [`Section::OF_LEAVES`].
     addresses: [Part; Section::OF_LEAVES.len()],
     root: u32,
+    near: Near,
     world: Part,
 }
 
@@ -25,7 +27,7 @@ impl Common {
     /// The leaf of each run of addresses (its first address, ascending from 0), and the bytes of [`super::world()`].
     #[must_use]
     pub fn new(v4: &[(u32, LeafId)], v6: &[(u128, LeafId)], world: Vec<u8>) -> Self {
-        let entries = trie::entries(v4);
+        let Trie { entries, near } = Trie::of(v4);
         let hosts = Hosts::of(v6);
         let runs = || hosts.runs.iter();
         let leaves = runs().map(|(_, leaf)| leaf.0.to_le_bytes());
@@ -40,6 +42,7 @@ impl Common {
         Self {
             addresses,
             root: entries.first().copied().unwrap_or_default(),
+            near,
             world: Part::new(WORLD, world),
         }
     }
@@ -102,12 +105,26 @@ pub fn encode(input: &Input<'_>) -> Result<Parts, LimitError> {
     ] {
         input.limits.hold(resource, given)?;
     }
-    let codes: Vec<u64> = program
-        .codes
+    let order = by_action(&program.codes);
+    let codes: Vec<Code> = order
         .iter()
-        .zip(input.origins)
-        .map(|(decision, origin)| code(*decision, *origin).word())
+        .filter_map(|own| {
+            let of_program = program
+                .codes
+                .get(own.index())
+                .zip(input.origins.get(own.index()));
+            of_program.map(|(decision, origin)| code(*decision, *origin))
+        })
         .collect();
+    let mut numbers = vec![0; codes.len()];
+    for (own, index) in order.iter().zip(0..) {
+        if let Some(number) = numbers.get_mut(own.index()) {
+            *number = index;
+        }
+    }
+    let until = |action: verdict_abi::Action| {
+        codes.partition_point(|code| (code.action as u8) < action as u8)
+    };
     let config: [usize; Config::WORDS] = [
         program.classes as usize,
         program.port_classes as usize,
@@ -124,6 +141,11 @@ pub fn encode(input: &Input<'_>) -> Result<Parts, LimitError> {
         common.root as usize,
         common.count(Section::V6Groups, 2),
         common.count(Section::V6Hosts, 8 * HOST_WORDS),
+        common.near.entry as usize,
+        common.near.first as usize,
+        common.near.bits as usize,
+        until(verdict_abi::Action::Audit),
+        until(verdict_abi::Action::Redirect),
     ];
     let section = |section| -> Option<Part> {
         let own = match section {
@@ -133,8 +155,11 @@ pub fn encode(input: &Input<'_>) -> Result<Parts, LimitError> {
             Section::Directories => short(ports.directories.iter().flatten().copied()),
             Section::Pages => short(ports.pages.iter().flatten().copied()),
             Section::Rows => short(tables.rows()),
-            Section::Cells => short(program.rows.iter().flatten().map(|code| code.0)),
-            Section::Codes => words(codes.iter().copied()),
+            Section::Cells => {
+                let cells = program.rows.iter().flatten();
+                short(cells.map(|code| numbers.get(code.index()).copied().unwrap_or_default()))
+            }
+            Section::Codes => words(codes.iter().map(|code| code.word())),
             Section::Endpoints => bytes(tables.endpoints.iter().map(|table| table.to_le_bytes())),
             Section::Addresses => words(addresses.iter().copied()),
             Section::V4
@@ -190,6 +215,14 @@ fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
 
 pub(super) fn halves(value: u128) -> [u64; 2] {
     [(value >> 64) as u64, value as u64]
+}
+
+/// The codes of a program in the order in which they stand in its image: by what they do, so that the number of a code tells it.
+pub(crate) fn by_action(codes: &[Decision]) -> Vec<CodeId> {
+    let mut order: Vec<CodeId> = (0..number(codes.len())).map(CodeId).collect();
+    let action = |of: &CodeId| codes.get(of.index()).map(|own| code(*own, 0).action as u8);
+    order.sort_by_key(action);
+    order
 }
 
 fn code(decision: Decision, origin: u32) -> Code {

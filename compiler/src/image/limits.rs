@@ -75,9 +75,9 @@ const MAX_V4_ENTRIES: usize = V4_ENTRIES as usize;
 const MAX_V6_RUNS: usize = 1 << V6_STEPS;
 /// The most pages: their numbers have 16 bits.
 const MAX_PAGES: usize = 1 << 16;
-/// The most bytes of a section: it is the memory of one map, which the kernel allocates as one array of at most 2 GiB and
-/// does not page out.
-const MAX_SECTION_BYTES: usize = 1 << 30;
+/// The most bytes of a section: it is the memory of one map, which the kernel does not page out, and in which its verifier lets no
+/// program reach further (`BPF_MAX_VAR_OFF`).
+const MAX_SECTION_BYTES: usize = 1 << 29;
 
 /// How much there may be of each; `Limits::default()` is what the format has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! The trie of IPv4 addresses: [`Section::V4`](verdict_abi::Section::V4).
 //!
-//! Input: runs of addresses, each with its leaf. Output: the entries. How many bits each block looks at is chosen so that bytes
+//! Input: runs of addresses, each with its leaf. Output: the entries, and where most lookups may begin. How many bits each block looks at is chosen so that bytes
 //! and steps together are fewest, by what is best for the blocks below it. Blocks of the same leaves stand once.
 
 use crate::lir::{LeafId, number};
 use rustc_hash::FxHashMap;
-use verdict_abi::Block;
+use verdict_abi::{Block, TO_BLOCK};
 
 /// What a step is worth for each change of leaves that lies behind it, in bytes.
 const STEP: u64 = 24;
@@ -90,31 +90,82 @@ fn choose(region: Region<'_>, widths: &mut Widths) -> Below {
     below
 }
 
-/// The entries of the trie, the first of which leads to the root.
-pub(super) fn entries(runs: Runs<'_>) -> Vec<u32> {
-    let (leaf, inside) = match runs {
-        [(0, leaf), inside @ ..] => (*leaf, inside),
-        _ => (LeafId(0), runs),
-    };
-    let all = Region {
-        first: 0,
-        bits: 32,
-        leaf,
-        inside,
-    };
-    let mut writer = Writer {
-        widths: Widths::default(),
-        entries: vec![0; BEGIN],
-        known: FxHashMap::default(),
-    };
-    if !inside.is_empty() {
-        choose(all, &mut writer.widths);
+/// The trie.
+#[derive(Clone, Debug)]
+pub(super) struct Trie {
+    /// The entries, the first of which leads to the root.
+    pub(super) entries: Vec<u32>,
+    pub(super) near: Near,
+}
+
+/// Where lookups begin of addresses that have their first bits in common, as most of those have that are known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Near {
+    /// The entry to which the root leads all of them.
+    pub(super) entry: u32,
+    pub(super) first: u32,
+    /// How many bits they do not have in common.
+    pub(super) bits: u32,
+}
+
+impl Trie {
+    pub(super) fn of(runs: Runs<'_>) -> Self {
+        let (leaf, inside) = match runs {
+            [(0, leaf), inside @ ..] => (*leaf, inside),
+            _ => (LeafId(0), runs),
+        };
+        let all = Region {
+            first: 0,
+            bits: 32,
+            leaf,
+            inside,
+        };
+        let mut writer = Writer {
+            widths: Widths::default(),
+            entries: vec![0; BEGIN],
+            known: FxHashMap::default(),
+        };
+        if !inside.is_empty() {
+            choose(all, &mut writer.widths);
+        }
+        let root = writer.entry(all);
+        if let Some(first) = writer.entries.first_mut() {
+            *first = root;
+        }
+        Self {
+            near: near(all, root, &writer.entries),
+            entries: writer.entries,
+        }
     }
-    let root = writer.entry(all);
-    if let Some(first) = writer.entries.first_mut() {
-        *first = root;
+}
+
+/// The smallest block of the trie in which nearly all changes of leaves lie.
+fn near(all: Region<'_>, root: u32, entries: &[u32]) -> Near {
+    let (mut region, mut entry) = (all, root);
+    while entry & TO_BLOCK != 0 {
+        let block = Block::of(entry);
+        let parts = region.parts(region.bits - block.shift);
+        let Some(fullest) = parts.max_by_key(|part| part.inside.len()) else {
+            break;
+        };
+        let below = entries.get(block.index(fullest.first) as usize);
+        match below {
+            Some(below) if below & TO_BLOCK != 0 && holds_most(fullest, all) => {
+                (region, entry) = (fullest, *below);
+            }
+            _ => break,
+        }
     }
-    writer.entries
+    Near {
+        entry,
+        first: region.first,
+        bits: region.bits,
+    }
+}
+
+/// Whether seven eighths of all changes are in a region.
+fn holds_most(region: Region<'_>, all: Region<'_>) -> bool {
+    region.inside.len() >= all.inside.len() - all.inside.len() / 8
 }
 
 struct Writer {
@@ -134,7 +185,7 @@ impl Writer {
         let width = pairs.map_or(2, |pairs| pairs * 2);
         let parts = region.parts(width);
         let block: Vec<u32> = parts.map(|part| self.entry(part)).collect();
-        let is_shared = block.iter().all(|entry| entry & verdict_abi::TO_BLOCK == 0);
+        let is_shared = block.iter().all(|entry| entry & TO_BLOCK == 0);
         let known = self.known.get(&block).filter(|_| is_shared);
         let index = match known {
             Some(index) => *index,

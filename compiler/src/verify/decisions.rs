@@ -16,7 +16,7 @@ use crate::hir::Direction;
 use crate::hir::flow::EndpointKind;
 use crate::hir::spec::Side;
 use crate::lir::transport::{LAST, packet_from, parts};
-use crate::lir::{Chain, ChainId, ClassId, CodeId, LeafId, Lowering, RowId, Table};
+use crate::lir::{Chain, ChainId, ClassId, CodeId, Decision, LeafId, Lowering, RowId, Table};
 use crate::query::{Families, Family, Who, endpoint};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
@@ -43,6 +43,8 @@ struct Node<'n, 'a> {
     /// By leaf.
     classes: Vec<Classes>,
     parts: Vec<Part>,
+    /// By number in the image.
+    codes: Vec<Decision>,
 }
 
 /// What is compared once: the row that is expected, by its number, and the rows in the program and in the image.
@@ -56,6 +58,7 @@ impl<'a> Prover<'a> {
             subject,
             classes: self.classes(subject)?,
             parts: self.keys.with(subject.program),
+            codes: super::named::coded(subject.program),
         };
         let proofs = self.proofs(subject)?;
         let results: Vec<Result<u64, Box<Mismatch>>> =
@@ -322,7 +325,7 @@ impl Node<'_, '_> {
             let found = decide(self.subject.image, query);
             let code = found.map(|(code, _)| CodeId(code));
             // The codes of both were compared.
-            let same = code.and_then(|code| program.codes.get(code.index())) == Some(&decision);
+            let same = code.and_then(|code| self.codes.get(code.index())) == Some(&decision);
             if !same {
                 let found = found.map_or("nothing".to_owned(), |(_, code)| format!("{code:?}"));
                 return Err(self.mismatch(

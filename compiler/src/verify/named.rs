@@ -5,8 +5,8 @@ use super::Subject;
 use super::mismatch::{Check, Mismatch, general};
 use crate::hir::spec::{Side, Truth, Verdict};
 use crate::hir::{Action as Written, Auth, Policy, PolicySet};
-use crate::image::demand;
-use crate::lir::{Action, CodeId, Decision, Origin};
+use crate::image::{by_action, demand};
+use crate::lir::{Action, CodeId, Decision, Origin, Program};
 use crate::source::Span;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -108,7 +108,7 @@ impl Subject<'_> {
                 count.to_string(),
             ));
         }
-        for (decision, index) in self.program.codes.iter().zip(0..) {
+        for (decision, index) in coded(self.program).iter().zip(0..) {
             let code = self.image.word(Section::Codes, index).and_then(Code::of);
             if code.is_some_and(|code| self.is_same(*decision, code)) {
                 continue;
@@ -235,4 +235,13 @@ pub(super) fn is_said(policies: &PolicySet, decision: Decision, side: &Side) -> 
         Origin::Nobody => side.verdict == Verdict::Allow,
     };
     verdict == side.verdict && named
+}
+
+/// The decisions of a program by the numbers of their codes in its image.
+pub(super) fn coded(program: &Program) -> Vec<Decision> {
+    let order = by_action(&program.codes);
+    let decisions = order
+        .iter()
+        .map(|own| program.codes.get(own.index()).copied());
+    decisions.flatten().collect()
 }

@@ -338,8 +338,8 @@ impl<'n> Node<'n> {
         subject: &Subject<'n>,
     ) -> Option<Self> {
         let image = subject.image;
-        let codes = subject.program.codes.iter();
-        let codes = codes.map(|code| shared.decisions.get(code).copied().unwrap_or(NONE));
+        let codes = super::named::coded(subject.program).into_iter();
+        let codes = codes.map(|code| shared.decisions.get(&code).copied().unwrap_or(NONE));
         let mut keys: Vec<(u32, u32)> = classes_of_packets(image, &shared.starts)?
             .into_iter()
             .zip(&shared.parts)

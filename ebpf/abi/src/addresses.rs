@@ -1,6 +1,7 @@
 //! From an address to its leaf.
 //!
-//! IPv4 is a trie whose blocks have as many entries as pay: wide where addresses are dense, narrow where they are not. IPv6
+//! IPv4 is a trie whose blocks have as many entries as pay: wide where addresses are dense, narrow where they are not. Addresses
+//! of the block in which most stand begin there, not at the root: of a cluster's pods the first bits are no news. IPv6
 //! addresses that stand alone, as those of pods do, are in a table that is found by a hash without collisions: two loads, found or
 //! not. All others are in runs, which are searched.
 
@@ -65,7 +66,13 @@ impl Block {
 /// The leaf of an IPv4 address.
 #[inline(always)]
 pub fn leaf_v4(tables: &impl Tables, address: u32) -> Option<u32> {
-    let mut entry = config(tables, Config::V4Root)?;
+    let apart = u64::from(address ^ config(tables, Config::V4NearFirst)?);
+    let begin = if apart >> (config(tables, Config::V4NearBits)? & 63) == 0 {
+        Config::V4Near
+    } else {
+        Config::V4Root
+    };
+    let mut entry = config(tables, begin)?;
     let mut step = 0;
     while step < V4_STEPS && entry & TO_BLOCK != 0 {
         entry = half(tables, Section::V4, Block::of(entry).index(address))?;

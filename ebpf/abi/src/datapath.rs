@@ -19,8 +19,7 @@ pub mod connections;
 pub mod packet;
 
 use crate::{
-    Action, Code, Config, NOT_KNOWN, Query, Section, Tables, Use, config, decide, last_from,
-    leaf_v4, leaf_v6,
+    Config, NOT_KNOWN, Query, Section, Tables, Use, config, last_from, leaf_v4, leaf_v6, number,
 };
 use connections::Key;
 use core::sync::atomic::AtomicU64;
@@ -126,8 +125,8 @@ impl Reason {
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Why.
-    pub reason: Reason,
+    /// The number of the [`Reason`]: a number, since what is known of it makes branches.
+    pub number: u32,
     /// The number of the verdict code that decided; [`NO_CODE`] where none did.
     pub code: u32,
 }
@@ -136,14 +135,63 @@ pub struct Outcome {
 pub const NO_CODE: u32 = u32::MAX;
 
 impl Outcome {
+    /// For a reason, with the number of the code that decided.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(reason: Reason, code: u32) -> Self {
+        Self {
+            number: reason as u32,
+            code,
+        }
+    }
+
     /// Without the policies.
     #[must_use]
     #[inline(always)]
     pub const fn plain(reason: Reason) -> Self {
+        Self::new(reason, NO_CODE)
+    }
+
+    /// By the word of the policies alone. Not one branch hangs on the code, which would be guessed: packets come in any order.
+    #[inline(always)]
+    fn of_code(tables: &impl Tables, code: u32) -> Option<Self> {
+        let [denies, direct] = [Config::Denies, Config::Direct].map(|of| config(tables, of));
+        // All bits or none of them: the sign of a difference.
+        let is_before = |one: u32, other: u32| {
+            let difference = tables.hide(u64::from(one).wrapping_sub(other.into()));
+            tables.hide((difference.cast_signed() >> 63).cast_unsigned()) as u32
+        };
+        let denied = is_before(code, denies?) & Reason::Denied as u32;
+        let redirected = !is_before(code, direct?) & Reason::Proxy as u32;
+        Some(Self {
+            number: tables.hide((denied | redirected).into()) as u32,
+            code,
+        })
+    }
+
+    /// The same, of which the compiler knows no more: see [`Tables::hide`].
+    #[inline(always)]
+    fn hidden(self, tables: &impl Tables) -> Self {
         Self {
-            reason,
-            code: NO_CODE,
+            number: tables.hide(self.number.into()) as u32,
+            ..self
         }
+    }
+
+    /// Why.
+    #[cfg(feature = "host")]
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        let reason = Reason::ALL.get(self.number as usize);
+        // Nothing makes another number.
+        reason.copied().unwrap_or(Reason::Closed)
+    }
+
+    /// Whether the packet passes.
+    #[must_use]
+    #[inline(always)]
+    pub const fn passes(self) -> bool {
+        self.number < Reason::Denied as u32
     }
 }
 
@@ -359,7 +407,7 @@ fn judged(
         };
     }
     let outcome = with_connection(env, bytes, &packet, endpoint, direction, tracked)?;
-    if packet.part == Part::First && outcome.reason.passes() {
+    if packet.part == Part::First && outcome.passes() {
         let facts = FragmentFacts {
             expires: env.now() + FRAGMENT_TICKS,
             value: packet.transport.value,
@@ -455,7 +503,7 @@ pub fn endpoint_of(tables: &impl Tables, address: Address) -> Option<u32> {
 pub fn open_directions(tables: &impl Tables) -> alloc::vec::Vec<u32> {
     use crate::{half, quarter};
     let count = |field| config(tables, field).unwrap_or(0);
-    let lets = |code| Code::of(tables.word(Section::Codes, code)?).map(lets_pass);
+    let lets = |code| Outcome::of_code(tables, code).map(Outcome::passes);
     let (classes, port_classes) = (count(Config::Classes), count(Config::PortClasses));
     let is_open_row = |row: u32| {
         let mut cells = row * port_classes..(row + 1) * port_classes;
@@ -516,7 +564,7 @@ fn ask(
     ends: Ends,
     direction: Direction,
     value: u32,
-) -> Result<(u32, Code), Reason> {
+) -> Result<Outcome, Reason> {
     let of = match (direction, ends.is_itself) {
         (Direction::Ingress, false) => Use::Ingress,
         (Direction::Egress, false) => Use::Egress,
@@ -530,15 +578,8 @@ fn ask(
         protocol: ends.protocol,
         value,
     };
-    decide(env, query).ok_or(Reason::Closed)
-}
-
-#[inline(always)]
-fn lets_pass(code: Code) -> bool {
-    match code.action {
-        Action::Allow | Action::Audit => true,
-        Action::Deny | Action::Redirect => false,
-    }
+    let outcome = number(env, query).and_then(|code| Outcome::of_code(env, code));
+    outcome.ok_or(Reason::Closed)
 }
 
 /// What the packets carry that this one answers.
@@ -576,30 +617,32 @@ fn with_connection(
         is_itself: own == remote,
         protocol: packet.protocol,
     };
-    let (code, said) = ask(env, ends, direction, packet.transport.value)?;
-    let allowed = lets_pass(said);
+    let by_policy = ask(env, ends, direction, packet.transport.value)?;
     let kind = packet.transport.kind;
-    let outcome = |reason| Ok(Outcome { reason, code });
-    let denied = match said.action {
-        Action::Redirect => Reason::Proxy,
-        Action::Deny | Action::Audit | Action::Allow => Reason::Denied,
-    };
+    match kind {
+        // Whatever the policies say, no connection has a say.
+        Kind::Single | Kind::Neighbour => return Ok(by_policy),
+        Kind::Opening if !tracked => return Ok(by_policy),
+        Kind::Opening
+        | Kind::Inside
+        | Kind::Datagram
+        | Kind::Closing
+        | Kind::Reset
+        | Kind::Error => {}
+    }
+    // Read here, so that nothing in front hangs on it.
+    let allowed = by_policy.hidden(env).passes();
     match kind {
         Kind::Error if !allowed => {
             let about = related(env, bytes, packet, ends, direction);
-            return about.map_or(outcome(denied), |code| {
-                let reason = Reason::Related;
-                Ok(Outcome { reason, code })
-            });
+            return Ok(about.map_or(by_policy, |code| Outcome::new(Reason::Related, code)));
         }
-        Kind::Opening if !allowed => return outcome(denied),
-        Kind::Error | Kind::Single | Kind::Neighbour => {
-            return outcome(if allowed { Reason::Allowed } else { denied });
-        }
+        Kind::Opening if !allowed => return Ok(by_policy),
+        Kind::Error | Kind::Single | Kind::Neighbour => return Ok(by_policy),
         Kind::Opening | Kind::Inside | Kind::Datagram | Kind::Closing | Kind::Reset => {}
     }
     if allowed && !tracked {
-        return outcome(Reason::Allowed);
+        return Ok(by_policy);
     }
     let key = Key::of(packet, direction);
     let now = env.now();
@@ -611,23 +654,23 @@ fn with_connection(
             Kind::Closing | Kind::Reset | Kind::Error | Kind::Single | Kind::Neighbour => false,
         };
         if allowed && opens && !connections::open(env, places, &key, direction, now) {
-            return outcome(Reason::Full);
+            return Ok(Outcome::new(Reason::Full, by_policy.code));
         }
-        return outcome(if allowed { Reason::Allowed } else { denied });
+        return Ok(by_policy);
     };
-    let (reason, code) = if allowed {
-        (Reason::Allowed, code)
+    let outcome = if allowed {
+        by_policy
     } else if found.state.opened() == direction {
-        return outcome(denied);
+        return Ok(by_policy);
     } else {
-        let (forward, said) = ask(env, ends, direction.reverse(), answered(packet))?;
-        if !lets_pass(said) {
-            return outcome(denied);
+        let forward = ask(env, ends, direction.reverse(), answered(packet))?;
+        if !forward.passes() {
+            return Ok(by_policy);
         }
-        (Reason::Reply, forward)
+        Outcome::new(Reason::Reply, forward.code)
     };
     connections::note(env, found, &key, direction, kind, now);
-    Ok(Outcome { reason, code })
+    Ok(outcome)
 }
 
 /// The code that allows the packets of the connection that an ICMP error is about.
@@ -669,8 +712,8 @@ fn related(
     } else {
         answered(&about)
     };
-    let (code, said) = ask(env, ends, opened, value).ok()?;
-    lets_pass(said).then_some(code)
+    let forward = ask(env, ends, opened, value).ok()?;
+    forward.passes().then_some(forward.code)
 }
 
 const _: () = {

@@ -17,6 +17,7 @@ mod addresses;
 pub mod datapath;
 #[cfg(feature = "host")]
 pub mod open;
+pub mod places;
 
 pub(crate) use addresses::last_from;
 pub use addresses::{
@@ -29,7 +30,7 @@ pub const MAGIC: [u8; 8] = *b"VERDICT\0";
 /// The version of the layout of the file.
 pub const FORMAT_VERSION: u32 = 2;
 /// The version of the tables: any change of what stands in this package raises it.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 /// Read on a machine of the other byte order, this is another number.
 pub const ENDIAN_MARK: u32 = 0x0102_0304;
 /// Sections begin at multiples of this, so that each can be copied into a memory-mapped map.
@@ -68,7 +69,7 @@ pub enum Section {
     Rows = 9,
     /// 16-bit: the code of each port class, for each row.
     Cells = 10,
-    /// Words: see [`Code`].
+    /// Words: see [`Code`]. Those that deny stand first, then those that audit, allow and redirect.
     Codes = 11,
     /// 32-bit: four tables for each endpoint, as [`Use`] numbers them.
     Endpoints = 12,
@@ -166,11 +167,21 @@ pub enum Config {
     V6Groups = 13,
     /// Places for IPv6 addresses that stand alone.
     V6Hosts = 14,
+    /// Not a number: the entry of [`Section::V4`] that leads on from all addresses of a block, as most of those that are known are.
+    V4Near = 15,
+    /// The first address of this block.
+    V4NearFirst = 16,
+    /// How many bits the addresses of this block do not have in common.
+    V4NearBits = 17,
+    /// How many codes deny: the first ones.
+    Denies = 18,
+    /// How many codes deny, audit or allow: behind them are those that redirect.
+    Direct = 19,
 }
 
 impl Config {
     /// How many words there are.
-    pub const WORDS: usize = 15;
+    pub const WORDS: usize = 20;
 }
 
 /// What an endpoint is asked: the index of its table.
@@ -201,6 +212,19 @@ pub enum Action {
     Redirect = 3,
 }
 
+impl Action {
+    /// The two lowest bits of a number: every one is an action.
+    #[inline(always)]
+    const fn of(number: u64) -> Self {
+        match number & ACTION {
+            0 => Self::Deny,
+            1 => Self::Audit,
+            2 => Self::Allow,
+            _ => Self::Redirect,
+        }
+    }
+}
+
 /// A decision: one word. From the lowest byte: the action, flags, the listener (16 bits), the origin (32 bits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code {
@@ -214,6 +238,7 @@ pub struct Code {
     pub origin: u32,
 }
 
+const ACTION: u64 = 3;
 const DEPENDS: u64 = 1 << 8;
 
 impl Code {
@@ -228,18 +253,12 @@ impl Code {
     #[must_use]
     #[inline(always)]
     pub const fn of(word: u64) -> Option<Self> {
-        let action = match word & 0xFF {
-            0 => Action::Deny,
-            1 => Action::Audit,
-            2 => Action::Allow,
-            3 => Action::Redirect,
-            _ => return None,
-        };
-        if word & 0xFF00 & !DEPENDS != 0 {
+        // Of the lowest bytes these bits alone have a meaning.
+        if word & 0xFFFF & !(ACTION | DEPENDS) != 0 {
             return None;
         }
         Some(Self {
-            action,
+            action: Action::of(word),
             depends: word & DEPENDS != 0,
             listener: (word >> 16) as u16,
             origin: (word >> 32) as u32,
@@ -263,10 +282,31 @@ pub trait Tables {
         Some(words)
     }
 
+    /// A 32-bit value of a table.
+    #[inline(always)]
+    fn half(&self, section: Section, index: u32) -> Option<u32> {
+        let word = self.word(section, index >> 1)?;
+        Some((word >> ((index & 1) * 32)) as u32)
+    }
+
+    /// A 16-bit value of a table.
+    #[inline(always)]
+    fn quarter(&self, section: Section, index: u32) -> Option<u32> {
+        let word = self.word(section, index >> 2)?;
+        Some((word >> ((index & 3) * 16)) as u32 & 0xFFFF)
+    }
+
     /// The word itself. For the kernel's verifier of programs, in a way that hides what the word may be: what has been
     /// learnt about a value on the way to it makes a case of its own, and cases multiply.
     #[inline(always)]
     fn blur(&self, word: u64) -> u64 {
+        word
+    }
+
+    /// The word itself. For the compiler of programs, in a way that hides where the word comes from: of what it knows it makes
+    /// branches, and what policies say of the next packet is nobody's guess.
+    #[inline(always)]
+    fn hide(&self, word: u64) -> u64 {
         word
     }
 }
@@ -274,15 +314,13 @@ pub trait Tables {
 /// A 32-bit value of a table.
 #[inline(always)]
 pub fn half(tables: &impl Tables, section: Section, index: u32) -> Option<u32> {
-    let word = tables.word(section, index >> 1)?;
-    Some((word >> ((index & 1) * 32)) as u32)
+    tables.half(section, index)
 }
 
 /// A 16-bit value of a table.
 #[inline(always)]
 pub fn quarter(tables: &impl Tables, section: Section, index: u32) -> Option<u32> {
-    let word = tables.word(section, index >> 2)?;
-    Some((word >> ((index & 3) * 16)) as u32 & 0xFFFF)
+    tables.quarter(section, index)
 }
 
 /// A word of the configuration.
@@ -324,6 +362,13 @@ pub struct Query {
 /// Decides. The number of the code comes with it: counters are kept by it.
 #[inline(always)]
 pub fn decide(tables: &impl Tables, query: Query) -> Option<(u32, Code)> {
+    let code = number(tables, query)?;
+    Some((code, Code::of(tables.word(Section::Codes, code)?)?))
+}
+
+/// The number of the code that decides.
+#[inline(always)]
+pub fn number(tables: &impl Tables, query: Query) -> Option<u32> {
     let class = quarter(tables, Section::Leaves, query.leaf)?;
     let port_class = port_class(tables, query.protocol, query.value)?;
     let endpoint = query.endpoint.checked_mul(4)?;
@@ -331,6 +376,5 @@ pub fn decide(tables: &impl Tables, query: Query) -> Option<(u32, Code)> {
     let row = table * config(tables, Config::Classes)? + class;
     let row = quarter(tables, Section::Rows, row)?;
     let cell = row * config(tables, Config::PortClasses)? + port_class;
-    let code = quarter(tables, Section::Cells, cell)?;
-    Some((code, Code::of(tables.word(Section::Codes, code)?)?))
+    quarter(tables, Section::Cells, cell)
 }

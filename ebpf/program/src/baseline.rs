@@ -64,11 +64,7 @@ pub fn verdict(context: TcContext) -> i32 {
     };
     let subject = Subject::Attached(attachment);
     let outcome = judge_packet(&kernel, &bytes, &packet, subject, Direction::Ingress);
-    if maps::finish(&bytes, outcome) {
-        TC_ACT_UNSPEC
-    } else {
-        TC_ACT_SHOT
-    }
+    maps::action(maps::finish(&bytes, outcome))
 }
 
 /// Reads the packet, and takes the next flow's end for its source.

@@ -1,6 +1,6 @@
 //! What the data path asks of its surroundings, answered by the kernel.
 
-use crate::maps::{self, CONFIG, CONNECTIONS, FRAGMENTS, OVERLAY, SETTINGS, TABLE};
+use crate::maps::{self, CONNECTIONS, FRAGMENTS, OVERLAY, SETTINGS, TABLE};
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::programs::sk_buff::SkBuff;
@@ -8,7 +8,7 @@ use core::sync::atomic::AtomicU64;
 use verdict_abi::datapath::connections::{Keys, Slot, TICK};
 use verdict_abi::datapath::packet::{Address, Bytes};
 use verdict_abi::datapath::{Environment, FragmentFacts, FragmentKey, Outcome};
-use verdict_abi::{Config, Section, Tables};
+use verdict_abi::{Section, Tables};
 
 /// The packet that a program was called for.
 pub(crate) struct SocketBuffer {
@@ -41,7 +41,7 @@ impl SocketBuffer {
     pub(crate) fn mark(&self, outcome: Outcome) {
         // SAFETY: as above; programs of this kind may write these words, and nobody else does meanwhile.
         unsafe {
-            (*self.buffer.skb).cb[0] = outcome.reason as u32;
+            (*self.buffer.skb).cb[0] = outcome.number;
             (*self.buffer.skb).cb[1] = outcome.code;
         }
     }
@@ -56,7 +56,6 @@ impl Bytes for SocketBuffer {
 
 /// The maps and the clock. What each packet needs is looked up once.
 pub(crate) struct Kernel {
-    config: &'static [u64; Config::WORDS],
     settings: &'static [u64; 2],
 }
 
@@ -64,7 +63,6 @@ impl Kernel {
     #[inline(always)]
     pub(crate) fn new() -> Option<Self> {
         Some(Self {
-            config: CONFIG.get(0)?,
             settings: SETTINGS.get(0)?,
         })
     }
@@ -74,15 +72,27 @@ impl Tables for Kernel {
     #[inline(always)]
     fn word(&self, section: Section, index: u32) -> Option<u64> {
         if section == Section::Config {
-            self.config.get(index as usize).copied()
-        } else {
-            maps::word(section, index)
+            return maps::config().get(index as usize).copied();
         }
+        maps::words(section).get(index as usize).copied()
     }
 
     #[inline(always)]
     fn element<const N: usize>(&self, section: Section, index: u32) -> Option<[u64; N]> {
-        maps::element(section, index)?.try_into().ok()
+        let words = maps::words(section);
+        let first = index as usize * N;
+        words.get(first..first + N)?.try_into().ok()
+    }
+
+    #[inline(always)]
+    fn half(&self, section: Section, index: u32) -> Option<u32> {
+        maps::halves(section).get(index as usize).copied()
+    }
+
+    #[inline(always)]
+    fn quarter(&self, section: Section, index: u32) -> Option<u32> {
+        let value = maps::quarters(section).get(index as usize)?;
+        Some((*value).into())
     }
 
     #[inline(always)]
@@ -91,6 +101,11 @@ impl Tables for Kernel {
         // SAFETY: the address comes from a reference. It is read each time, since the verifier takes what was read for
         // one value and remembers what it learns of it.
         word | unsafe { core::ptr::from_ref(zero).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn hide(&self, word: u64) -> u64 {
+        maps::hidden(word)
     }
 }
 

@@ -23,7 +23,7 @@ mod environment;
 mod maps;
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::macros::{cgroup_skb, classifier};
 use aya_ebpf::programs::{SkBuffContext, TcContext};
 use environment::{Kernel, SocketBuffer};
@@ -63,15 +63,9 @@ pub fn cgroup_egress(context: SkBuffContext) -> i32 {
 #[inline(always)]
 pub fn closed(context: TcContext) -> i32 {
     let bytes = SocketBuffer::new(context.skb.skb);
-    if maps::finish(
-        &bytes,
-        // Attached in both directions: what an endpoint may not send is enough.
-        without_policies(ethernet(&bytes), &bytes, Direction::Egress, Reason::Closed),
-    ) {
-        TC_ACT_UNSPEC
-    } else {
-        TC_ACT_SHOT
-    }
+    // Attached in both directions: what an endpoint may not send is enough.
+    let outcome = without_policies(ethernet(&bytes), &bytes, Direction::Egress, Reason::Closed);
+    maps::action(maps::finish(&bytes, outcome))
 }
 
 /// Nothing passes: for a cgroup that has no policies yet.
@@ -81,7 +75,7 @@ pub fn cgroup_closed(context: SkBuffContext) -> i32 {
     let bytes = SocketBuffer::new(context.as_ptr().cast());
     let network = network(ethertype(&context), 0);
     let outcome = without_policies(network, &bytes, Direction::Egress, Reason::Closed);
-    maps::finish(&bytes, outcome).into()
+    (maps::finish(&bytes, outcome) & 1) as i32
 }
 
 #[inline(always)]
@@ -112,12 +106,7 @@ fn at_interface(skb: *mut __sk_buff, direction: Direction) -> i32 {
         // Nobody said whose interface it is: closed, but for what a link needs.
         _ => without_policies(network, &bytes, direction, Reason::NoEndpoint),
     };
-    if maps::finish(&bytes, outcome) {
-        // Whoever else is attached has a say, too.
-        TC_ACT_UNSPEC
-    } else {
-        TC_ACT_SHOT
-    }
+    maps::action(maps::finish(&bytes, outcome))
 }
 
 /// What the link layer says that it is: at a cgroup a packet begins with its header of IP.
@@ -134,7 +123,7 @@ fn at_cgroup(context: &SkBuffContext, direction: Direction) -> i32 {
         Some(kernel) => judge(&kernel, &bytes, network, Subject::ByAddress, direction),
         None => without_policies(network, &bytes, direction, Reason::Closed),
     };
-    maps::finish(&bytes, outcome).into()
+    (maps::finish(&bytes, outcome) & 1) as i32
 }
 
 #[cfg(not(test))]

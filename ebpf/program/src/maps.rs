@@ -1,10 +1,10 @@
 //! The maps. Their names and sizes are the contract with the loader (`runtime/src/lib.rs`).
 //!
-//! Of a generation: one array for each [`Section`], frozen when it is full, and `settings`, `attachments`, `overlay`
-//! and `code_counters`. Of the node, kept over generations: `connections`, `table`, `fragments` and `reason_counters`.
+//! Of a generation: `settings`, `attachments`, `overlay` and `code_counters`, and one array for each [`Section`], frozen when it is
+//! full, which the loader makes and whose place it writes into the programs ([`places`]). Of the node, kept over generations: `connections`, `table`, `fragments` and `reason_counters`.
 
 use crate::environment::SocketBuffer;
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use verdict_abi::datapath::connections::{Keys, Slot};
@@ -13,45 +13,7 @@ use verdict_abi::datapath::{
     ATTACHMENT_PROBES, ATTACHMENTS, Attachment, Counter, FragmentFacts, FragmentKey, Outcome,
     Reason,
 };
-use verdict_abi::{Config, HOST_WORDS, Section};
-
-/// The loader says how many words a section has.
-type Words = Array<u64>;
-const fn words() -> Words {
-    Array::with_max_entries(1, BPF_F_MMAPABLE)
-}
-
-/// All of its words are one entry: they are looked up once for a packet.
-#[map(name = "config")]
-pub(crate) static CONFIG: Array<[u64; Config::WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map(name = "v4")]
-static V4: Words = words();
-#[map(name = "v6_starts")]
-static V6_STARTS: Array<[u64; 2]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map(name = "v6_leaves")]
-static V6_LEAVES: Words = words();
-#[map(name = "leaves")]
-static LEAVES: Words = words();
-#[map(name = "protocols")]
-static PROTOCOLS: Words = words();
-#[map(name = "directories")]
-static DIRECTORIES: Words = words();
-#[map(name = "pages")]
-static PAGES: Words = words();
-#[map(name = "rows")]
-static ROWS: Words = words();
-#[map(name = "cells")]
-static CELLS: Words = words();
-#[map(name = "codes")]
-static CODES: Words = words();
-#[map(name = "endpoints")]
-static ENDPOINTS: Words = words();
-#[map(name = "addresses")]
-static ADDRESSES: Array<[u64; 3]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map(name = "v6_groups")]
-static V6_GROUPS: Words = words();
-#[map(name = "v6_hosts")]
-static V6_HOSTS: Array<[u64; HOST_WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+use verdict_abi::{Config, Section, places};
 
 /// The settings of a generation, and a word that is 0, which only the loader knows.
 #[map(name = "settings")]
@@ -82,46 +44,84 @@ pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentFacts> =
 static REASON_COUNTERS: PerCpuArray<Counter> =
     PerCpuArray::with_max_entries(Reason::ALL.len() as u32, 0);
 
-/// A word of a section whose elements have one.
-#[inline(always)]
-pub(crate) fn word(section: Section, index: u32) -> Option<u64> {
-    let words = match section {
-        Section::Config | Section::V6Starts | Section::Addresses | Section::V6Hosts => return None,
-        Section::V4 => &V4,
-        Section::V6Leaves => &V6_LEAVES,
-        Section::Leaves => &LEAVES,
-        Section::Protocols => &PROTOCOLS,
-        Section::Directories => &DIRECTORIES,
-        Section::Pages => &PAGES,
-        Section::Rows => &ROWS,
-        Section::Cells => &CELLS,
-        Section::Codes => &CODES,
-        Section::Endpoints => &ENDPOINTS,
-        Section::V6Groups => &V6_GROUPS,
-    };
-    words.get(index).copied()
+/// The words of a section, where the loader has put them: see [`verdict_abi::places`].
+macro_rules! words {
+    ($section:ident) => {{
+        let first: *const u64;
+        let count: u64;
+        // SAFETY: both instructions set a register. The loader makes of them the address of the memory of a map and the number of
+        // its words, and the kernel takes no program in which they are something else. Nobody writes the map, which is frozen.
+        unsafe {
+            core::arch::asm!(
+                "{first} = {place} ll",
+                first = out(reg) first,
+                place = const places::place(Section::$section),
+                options(nomem, nostack, preserves_flags)
+            );
+            core::arch::asm!(
+                "{count} = {mark}",
+                count = out(reg) count,
+                mark = const places::count(Section::$section),
+                options(nomem, nostack, preserves_flags)
+            );
+            core::slice::from_raw_parts(first, count as usize)
+        }
+    }};
 }
 
-/// The words of an element of a section where they are looked up at once.
+/// The words of a section.
 #[inline(always)]
-pub(crate) fn element(section: Section, index: u32) -> Option<&'static [u64]> {
+pub(crate) fn words(section: Section) -> &'static [u64] {
     match section {
-        Section::V6Starts => V6_STARTS.get(index).map(<[u64; 2]>::as_slice),
-        Section::V6Hosts => V6_HOSTS.get(index).map(<[u64; HOST_WORDS]>::as_slice),
-        Section::Addresses => ADDRESSES.get(index).map(<[u64; 3]>::as_slice),
-        Section::Config
-        | Section::V4
-        | Section::V6Leaves
-        | Section::Leaves
-        | Section::Protocols
-        | Section::Directories
-        | Section::Pages
-        | Section::Rows
-        | Section::Cells
-        | Section::Codes
-        | Section::Endpoints
-        | Section::V6Groups => None,
+        Section::Config => words!(Config),
+        Section::V4 => words!(V4),
+        Section::V6Starts => words!(V6Starts),
+        Section::V6Leaves => words!(V6Leaves),
+        Section::Leaves => words!(Leaves),
+        Section::Protocols => words!(Protocols),
+        Section::Directories => words!(Directories),
+        Section::Pages => words!(Pages),
+        Section::Rows => words!(Rows),
+        Section::Cells => words!(Cells),
+        Section::Codes => words!(Codes),
+        Section::Endpoints => words!(Endpoints),
+        Section::Addresses => words!(Addresses),
+        Section::V6Groups => words!(V6Groups),
+        Section::V6Hosts => words!(V6Hosts),
     }
+}
+
+/// The words of the configuration: the decoder takes no image with fewer.
+#[inline(always)]
+pub(crate) fn config() -> &'static [u64; Config::WORDS] {
+    // SAFETY: see above; the kernel takes no program that reads behind the end of the map.
+    unsafe { &*words(Section::Config).as_ptr().cast() }
+}
+
+/// The values of 32 bits of a section. Of the machine's byte order, as the image is.
+#[inline(always)]
+pub(crate) fn halves(section: Section) -> &'static [u32] {
+    let words = words(section);
+    // SAFETY: it is the same memory, and a word is as well aligned as its half.
+    unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 2) }
+}
+
+/// The values of 16 bits of a section. Of the machine's byte order, as the image is.
+#[inline(always)]
+pub(crate) fn quarters(section: Section) -> &'static [u16] {
+    let words = words(section);
+    // SAFETY: it is the same memory, and a word is as well aligned as its quarter.
+    unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 4) }
+}
+
+/// The same word, of which the compiler knows no more.
+#[inline(always)]
+pub(crate) fn hidden(mut word: u64) -> u64 {
+    // SAFETY: there is no instruction in it.
+    unsafe {
+        core::arch::asm!("/* {word} */", word = inlateout(reg) word, options(nomem, nostack, preserves_flags));
+    }
+    word
 }
 
 /// What is behind an interface.
@@ -138,16 +138,26 @@ pub(crate) fn attachment(interface: u32) -> Option<&'static Attachment> {
     None
 }
 
-/// Counts a packet, and says in its control buffer what became of it. Whether it passes.
+/// Counts a packet, and says in its control buffer what became of it. Whether it passes: all bits of it, or none.
 #[inline(always)]
-pub(crate) fn finish(bytes: &SocketBuffer, outcome: Outcome) -> bool {
+pub(crate) fn finish(bytes: &SocketBuffer, outcome: Outcome) -> i64 {
     bytes.mark(outcome);
     // Of these the code says all.
-    if !matches!(outcome.reason, Reason::Allowed | Reason::Denied) {
-        count(&REASON_COUNTERS, outcome.reason as u32, bytes.len());
+    const BY_CODE: u64 = 1 << Reason::Allowed as u32 | 1 << Reason::Denied as u32;
+    if BY_CODE >> (outcome.number & 63) & 1 == 0 {
+        count(&REASON_COUNTERS, outcome.number, bytes.len());
     }
     count(&CODE_COUNTERS, outcome.code, bytes.len());
-    outcome.reason.passes()
+    // Whether it is one of the first says the sign of the difference.
+    hidden(u64::from(outcome.number).wrapping_sub(Reason::Denied as u64)).cast_signed() >> 63
+}
+
+/// What a program for interfaces returns: all bits where the packet passes ([`TC_ACT_UNSPEC`]), since whoever else is attached
+/// has a say, too; else [`TC_ACT_SHOT`].
+#[inline(always)]
+pub(crate) fn action(passes: i64) -> i32 {
+    const { assert!(TC_ACT_UNSPEC == -1) };
+    (passes | !passes & i64::from(TC_ACT_SHOT)) as i32
 }
 
 #[inline(always)]

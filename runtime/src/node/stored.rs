@@ -27,7 +27,7 @@ const _: () = assert!(Section::ALL.len() == 15);
 const HEAD: usize = 2 + 4 + 2 * Section::ALL.len();
 /// `BPF_F_MMAPABLE` of Linux.
 const MMAPABLE: u32 = 1 << 10;
-/// A file is no longer than this: as the decoder has it, each section is at most a gibibyte.
+/// A file is no longer than this: as the decoder has it, each section is at most half a gibibyte.
 const LONGEST: u64 = 1 << 34;
 
 /// Where a table stands in the file, and how long it is.

@@ -1,6 +1,6 @@
 //! Changes of an image, as faults of encoding and damage would make them. But for the last ones, the digests are made to fit.
 
-use verdict_abi::{Section, TO_BLOCK};
+use verdict_abi::{Config, Section, TO_BLOCK};
 use verdict_compiler::image::SourceTable;
 use verdict_tests::generate::random::Random;
 use verdict_tests::images::sealed;
@@ -222,7 +222,7 @@ fn exchange<T: Copy + PartialEq>(values: &mut [T], random: &mut Random) -> bool 
     values[one] != values[other]
 }
 
-pub(super) const SEALED: [Change; 33] = [
+pub(super) const SEALED: [Change; 34] = [
     (
         "a boundary of IPv4 addresses is one too high",
         |file, random| shift_v4(file, random, true),
@@ -248,6 +248,15 @@ pub(super) const SEALED: [Change; 33] = [
         file.write_halves(Section::V4, &entries);
         differs
     }),
+    (
+        "lookups of IPv4 addresses begin elsewhere",
+        |file, random| {
+            let mut words = file.longs(Section::Config);
+            words[Config::V4Near as usize + random.below(3)] ^= 1;
+            file.write_longs(Section::Config, &words);
+            true
+        },
+    ),
     (
         "a boundary of IPv6 addresses is one too high",
         |file, random| shift_v6(file, random, true),

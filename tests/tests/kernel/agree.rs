@@ -195,10 +195,7 @@ impl Asking<'_> {
             // There is no proxy, and nothing is authenticated.
             Action::Redirect => Reason::Proxy,
         };
-        let expected = Outcome {
-            reason,
-            code: number,
-        };
+        let expected = Outcome::new(reason, number);
         let (src, dst) = match direction {
             Direction::Ingress => (other, own.address),
             Direction::Egress => (own.address, other),
@@ -223,7 +220,7 @@ impl Asking<'_> {
         tally.v6 += u64::from(other.is_ipv6());
         tally.proxied += u64::from(demand::proxy(code).is_some());
         tally.proving += u64::from(demand::auth(code).is_some());
-        *(if said.reason.passes() {
+        *(if said.passes() {
             &mut tally.passed
         } else {
             &mut tally.dropped

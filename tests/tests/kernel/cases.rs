@@ -94,7 +94,7 @@ fn closed() {
         plain(Reason::Closed)
     );
     let passes = kernel.at_interface(own, ingress, &syn);
-    assert_eq!(passes.reason, Reason::Allowed);
+    assert_eq!(passes.reason(), Reason::Allowed);
     assert_ne!(passes.code, NO_CODE);
 }
 
@@ -145,7 +145,7 @@ fn overlay() {
     let own = datapath::attachment(&image, "a");
     let leaf = image.leaf("10.0.0.2".parse().unwrap()).unwrap();
     let new = packets::build("ipv4 10.9.9.9 > 10.0.0.1 tcp 999 > 80 syn");
-    let judge = |kernel: &mut Kernel| kernel.at_interface(own, Direction::Ingress, &new).reason;
+    let judge = |kernel: &mut Kernel| kernel.at_interface(own, Direction::Ingress, &new).reason();
     assert_eq!(judge(&mut kernel), Reason::Denied);
     let address = verdict_abi::datapath::packet::Address::v4(0x0a09_0909);
     kernel.generation().learn(address, leaf).unwrap();
@@ -172,7 +172,7 @@ fn full() {
     for port in 1000..1400 {
         let text = format!("ipv4 10.0.0.1 > 203.0.113.9 tcp {port} > 443 syn");
         let said = kernel.at_interface(own, Direction::Egress, &packets::build(&text));
-        match said.reason {
+        match said.reason() {
             Reason::Allowed => opened.push(port),
             Reason::Full => full += 1,
             other => panic!("{other:?}"),
@@ -188,6 +188,6 @@ fn full() {
     for port in opened {
         let text = format!("ipv4 203.0.113.9 > 10.0.0.1 tcp 443 > {port} syn ack");
         let said = kernel.at_interface(own, Direction::Ingress, &packets::build(&text));
-        assert_eq!(said.reason, Reason::Reply, "port {port}");
+        assert_eq!(said.reason(), Reason::Reply, "port {port}");
     }
 }
