@@ -402,6 +402,13 @@ fn a_bundle_may_stand_among_the_manifests() {
             place.ends(0, &line);
         }
         place.ends(0, "image verify in/fleet --against in");
+        let said = place.ends(0, "check in").stdout;
+        assert!(said.contains("`in/fleet` is a bundle"), "{said}");
+        // What is no bundle is read, whatever it is called.
+        fs::create_dir(place.path("in/more")).unwrap();
+        fs::write(place.path("in/more/oci-layout"), "").unwrap();
+        fs::write(place.path("in/more/x.yaml"), "kind: x").unwrap();
+        place.ends(1, "check in");
     }
 }
 

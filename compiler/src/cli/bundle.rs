@@ -36,8 +36,11 @@ const STAGING: &str = ".verdict-";
 
 /// Whether a folder is laid out as a bundle, whatever is in its files.
 pub(super) fn is_folder_of_one(folder: &Path) -> bool {
-    let is_layout = || folder.join(oci::LAYOUT_FILE).is_file();
-    (folder.join(MANIFEST).is_file() && folder.join(CHUNKS).is_dir()) || is_layout()
+    let has_files = |files: &[&str]| files.iter().all(|file| folder.join(file).is_file());
+    let has_folders = |folders: &[&str]| folders.iter().all(|name| folder.join(name).is_dir());
+    let is_folder = has_files(&[MANIFEST]) && has_folders(&[CHUNKS, MANIFESTS]);
+    let is_layout = has_files(&[oci::LAYOUT_FILE, oci::INDEX_FILE]) && has_folders(&["blobs"]);
+    is_folder || is_layout
 }
 
 /// The place of a chunk in a bundle that is a folder or an archive.

@@ -123,13 +123,18 @@ impl Walk<'_> {
     fn folder(&mut self, folder: &Path) {
         let before = self.diagnostics.len();
         let mut any = false;
-        let walk = WalkDir::new(folder)
+        let mut left_out = Vec::new();
+        let mut walk = WalkDir::new(folder)
             .follow_links(true)
             .sort_by_file_name()
             .into_iter()
-            .filter_entry(|entry| entry.depth() == 0 || !(is_hidden(entry) || is_bundle(entry)));
-        for entry in walk {
+            .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry));
+        while let Some(entry) = walk.next() {
             match entry {
+                Ok(entry) if entry.depth() > 0 && is_bundle(&entry) => {
+                    left_out.push(a_bundle(&shown(entry.path())));
+                    walk.skip_current_dir();
+                }
                 Ok(entry) if self.is_output(entry.path()) => {}
                 Ok(entry) if entry.file_type().is_file() && is_manifest(entry.path()) => {
                     any = true;
@@ -145,6 +150,7 @@ impl Walk<'_> {
         if !any && self.diagnostics.len() == before {
             self.diagnostics.push(nothing_in(folder));
         }
+        self.diagnostics.append(&mut left_out);
     }
 
     /// Whether an earlier run left its answer there.
@@ -199,6 +205,13 @@ pub(super) fn is_hidden(entry: &DirEntry) -> bool {
 /// Whether a folder is a bundle: a pipeline may keep it beside the manifests that it is made of.
 fn is_bundle(entry: &DirEntry) -> bool {
     entry.file_type().is_dir() && bundle::is_folder_of_one(entry.path())
+}
+
+fn a_bundle(name: &str) -> Diagnostic {
+    let message = format!("`{name}` is a bundle, and nothing in it is read");
+    Diagnostic::new(&codes::UNREADABLE, message)
+        .severity(Severity::Note)
+        .file(name)
 }
 
 fn is_manifest(path: &Path) -> bool {

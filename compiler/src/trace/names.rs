@@ -64,6 +64,8 @@ pub(super) struct Names {
     /// The time, and all times around it at which the same is known.
     now: u64,
     same: Range<u64>,
+    /// Until when nothing that is kept is over, since room was looked for.
+    full_until: u64,
     /// The latest time.
     latest: u64,
     counts: Learnt,
@@ -124,6 +126,7 @@ impl Names {
             first: u64::MAX,
             now: 0,
             same: 0..u64::MAX,
+            full_until: 0,
             latest: 0,
             counts: Learnt::default(),
         };
@@ -216,12 +219,13 @@ impl Names {
         }
         let told = self.told.entry(key).or_default();
         self.counts.forgotten += u64::from(told.spans.add(from, until));
-        told.is_shown = true;
+        let is_known_now = told.spans.is_in(self.now);
+        told.is_shown |= is_known_now;
         self.first = self.first.min(from);
         for turn in told.spans.turns().chain([self.first]) {
             narrow(&mut self.same, self.now, turn);
         }
-        if is_known {
+        if is_known || !is_known_now {
             return false;
         }
         let known = self.cluster.names.entry(name.into()).or_default();
@@ -234,10 +238,15 @@ impl Names {
     /// Forgets what is over.
     fn make_room(&mut self) {
         let now = self.now;
+        if now < self.full_until {
+            return;
+        }
         let before = self.told.len();
         self.told
             .retain(|_, told| told.is_shown || !told.spans.is_over(now));
         self.counts.forgotten += (before - self.told.len()) as u64;
+        // Answers end with a minute: none is over sooner.
+        self.full_until = minute_after(now.saturating_add(1));
     }
 
     fn least_seconds(&self) -> u32 {
@@ -283,6 +292,9 @@ impl Names {
                 known.push(*address);
             } else {
                 known.retain(|one| one != address);
+                if known.is_empty() {
+                    self.cluster.names.remove(name);
+                }
             }
         }
         if is_new {

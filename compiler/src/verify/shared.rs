@@ -138,7 +138,7 @@ impl Shared {
         let node = Node::of(self, prover, library, subject)?;
         let mut known = FxHashSet::default();
         let mut held = FxHashSet::default();
-        let mut compared = 0;
+        let mut compared: u64 = 0;
         let endpoints = subject.pods.iter().zip(&subject.program.endpoints);
         for ((pod, endpoint), index) in endpoints.zip(0_u32..) {
             let itself = prover.own_leaves(subject.lowering, *pod);
@@ -175,7 +175,8 @@ impl Shared {
                         }
                     }
                     if known.insert((number, chain_of_program, table, NONE)) {
-                        compared += told + (node.own.len() * self.parts.len()) as u64;
+                        let own = (node.own.len() * self.parts.len()) as u64;
+                        compared = compared.saturating_add(told).saturating_add(own);
                     }
                 }
                 for leaf in &itself {

@@ -6,8 +6,8 @@
 use super::Problems;
 use super::layout::Layout;
 use super::places::{
-    By, DIRECTIONS, Filters, Kind, Place, cgroup_number, interface_name, link_name, program_name,
-    put_back,
+    By, DIRECTIONS, Filters, Kind, Place, cgroup_number, interface_name, link_name,
+    overtaking_name, program_name, put_back,
 };
 use super::problem::{Done, causes, pins, problem};
 use crate::kernel;
@@ -15,13 +15,14 @@ use crate::netlink::{self, Side};
 use aya::programs::links::FdLink;
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{
-    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, LinkOrder, SchedClassifier, TcAttachType,
+    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, LinkOrder, ProgramInfo, SchedClassifier,
+    TcAttachType,
 };
 use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use verdict_abi::datapath::Direction;
 use verdict_compiler::diagnostic::codes;
@@ -51,7 +52,7 @@ enum Runs {
 pub(super) enum Held {
     /// It does.
     Right,
-    /// It runs another one, or none yet, or a filter of somebody else comes before it.
+    /// It runs another one, or none yet, or a program of somebody else comes before it.
     Other,
     /// There is nothing left to attach to.
     Gone,
@@ -102,11 +103,14 @@ pub(super) fn finish_release(layout: &Layout) -> Done<()> {
 
 impl Place {
     /// Makes both directions run the programs of a folder.
-    pub(super) fn point(&self, programs: &Path, loaded: bool) -> Done<State> {
+    ///
+    /// `closed` is the folder of the programs that let nothing pass.
+    pub(super) fn point(&self, programs: &Path, loaded: bool, closed: &Path) -> Done<State> {
         let mut taken = Duration::ZERO;
         for direction in DIRECTIONS {
             let program = programs.join(program_name(self.kind, direction, loaded));
-            match self.point_one(direction, &program)? {
+            let closed = closed.join(program_name(self.kind, direction, false));
+            match self.point_one(direction, &program, &closed)? {
                 State::Attached(each) => taken += each,
                 State::Gone => return Ok(State::Gone),
             }
@@ -114,8 +118,9 @@ impl Place {
         Ok(State::Attached(taken))
     }
 
-    fn point_one(&self, direction: Direction, program: &Path) -> Done<State> {
+    fn point_one(&self, direction: Direction, program: &Path, closed: &Path) -> Done<State> {
         let failed = |error: io::Error| self.not_changed(direction, &error);
+        self.drop_overtaking(direction).map_err(failed)?;
         let (old, link) = match self.runs(direction)? {
             Runs::Nothing if self.is_elsewhere() => return Err(self.elsewhere()),
             Runs::Nothing => return self.create(direction, program),
@@ -124,7 +129,7 @@ impl Place {
         };
         let wanted = kernel::pinned(program).map_err(|error| pins(program, "read", &error))?;
         let id = kernel::program(wanted.as_fd()).map_err(failed)?;
-        let is_first = self.is_first(direction).map_err(failed)?;
+        let is_first = self.is_first(direction, old).map_err(failed)?;
         if id == old && is_first {
             return Ok(State::Attached(Duration::ZERO));
         }
@@ -136,7 +141,14 @@ impl Place {
             (By::Links, None) => Ok(()),
         };
         match swapped {
-            Ok(()) => Ok(State::Attached(start.elapsed())),
+            Ok(()) if is_first || self.by != By::Links => Ok(State::Attached(start.elapsed())),
+            // The kernel takes no program twice at one place.
+            Ok(()) if program == closed => Ok(State::Attached(start.elapsed())),
+            Ok(()) => match self.overtake(direction, wanted.as_fd(), closed) {
+                Ok(true) => Ok(State::Attached(start.elapsed())),
+                Ok(false) => Ok(State::Gone),
+                Err(error) => Err(self.not_attached(&*error)),
+            },
             // It went away meanwhile.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOLINK | libc::ENODEV)) => {
                 Ok(State::Gone)
@@ -152,7 +164,7 @@ impl Place {
             Runs::Nothing => return Ok(Held::Other),
             Runs::Program(found, _) => found,
         };
-        let is_first = self.is_first(direction);
+        let is_first = self.is_first(direction, found);
         let is_first = is_first.map_err(|error| self.not_changed(direction, &error))?;
         let wanted = kernel::pinned(program).and_then(|program| kernel::program(program.as_fd()));
         Ok(match wanted {
@@ -161,11 +173,51 @@ impl Place {
         })
     }
 
-    /// Whether no filter comes before ours. A link stays where it was put.
-    fn is_first(&self, direction: Direction) -> io::Result<bool> {
-        match self.by {
-            By::Links => Ok(true),
-            By::Filters(filters) => netlink::is_first(filters.interface, side(direction)),
+    /// Whether no program of somebody else comes before the one that runs. All programs of a cgroup are asked, in any order;
+    /// those of an interface of another network namespace are not told here.
+    fn is_first(&self, direction: Direction, runs: u32) -> io::Result<bool> {
+        match (self.by, self.kind) {
+            (By::Filters(filters), _) => netlink::is_first(filters.interface, side(direction)),
+            (By::Links, Kind::Interface) if !self.is_elsewhere() => {
+                let first = first_at(self.number, direction)?;
+                Ok(first.is_none_or(|first| first == runs))
+            }
+            (By::Links, Kind::Interface | Kind::Cgroup) => Ok(true),
+        }
+    }
+
+    /// Where the link waits that comes before all others, until it is in the place of the one that no longer does.
+    fn overtaking(&self, direction: Direction) -> PathBuf {
+        self.folder.join(overtaking_name(direction))
+    }
+
+    /// Puts another link before all others, in place of the one that was: nothing passes until the latter is gone. False where
+    /// there is no such interface any more.
+    fn overtake(&self, direction: Direction, wanted: BorrowedFd<'_>, closed: &Path) -> Made<bool> {
+        let Some(link) = interface_link(self.number, direction, closed)? else {
+            return Ok(false);
+        };
+        let pin = self.folder.join(link_name(direction));
+        let old = kernel::pinned(&pin)?;
+        let waiting = self.overtaking(direction);
+        link.pin(&waiting)?;
+        // Whoever is killed from here on leaves an interface that is closed, and the next command opens it.
+        fs::rename(&waiting, &pin)?;
+        kernel::detach_link(old.as_fd())?;
+        kernel::update_link(kernel::pinned(&pin)?.as_fd(), wanted)?;
+        Ok(true)
+    }
+
+    /// Lets go of a link that a command left there that was killed.
+    fn drop_overtaking(&self, direction: Direction) -> io::Result<()> {
+        let waiting = self.overtaking(direction);
+        match kernel::pinned(&waiting) {
+            Ok(link) => {
+                kernel::detach_link(link.as_fd())?;
+                fs::remove_file(waiting)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -195,6 +247,8 @@ impl Place {
         };
         let info = kernel::link(link.as_fd()).map_err(|error| pins(&pin, "read", &error))?;
         Ok(match info.place {
+            // A command was killed that put another link before it.
+            Some(_) if self.overtaking(direction).exists() => Runs::Program(0, Some(link)),
             Some(_) => Runs::Program(info.program, Some(link)),
             None => Runs::Gone,
         })
@@ -208,8 +262,9 @@ impl Place {
         let folder = layout.give_up(&self.folder)?;
         match self.by {
             By::Links => {
-                for direction in DIRECTIONS {
-                    if let Ok(link) = kernel::pinned(&folder.join(link_name(direction))) {
+                let names = DIRECTIONS.map(|side| [link_name(side), overtaking_name(side)]);
+                for name in names.as_flattened() {
+                    if let Ok(link) = kernel::pinned(&folder.join(name)) {
                         // Where that is refused it happens when the pin is gone.
                         let _ = kernel::detach_link(link.as_fd());
                     }
@@ -291,18 +346,35 @@ impl Filters {
     }
 }
 
-/// `None` where there is no such interface any more.
-fn interface_link(number: u64, direction: Direction, program: &Path) -> Made<Option<FdLink>> {
-    let Some(name) = u32::try_from(number)
-        .ok()
-        .and_then(|index| interface_name(index).ok())
-    else {
-        return Ok(None);
-    };
-    let side = match side(direction) {
+/// The name of an interface; `None` where there is none any more.
+fn name_of(number: u64) -> Option<String> {
+    let index = u32::try_from(number).ok()?;
+    interface_name(index).ok()
+}
+
+const fn tcx_side(direction: Direction) -> TcAttachType {
+    match side(direction) {
         Side::Out => TcAttachType::Egress,
         Side::In => TcAttachType::Ingress,
+    }
+}
+
+/// The kernel's number of the program that comes first at an interface, by tcx.
+fn first_at(number: u64, direction: Direction) -> io::Result<Option<u32>> {
+    let Some(name) = name_of(number) else {
+        return Ok(None);
     };
+    let found = SchedClassifier::query_tcx(&name, tcx_side(direction));
+    let (_, programs) = found.map_err(io::Error::other)?;
+    Ok(programs.first().map(ProgramInfo::id))
+}
+
+/// `None` where there is no such interface any more.
+fn interface_link(number: u64, direction: Direction, program: &Path) -> Made<Option<FdLink>> {
+    let Some(name) = name_of(number) else {
+        return Ok(None);
+    };
+    let side = tcx_side(direction);
     let mut program = SchedClassifier::from_pin(program)?;
     // Before all others: what one of them takes for granted would not be judged.
     let options = TcAttachOptions::TcxOrder(LinkOrder::first());

@@ -158,6 +158,14 @@ pub(super) const fn link_name(direction: Direction) -> &'static str {
     }
 }
 
+/// The name of a link that is to take its place, before all others.
+pub(super) const fn overtaking_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "ingress-first",
+        Direction::Egress => "egress-first",
+    }
+}
+
 /// The name of the program for a direction of a place; where nothing is loaded, of the one that lets nothing pass.
 pub(super) const fn program_name(kind: Kind, direction: Direction, loaded: bool) -> &'static str {
     match (kind, direction, loaded) {

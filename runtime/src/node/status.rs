@@ -108,7 +108,7 @@ pub enum AttachedState {
     Enforced,
     /// Nothing passes: nothing is loaded, or the image does not have the endpoint.
     Closed,
-    /// A command was killed: some programs are of another generation. Or a filter of somebody else comes before ours. The next
+    /// A command was killed: some programs are of another generation. Or a program of somebody else comes before ours. The next
     /// command mends it.
     Unfinished,
     /// What it was attached to is no more.

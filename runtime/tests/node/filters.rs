@@ -4,6 +4,8 @@ use super::cage::{caged, on, root, run, sh, within};
 use super::faults::{enforcing, refused};
 use super::net::{PATIENCE, build, ping};
 use super::world::{TIERS, World, pod};
+use aya::programs::tc::TcAttachOptions;
+use aya::programs::{LinkOrder, ProgramInfo, SchedClassifier, TcAttachType};
 use std::path::Path;
 use std::process::Command;
 
@@ -84,6 +86,63 @@ fn filters_of_others_that_come_before_are_told_and_overtaken() {
                 !filters.is_empty() && !filters.contains("0x767264"),
                 "{filters}"
             );
+            assert!(ping(web, spy, PATIENCE));
+        },
+    );
+}
+
+/// The programs at the side of an interface where packets of its pod come in, by tcx.
+fn programs(node: &str, veth: &str) -> Vec<u32> {
+    within(node, || {
+        let (_, found) = SchedClassifier::query_tcx(veth, TcAttachType::Ingress).unwrap();
+        found.iter().map(ProgramInfo::id).collect()
+    })
+}
+
+#[test]
+fn programs_of_others_that_come_before_by_tcx_are_told_and_overtaken() {
+    caged(
+        "filters::programs_of_others_that_come_before_by_tcx_are_told_and_overtaken",
+        || {
+            build();
+            let images = World::of(TIERS).write(Path::new("/run/netns/images"));
+            on("n1", &["load", &images.of("n1")]).must(0);
+            on("n1", &["load", &images.of("n1"), "--pass-non-ip"]).must(0);
+            let (web, spy) = (pod("web"), pod("spy").addresses()[0]);
+            on("n1", &["attach", "--address", web.v4, "--hook", "tcx"]).must(0);
+            let own = programs("n1", "veth-web");
+            assert_eq!((own.len(), state("n1", 0).as_str()), (1, "enforced"));
+            // The program for the other direction, attached by somebody else.
+            let first = |generation: u32| {
+                let pin = format!("{}/generations/{generation}/ingress", root("n1"));
+                let mut program = SchedClassifier::from_pin(pin).unwrap();
+                let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+                within("n1", || {
+                    let side = TcAttachType::Ingress;
+                    let id = program.attach_with_options("veth-web", side, order);
+                    program.take_link(id.unwrap()).unwrap()
+                })
+            };
+            let other = first(2);
+            let both = programs("n1", "veth-web");
+            assert!(both.len() == 2 && both[1] == own[0], "{both:?}");
+            assert_eq!(state("n1", 1), "unfinished");
+            // Whatever command comes next mends it, and leaves the other where it is.
+            on("n1", &["rollback"]).must(0);
+            let mended = programs("n1", "veth-web");
+            assert!(mended.len() == 2 && mended[1] == both[0], "{mended:?}");
+            assert_eq!(state("n1", 0), "enforced");
+            // So does one that loads.
+            let third = first(1);
+            on("n1", &["load", &images.of("n1"), "--force"]).must(0);
+            let all = programs("n1", "veth-web");
+            assert!(all.len() == 3 && all[2] == both[0], "{all:?}");
+            assert_eq!(state("n1", 0), "enforced");
+            drop((other, third));
+            assert_eq!(programs("n1", "veth-web"), [all[0]]);
+            assert!(!ping(web, spy, PATIENCE));
+            on("n1", &["detach", "shop/web"]).must(0);
+            assert!(programs("n1", "veth-web").is_empty());
             assert!(ping(web, spy, PATIENCE));
         },
     );

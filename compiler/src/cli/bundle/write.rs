@@ -188,7 +188,7 @@ impl Writer {
             is_new: same.is_none(),
             is_signed: signature.is_some(),
             repaired: same.map_or(0, |_| self.staged_chunks()),
-            newly_signed: same.is_some_and(|same| same.signature != signature),
+            newly_signed: same.is_some_and(|same| same.signature.is_none()) && signature.is_some(),
             chunks: blobs.len(),
             bytes: sum(&mut blobs.values()) + text.len() as u64,
             new_chunks: new.len(),

@@ -226,10 +226,6 @@ impl Options {
             ),
             (self.tunnel_port != usual.tunnel_port, "tunnel-port"),
             (
-                self.tofqdns_min_ttl != usual.tofqdns_min_ttl,
-                "tofqdns-min-ttl",
-            ),
-            (
                 self.tofqdns_endpoint_max_ip_per_hostname
                     != usual.tofqdns_endpoint_max_ip_per_hostname,
                 "tofqdns-endpoint-max-ip-per-hostname",

@@ -171,7 +171,8 @@ impl Library {
         }
         for is_live in live {
             let (of_rows, own) = (words.below(count)?, words.below(count)?);
-            let of_ports = words.one()?;
+            // A table tells no more packets apart than all of them together: what is forged must not ask for more memory.
+            let of_ports = words.one().filter(|count| *count <= port_classes)?;
             let remotes = words.below(number(of_rows.len()))?;
             let ports = words.below(of_ports)?;
             let is_whole = own.len() == of_rows.len()
