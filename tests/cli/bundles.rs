@@ -402,7 +402,7 @@ fn a_bundle_may_stand_among_the_manifests() {
             place.ends(0, &line);
         }
         place.ends(0, "image verify in/fleet --against in");
-        let said = place.ends(0, "check in").stdout;
+        let said = place.ends(0, "check in").stderr;
         assert!(said.contains("`in/fleet` is a bundle"), "{said}");
         // What is no bundle is read, whatever it is called.
         fs::create_dir(place.path("in/more")).unwrap();
