@@ -52,7 +52,8 @@ impl Place {
             "{line}\n{}",
             ran.stderr
         );
-        ran.stderr
+        // Where lines end hangs on how long a path is.
+        ran.stderr.replace("\n  │ ", " ")
     }
 }
 
