@@ -188,6 +188,8 @@ pub struct Identity {
     pub blocks: Vec<IpNet>,
     /// What it is taken together with.
     pub aggregate: Aggregate,
+    /// The labels that a node has besides where it is the subject of policies, and not where it is a peer.
+    pub own: LabelSet,
 }
 
 impl Identity {
@@ -197,6 +199,16 @@ impl Identity {
         blocks
             .map(|block| format!("{}:{block}", source::CIDR))
             .chain(self.labels.iter().map(Label::to_string))
+    }
+
+    /// What it is as the subject of policies.
+    #[must_use]
+    pub fn as_subject(&self) -> Self {
+        let mut subject = self.clone();
+        for label in self.own.iter() {
+            subject.labels.add(&label.source, &label.key, &label.value);
+        }
+        subject
     }
 
     /// Whether it is a node, the endpoint's own or another.

@@ -151,8 +151,9 @@ fn the_image_of_a_node_is_taken_out_byte_for_byte() {
             ("somebody", "there are `"),
         ] {
             let said = place.refused(2, "V0714", &format!("image extract {name} --node {node}"));
-            let words = said.replace("\n  │ ", "");
-            assert!(words.contains(meant), "{node}: {said}");
+            // A line may end within a name.
+            let [words, meant] = [&*said, meant].map(|text| text.replace(' ', ""));
+            assert!(words.contains(&meant), "{node}: {said}");
         }
     }
     let said = place.ends(2, "image extract c.tar --node worker-1 --output c.tar");

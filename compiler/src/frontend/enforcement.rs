@@ -81,6 +81,7 @@ fn identity_options(options: &Options) -> identity::Options {
         blocks_match_nodes: options.policy_cidr_match_mode.nodes,
         blocks_match_pods: options.policy_cidr_match_mode.pods,
         node_labels: options.enable_node_selector_labels,
+        governs_nodes: options.enable_host_firewall,
         aggregates: is_recent,
         named_ports: is_recent,
         filter: LabelFilter::new(&labels),

@@ -24,6 +24,8 @@ pub struct Options {
     pub blocks_match_pods: bool,
     /// Whether nodes have the labels that the API server has for them.
     pub node_labels: bool,
+    /// Whether policies govern nodes.
+    pub governs_nodes: bool,
     /// Whether identities are taken together in aggregates.
     pub aggregates: bool,
     /// Whether pods have labels of their named ports.
@@ -43,6 +45,7 @@ impl Default for Options {
             blocks_match_nodes: false,
             blocks_match_pods: false,
             node_labels: false,
+            governs_nodes: false,
             aggregates: true,
             named_ports: true,
             filter: LabelFilter::default(),
@@ -294,6 +297,7 @@ impl Identities {
             } else {
                 Aggregate::None
             },
+            own: LabelSet::default(),
         }
     }
 
@@ -462,6 +466,7 @@ fn outside(mut labels: LabelSet, block: Option<IpNet>, is_v4: bool, options: &Op
     Identity {
         labels,
         blocks: block.into_iter().collect(),
+        own: LabelSet::default(),
         aggregate: if is_plain || !options.aggregates {
             Aggregate::None
         } else {
@@ -504,9 +509,21 @@ fn node_ends(
         }
     }
     let has_own_number = options.blocks_match_nodes || options.node_labels;
+    // The endpoint of the host has the node's labels whatever its peers see of it.
+    // (`pkg/endpoint`, `InitWithNodeLabels`)
+    let mut subject = LabelSet::default();
+    if own && options.governs_nodes {
+        let nodes = node.into_iter();
+        for (key, value) in nodes.flat_map(|node| cluster.labels(node.labels).iter()) {
+            if options.filter.keeps(source::K8S, key) {
+                subject.add(source::K8S, key, value);
+            }
+        }
+    }
     Identity {
         labels,
         blocks,
+        own: subject,
         aggregate: if !own && has_own_number && options.aggregates {
             Aggregate::RemoteNode
         } else {
