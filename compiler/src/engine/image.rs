@@ -378,11 +378,11 @@ impl<'a> Images<'a> {
             return self.closed_side(flow, direction);
         }
         let EndpointKind::Pod(pod) = &subject.kind else {
-            return exempt(Exemption::NotAPod);
+            return Side::exempt(Exemption::NotAPod);
         };
         let itself = spec::is_same_pod(pod, other);
         if itself && !flow.dst.by_service {
-            return exempt(Exemption::Itself);
+            return Side::exempt(Exemption::Itself);
         }
         let said = self.said(pod, other, flow, direction);
         let held = self.endpoint(subject).and_then(|at| self.held(at));
@@ -391,14 +391,7 @@ impl<'a> Images<'a> {
             return side(said);
         };
         let query = query(endpoint, of(direction, itself), leaf, flow.transport);
-        match decide(&held.memory, query) {
-            Some((_, code)) => held.named(&self.world, code, side(said)),
-            // An image that was read answers every question.
-            None => Side {
-                verdict: Verdict::Deny,
-                ..side(said)
-            },
-        }
+        held.decided(&self.world, query, side(said))
     }
 
     /// One side of a flow where the images are closed: what they do not have, and names of all rules that decide, are the
@@ -414,14 +407,7 @@ impl<'a> Images<'a> {
             return said;
         };
         let query = query(endpoint, of(direction, false), leaf, flow.transport);
-        match decide(&held.memory, query) {
-            Some((_, code)) => held.named(&self.world, code, said),
-            // An image that was read answers every question.
-            None => Side {
-                verdict: Verdict::Deny,
-                ..said
-            },
-        }
+        held.decided(&self.world, query, said)
     }
 
     /// An image, with a number in it.
@@ -556,6 +542,18 @@ impl NodeImage {
             && is_audited == (said.audited != Truth::No)
     }
 
+    /// What the tables say to a question.
+    fn decided(&self, world: &World, query: Query, said: Side) -> Side {
+        match decide(&self.memory, query) {
+            Some((_, code)) => self.named(world, code, said),
+            // An image that was read answers every question.
+            None => Side {
+                verdict: Verdict::Deny,
+                ..said
+            },
+        }
+    }
+
     /// What a code says, with all rules that lead to it: those of the policies in the image where they say the same, else
     /// the one that the code names.
     fn named(&self, world: &World, code: Code, said: Side) -> Side {
@@ -613,13 +611,6 @@ fn is_written_with(world: &World, one: u32, other: u32) -> bool {
         Some((&policy.name, rule.path, rule.line))
     };
     place(one).is_some() && place(one) == place(other)
-}
-
-fn exempt(exemption: Exemption) -> Side {
-    Side {
-        exempt: Some(exemption),
-        ..Side::default()
-    }
 }
 
 fn side(said: open::Side) -> Side {

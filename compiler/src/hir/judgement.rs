@@ -90,6 +90,14 @@ impl Default for Side {
 }
 
 impl Side {
+    /// A side that no policy is asked about, for a reason.
+    pub(crate) fn exempt(exemption: Exemption) -> Self {
+        Self {
+            exempt: Some(exemption),
+            ..Self::default()
+        }
+    }
+
     /// Makes it one that no policy was asked about, with the room that it has for rules.
     pub(crate) fn clear(&mut self) {
         let Self {

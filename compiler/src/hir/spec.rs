@@ -151,14 +151,7 @@ pub fn judge_by_rules(
     direction: Direction,
     matches: &dyn Fn(Tier, &Rule) -> Truth,
 ) -> Side {
-    let mut side = Side {
-        verdict: Verdict::Allow,
-        exempt: None,
-        rules: Vec::new(),
-        isolated_by: Vec::new(),
-        auth: None,
-        audited: Truth::No,
-    };
+    let mut side = Side::default();
     let (subject, other) = match direction {
         Direction::Ingress => (&flow.dst, &flow.src),
         Direction::Egress => (&flow.src, &flow.dst),

@@ -33,14 +33,7 @@ impl Program {
         flow: &Flow<'_>,
         direction: Direction,
     ) -> Side {
-        let mut side = Side {
-            verdict: Verdict::Allow,
-            exempt: None,
-            rules: Vec::new(),
-            isolated_by: Vec::new(),
-            auth: None,
-            audited: Truth::No,
-        };
+        let mut side = Side::default();
         let asked = match asked(kinds, flow, direction) {
             Ok(asked) => asked,
             Err(exemption) => {

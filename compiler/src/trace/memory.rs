@@ -315,12 +315,8 @@ impl SideAnswer {
             rules: rules.into(),
             policies: Vec::new(),
             judged: spec::Side {
-                verdict: Verdict::Allow,
-                exempt: None,
-                rules: Vec::new(),
-                isolated_by: Vec::new(),
                 auth,
-                audited: spec::Truth::No,
+                ..spec::Side::default()
             },
         }
     }

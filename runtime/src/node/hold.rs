@@ -164,6 +164,10 @@ impl Place {
             Runs::Nothing => return Ok(Held::Other),
             Runs::Program(found, _) => found,
         };
+        // A command was killed that put another link before it.
+        if self.overtaking(direction).exists() {
+            return Ok(Held::Other);
+        }
         let is_first = self.is_first(direction, found);
         let is_first = is_first.map_err(|error| self.not_changed(direction, &error))?;
         let wanted = kernel::pinned(program).and_then(|program| kernel::program(program.as_fd()));
@@ -247,8 +251,6 @@ impl Place {
         };
         let info = kernel::link(link.as_fd()).map_err(|error| pins(&pin, "read", &error))?;
         Ok(match info.place {
-            // A command was killed that put another link before it.
-            Some(_) if self.overtaking(direction).exists() => Runs::Program(0, Some(link)),
             Some(_) => Runs::Program(info.program, Some(link)),
             None => Runs::Gone,
         })

@@ -512,21 +512,25 @@ fn names_in_streams() -> Vec<Vec<u8>> {
     packets.iter().map(ethernet).collect()
 }
 
+/// A segment to a server of HTTPS.
+fn segment(port: u16, to: &str, flags: &'static str) -> Ip {
+    let segment = Tcp {
+        ports: (port, 443),
+        flags,
+        sequence: u32::from(port),
+        acknowledged: 0,
+    };
+    v4(WEB, to, segment.bytes(b""))
+}
+
+/// What the server of names answers when it is asked for the one that these captures are about.
+fn answer(addresses: &[&str]) -> Ip {
+    let message = packet::dns("api.example.com", addresses);
+    v4(DNS, WEB, udp((53, 43_000), &message))
+}
+
 /// Names whose lifetime of 60 seconds passes, with the second at which each packet comes.
 fn names_expire() -> Vec<Record> {
-    let segment = |port, to: &str, flags| {
-        let segment = Tcp {
-            ports: (port, 443),
-            flags,
-            sequence: u32::from(port),
-            acknowledged: 0,
-        };
-        v4(WEB, to, segment.bytes(b""))
-    };
-    let answer = |addresses: &[&str]| {
-        let message = packet::dns("api.example.com", addresses);
-        v4(DNS, WEB, udp((53, 43_000), &message))
-    };
     let packets = [
         (0, answer(&["203.0.113.7", "203.0.113.8", "203.0.113.9"])),
         (1, segment(40_000, "203.0.113.7", "S")),
@@ -547,19 +551,7 @@ fn names_expire() -> Vec<Record> {
 
 /// Names by the time of their answers, in a capture whose packets are not in the order of time, each with its second.
 fn names_by_time() -> Vec<Record> {
-    let syn = |port, to: &str| {
-        let segment = Tcp {
-            ports: (port, 443),
-            flags: "S",
-            sequence: u32::from(port),
-            acknowledged: 0,
-        };
-        v4(WEB, to, segment.bytes(b""))
-    };
-    let answer = |addresses: &[&str]| {
-        let message = packet::dns("api.example.com", addresses);
-        v4(DNS, WEB, udp((53, 43_000), &message))
-    };
+    let syn = |port, to: &str| segment(port, to, "S");
     let packets = [
         (10, syn(40_000, "203.0.113.7")),
         (20, answer(&["203.0.113.7", "203.0.113.8"])),

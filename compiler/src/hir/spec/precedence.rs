@@ -72,7 +72,7 @@ pub fn judge_side(
 ) -> Side {
     match Question::new(policies, enforcement, flow, direction) {
         Ok(question) => judged(&question, &question.governing().collect::<Vec<_>>()),
-        Err(exemption) => exempt(exemption),
+        Err(exemption) => Side::exempt(exemption),
     }
 }
 
@@ -87,7 +87,7 @@ pub fn judge_by(
 ) -> Side {
     match Question::new(policies, enforcement, flow, direction) {
         Ok(question) => judged(&question, governing),
-        Err(exemption) => exempt(exemption),
+        Err(exemption) => Side::exempt(exemption),
     }
 }
 
@@ -108,9 +108,9 @@ pub fn judge_by_rules(
 ) -> Side {
     let question = match Question::new(policies, enforcement, flow, direction) {
         Ok(question) => question,
-        Err(exemption) => return exempt(exemption),
+        Err(exemption) => return Side::exempt(exemption),
     };
-    let mut side = unjudged();
+    let mut side = Side::default();
     let mut outcomes = Outcomes::default();
     for (other, matching) in matching {
         let Some(other) = question.others.get(*other) else {
@@ -161,31 +161,13 @@ pub fn judge_identity(
             is_outside: false,
             ..question
         },
-        Err(exemption) => return exempt(exemption),
+        Err(exemption) => return Side::exempt(exemption),
     };
     judged(&question, governing)
 }
 
-fn exempt(exemption: Exemption) -> Side {
-    Side {
-        exempt: Some(exemption),
-        ..unjudged()
-    }
-}
-
-fn unjudged() -> Side {
-    Side {
-        verdict: Verdict::Allow,
-        exempt: None,
-        rules: Vec::new(),
-        isolated_by: Vec::new(),
-        auth: None,
-        audited: Truth::No,
-    }
-}
-
 fn judged(question: &Question<'_>, governing: &[&Policy]) -> Side {
-    let mut side = unjudged();
+    let mut side = Side::default();
     let isolating = governing
         .iter()
         .filter(|policy| *policy.isolates.get(question.direction));
