@@ -136,7 +136,7 @@ impl Generation {
             }
             let places = places(image, &tables);
             let object = object::with_tables(object, &places);
-            with_tables = Some(object.ok_or(LoadError::Missing("programs"))?);
+            with_tables = Some(object.map_err(LoadError::Missing)?);
             loader.map_max_entries("code_counters", image.count(Config::Codes).max(1));
         }
         loader.map_max_entries("connections", options.connections);

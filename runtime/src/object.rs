@@ -1,6 +1,7 @@
 //! The object with the programs, the names in it, and what is written into it before it is loaded.
 
 use object::{Object as _, ObjectSection as _, SectionKind};
+use std::collections::BTreeSet;
 use verdict_abi::{Section, places};
 
 /// The programs: `ebpf/program`, built by `ebpf/build`.
@@ -48,8 +49,25 @@ pub(crate) struct Table {
     pub(crate) words: i32,
 }
 
-/// The object with the places of tables in its programs: see [`places`]. `None` where it is no object.
-pub(crate) fn with_tables(object: &[u8], tables: &[Table]) -> Option<Vec<u8>> {
+/// The object with the places of tables in its programs: see [`places`].
+///
+/// # Errors
+/// The name of what is missing: programs, or a table that they do not read. Such a table would be filled and attested, and decide
+/// nothing.
+pub(crate) fn with_tables(object: &[u8], tables: &[Table]) -> Result<Vec<u8>, &'static str> {
+    let mut read = BTreeSet::new();
+    let bytes = put_all(object, tables, &mut read).ok_or("programs")?;
+    // Of the codes their number says all.
+    let mut needed = tables
+        .iter()
+        .filter(|table| table.section != Section::Codes);
+    match needed.find(|table| !read.contains(&(table.section as u32))) {
+        Some(table) => Err(map_name(table.section)),
+        None => Ok(bytes),
+    }
+}
+
+fn put_all(object: &[u8], tables: &[Table], read: &mut BTreeSet<u32>) -> Option<Vec<u8>> {
     let mut bytes = object.to_vec();
     let parsed = object::File::parse(object).ok()?;
     let code = parsed
@@ -58,12 +76,13 @@ pub(crate) fn with_tables(object: &[u8], tables: &[Table]) -> Option<Vec<u8>> {
     for (offset, length) in code.filter_map(|section| section.file_range()) {
         let begin = usize::try_from(offset).ok()?;
         let end = begin.checked_add(usize::try_from(length).ok()?)?;
-        put_tables(bytes.get_mut(begin..end)?, tables);
+        put_tables(bytes.get_mut(begin..end)?, tables, read);
     }
     Some(bytes)
 }
 
-fn put_tables(code: &mut [u8], tables: &[Table]) {
+/// Adds the sections whose addresses were put somewhere to `read`.
+fn put_tables(code: &mut [u8], tables: &[Table], read: &mut BTreeSet<u32>) {
     let (instructions, _) = code.as_chunks_mut::<INSTRUCTION>();
     let mut instructions = instructions.iter_mut();
     while let Some([operation, registers, _, _, immediate @ ..]) = instructions.next() {
@@ -79,6 +98,7 @@ fn put_tables(code: &mut [u8], tables: &[Table]) {
             let number = u64::from(u32::from_le_bytes(*upper)) << 32 | u64::from(number);
             let is_it = |table: &&Table| places::place(table.section) == number;
             if let Some(table) = tables.iter().find(is_it) {
+                read.insert(table.section as u32);
                 *registers |= MAP_VALUE << 4;
                 *immediate = table.fd.to_le_bytes();
                 *upper = [0; 4];
@@ -119,7 +139,30 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused() {
-        assert!(with_tables(b"no object", &[]).is_none());
-        assert!(with_tables(&OBJECT[..100], &[]).is_none());
+        assert_eq!(with_tables(b"no object", &[]), Err("programs"));
+        assert_eq!(with_tables(&OBJECT[..100], &[]), Err("programs"));
+    }
+
+    #[test]
+    fn programs_that_do_not_read_a_table_are_refused() {
+        let table = |section| Table {
+            section,
+            fd: 1,
+            words: 1,
+        };
+        let tables = Section::ALL.map(table);
+        let rows = places::place(Section::Rows);
+        let (low, high) = (rows as u32, (rows >> 32) as u32);
+        let mut object = OBJECT.to_vec();
+        let mut found = 0;
+        for at in 0..object.len() - 16 {
+            let [lower, upper] = [at + 4, at + 12].map(|at| object[at..at + 4].to_vec());
+            if object[at] == LOAD && lower == low.to_le_bytes() && upper == high.to_le_bytes() {
+                object[at + 4] = 0;
+                found += 1;
+            }
+        }
+        assert!(found > 0);
+        assert_eq!(with_tables(&object, &tables), Err("rows"));
     }
 }

@@ -3,15 +3,16 @@
 //! `cargo bench -p verdict-tests --bench kernel`, as root. `BPF_PROG_TEST_RUN` repeats a program; each run takes
 //! another address and other ports. Nanoseconds of one run, the least of several rounds: an empty program, reading
 //! alone, the verdict path without and with a lookup of connections, and the lookups of Cilium's maps, filled with the
-//! same policies. `VERDICT_BENCH_PODS` names other numbers of pods (`16384,262144`), `VERDICT_BENCH_OBJECT` another object than
-//! `ebpf/program/baseline.o`.
+//! same policies. `VERDICT_BENCH_PODS` names other numbers of pods (`16384,262144`), `VERDICT_BENCH_OBJECTS` another folder
+//! than `ebpf/program` with the objects.
 #![cfg(target_os = "linux")]
 
 use aya::maps::Array;
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::programs::{TestRun as _, TestRunOptions};
+use aya::programs::{ProgramError, ProgramInfo, TestRun as _, TestRunOptions};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 use verdict_abi::datapath::packet::Address;
 use verdict_abi::datapath::{Attachment, LAZY, OPEN_EGRESS, open_directions};
 use verdict_abi::open::LeafWho;
@@ -19,7 +20,7 @@ use verdict_abi::{Action, Config, Query, Use, decide};
 use verdict_compiler::compile::Compiler;
 use verdict_compiler::image::Image;
 use verdict_compiler::ir::Program;
-use verdict_runtime::{Generation, Options};
+use verdict_runtime::{Generation, OBJECT, Options};
 use verdict_tests::generate::large::{self, Size};
 use verdict_tests::generate::random::Random;
 use verdict_tests::packets;
@@ -82,6 +83,7 @@ fn bench(pods: usize) {
         "{:<8}{:>9}{:>9}{:>11}{:>13}{:>10}{:>10}{:>12}",
         "", "noop", "parse", "verdict", "+connection", "cilium", "allowed", "cilium/ours"
     );
+    verified(&image);
     for is_v4 in [true, false] {
         let ends: Vec<IpAddr> = addresses
             .iter()
@@ -90,6 +92,39 @@ fn bench(pods: usize) {
             .collect();
         family(&image, &ends);
     }
+}
+
+/// An object of the folder that was named, else the one that stands here.
+fn object(name: &str, built_in: &[u8]) -> Vec<u8> {
+    match std::env::var_os("VERDICT_BENCH_OBJECTS") {
+        Some(folder) => std::fs::read(Path::new(&folder).join(name)).expect("an object"),
+        None => built_in.to_vec(),
+    }
+}
+
+/// How many instructions the verifier looks at in the programs of a node, of the million that it looks at at most.
+fn verified(image: &Image<'_>) {
+    let options = Options {
+        connections: 1 << 10,
+        ..Options::default()
+    };
+    let object = object("verdict.o", OBJECT);
+    let mut generation = Generation::load_object(&object, image, options).expect("programs");
+    print!("programs of a node:");
+    for name in ["ingress", "egress"] {
+        let info = generation.classifier(name).expect("a program").info();
+        print!(" {name} {}", instructions(info));
+    }
+    for name in ["cgroup_ingress", "cgroup_egress"] {
+        let info = generation.cgroup(name).expect("a program").info();
+        print!(" {name} {}", instructions(info));
+    }
+    println!(" instructions verified");
+}
+
+fn instructions(info: Result<ProgramInfo, ProgramError>) -> u32 {
+    let count = info.expect("its data").verified_instruction_count();
+    count.unwrap_or(0)
 }
 
 /// The endpoint of whose ingress most is decided, among those that may send whatever they like.
@@ -173,10 +208,7 @@ fn family(image: &Image<'_>, ends: &[IpAddr]) {
         connections: 1 << 20,
         ..Options::default()
     };
-    let object = match std::env::var_os("VERDICT_BENCH_OBJECT") {
-        Some(path) => std::fs::read(path).expect("an object"),
-        None => BASELINE.to_vec(),
-    };
+    let object = object("baseline.o", BASELINE);
     let mut generation = Generation::load_object(&object, image, options).expect("programs");
     let mut random = Random::new(9);
     let flows: Vec<Flow> = (0..FLOWS).map(|_| flow(&mut random, ends)).collect();
@@ -235,9 +267,8 @@ fn family(image: &Image<'_>, ends: &[IpAddr]) {
         );
     }
     for program in ["noop", "parse", "verdict", "cilium"] {
-        let program_info = generation.classifier(program).expect("a program").info();
-        let count = program_info.expect("its data").verified_instruction_count();
-        print!("{program} {} ", count.unwrap_or(0));
+        let info = generation.classifier(program).expect("a program").info();
+        print!("{program} {} ", instructions(info));
     }
     println!("instructions verified");
 }

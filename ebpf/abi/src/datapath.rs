@@ -532,11 +532,11 @@ pub fn open_directions(tables: &impl Tables) -> alloc::vec::Vec<u32> {
     flags.collect()
 }
 
-/// The leaf of an address.
+/// The leaf of an address. By value: of a packet of which something is referred to, all is kept in memory.
 #[inline(always)]
-fn leaf(env: &impl Environment, v4: bool, address: &Address) -> Result<u32, Reason> {
+fn leaf(env: &impl Environment, v4: bool, address: Address) -> Result<u32, Reason> {
     if env.settings() & OVERLAY != 0
-        && let Some(leaf) = env.overlay(address)
+        && let Some(leaf) = env.overlay(&address)
     {
         return Ok(leaf);
     }
@@ -608,8 +608,8 @@ fn with_connection(
     tracked: bool,
 ) -> Result<Outcome, Reason> {
     let (own, remote) = match direction {
-        Direction::Ingress => (&packet.dst, &packet.src),
-        Direction::Egress => (&packet.src, &packet.dst),
+        Direction::Ingress => (packet.dst, packet.src),
+        Direction::Egress => (packet.src, packet.dst),
     };
     let ends = Ends {
         endpoint,
@@ -618,7 +618,8 @@ fn with_connection(
         protocol: packet.protocol,
     };
     let by_policy = ask(env, ends, direction, packet.transport.value)?;
-    let kind = packet.transport.kind;
+    // Anew, since the compiler may have told the kinds apart long before.
+    let kind = Kind::of(env.blur(packet.transport.kind as u64));
     match kind {
         // Whatever the policies say, no connection has a say.
         Kind::Single | Kind::Neighbour => return Ok(by_policy),
@@ -700,7 +701,7 @@ fn related(
     let key = Key::of(&about, went);
     let found = connections::find(env, connections::places(env, &key)?, &key, env.now())?;
     let ends = Ends {
-        leaf: leaf(env, about.v4, &remote).ok()?,
+        leaf: leaf(env, about.v4, remote).ok()?,
         is_itself: own == remote,
         protocol: about.protocol,
         ..ends

@@ -148,7 +148,7 @@ pub enum Kind {
 impl Kind {
     /// Every number is one: nothing is to be checked, by nobody.
     #[inline(always)]
-    const fn of(number: u64) -> Self {
+    pub(super) const fn of(number: u64) -> Self {
         match number & 7 {
             0 => Self::Opening,
             1 => Self::Inside,
