@@ -245,7 +245,7 @@ impl Node {
                 changed.warnings.extend(elsewhere);
                 continue;
             }
-            match place.point(&programs, marker.is_some(), &self.layout.closed()) {
+            match place.point(&programs, marker.is_some()) {
                 Ok(State::Attached(taken)) if taken.is_zero() => {}
                 Ok(State::Attached(taken)) => changed.swapped.push((place.name(), taken)),
                 Ok(State::Gone) => {

@@ -12,6 +12,7 @@ use super::places::{
 use super::problem::{Done, causes, pins, problem};
 use crate::kernel;
 use crate::netlink::{self, Side};
+use crate::{Generation, Options};
 use aya::programs::links::FdLink;
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{
@@ -26,6 +27,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use verdict_abi::datapath::Direction;
 use verdict_compiler::diagnostic::codes;
+
+/// Connections of the stand-in that lets nothing pass: it keeps none.
+const STAND_IN_CONNECTIONS: u32 = 1 << 10;
 
 /// What became of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,14 +107,11 @@ pub(super) fn finish_release(layout: &Layout) -> Done<()> {
 
 impl Place {
     /// Makes both directions run the programs of a folder.
-    ///
-    /// `closed` is the folder of the programs that let nothing pass.
-    pub(super) fn point(&self, programs: &Path, loaded: bool, closed: &Path) -> Done<State> {
+    pub(super) fn point(&self, programs: &Path, loaded: bool) -> Done<State> {
         let mut taken = Duration::ZERO;
         for direction in DIRECTIONS {
             let program = programs.join(program_name(self.kind, direction, loaded));
-            let closed = closed.join(program_name(self.kind, direction, false));
-            match self.point_one(direction, &program, &closed)? {
+            match self.point_one(direction, &program)? {
                 State::Attached(each) => taken += each,
                 State::Gone => return Ok(State::Gone),
             }
@@ -118,7 +119,7 @@ impl Place {
         Ok(State::Attached(taken))
     }
 
-    fn point_one(&self, direction: Direction, program: &Path, closed: &Path) -> Done<State> {
+    fn point_one(&self, direction: Direction, program: &Path) -> Done<State> {
         let failed = |error: io::Error| self.not_changed(direction, &error);
         self.drop_overtaking(direction).map_err(failed)?;
         let (old, link) = match self.runs(direction)? {
@@ -142,9 +143,7 @@ impl Place {
         };
         match swapped {
             Ok(()) if is_first || self.by != By::Links => Ok(State::Attached(start.elapsed())),
-            // The kernel takes no program twice at one place.
-            Ok(()) if program == closed => Ok(State::Attached(start.elapsed())),
-            Ok(()) => match self.overtake(direction, wanted.as_fd(), closed) {
+            Ok(()) => match self.overtake(direction, wanted.as_fd()) {
                 Ok(true) => Ok(State::Attached(start.elapsed())),
                 Ok(false) => Ok(State::Gone),
                 Err(error) => Err(self.not_attached(&*error)),
@@ -197,8 +196,14 @@ impl Place {
 
     /// Puts another link before all others, in place of the one that was: nothing passes until the latter is gone. False where
     /// there is no such interface any more.
-    fn overtake(&self, direction: Direction, wanted: BorrowedFd<'_>, closed: &Path) -> Made<bool> {
-        let Some(link) = interface_link(self.number, direction, closed)? else {
+    fn overtake(&self, direction: Direction, wanted: BorrowedFd<'_>) -> Made<bool> {
+        // One of its own: the kernel takes no program twice at one place.
+        let mut alone = Generation::closed(Options {
+            connections: STAND_IN_CONNECTIONS,
+            ..Options::default()
+        })?;
+        let stand_in = alone.classifier("closed")?;
+        let Some(link) = first_link(self.number, direction, stand_in)? else {
             return Ok(false);
         };
         let pin = self.folder.join(link_name(direction));
@@ -373,11 +378,18 @@ fn first_at(number: u64, direction: Direction) -> io::Result<Option<u32>> {
 
 /// `None` where there is no such interface any more.
 fn interface_link(number: u64, direction: Direction, program: &Path) -> Made<Option<FdLink>> {
+    first_link(number, direction, &mut SchedClassifier::from_pin(program)?)
+}
+
+fn first_link(
+    number: u64,
+    direction: Direction,
+    program: &mut SchedClassifier,
+) -> Made<Option<FdLink>> {
     let Some(name) = name_of(number) else {
         return Ok(None);
     };
     let side = tcx_side(direction);
-    let mut program = SchedClassifier::from_pin(program)?;
     // Before all others: what one of them takes for granted would not be judged.
     let options = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id = program.attach_with_options(&name, side, options)?;

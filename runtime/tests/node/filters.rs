@@ -149,6 +149,40 @@ fn programs_of_others_that_come_before_by_tcx_are_told_and_overtaken() {
 }
 
 #[test]
+fn programs_of_others_are_overtaken_where_nothing_is_loaded() {
+    caged(
+        "filters::programs_of_others_are_overtaken_where_nothing_is_loaded",
+        || {
+            build();
+            let web = pod("web");
+            let arguments = ["attach", "--interface", "veth-web", "--pod", "shop/web"];
+            let arguments = [&arguments[..], &["--hook", "tcx"]].concat();
+            on("n1", &arguments).must(1);
+            let own = programs("n1", "veth-web");
+            assert_eq!(own.len(), 1);
+            // A program of another node stands for whoever comes before.
+            let images = World::of(TIERS).write(Path::new("/run/netns/images"));
+            on("n2", &["load", &images.of("n2")]).must(0);
+            let pin = format!("{}/generations/1/ingress", root("n2"));
+            let mut program = SchedClassifier::from_pin(pin).unwrap();
+            let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+            let other = within("n1", || {
+                let id = program.attach_with_options("veth-web", TcAttachType::Ingress, order);
+                program.take_link(id.unwrap()).unwrap()
+            });
+            let both = programs("n1", "veth-web");
+            assert!(both.len() == 2 && both[1] == own[0], "{both:?}");
+            on("n1", &arguments).must(1);
+            let mended = programs("n1", "veth-web");
+            assert!(mended == [own[0], both[0]], "{mended:?}");
+            drop(other);
+            assert_eq!(programs("n1", "veth-web"), own);
+            assert!(!ping(web, pod("spy").addresses()[0], PATIENCE));
+        },
+    );
+}
+
+#[test]
 fn a_namespace_that_is_gone_keeps_no_command_from_the_rest() {
     caged(
         "filters::a_namespace_that_is_gone_keeps_no_command_from_the_rest",
