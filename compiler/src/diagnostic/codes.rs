@@ -189,6 +189,7 @@ codes! {
     INTERFACE_GONE = "V0810", Warning, "what was attached is gone";
     IMAGE_INCOMPLETE = "V0811", Warning, "an image that lacks something";
     SEVERAL_INTERFACES = "V0812", Warning, "a pod is protected at several interfaces";
+    NO_PROXY = "V0813", Warning, "packets that a proxy should judge are dropped";
     // V09: verdict itself
     INTERNAL = "V0901", Error, "a bug in verdict";
 }

@@ -11,7 +11,9 @@ use crate::attachments::Programs;
 use crate::generation::Generation;
 use crate::netlink;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::path::Path;
+use verdict_abi::{Action, Code, Config, Section, Tables as _};
 use verdict_compiler::diagnostic::{Diagnostic, codes};
 use verdict_compiler::image::{Image, hex};
 
@@ -86,7 +88,7 @@ impl Node {
         kinds.push(Kind::Interface);
         ensure_programs(&mut generation, &kinds, &making)?;
         let mut warnings = say_who(&mut generation, &image, &places, Programs::Idle)?;
-        warnings.extend(incomplete(&image));
+        warnings.extend(shortcomings(&image));
         let number = self.layout.numbers()?.last().map_or(1, |last| last + 1);
         self.layout.finish(&self.layout.generation(number))?;
         let previous = self.layout.marker()?.map(|marker| marker.current);
@@ -151,7 +153,7 @@ impl Node {
         }
         let witness = generation.attest(image).ok()?;
         let mut warnings = say_who(&mut generation, image, places, Programs::Running).ok()?;
-        warnings.extend(incomplete(image));
+        warnings.extend(shortcomings(image));
         let unchanged = Changed {
             generation: Some(marker.current),
             witness: Some(witness),
@@ -194,7 +196,8 @@ impl Node {
         let places = places::all(&self.layout)?;
         let kinds: Vec<Kind> = places.iter().map(|place| place.kind).collect();
         ensure_programs(&mut generation, &kinds, &held.folder)?;
-        let warnings = say_who(&mut generation, &image, &places, Programs::Idle)?;
+        let mut warnings = say_who(&mut generation, &image, &places, Programs::Idle)?;
+        warnings.extend(shortcomings(&image));
         let marker = Marker {
             current: held.number,
             previous: Some(current),
@@ -251,6 +254,43 @@ impl Node {
         layout::remove_all(&node.layout.root)?;
         Ok(changed)
     }
+}
+
+/// In what the node enforces otherwise than the policies say that the image was made of.
+fn shortcomings(image: &Image<'_>) -> impl Iterator<Item = Diagnostic> {
+    incomplete(image).chain(proxied(image))
+}
+
+/// Rules that a message names.
+const NAMED_RULES: usize = 3;
+
+/// Packets that should go by way of a proxy: none is there.
+fn proxied(image: &Image<'_>) -> Option<Diagnostic> {
+    let codes = (0..image.count(Config::Codes)).filter_map(|index| {
+        let code = Code::of(image.word(Section::Codes, index)?)?;
+        let origin = image
+            .source()
+            .origins
+            .get(code.origin.checked_sub(1)? as usize);
+        origin.filter(|_| code.action == Action::Redirect)
+    });
+    let rules: BTreeSet<String> = codes
+        .map(|origin| format!("{} ({}:{})", origin.policy, origin.file, origin.line))
+        .collect();
+    if rules.is_empty() {
+        return None;
+    }
+    let named: Vec<&str> = rules.iter().take(NAMED_RULES).map(String::as_str).collect();
+    let more = match rules.len().saturating_sub(NAMED_RULES) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let message = format!(
+        "there is no proxy on this node: packets that should go by way of one are dropped, by {}{more}",
+        named.join(", ")
+    );
+    let help = "their L7 rules, TLS contexts and listeners need Cilium's proxy; without them the ports are enforced here";
+    Some(Diagnostic::new(&codes::NO_PROXY, message).help(help))
 }
 
 /// What was left out of the policies that the image was made of: one that denies may be among it.

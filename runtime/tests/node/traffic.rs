@@ -223,3 +223,56 @@ fn what_is_asked_to_be_protected_is_closed_until_an_image_is_loaded(hook: &str) 
     assert!(connect(pod("web"), pod("api").addresses()[0], 80, PATIENCE).is_some());
     sh("test -z \"$(ls /sys/fs/bpf/n1/interfaces)\"");
 }
+
+/// The web tier may ask the API at port 8080, where a proxy should look at what it asks, and at port 80.
+const BY_PROXY: &str = "\
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: api, namespace: shop}
+spec:
+  endpointSelector: {matchLabels: {app: api}}
+  ingress:
+  - fromEndpoints: [{matchLabels: {app: web}}]
+    toPorts:
+    - ports: [{port: '8080', protocol: TCP}]
+      rules: {http: [{method: GET}]}
+  - fromEndpoints: [{matchLabels: {app: web}}]
+    toPorts: [{ports: [{port: '80', protocol: TCP}]}]
+";
+
+both_hooks! {
+    what_a_proxy_should_judge_is_dropped_and_told
+}
+
+fn what_a_proxy_should_judge_is_dropped_and_told(hook: &str) {
+    build();
+    serve();
+    attach_all(false, hook);
+    let images = World::of_cilium(BY_PROXY).write(Path::new("/run/netns/images"));
+    on("n2", &["load", &images.of("n2")]).must(0);
+    let image = images.of("n1");
+    let load = ["load", &image, "--format", "json"];
+    let loaded = on("n1", &load).must(1).json();
+    let warning = &loaded["warnings"][0];
+    let words = "are dropped, by CiliumNetworkPolicy/shop/api (policies.yaml:7)";
+    assert_eq!(warning["code"], "V0813", "{loaded}");
+    assert!(
+        warning["message"].as_str().unwrap().ends_with(words),
+        "{loaded}"
+    );
+    let quick = Duration::from_millis(300);
+    for address in pod("api").addresses() {
+        assert!(connect(pod("web"), address, 80, PATIENCE).is_some());
+        assert!(connect(pod("web"), address, 8080, quick).is_none());
+    }
+    let status = on("n1", &["status", "--format", "json"]).must(0).json();
+    let reasons = status["reasons"].as_array().unwrap();
+    let by_proxy = reasons.iter().find(|one| one["reason"] == "proxy");
+    assert!(
+        by_proxy.is_some_and(|one| one["packets"].as_u64() >= Some(2)),
+        "{status}"
+    );
+    // It enforces already, and is told all the same.
+    let again = on("n1", &load).must(1).json();
+    assert_eq!(again["warnings"][0]["code"], "V0813", "{again}");
+}

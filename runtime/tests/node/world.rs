@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use verdict_compiler::cluster::{PodId, Protocol};
 use verdict_compiler::compile::Compiler;
-use verdict_compiler::frontend::settings::Settings;
+use verdict_compiler::frontend::settings::{Dialect, Settings};
 use verdict_compiler::hir::flow::Transport;
 use verdict_compiler::hir::spec::Verdict;
 use verdict_compiler::ir;
@@ -187,7 +187,16 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn of(policies: &str) -> Self {
-        Self::with(cluster(), policies)
+        Self::with(cluster(), policies, &Settings::default())
+    }
+
+    /// In the dialect of Cilium.
+    pub(crate) fn of_cilium(policies: &str) -> Self {
+        let settings = Settings {
+            dialect: Dialect::Cilium,
+            ..Settings::default()
+        };
+        Self::with(cluster(), policies, &settings)
     }
 
     /// Of pods that have addresses of one family alone.
@@ -202,15 +211,15 @@ impl World {
             text = text.replace(&gone, "");
             text = text.replace(&format!("podIP: {v4},"), &format!("podIP: '{kept}',"));
         }
-        Self::with(text, policies)
+        Self::with(text, policies, &Settings::default())
     }
 
-    fn with(cluster: String, policies: &str) -> Self {
+    fn with(cluster: String, policies: &str, settings: &Settings) -> Self {
         let texts = vec![
             ("cluster.yaml".to_owned(), cluster.into_bytes()),
             ("policies.yaml".to_owned(), policies.as_bytes().to_vec()),
         ];
-        let asked = Asked::of(texts, &Settings::default());
+        let asked = Asked::of(texts, settings);
         assert_eq!(asked.errors(), Vec::<String>::new());
         Self { asked }
     }
