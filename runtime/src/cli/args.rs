@@ -12,7 +12,7 @@ use verdict_compiler::cli::args::{Common, Terms, parsed};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, and everything that is attached is enforced (or closed, where that was asked for)
-  1  done, and something is closed or gone
+  1  done, and something is closed, gone, or enforced otherwise than the policies say
   2  not done (bad usage, no image, something that the node lacks, a bug in verdict): what enforced before does so still";
 
 /// Enforces the images of `verdict compile` on a node.
