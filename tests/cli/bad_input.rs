@@ -103,7 +103,7 @@ fn standard_input_is_given_once() {
 
 #[test]
 fn bytes_that_are_no_text() {
-    let cases: [(&[u8], &[&str]); 6] = [
+    let cases: [(&[u8], &[&str]); 7] = [
         (
             b"a: 1\nb: \xff\xfe\n",
             &["byte 0xff on line 2", "iconv -f ISO-8859-1"],
@@ -121,6 +121,7 @@ fn bytes_that_are_no_text() {
             &["UTF-16 without a byte order mark", "-f UTF-16BE"],
         ),
         (b"\x1f\x8b\x08\0", &["is compressed by gzip", "gunzip"]),
+        (b"\x28\xb5\x2f\xfd", &["is compressed by zstd", "unzstd"]),
         (b"PK\x03\x04", &["is a zip archive", "unzip"]),
     ];
     for (bytes, said) in cases {

@@ -424,6 +424,20 @@ fn what_is_out_of_the_order_of_time_is_told() {
 }
 
 #[test]
+fn names_are_known_where_packets_come_a_little_out_of_order() {
+    let found = named_in("names-reordered.pcap", CILIUM, NAMED_CILIUM, Dns::Trace);
+    assert_eq!(found, ["deny", "allow", "allow", "deny", "allow"]);
+    let mut settings = Settings::default();
+    settings.read(verdict_compiler::source::FileId(1), "dialect = \"cilium\"");
+    let asked = Asked::of(
+        vec![("names.yaml".into(), with_pod(NAMED_CILIUM))],
+        &settings,
+    );
+    let (_, outcome) = replay(&asked, Options::default(), &of("names-reordered.pcap"));
+    assert_eq!((outcome.learnt, outcome.late), (1, 0));
+}
+
+#[test]
 fn names_are_known_for_as_long_as_they_say_or_are_used() {
     let found = |dialect| named_in("names-expire.pcap", dialect, NAMED_CILIUM, Dns::Trace);
     let [used, told_again, over] = ["allow", "allow", "deny"];
@@ -514,6 +528,92 @@ fn names_in_flows_are_known_from_their_line_on() {
         "{replies}"
     );
     assert_eq!(outcome.learnt, 1);
+}
+
+/// What a line of an export is, and what comes of it.
+enum Exported {
+    /// An answer of DNS, which names the address with this last byte.
+    Answer(u8),
+    /// A flow to such an address, and whether it is allowed.
+    Flow(u8, bool),
+}
+
+#[test]
+fn names_in_flows_are_known_by_the_time_of_their_answers() {
+    use Exported::{Answer, Flow};
+    // In the order of the lines, each with its second.
+    let lines = [
+        (Some(10), Flow(7, false)),
+        (Some(20), Answer(7)),
+        // Behind it, and before it in time.
+        (Some(19), Flow(7, false)),
+        (Some(20), Flow(7, true)),
+        // It does not end.
+        (Some(30_000), Flow(7, true)),
+        // Told again.
+        (Some(40), Answer(7)),
+        (Some(15), Flow(7, false)),
+        (Some(25), Flow(7, true)),
+        // Nothing is known of another address, until an earlier answer comes late.
+        (Some(35), Flow(8, false)),
+        (Some(5), Answer(8)),
+        (Some(35), Flow(8, true)),
+        (Some(4), Flow(8, false)),
+        (Some(6), Flow(8, true)),
+        // Told for an earlier time.
+        (Some(12), Answer(7)),
+        (Some(15), Flow(7, true)),
+        (Some(11), Flow(7, false)),
+        // Who does not tell the time knows what stands in front.
+        (None, Flow(7, true)),
+        (None, Flow(9, false)),
+        (None, Answer(9)),
+        (None, Flow(9, true)),
+        (Some(1), Flow(9, true)),
+    ];
+    let line = |(second, exported): &(Option<u32>, Exported)| {
+        let time = second.map_or(String::new(), |second| {
+            let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+            format!(r#""time":"2026-01-01T{hour:02}:{minute:02}:{second:02}Z","#)
+        });
+        match exported {
+            Flow(last, _) => format!(
+                r#"{{"flow":{{{time}"verdict":"FORWARDED","IP":{{"source":"10.244.1.10","destination":"203.0.113.{last}"}},"l4":{{"TCP":{{"source_port":40000,"destination_port":443}}}},"event_type":{{"type":4}},"traffic_direction":"EGRESS"}}}}"#
+            ),
+            Answer(last) => format!(
+                r#"{{"flow":{{{time}"verdict":"FORWARDED","IP":{{"source":"10.244.2.53","destination":"10.244.1.10"}},"l4":{{"UDP":{{"source_port":53,"destination_port":43000}}}},"l7":{{"type":"RESPONSE","dns":{{"query":"api.example.com.","ips":["203.0.113.{last}"]}}}},"event_type":{{"type":129}},"traffic_direction":"INGRESS","is_reply":true}}}}"#
+            ),
+        }
+    };
+    let trace: Vec<String> = lines.iter().map(line).collect();
+    let trace = trace.join("\n");
+    let mut settings = Settings::default();
+    settings.read(verdict_compiler::source::FileId(1), "dialect = \"cilium\"");
+    let asked = Asked::of(
+        vec![("names.yaml".into(), with_pod(NAMED_CILIUM))],
+        &settings,
+    );
+    let options = Options {
+        dns: Dns::Trace,
+        ..Options::default()
+    };
+    for threads in [1, 4] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.expect("threads");
+        let (replies, outcome) = pool.install(|| replay(&asked, options, trace.as_bytes()));
+        assert_eq!(replies.lines().count(), lines.len());
+        for (number, ((_, exported), reply)) in lines.iter().zip(replies.lines()).enumerate() {
+            if let Flow(_, is_allowed) = exported {
+                let found = reply.contains("\"verdict\":\"allow\"");
+                assert_eq!(
+                    found, *is_allowed,
+                    "{threads} threads, line {number}: {reply}"
+                );
+            }
+        }
+        let counts = (outcome.learnt, outcome.late, outcome.not_learnt);
+        assert_eq!(counts, (4, 2, 0), "{threads} threads");
+    }
 }
 
 #[test]

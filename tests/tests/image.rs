@@ -1,10 +1,10 @@
 //! Images: what is written is proved and read back, limits hold, and what is no image is refused.
 
 use rayon::prelude::*;
-use verdict_abi::{ABI_VERSION, FORMAT_VERSION};
+use verdict_abi::{ABI_VERSION, FORMAT_VERSION, Section, Tables};
 use verdict_compiler::compile::{CompileError, Compiler};
 use verdict_compiler::frontend::load::Loaded;
-use verdict_compiler::image::{DecodeError, Image, Limits, Resource};
+use verdict_compiler::image::{DecodeError, Image, Limits, Memory, Resource};
 use verdict_compiler::ir;
 use verdict_compiler::opt;
 use verdict_compiler::source::Sources;
@@ -62,6 +62,33 @@ fn every_image_is_proved() {
         }
     }
     assert!(compared > 30_000, "only {compared} decisions were compared");
+}
+
+/// Tables in memory say what the bytes of the image say, in whatever width they are asked.
+#[test]
+fn tables_in_memory_are_those_of_the_bytes() {
+    let bytes = some_image();
+    let image = Image::decode(&bytes).unwrap();
+    let memory = Memory::of(&image);
+    for section in Section::ALL {
+        let words = u32::try_from(image.section(section).len() / 8).unwrap();
+        for index in (0..words * 4 + 4).chain([u32::MAX / 4, u32::MAX / 2, u32::MAX]) {
+            assert_eq!(
+                widths(&memory, section, index),
+                widths(&image, section, index),
+                "{section:?}[{index}]"
+            );
+        }
+    }
+}
+
+/// What stands at an index as a word, as a half and as a quarter of one.
+fn widths(tables: &impl Tables, section: Section, index: u32) -> [Option<u64>; 3] {
+    [
+        tables.word(section, index),
+        tables.half(section, index).map(u64::from),
+        tables.quarter(section, index).map(u64::from),
+    ]
 }
 
 /// Tables that are made for all nodes together are those that are made for each.

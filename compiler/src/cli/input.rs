@@ -14,6 +14,7 @@ use super::bundle;
 use super::output;
 use super::progress::Progress;
 use crate::diagnostic::{Diagnostic, Severity, codes};
+use crate::packed::Packed;
 pub(super) use crate::source::MAX_FILE_BYTES;
 use crate::source::{SourceFile, Sources, TextError};
 use rayon::prelude::*;
@@ -344,20 +345,26 @@ pub(super) fn stdin_twice() -> Diagnostic {
 }
 
 /// Bytes of a kind that is known and is no text, with what to do about them.
-fn other_than_text(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
-    match bytes {
-        [0x1F, 0x8B, ..] => Some(("compressed by gzip", "unpack it: `gunzip`")),
-        [b'P', b'K', 3, 4, ..] => Some(("a zip archive", "unpack it: `unzip`")),
-        [0, 1..=0x7F, ..] => Some((
+fn other_than_text(bytes: &[u8]) -> Option<(String, String)> {
+    if let Some(packed) = Packed::of(bytes) {
+        return Some((
+            format!("compressed by {}", packed.name()),
+            format!("unpack it: `{}`", packed.unpacker()),
+        ));
+    }
+    let (what, remedy) = match bytes {
+        [b'P', b'K', 3, 4, ..] => ("a zip archive", "unpack it: `unzip`"),
+        [0, 1..=0x7F, ..] => (
             "UTF-16 without a byte order mark",
             "convert it to UTF-8: `iconv -f UTF-16BE -t UTF-8`",
-        )),
-        [1..=0x7F, 0, ..] => Some((
+        ),
+        [1..=0x7F, 0, ..] => (
             "UTF-16 without a byte order mark",
             "convert it to UTF-8: `iconv -f UTF-16LE -t UTF-8`",
-        )),
-        _ => None,
-    }
+        ),
+        _ => return None,
+    };
+    Some((what.into(), remedy.into()))
 }
 
 fn place(bytes: &[u8], offset: usize) -> String {

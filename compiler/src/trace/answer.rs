@@ -3,7 +3,7 @@
 use super::capture::Tuple;
 use super::dns;
 use super::ends::Question;
-use super::memory::{Answer, AnswerId, Memory};
+use super::memory::{Ahead, Answer, AnswerId, Memory};
 use super::names::{Dns, Learnt, Names};
 use super::peers::{Facts, Peer, PeerId, Peers};
 use super::record::{Port, Record, Word};
@@ -44,6 +44,8 @@ pub(super) struct Answers<'a> {
     memory: Memory,
     names: Option<Box<Names>>,
     generation: u32,
+    /// Room for the flows that will be asked about.
+    ahead: (Vec<[PeerId; 2]>, Vec<Ahead>),
 }
 
 impl<'a> Answers<'a> {
@@ -61,6 +63,7 @@ impl<'a> Answers<'a> {
             memory: Memory::default(),
             names: Names::new(dns, context.cluster, context.policies, settings),
             generation: 0,
+            ahead: Default::default(),
         }
     }
 
@@ -96,34 +99,47 @@ impl<'a> Answers<'a> {
         names.is_some_and(|names| names.is_news(answer))
     }
 
-    /// Whether that would be taken in.
-    pub(super) fn would_learn(&self, answer: &dns::Answer) -> bool {
-        let names = self.names.as_ref();
-        names.is_some_and(|names| names.would_learn(answer))
+    /// Whether an answer of DNS in a flow of some time tells what is not known then, and there is room for it; where there
+    /// is none, what it tells is counted.
+    pub(super) fn would_learn(&mut self, answer: &dns::Answer, from: u64) -> bool {
+        let names = self.names.as_mut();
+        names.is_some_and(|names| names.would_learn(answer, from))
     }
 
-    /// Counts what an answer of DNS tells and there is no room for.
-    pub(super) fn miss(&mut self, answer: &dns::Answer) {
-        if let Some(names) = &mut self.names {
-            names.miss(answer);
-        }
-    }
-
-    /// Takes in an answer of DNS. Where the time is told, its addresses are known for as long as it says.
-    pub(super) fn learn(&mut self, answer: &dns::Answer, now: Option<u64>) {
-        let is_new = self
-            .names
-            .as_mut()
-            .is_some_and(|names| names.learn(answer, now));
-        if is_new {
+    /// Takes in an answer of DNS in a packet, whose addresses are known for as long as it says.
+    pub(super) fn learn(&mut self, answer: &dns::Answer, now: u64) {
+        let names = self.names.as_mut();
+        if names.is_some_and(|names| names.learn(answer, now)) {
             self.begin_anew();
         }
     }
 
-    /// Goes to another time. Whether the same names are known then; else they are to be [shown](Self::show_names).
-    pub(super) fn go_to(&mut self, now: u64) -> bool {
+    /// Takes in an answer of DNS in a flow of some time, behind records of which the latest is of another; its addresses
+    /// are known from then on.
+    pub(super) fn learn_for_ever(&mut self, answer: &dns::Answer, from: u64, latest: u64) {
+        self.be_at(from);
+        let Some(names) = &mut self.names else {
+            return;
+        };
+        names.pass(latest);
+        if names.learn_for_ever(answer, from) {
+            self.begin_anew();
+        }
+    }
+
+    /// Goes to the time of a flow: what was told of that time is known.
+    pub(super) fn be_at(&mut self, time: u64) {
         let names = self.names.as_mut();
-        names.is_none_or(|names| names.go_to(now))
+        if names.is_some_and(|names| !names.go_to(time)) {
+            self.show_names(&FxHashSet::default());
+        }
+    }
+
+    /// Goes to the time of a packet. Whether the same names are known then; else they are to be
+    /// [shown](Self::show_names).
+    pub(super) fn go_on_to(&mut self, now: u64) -> bool {
+        let names = self.names.as_mut();
+        names.is_none_or(|names| names.go_on_to(now))
     }
 
     /// Whether it matters now which addresses connections use.
@@ -190,13 +206,25 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// Reads what a flow between two addresses will be looked up in. What comes out has no meaning.
-    pub(super) fn warm(&mut self, ends: &Tuple) -> u64 {
-        let [src, dst] = self.ends(ends.src, ends.dst);
-        match (self.peers.facts(src), self.peers.facts(dst)) {
-            (Some(from), Some(to)) => self.memory.warm(self.judge, [from, to], ends),
-            (Some(_), None) | (None, _) => 0,
+    /// Reads what flows between addresses will be looked up in, one step for all after another. What comes out has no
+    /// meaning.
+    pub(super) fn warm(&mut self, flows: &[Tuple]) -> u64 {
+        let (mut ends, mut ahead) = std::mem::take(&mut self.ahead);
+        ends.extend(flows.iter().map(|flow| self.ends(flow.src, flow.dst)));
+        let facts = |id: &PeerId| self.peers.facts(*id);
+        let flows = flows.iter().zip(&ends);
+        ahead.extend(flows.filter_map(|(flow, [src, dst])| {
+            Ahead::of(self.judge, [facts(src)?, facts(dst)?], flow)
+        }));
+        let mut seen = self.memory.warm(&mut ahead);
+        for flow in &ahead {
+            let [src, dst] = &flow.ends;
+            seen ^= self.judge.engine.warm([src, dst], flow.transport);
         }
+        ends.clear();
+        ahead.clear();
+        self.ahead = (ends, ahead);
+        seen
     }
 
     fn ends(&mut self, src: IpAddr, dst: IpAddr) -> [PeerId; 2] {

@@ -18,13 +18,13 @@ mod table;
 
 pub(super) use entry::{Connection, State};
 pub(super) use lifetime::Tracking;
-pub(super) use table::Sought;
+pub(super) use table::{Place, Sought};
 
 use super::capture::{Carried, Flags, Packet, Tuple};
 use entry::{asked, is_to_itself_answered, turned, unopened};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::net::IpAddr;
-use table::{Place, Table};
+use table::Table;
 
 /// How many connections are remembered: about half of what an agent does (`bpf-ct-global-tcp-max`), some 35 MB.
 pub(super) const MAX_CONNECTIONS: usize = (1 << 18) / 8 * 7;
@@ -112,12 +112,15 @@ impl Connections {
         rest
     }
 
-    /// The ports of a fragment, from the first fragment of its packet; `None` where that was not seen.
-    pub(super) fn with_ports(&mut self, mut packet: Packet<'_>, now: u64) -> Option<Tuple> {
-        let Some(number) = packet.fragment else {
-            return Some(packet.ends);
-        };
-        let ends = &mut packet.ends;
+    /// The ends of a fragment of the packet with this number, with the ports from its first fragment; `None` where that was
+    /// not seen.
+    pub(super) fn with_ports(
+        &mut self,
+        packet: &Packet<'_>,
+        number: u32,
+        now: u64,
+    ) -> Option<Tuple> {
+        let mut ends = packet.ends;
         let of = (ends.src, ends.dst, ends.protocol.0, number);
         let is_alive = |seen: u64| now.saturating_sub(seen) <= FRAGMENT_LIFETIME;
         if let Carried::LaterFragment = packet.carried {
@@ -126,7 +129,7 @@ impl Connections {
                 .get(&of)
                 .filter(|(_, seen)| is_alive(*seen))?;
             ends.ports = *ports;
-            return Some(*ends);
+            return Some(ends);
         }
         if self.fragmented.len() >= MAX_FRAGMENTED && now >= self.trim_at {
             self.trim_at = now.saturating_add(FRAGMENT_LIFETIME / 4);
@@ -135,12 +138,28 @@ impl Connections {
         if self.fragmented.len() < MAX_FRAGMENTED {
             self.fragmented.insert(of, (ends.ports, now));
         }
-        Some(*ends)
+        Some(ends)
     }
 
     /// Looks for the connection of a packet, which may be long before the packet is followed.
-    pub(super) fn seek(&self, ends: &Tuple) -> Sought {
-        self.known.seek(ends)
+    pub(super) fn guess(&self, ends: &Tuple) -> Sought {
+        self.known.guess(ends)
+    }
+
+    /// Reads the connection that was looked for, so that it is near when the packet is followed. What comes out has no
+    /// meaning.
+    pub(super) fn touch(&self, sought: &Sought) -> u64 {
+        self.known.touch(sought)
+    }
+
+    /// A connection that is known.
+    pub(super) fn get(&self, place: Place) -> Option<&Connection> {
+        self.known.get(place)
+    }
+
+    /// A connection that is known.
+    pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Connection> {
+        self.known.get_mut(place)
     }
 
     /// The connection to which a packet with these ends belongs, and as what.
@@ -148,14 +167,15 @@ impl Connections {
         &mut self,
         sought: Sought,
         ends: &Tuple,
-        carried: Carried<'_>,
+        carried: &Carried<'_>,
         now: u64,
-    ) -> Option<(State, &mut Connection)> {
+    ) -> Option<(State, Place)> {
         self.begin.get_or_insert(now);
         let known = self.known.place(sought, ends);
         let is_over = known.map(|place| {
             let known = self.known.get(place);
-            known.is_none_or(|known| known.is_over(self.tracking, ends, carried, now))
+            known
+                .is_none_or(|known| known.is_over(self.tracking, known.ends == *ends, carried, now))
         });
         let (place, is_first) = match (known, is_over) {
             (Some(place), Some(false)) => (place, false),
@@ -176,21 +196,14 @@ impl Connections {
             (false, true) => State::New,
             (false, false) => State::Established,
         };
-        Some((state, connection))
+        Some((state, place))
     }
 
     /// The connection to which an error about a packet with these ends is related.
-    pub(super) fn related(&mut self, about: &Tuple, now: u64) -> Option<&mut Connection> {
+    pub(super) fn related(&self, about: &Tuple, now: u64) -> Option<Place> {
         let place = self.known.find(about)?;
-        let connection = self.known.get_mut(place)?;
-        (!connection.has_expired(self.tracking, now)).then_some(connection)
-    }
-
-    /// Whether a packet with these ends belongs to a connection that is known.
-    pub(super) fn is_known(&self, ends: &Tuple, now: u64) -> bool {
-        let known = self.known.find(ends);
-        let known = known.and_then(|place| self.known.get(place));
-        known.is_some_and(|connection| !connection.has_expired(self.tracking, now))
+        let connection = self.known.get(place)?;
+        (!connection.has_expired(self.tracking, now)).then_some(place)
     }
 
     /// The ends of the connections that live and pass.
@@ -203,7 +216,7 @@ impl Connections {
             .collect()
     }
 
-    fn open(&mut self, sought: Sought, ends: &Tuple, carried: Carried<'_>, now: u64) -> Place {
+    fn open(&mut self, sought: Sought, ends: &Tuple, carried: &Carried<'_>, now: u64) -> Place {
         if self.known.len() >= self.most {
             self.make_room(now);
         }
@@ -214,8 +227,8 @@ impl Connections {
             icmp: match carried {
                 Carried::Icmp {
                     kind: (kind, code), ..
-                } => Some((asked(ends.protocol, kind), code)),
-                Carried::Error { kind, .. } => Some(kind),
+                } => Some((asked(ends.protocol, *kind), *code)),
+                Carried::Error { kind, .. } => Some(*kind),
                 Carried::Tcp(..)
                 | Carried::Udp(_)
                 | Carried::Sctp(_)
@@ -240,14 +253,14 @@ impl Connections {
     /// capture. A segment without SYN shows that; what else could be an answer is taken for one only as long as its
     /// question may have been sent before the capture began. The end with the port that is not from the range of
     /// ephemeral ports is then the one that was asked.
-    fn opener(&self, ends: &Tuple, carried: Carried<'_>, now: u64) -> (bool, bool) {
+    fn opener(&self, ends: &Tuple, carried: &Carried<'_>, now: u64) -> (bool, bool) {
         let looks_like_reply = ends.ports.0 < EPHEMERAL && ends.ports.1 >= EPHEMERAL;
         let begin = self.begin.unwrap_or(now);
         let may_be_older = now.saturating_sub(begin) <= self.tracking.longest_question();
         match (carried.flags(), carried) {
             (Some(Flags { syn: true, ack, .. }), _) => (ack, ack),
             (Some(_), _) => (looks_like_reply, true),
-            (None, Carried::Icmp { is_answer, .. }) => (is_answer, is_answer),
+            (None, Carried::Icmp { is_answer, .. }) => (*is_answer, *is_answer),
             (None, Carried::Error { .. }) => (false, false),
             (None, _) => {
                 let is_reply = looks_like_reply && may_be_older;

@@ -7,8 +7,8 @@
 
 mod labels;
 
-use super::dns;
 use super::record::{NumberOrText, Record, Side, Word};
+use super::{dns, time};
 use crate::cluster::Cluster;
 use crate::diagnostic::{Diagnostic, codes};
 use labels::Labels;
@@ -34,14 +34,16 @@ pub(super) fn is_flow(text: &[u8]) -> bool {
     is_wrapped(text) || memchr::memmem::find(text, b"\"traffic_direction\"").is_some()
 }
 
-/// What a line tells of DNS: a flow of Hubble's that is the answer to a question.
-pub(super) fn dns_answer(text: &[u8]) -> Option<dns::Answer> {
+/// What a line tells of DNS, and from when on: a flow of Hubble's that is the answer to a question. One without a time counts
+/// at any.
+pub(super) fn dns_answer(text: &[u8]) -> Option<(dns::Answer, u64)> {
     #[derive(Deserialize)]
     struct Line {
         flow: Option<Flow>,
     }
     #[derive(Deserialize)]
     struct Flow {
+        time: Option<String>,
         l7: Layer7,
     }
     #[derive(Deserialize)]
@@ -55,17 +57,18 @@ pub(super) fn dns_answer(text: &[u8]) -> Option<dns::Answer> {
     }
     memchr::memmem::find(text, b"\"dns\"")?;
     let line: Line = serde_json::from_slice(text).ok()?;
-    let Dns { query, ips } = match line.flow {
+    let flow = match line.flow {
         Some(flow) => flow,
         None => serde_json::from_slice(text).ok()?,
-    }
-    .l7
-    .dns;
-    Some(dns::Answer {
+    };
+    let Dns { query, ips } = flow.l7.dns;
+    let answer = dns::Answer {
         name: dns::normal(&query),
         addresses: ips,
         seconds: 0,
-    })
+    };
+    let time = flow.time.as_deref().and_then(time::read);
+    Some((answer, time.unwrap_or(0)))
 }
 
 /// A line: the flow itself, or the flow with the node that exported it.

@@ -11,6 +11,7 @@ use super::names::Names;
 use super::peers::{Facts, One, Peer};
 use super::record::Word;
 use crate::diagnostic::Diagnostic;
+use crate::engine::Known;
 use crate::explain::Context;
 use crate::hir::flow::{Flow, Transport};
 use crate::hir::spec::{self, Judgement, Verdict};
@@ -144,29 +145,17 @@ impl Memory {
         answer
     }
 
-    /// Reads what [`Self::between_two`] will read. What comes out has no meaning.
-    pub(super) fn warm(&self, judge: Judge<'_>, [from, to]: [&Facts; 2], ends: &Tuple) -> u64 {
-        let (Some(src), Some(dst)) = (from.one.as_ref(), to.one.as_ref()) else {
-            return 0;
-        };
-        let Some(program) = judge.engine.program() else {
-            return 0;
-        };
-        let transport = Transport {
-            protocol: ends.protocol,
-            port: ends.protocol.has_ports().then_some(ends.ports.1),
-            icmp: None,
-        };
-        let family = match ends.src {
-            IpAddr::V4(_) => Family::V4,
-            IpAddr::V6(_) => Family::V6,
-        };
-        let [from, to] = [src, dst].map(|end| end.known(family));
-        let class = program.flow_class(&from.class, &to.class, transport);
-        if let Some(known) = self.by_class.get(&class) {
-            return known.index() as u64;
-        }
-        judge.engine.warm([from, to], transport)
+    /// Reads what [`Self::between_two`] will read, and leaves those flows that it has to judge. What comes out has no meaning.
+    pub(super) fn warm(&self, flows: &mut Vec<Ahead>) -> u64 {
+        let mut seen = 0;
+        flows.retain(|flow| match self.by_class.get(&flow.class) {
+            Some(known) => {
+                seen ^= known.index() as u64;
+                false
+            }
+            None => true,
+        });
+        seen
     }
 
     /// Makes one answer of two.
@@ -264,6 +253,37 @@ impl Memory {
         self.sides.push(SideAnswer::new(context, side));
         self.by_side.insert(side.clone(), index);
         index
+    }
+}
+
+/// A flow between two ends of the snapshot that will be asked about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    pub(super) ends: [Known; 2],
+    pub(super) transport: Transport,
+    class: FlowClass,
+}
+
+impl Ahead {
+    /// The flow between two peers that a packet with these ends opens; `None` where one is no end of the snapshot.
+    pub(super) fn of(judge: Judge<'_>, [from, to]: [&Facts; 2], ends: &Tuple) -> Option<Self> {
+        let (src, dst) = (from.one.as_ref()?, to.one.as_ref()?);
+        let program = judge.engine.program()?;
+        let transport = Transport {
+            protocol: ends.protocol,
+            port: ends.protocol.has_ports().then_some(ends.ports.1),
+            icmp: None,
+        };
+        let family = match ends.src {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        };
+        let [from, to] = [src, dst].map(|end| end.known(family));
+        Some(Self {
+            ends: [*from, *to],
+            transport,
+            class: program.flow_class(&from.class, &to.class, transport),
+        })
     }
 }
 

@@ -6,8 +6,9 @@
 //! An address that a packet told is known, to all that stands behind it in the trace, from the time of the packet on for as long
 //! as the answer says, at least for `tofqdns-min-ttl` in the dialect `cilium`, up to the next full minute; and beyond that while a
 //! connection that passes uses it, as Cilium's agent does (`pkg/fqdn`: `DNSGCJobInterval`, and its zombies). A later answer
-//! prolongs an earlier one, and never shortens it. What flows tell, and what the snapshot has, is known at any time: they do not
-//! show which connections use it. Guarantee: at most [`MAX_LEARNT`] addresses are remembered, each with a few [spans] of time.
+//! prolongs an earlier one, and never shortens it. What flows tell is known from their time on and does not end: they do not show
+//! which connections use it. What the snapshot has is known at any time.
+//! Guarantee: at most [`MAX_LEARNT`] addresses are remembered, each with a few [spans] of time.
 
 mod spans;
 
@@ -27,7 +28,7 @@ use std::ops::Range;
 /// Which DNS answers count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dns {
-    /// Those in the trace, each from its time on, or from its line on.
+    /// Those in the trace, each from its time on.
     Trace,
     /// Those of the snapshot, at any time.
     Snapshot,
@@ -43,6 +44,10 @@ const SECOND: u64 = 1_000_000_000;
 
 /// How often addresses end.
 const INTERVAL: u64 = 60 * SECOND;
+
+/// How much earlier than a packet in front of it one may be and still count as of the time of that one: queues of a
+/// network card hand packets over out of order by less.
+const SLACK: u64 = SECOND / 1_000;
 
 /// The names that are known at a time.
 pub(super) struct Names {
@@ -149,17 +154,35 @@ impl Names {
         self.new_in(answer).next().is_some() && self.is_asked(answer)
     }
 
-    /// Whether that would be taken in.
-    pub(super) fn would_learn(&self, answer: &Answer) -> bool {
-        self.has_room() && self.is_news(answer)
+    /// Whether an answer of a flow tells what is not known at its time and what a policy asks for, and there is room for it;
+    /// where there is none, what it tells is counted.
+    pub(super) fn would_learn(&mut self, answer: &Answer, from: u64) -> bool {
+        if !self.is_asked(answer) {
+            return false;
+        }
+        let new = answer.addresses.iter();
+        let new = new.filter(|address| !self.is_known_at(&answer.name, **address, from));
+        let count = new.count() as u64;
+        let has_room = self.has_room();
+        if !has_room {
+            self.counts.not_learnt += count;
+        }
+        has_room && count > 0
     }
 
-    /// Counts what an answer tells and there is no room for.
-    pub(super) fn miss(&mut self, answer: &Answer) {
-        if self.has_room() || !self.is_asked(answer) {
-            return;
+    /// Whether an address is known by a name at a time.
+    fn is_known_at(&self, name: &str, address: IpAddr, time: u64) -> bool {
+        match self.told.get(&(name.into(), address)) {
+            Some(told) => told.spans.is_in(time),
+            // What the trace did not tell, the snapshot has.
+            None => self.is_known(name, address),
         }
-        self.counts.not_learnt += self.new_in(answer).count() as u64;
+    }
+
+    /// Whether an address is known by a name now.
+    fn is_known(&self, name: &str, address: IpAddr) -> bool {
+        let known = self.cluster.names.get(name);
+        known.is_some_and(|known| known.contains(&address))
     }
 
     fn has_room(&self) -> bool {
@@ -178,17 +201,21 @@ impl Names {
         patterns.any(|pattern| pattern.matches(&answer.name))
     }
 
-    /// Takes in an answer, which is known from now on for as long as it says; at any time where it has no time. Whether it
-    /// changes what is known now.
-    pub(super) fn learn(&mut self, answer: &Answer, now: Option<u64>) -> bool {
+    /// Takes in an answer of a packet, which is known from now on for as long as it says. Whether it changes what is known now.
+    pub(super) fn learn(&mut self, answer: &Answer, now: u64) -> bool {
+        let lifetime = u64::from(answer.seconds.max(self.least_seconds())) * SECOND;
+        self.learn_for(answer, (now, minute_after(now.saturating_add(lifetime))))
+    }
+
+    /// Takes in an answer of a flow, which is known from a time on that is now. Whether it changes what is known now.
+    pub(super) fn learn_for_ever(&mut self, answer: &Answer, from: u64) -> bool {
+        self.learn_for(answer, (from, u64::MAX))
+    }
+
+    fn learn_for(&mut self, answer: &Answer, (from, until): (u64, u64)) -> bool {
         if !self.is_asked(answer) {
             return false;
         }
-        let lifetime = u64::from(answer.seconds.max(self.least_seconds())) * SECOND;
-        let (from, until) = match now {
-            Some(now) => (now, minute_after(now.saturating_add(lifetime))),
-            None => (0, u64::MAX),
-        };
         let mut is_new = false;
         for address in &answer.addresses {
             is_new |= self.learn_one(&answer.name, *address, (from, until));
@@ -202,8 +229,7 @@ impl Names {
 
     fn learn_one(&mut self, name: &str, address: IpAddr, (from, until): (u64, u64)) -> bool {
         let key = (name.into(), address);
-        let known = self.cluster.names.get(name);
-        let is_known = known.is_some_and(|known| known.contains(&address));
+        let is_known = self.is_known(name, address);
         if !self.told.contains_key(&key) {
             if is_known {
                 // The snapshot has it.
@@ -231,7 +257,7 @@ impl Names {
         let known = self.cluster.names.entry(name.into()).or_default();
         known.push(address);
         self.counts.learnt += 1;
-        self.counts.late += u64::from(from < self.latest && from > 0);
+        self.counts.late += u64::from(from.saturating_add(SLACK) < self.latest && from > 0);
         true
     }
 
@@ -256,10 +282,21 @@ impl Names {
         }
     }
 
+    /// Says that there was a record of this time.
+    pub(super) fn pass(&mut self, time: u64) {
+        self.latest = self.latest.max(time);
+    }
+
+    /// Goes to the time of a packet, but not [next to nothing](SLACK) back. As [`Self::go_to`].
+    pub(super) fn go_on_to(&mut self, now: u64) -> bool {
+        self.pass(now);
+        let is_near = now < self.now && self.now - now <= SLACK;
+        is_near || self.go_to(now)
+    }
+
     /// Goes to another time. Whether the same names are known then; else they are to be [shown](Self::show).
     pub(super) fn go_to(&mut self, now: u64) -> bool {
         self.now = now;
-        self.latest = self.latest.max(now);
         self.same.contains(&now)
     }
 

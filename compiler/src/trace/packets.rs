@@ -12,7 +12,7 @@ pub(super) use judged::Answered;
 
 use super::answer::{Answers, Judge};
 use super::capture::file::Frame;
-use super::capture::{Packet, Passed, dissect};
+use super::capture::{Packet, Passed, Tuple, dissect};
 use super::changes::Changes;
 use super::connections::{Connections, Sought, State, Tracking};
 use super::group::Groups;
@@ -52,6 +52,8 @@ pub(super) struct Packets<'a> {
     line: Vec<u8>,
     lookups: dns::Lookups,
     waiting: Vec<Waiting>,
+    /// The ends of packets that wait and have no connection yet.
+    opening: Vec<Tuple>,
     /// What the packets that wait carry, of those that may tell names.
     held: Vec<u8>,
     clock: Clock,
@@ -59,7 +61,7 @@ pub(super) struct Packets<'a> {
 
 /// How many packets are looked up together: as many as hide how long memory takes, and few enough for what was found to
 /// be there still when it is needed.
-const BLOCK: usize = 64;
+const BLOCK: usize = 128;
 
 /// A packet that waits for others.
 struct Waiting {
@@ -106,6 +108,7 @@ impl<'a> Packets<'a> {
             line: Vec::new(),
             lookups: dns::Lookups::default(),
             waiting: Vec::with_capacity(BLOCK),
+            opening: Vec::new(),
             held: Vec::new(),
             clock: Clock::default(),
             options,
@@ -133,7 +136,7 @@ impl<'a> Packets<'a> {
         if outputs.denied.is_some() {
             // The frame may be written, and does not wait.
             self.flush(outputs)?;
-            return self.packet(record, frame, packet, None, outputs);
+            return self.packet((record, &frame), &packet, None, outputs);
         }
         let begin = self.held.len();
         if let Ok(packet) = &packet
@@ -164,11 +167,17 @@ impl<'a> Packets<'a> {
         let mut held = std::mem::take(&mut self.held);
         self.make_room();
         self.warm(&mut waiting);
-        for one in waiting.drain(..) {
-            let data = held.get(one.held).unwrap_or(&[]);
-            let packet = one.packet.map(|packet| packet.with_data(data));
-            self.packet(one.record, one.frame, packet, one.sought, outputs)?;
+        for one in &waiting {
+            let at = (one.record, &one.frame);
+            match (&one.packet, held.get(one.held.clone())) {
+                (Ok(packet), Some(data @ [_, ..])) => {
+                    let packet = Ok(packet.with_data(data));
+                    self.packet(at, &packet, one.sought, outputs)?;
+                }
+                (packet, _) => self.packet(at, packet, one.sought, outputs)?,
+            }
         }
+        waiting.clear();
         held.clear();
         (self.waiting, self.held) = (waiting, held);
         Ok(())
@@ -176,36 +185,44 @@ impl<'a> Packets<'a> {
 
     fn packet(
         &mut self,
-        record: u64,
-        frame: Frame<'_>,
-        packet: Result<Packet<'_>, Passed>,
+        (record, frame): (u64, &Frame<'_>),
+        packet: &Result<Packet<'_>, Passed>,
         sought: Option<Sought>,
         outputs: &mut Outputs<'_, '_>,
     ) -> io::Result<()> {
         let packet = match packet {
             Ok(packet) => packet,
-            Err(passed) => return self.pass(record, (frame.at, frame.time), passed, outputs),
+            Err(passed) => return self.pass(record, (frame.at, frame.time), *passed, outputs),
         };
         let now = self.clock.at(frame.time);
-        let Some(ends) = self.connections.with_ports(packet, now) else {
-            return self.pass(record, (frame.at, frame.time), Passed::Fragment, outputs);
+        let of_fragment;
+        let (ends, sought) = match packet.fragment {
+            None => (&packet.ends, sought),
+            // It has its ports from another.
+            Some(number) => match self.connections.with_ports(packet, number, now) {
+                Some(found) => {
+                    of_fragment = found;
+                    (&of_fragment, None)
+                }
+                None => {
+                    return self.pass(record, (frame.at, frame.time), Passed::Fragment, outputs);
+                }
+            },
         };
-        self.learn(&packet, now);
-        // A fragment has its ports from another.
-        let sought = sought.filter(|_| packet.fragment.is_none());
-        let sought = sought.unwrap_or_else(|| self.connections.seek(&ends));
+        self.learn(packet, now);
+        let sought = sought.unwrap_or_else(|| self.connections.guess(ends));
         let length = frame.length;
-        let Some(judged) = self.judge(sought, &ends, packet.carried, (now, length)) else {
+        let Some(judged) = self.judge(sought, ends, &packet.carried, (now, length)) else {
             return self.pass(record, (frame.at, frame.time), Passed::NoAnswer, outputs);
         };
-        if self.options.replies && self.options.by == By::Record {
+        if self.tells_packets() {
             self.reply(record, frame.time, &judged, outputs)?;
         }
         if judged.verdict == Word::Deny
             && judged.state != State::Reply
             && let Some(denied) = &mut outputs.denied
         {
-            denied.write(frame)?;
+            denied.write(*frame)?;
         }
         if self.connections.has_ended() {
             let ended = self.connections.take_ended();
@@ -233,9 +250,9 @@ impl<'a> Packets<'a> {
 
     /// Goes to the time of a packet, at which other names may be known.
     fn go_to(&mut self, now: u64) {
-        let is_same = self.answers.go_to(now);
+        let is_same = self.answers.go_on_to(now);
         let before = self.before.as_mut();
-        if before.is_none_or(|before| before.go_to(now)) && is_same {
+        if before.is_none_or(|before| before.go_on_to(now)) && is_same {
             return;
         }
         let before = self.before.as_ref();
@@ -252,6 +269,11 @@ impl<'a> Packets<'a> {
         }
     }
 
+    /// Whether each packet has a reply.
+    fn tells_packets(&self) -> bool {
+        self.options.replies && self.options.by == By::Record
+    }
+
     fn wants_names(&self) -> bool {
         self.answers.wants_names() || self.before.as_ref().is_some_and(Answers::wants_names)
     }
@@ -262,9 +284,9 @@ impl<'a> Packets<'a> {
             // What was counted by an answer's number is told apart from what comes.
             self.fold();
         }
-        self.answers.learn(answer, Some(now));
+        self.answers.learn(answer, now);
         if let Some(before) = &mut self.before {
-            before.learn(answer, Some(now));
+            before.learn(answer, now);
         }
     }
 
@@ -282,7 +304,7 @@ impl<'a> Packets<'a> {
             self.unread_links.push(link);
             self.defects.push((at, unread_link(link)));
         }
-        if self.options.replies && self.options.by == By::Record && self.before.is_none() {
+        if self.tells_packets() && self.before.is_none() {
             self.line.clear();
             seen::passed(record, time, passed, self.options.human, &mut self.line);
             outputs.replies.write_all(&self.line)?;

@@ -221,7 +221,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Answers a batch: in parts, where lines tell DNS answers, which count from there on.
+    /// Answers a batch: in parts, where lines tell DNS answers, which nobody knows who stands in front of them.
     fn batch(&mut self, batch: &Batch, replies: &mut dyn Write) -> io::Result<()> {
         self.make_workers();
         let mut lines = batch.lines.as_slice();
@@ -230,17 +230,12 @@ impl<'a> Replay<'a> {
             let found = lines.iter().enumerate().filter(|_| wants_names);
             let mut found = found
                 .filter_map(|(at, line)| Some((at, super::hubble::dns_answer(batch.text(line))?)));
-            let mut is_new = |answer: &super::dns::Answer| {
-                let first = self.workers.first_mut();
-                first.is_some_and(|worker| {
-                    let is_new = worker.would_learn(answer);
-                    if !is_new {
-                        worker.miss(answer);
-                    }
-                    is_new
-                })
-            };
-            let found = found.find(|(_, answer)| is_new(answer));
+            // All know the same.
+            let mut first = self.workers.first_mut();
+            let found = found.find(|(_, (answer, from))| {
+                let first = first.as_mut();
+                first.is_some_and(|worker| worker.would_learn(answer, *from))
+            });
             let length = found.as_ref().map_or(lines.len(), |(at, _)| at + 1);
             let (part, rest) = lines.split_at(length);
             let share = part.len().div_ceil(self.workers.len()).max(1);
@@ -250,8 +245,11 @@ impl<'a> Replay<'a> {
                 .for_each(|(worker, lines)| worker.work(batch, lines));
             for worker in &mut self.workers {
                 worker.tell(self.trace, replies, &mut self.tally, &mut self.groups)?;
-                if let Some((_, answer)) = &found {
-                    worker.learn(answer);
+            }
+            if let Some((_, (answer, from))) = &found {
+                let latest = self.tally.latest();
+                for worker in &mut self.workers {
+                    worker.learn(answer, *from, latest);
                 }
             }
             lines = rest;

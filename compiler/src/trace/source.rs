@@ -7,6 +7,7 @@
 
 use super::zstd::Zstd;
 use crate::diagnostic::{Diagnostic, codes};
+use crate::packed::Packed;
 use flate2::bufread::MultiGzDecoder;
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -74,7 +75,7 @@ impl<R: BufRead> BufRead for Counted<R> {
 pub(super) struct Source<'r> {
     inner: Box<dyn BufRead + 'r>,
     under: Rc<Under>,
-    packed: Option<&'static str>,
+    packed: Option<Packed>,
     damage: Option<Diagnostic>,
 }
 
@@ -90,12 +91,13 @@ impl<'r> Source<'r> {
             under: Rc::clone(&under),
         };
         let (magic, file) = peek(counted)?;
-        let (inner, packed): (Box<dyn BufRead + 'r>, _) = match magic.as_slice() {
-            [0x1F, 0x8B, ..] => (unpacked(MultiGzDecoder::new(file)), Some("gzip")),
-            [0x28, 0xB5, 0x2F, 0xFD] | [0x50..=0x5F, 0x2A, 0x4D, 0x18] => {
-                (unpacked(Zstd::new(file)), Some("zstd"))
-            }
-            _ => (Box::new(file), None),
+        // What is packed otherwise is no trace that is read.
+        let packed = Packed::of(&magic);
+        let packed = packed.filter(|packed| matches!(packed, Packed::Gzip | Packed::Zstd));
+        let inner: Box<dyn BufRead + 'r> = match packed {
+            Some(Packed::Gzip) => unpacked(MultiGzDecoder::new(file)),
+            Some(Packed::Zstd) => unpacked(Zstd::new(file)),
+            Some(Packed::Xz | Packed::Bzip2) | None => Box::new(file),
         };
         let mut source = Self {
             inner,
@@ -150,6 +152,7 @@ impl<'r> Source<'r> {
             format!("is damaged ({error})")
         };
         let at = self.under.read.get();
+        let packed = packed.name();
         let message = format!("what {packed} packed {what}, near byte {at} of the file");
         self.damage.get_or_insert_with(|| {
             Diagnostic::new(&codes::CAPTURE_DAMAGED, message)

@@ -115,6 +115,11 @@ impl Tally {
         self.counts.append(counts);
     }
 
+    /// The latest time of a record, where any tells; else 0.
+    pub(super) fn latest(&self) -> u64 {
+        self.counts.span.0.map_or(0, |(_, last)| last)
+    }
+
     pub(super) fn problem(&mut self, problem: Problem) {
         self.outcome.errors += u64::from(problem.diagnostic.severity == Severity::Error);
         if self.outcome.problems.len() < self.max_problems {

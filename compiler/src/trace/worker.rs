@@ -46,20 +46,18 @@ impl<'a> Worker<'a> {
         self.answers.wants_names() || self.before.as_ref().is_some_and(Answers::wants_names)
     }
 
-    pub(super) fn would_learn(&self, answer: &dns::Answer) -> bool {
-        let before = self.before.as_ref();
-        self.answers.would_learn(answer) || before.is_some_and(|one| one.would_learn(answer))
+    /// Whether an answer of DNS in a flow tells what is not known at its time, and there is room for it.
+    pub(super) fn would_learn(&mut self, answer: &dns::Answer, from: u64) -> bool {
+        let before = self.before.as_mut();
+        let is_news = before.is_some_and(|one| one.would_learn(answer, from));
+        self.answers.would_learn(answer, from) || is_news
     }
 
-    /// Counts what an answer tells and there is no room for.
-    pub(super) fn miss(&mut self, answer: &dns::Answer) {
-        self.answers.miss(answer);
-    }
-
-    pub(super) fn learn(&mut self, answer: &dns::Answer) {
-        self.answers.learn(answer, None);
+    /// Takes in such an answer, behind records of which the latest is of another time.
+    pub(super) fn learn(&mut self, answer: &dns::Answer, from: u64, latest: u64) {
+        self.answers.learn_for_ever(answer, from, latest);
         if let Some(before) = &mut self.before {
-            before.learn(answer, None);
+            before.learn_for_ever(answer, from, latest);
         }
     }
 
@@ -122,6 +120,11 @@ impl<'a> Worker<'a> {
         count: u64,
         at: Option<u64>,
     ) -> Result<(), Diagnostic> {
+        let time = at.unwrap_or(UNTOLD);
+        self.answers.be_at(time);
+        if let Some(before) = &mut self.before {
+            before.be_at(time);
+        }
         let before = match &mut self.before {
             Some(before) => Some(Shown::verdict(record, before.answer(record)?.0)),
             None => None,
@@ -201,6 +204,9 @@ impl<'a> Worker<'a> {
         });
     }
 }
+
+/// In place of the time of a record that does not tell: it knows all that stands in front of it.
+const UNTOLD: u64 = u64::MAX - 1;
 
 /// How much of a line is shown.
 const EXCERPT_BYTES: usize = 200;

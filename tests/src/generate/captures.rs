@@ -236,10 +236,15 @@ fn over(link: u16, header: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
 
 /// Packets, each with the second at which it was seen.
 fn at_seconds(packets: impl IntoIterator<Item = (u64, Ip)>) -> Vec<Record> {
-    let record = |(second, ip): (u64, Ip)| {
+    let packets = packets.into_iter();
+    at_microseconds(packets.map(|(second, ip)| (second * 1_000_000, ip)))
+}
+
+fn at_microseconds(packets: impl IntoIterator<Item = (u64, Ip)>) -> Vec<Record> {
+    let record = |(time, ip): (u64, Ip)| {
         let data = ethernet(&ip);
         Record {
-            time: (1_767_225_600 + second) * 1_000_000_000,
+            time: (1_767_225_600_000_000 + time) * 1_000,
             length: data.len(),
             data,
         }
@@ -577,6 +582,23 @@ fn names_by_time() -> Vec<Record> {
     at_seconds(packets)
 }
 
+/// Names by the time of their answers, where packets come out of order by as little as queues of a network card make, each
+/// with its microsecond.
+fn names_reordered() -> Vec<Record> {
+    let syn = |port, to: &str| segment(port, to, "S");
+    let packets = [
+        (10_000_005, syn(40_000, "203.0.113.7")),
+        // Not late.
+        (10_000_000, answer(&["203.0.113.7"])),
+        (9_999_997, syn(40_001, "203.0.113.7")),
+        (10_000_001, syn(40_002, "203.0.113.7")),
+        // As far back as is too far.
+        (9_998_999, syn(40_003, "203.0.113.7")),
+        (10_000_002, syn(40_004, "203.0.113.7")),
+    ];
+    at_microseconds(packets)
+}
+
 /// Tunnels, with the conversation within.
 fn tunnels() -> Vec<Vec<u8>> {
     let ends = ("10.0.0.11", "10.0.0.12");
@@ -652,6 +674,10 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
         (
             "names-by-time.pcap",
             file::pcap(Order::Little, ETHERNET, &names_by_time()),
+        ),
+        (
+            "names-reordered.pcap",
+            file::pcap(Order::Little, ETHERNET, &names_reordered()),
         ),
         ("errors.pcap", pcap(Order::Little, ETHERNET, errors())),
         ("sctp.pcap", pcap(Order::Little, ETHERNET, association())),

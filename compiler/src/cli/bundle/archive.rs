@@ -2,6 +2,7 @@
 
 use super::{CHUNKS, MANIFEST, chunk_path, generation_path};
 use crate::bundle::{BundleError, Digest};
+use crate::packed::Packed;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
@@ -24,7 +25,8 @@ impl Archive {
         file.rewind().map_err(|error| unreadable(&error))?;
         let mut magic = [0; 4];
         let found = file.read(&mut magic).map_err(|error| unreadable(&error))?;
-        if let Some(tool) = compressed(magic.get(..found).unwrap_or_default()) {
+        if let Some(packed) = Packed::of(magic.get(..found).unwrap_or_default()) {
+            let tool = packed.unpacker();
             return Err(wrong(&format!(
                 "it is compressed: unpack it with `{tool}` first"
             )));
@@ -79,17 +81,6 @@ impl Archive {
             .and_then(|_| (&mut *file).take(*size).read_to_end(&mut bytes))
             .map_err(|error| unreadable(&error))?;
         Ok(Some(bytes))
-    }
-}
-
-/// What unpacks a file that begins so, where it is compressed.
-pub(super) fn compressed(magic: &[u8]) -> Option<&'static str> {
-    match magic {
-        [0x1f, 0x8b, ..] => Some("gunzip"),
-        [0x28, 0xb5, 0x2f, 0xfd] => Some("unzstd"),
-        [0xfd, b'7', b'z', b'X'] => Some("unxz"),
-        [b'B', b'Z', b'h', _] => Some("bunzip2"),
-        _ => None,
     }
 }
 

@@ -3,11 +3,12 @@
 use super::super::Failure;
 use super::super::args::{BundleForm, Global};
 use super::super::compile::IMAGE_EXTENSION;
-use super::archive::{Archive, compressed};
+use super::archive::Archive;
 use super::oci::{INDEX_FILE, Image, Index, LAYOUT_FILE, parsed};
 use super::problem::NotTaken;
 use super::{MANIFEST, MANIFESTS, generation_path, place};
 use crate::bundle::{self, Blob, BundleError, Digest, MAX_MANIFEST, Manifest, Node};
+use crate::packed::Packed;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -63,7 +64,7 @@ pub fn is_bundle(path: &Path) -> bool {
     let mut start = [0; 262];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
     // One that is compressed is told to be that.
-    read.is_ok() && (start.ends_with(b"ustar") || compressed(&start).is_some())
+    read.is_ok() && (start.ends_with(b"ustar") || Packed::of(&start).is_some())
 }
 
 impl Bundle {

@@ -30,9 +30,9 @@ impl State {
     }
 }
 
-/// A connection: two lines of a cache, since each packet reads it.
+/// A connection: two lines of a cache that are fetched together, since each packet reads it.
 #[derive(Clone, Debug)]
-#[repr(align(64))]
+#[repr(align(128))]
 pub(in super::super) struct Connection {
     /// Counted from zero, in the order in which they are opened.
     pub(in super::super) number: u64,
@@ -88,11 +88,10 @@ impl Connection {
     pub(super) fn is_over(
         &self,
         tracking: Tracking,
-        ends: &Tuple,
-        carried: Carried<'_>,
+        is_forward: bool,
+        carried: &Carried<'_>,
         now: u64,
     ) -> bool {
-        let is_forward = self.ends == *ends;
         let flags = carried.flags();
         let starts_anew = flags.is_some_and(|flags| tracking.starts_anew(self, flags, is_forward));
         starts_anew || self.has_expired(tracking, now)
@@ -100,7 +99,7 @@ impl Connection {
 }
 
 /// What a pod sends to itself has both directions alike; only an echo tells them apart.
-pub(super) fn is_to_itself_answered(connection: &Connection, carried: Carried<'_>) -> bool {
+pub(super) fn is_to_itself_answered(connection: &Connection, carried: &Carried<'_>) -> bool {
     let ends = &connection.ends;
     let is_answer = matches!(
         carried,
@@ -152,7 +151,7 @@ pub(super) fn asked(protocol: Protocol, kind: u8) -> u8 {
 }
 
 impl Connection {
-    pub(super) fn note(&mut self, carried: Carried<'_>, is_reply: bool) {
+    pub(super) fn note(&mut self, carried: &Carried<'_>, is_reply: bool) {
         let opens = carried.flags().is_some_and(Flags::opens);
         self.is_established |= !is_reply && self.is_replied && !opens;
         self.is_replied |= is_reply;

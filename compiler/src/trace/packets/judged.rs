@@ -6,7 +6,7 @@ use crate::hir::flow::Transport;
 use crate::trace::Change;
 use crate::trace::answer::Answers;
 use crate::trace::capture::{Carried, Tuple};
-use crate::trace::connections::{Connection, Sought, State};
+use crate::trace::connections::{Connection, Place, Sought, State};
 use crate::trace::memory::AnswerId;
 use crate::trace::record::Word;
 use crate::trace::seen::{self, Seen};
@@ -60,10 +60,8 @@ pub(super) struct Judged {
     pub(super) recorded: Option<Word>,
     pub(super) agrees: Option<bool>,
     id: AnswerId,
-    /// The ends of its connection.
-    ends: Tuple,
-    icmp: Option<(u8, u8)>,
-    is_older: bool,
+    /// The connection.
+    place: Place,
 }
 
 /// What a connection carries.
@@ -82,11 +80,11 @@ impl Packets<'_> {
         &mut self,
         sought: Sought,
         ends: &Tuple,
-        carried: Carried<'_>,
+        carried: &Carried<'_>,
         (now, length): (u64, u32),
     ) -> Option<Judged> {
         let about = match carried {
-            Carried::Error { about, .. } => about,
+            Carried::Error { about, .. } => about.as_ref(),
             Carried::Tcp(..)
             | Carried::Udp(_)
             | Carried::Sctp(_)
@@ -96,16 +94,17 @@ impl Packets<'_> {
         };
         // Whoever gets the error has sent what it is about.
         let about = about.filter(|about| about.src == ends.dst);
-        let about = about.filter(|about| self.connections.is_known(about, now));
-        let (state, connection) = match about {
-            Some(about) => (State::Related, self.connections.related(&about, now)?),
+        let about = about.and_then(|about| self.connections.related(about, now));
+        let (state, place) = match about {
+            Some(about) => (State::Related, about),
             None => self.connections.follow(sought, ends, carried, now)?,
         };
+        let connection = self.connections.get_mut(place)?;
         if connection.packets == [0, 0] {
             self.older += u64::from(connection.is_older);
             if let Carried::Tcp(tcp, _) = carried {
                 let cluster = self.answers.cluster();
-                self.translations.see(cluster, ends, tcp, now);
+                self.translations.see(cluster, ends, *tcp, now);
             }
         }
         if state != State::Related {
@@ -155,9 +154,7 @@ impl Packets<'_> {
             recorded,
             agrees,
             id,
-            ends: connection.ends,
-            icmp: connection.icmp,
-            is_older: connection.is_older,
+            place,
         };
         self.counts.assumed += u64::from(answered.assumed);
         self.hit(id);
@@ -174,22 +171,28 @@ impl Packets<'_> {
         }
     }
 
-    /// Looks for the connections of packets, and reads what the ends of new ones will be looked up in, one after another
-    /// without waiting for what comes of it: memory answers many questions in the time of one.
+    /// Looks for the connections of packets, and reads what the ends of new ones will be looked up in, one step for all
+    /// after another: memory answers many questions in the time of one.
     pub(super) fn warm(&mut self, waiting: &mut [Waiting]) {
+        let mut opening = std::mem::take(&mut self.opening);
         for one in &mut *waiting {
             let packet = one.packet.as_ref().ok();
-            one.sought = packet.map(|packet| self.connections.seek(&packet.ends));
+            one.sought = packet.map(|packet| self.connections.guess(&packet.ends));
         }
         let mut seen = 0;
         for one in waiting {
-            if let (Ok(packet), Some(sought)) = (&one.packet, &one.sought)
-                && !sought.is_found()
-            {
-                seen ^= self.answers.warm(&packet.ends);
+            let (Ok(packet), Some(sought)) = (&one.packet, &one.sought) else {
+                continue;
+            };
+            seen ^= self.connections.touch(sought);
+            if !sought.may_be_known() {
+                opening.push(packet.ends);
             }
         }
+        seen ^= self.answers.warm(&opening);
         std::hint::black_box(seen);
+        opening.clear();
+        self.opening = opening;
     }
 
     /// Forgets answers where it is time to. Within a block of packets none are forgotten.
@@ -214,16 +217,20 @@ impl Packets<'_> {
         if self.before.is_some() && judged.agrees == Some(true) {
             return Ok(());
         }
-        let pair = (judged.ends.src, judged.ends.dst);
+        let Some(connection) = self.connections.get(judged.place) else {
+            return Ok(());
+        };
+        let ends = connection.ends;
+        let pair = (ends.src, ends.dst);
         let [src, dst] = self.answers.names_of(pair);
         let seen = Seen {
             record,
             time,
             src,
             dst,
-            port: seen::port(transport(&judged.ends, judged.icmp)),
+            port: seen::port(transport(&ends, connection.icmp)),
             state: judged.state.as_str(),
-            older: judged.is_older,
+            older: connection.is_older,
         };
         let incomplete: Vec<String> = self
             .answers
