@@ -16,7 +16,7 @@ use crate::hir::{
     RuleId, Subject, Tier,
 };
 use crate::identity::{Identity, key};
-use matches::{agreed, identities_of, known, pods};
+use matches::{agreed, identities_of, known, pods, port_matches};
 pub use matches::{is_named_port, peer_selects};
 
 /// The outcomes that asking some rules may have.
@@ -398,19 +398,26 @@ impl<'a> Question<'a> {
             .filter(|_| passes)
     }
 
-    /// How many ports the narrowest item of a rule has that covers the flow.
     fn width(&self, rule: &Rule) -> u32 {
-        let covering = rule
-            .ports
-            .iter()
-            .flatten()
-            .filter(|port| self.port_matches(port) == Truth::Yes);
-        let widths = covering.map(|port| match port {
-            PortMatch::Range { ports, .. } => u32::from(ports.last - ports.first) + 1,
-            PortMatch::Named { .. } => 1,
-        });
-        widths.min().unwrap_or(u32::MAX)
+        width(self.enforcement, rule, self.flow, self.direction)
     }
+}
+
+/// How many ports the narrowest item of a rule has that covers a flow.
+pub(crate) fn width(
+    enforcement: &Enforcement,
+    rule: &Rule,
+    flow: &Flow<'_>,
+    direction: Direction,
+) -> u32 {
+    let items = rule.ports.iter().flatten();
+    let covering =
+        items.filter(|port| port_matches(enforcement, port, flow, direction) == Truth::Yes);
+    let widths = covering.map(|port| match port {
+        PortMatch::Range { ports, .. } => u32::from(ports.last - ports.first) + 1,
+        PortMatch::Named { .. } => 1,
+    });
+    widths.min().unwrap_or(u32::MAX)
 }
 
 /// One tier: the rule of the lowest rank decides, and in one rank deny before redirect before allow before pass.

@@ -91,7 +91,7 @@ pub(crate) fn ports_match(
 
 /// Whether a port of a rule is a flow's. The types of ICMP are its ports, and type 0 stands for all of them.
 /// A named port is one of the destination's, and never one of a name that stands for two.
-fn port_matches(
+pub(super) fn port_matches(
     enforcement: &Enforcement,
     port: &PortMatch,
     flow: &Flow<'_>,
