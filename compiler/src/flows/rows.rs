@@ -560,7 +560,7 @@ fn kinds_of(
             EndKind::Pod { .. } => kinds.extend(own),
             // Of what may be the own node or another, the first is the own one.
             EndKind::Node { .. } if here => kinds.extend(own.next()),
-            EndKind::Node { .. } => kinds.extend(own.last()),
+            EndKind::Node { .. } => kinds.extend(own.next_back()),
         }
     }
     kinds.sort_unstable();
