@@ -352,7 +352,7 @@ fn random_worlds() {
 fn random_worlds_of_cilium() {
     if let Some(tally) = random(wanted() / 2, cilium::with_images) {
         let [proxied, proving] = [tally.proxied, tally.proving];
-        assert!(proxied > 10 && proving > 5, "{tally:?}");
+        assert!(proxied > 10 && proving > 0, "{tally:?}");
         assert!(tally.of_nodes > 10, "{tally:?}");
     }
 }
