@@ -13,6 +13,7 @@
 
 mod compare;
 mod focus;
+mod inspected;
 mod matching;
 mod outside;
 pub mod report;
@@ -21,6 +22,7 @@ mod told;
 mod witness;
 
 pub use compare::{Delta, DeltaId, Reason, Way};
+pub use inspected::Inspected;
 pub use told::Told;
 
 use crate::explain::Context;

@@ -257,6 +257,8 @@ pub struct RuleOrigin {
     pub peers: Vec<ItemOrigin>,
     /// Each item of [`Rule::ports`] in the text.
     pub ports: Vec<ItemOrigin>,
+    /// What a proxy is told to look at, where flows are led to one: fields of the text as JSON, sorted.
+    pub contents: Option<Box<str>>,
 }
 
 /// Where an item of a rule is written.

@@ -39,6 +39,7 @@ use crate::ids::ids;
 use crate::ranges::Ranges;
 use partition::Partition;
 use set::IdSet;
+use std::collections::BTreeSet;
 use tiers::LastOf;
 
 ids! {
@@ -305,24 +306,32 @@ impl Program {
         self.of_pod.get(pod.index()).copied().flatten()
     }
 
-    /// The policies that isolate a pod in a direction.
-    #[must_use]
-    pub fn isolating(&self, pod: PodId, direction: hir::Direction) -> &[PolicyId] {
-        let table = self.table_of_pod(pod).and_then(|id| self.table_at(id));
-        table.map_or(&[], |table| &table.chains.get(direction).isolated_by)
+    /// The policies that isolate a pod in a direction, at any of its addresses.
+    pub fn isolating(
+        &self,
+        pod: PodId,
+        direction: hir::Direction,
+    ) -> impl Iterator<Item = PolicyId> {
+        self.isolating_by(self.tables_of_pod(pod), direction)
     }
 
-    /// The policies that isolate a node in a direction.
-    #[must_use]
+    /// The policies that isolate a node in a direction, at any of its addresses.
     pub fn isolating_host(
         &self,
         cluster: &Cluster,
         node: NodeId,
         direction: hir::Direction,
-    ) -> &[PolicyId] {
-        let table = self.table_of_host(cluster, node);
-        let table = table.and_then(|id| self.table_at(id));
-        table.map_or(&[], |table| &table.chains.get(direction).isolated_by)
+    ) -> impl Iterator<Item = PolicyId> {
+        self.isolating_by(self.tables_of_host(cluster, node), direction)
+    }
+
+    fn isolating_by(
+        &self,
+        tables: Vec<TableId>,
+        direction: hir::Direction,
+    ) -> impl Iterator<Item = PolicyId> {
+        let tables = tables.into_iter().filter_map(|id| self.table_at(id));
+        tables.flat_map(move |table| table.chains.get(direction).isolated_by.iter().copied())
     }
 
     /// The policies that govern a pod, as indices into the policy set.
@@ -333,10 +342,32 @@ impl Program {
 
     /// What governs a pod, by the first of its addresses; `None` where it is taken for its node.
     pub(crate) fn table_of_pod(&self, pod: PodId) -> Option<TableId> {
+        self.tables_of_pod(pod).first().copied()
+    }
+
+    /// What governs a pod at each of its addresses or, where it has none, what may; each once.
+    fn tables_of_pod(&self, pod: PodId) -> Vec<TableId> {
         match &self.kinds {
-            Some(kinds) => kinds.tables_of_pod(pod).first().copied(),
-            None => self.table_of.get(self.identity_of(pod)?.index()).copied(),
+            Some(kinds) => kinds.tables_of_pod(pod),
+            None => {
+                let identity = self.identity_of(pod);
+                let table = identity.and_then(|identity| self.table_of.get(identity.index()));
+                table.copied().into_iter().collect()
+            }
         }
+    }
+
+    /// The policies that govern a pod or a node.
+    pub(crate) fn governing_anyone(&self, cluster: &Cluster) -> BTreeSet<PolicyId> {
+        let pods = (0..id(cluster.pods().len())).map(PodId);
+        let nodes = (0..id(cluster.nodes().len())).map(NodeId);
+        let of_pods = pods.flat_map(|pod| self.tables_of_pod(pod));
+        let of_nodes = nodes.flat_map(|node| self.tables_of_host(cluster, node));
+        let tables: BTreeSet<TableId> = of_pods.chain(of_nodes).collect();
+        let tables = tables.into_iter().filter_map(|id| self.table_at(id));
+        let policies = tables.flat_map(|table| &table.governing);
+        let policies = policies.filter_map(|index| self.policies.get(*index as usize));
+        policies.map(|policy| policy.id).collect()
     }
 
     /// Whether policies govern nodes, too.
@@ -348,12 +379,17 @@ impl Program {
 
     /// What governs a node, by the first of its addresses; `None` where no policy governs nodes.
     pub(crate) fn table_of_host(&self, cluster: &Cluster, node: NodeId) -> Option<TableId> {
-        let kinds = self.kinds.as_ref().filter(|_| self.governs_nodes())?;
-        kinds.tables_of_host(cluster, node).first().copied()
+        self.tables_of_host(cluster, node).first().copied()
     }
 
-    /// A pod or a node that is governed by one thing at one of its addresses and by another at another: one whose policies ask
-    /// what blocks it is in. There may be such where blocks match pods or nodes.
+    /// What governs a node at each of its addresses, each once.
+    fn tables_of_host(&self, cluster: &Cluster, node: NodeId) -> Vec<TableId> {
+        let kinds = self.kinds.as_ref().filter(|_| self.governs_nodes());
+        kinds.map_or(Vec::new(), |kinds| kinds.tables_of_host(cluster, node))
+    }
+
+    /// A pod or a node that is governed by one thing at one of its addresses and by another at another, or of which it is open
+    /// by what: one whose policies ask what blocks it is in. There may be such where blocks match pods or nodes.
     #[must_use]
     pub fn is_governed_by_address(&self, cluster: &Cluster) -> Option<Owner> {
         let kinds = self.kinds.as_ref()?;

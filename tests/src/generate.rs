@@ -37,6 +37,12 @@ pub fn of_both(seeds: std::ops::Range<u64>) -> impl Iterator<Item = (u64, World,
     })
 }
 
+/// Whether there are images of a world.
+#[must_use]
+pub fn with_images((_, _, loaded): &(u64, World, Loaded)) -> bool {
+    cilium::has_images(loaded)
+}
+
 /// The settings that change verdicts, in turn.
 #[must_use]
 pub fn settings_for(seed: u64) -> Settings {

@@ -1,7 +1,7 @@
 //! What the definition says of packets between the pods of a world, one by one.
 
 use std::net::IpAddr;
-use verdict_compiler::cluster::{NodeId, PodId, Protocol};
+use verdict_compiler::cluster::{Cluster, NodeId, Owner, PodId, Protocol};
 use verdict_compiler::flows::Answer;
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::hir::flow::{Address, Endpoint, EndpointKind, Flow, Transport};
@@ -127,15 +127,38 @@ pub fn judgement_in(
         .and(families_of(cluster, families, dst))
         .iter()
         .filter(|family| carries(*family, packet))
-        .map(|family| {
-            let flow = Flow {
-                src: endpoint(cluster, src, family),
-                dst: endpoint(cluster, dst, family),
-                transport: packet,
-            };
-            spec::judge(judged(loaded), &flow)
+        .flat_map(|family| {
+            let sources = endpoints(cluster, src, family).into_iter();
+            let flows = sources.flat_map(move |src| {
+                let targets = endpoints(cluster, dst, family).into_iter();
+                targets.map(move |dst| Flow {
+                    src,
+                    dst,
+                    transport: packet,
+                })
+            });
+            flows.map(|flow| spec::judge(judged(loaded), &flow))
         });
     combine(judgements.collect::<Vec<_>>())
+}
+
+/// An end in a family; a node at each of its addresses.
+fn endpoints<'c>(cluster: &'c Cluster, who: Who<'c>, family: Family) -> Vec<Endpoint<'c>> {
+    let of_node = match who {
+        Who::Node(node) => cluster.node(node).map(|of| (node, of)),
+        _ => None,
+    };
+    let own = of_node.into_iter().flat_map(|(node, of)| {
+        let own = of.addresses.iter().map(move |one| (*one, node));
+        own.filter(|(address, _)| Family::of(*address) == family)
+    });
+    let at = own
+        .map(|(address, node)| endpoint(cluster, Who::Owned(address, Owner::Node(node)), family));
+    let mut all: Vec<Endpoint<'_>> = at.collect();
+    if all.is_empty() {
+        all.push(endpoint(cluster, who, family));
+    }
+    all
 }
 
 /// Whether the ends must prove who they are for a judgement.
@@ -206,20 +229,24 @@ pub fn outside(
     if !carries(family, packet) {
         return Verdict::Deny;
     }
-    let own = endpoint(&loaded.cluster, who, family);
     let stranger = Endpoint {
         kind: EndpointKind::Outside,
         address: Address::Known(address),
         by_service: false,
     };
-    let (src, dst) = match direction {
-        Direction::Ingress => (stranger, own),
-        Direction::Egress => (own, stranger),
-    };
-    let flow = Flow {
-        src,
-        dst,
-        transport: packet,
-    };
-    spec::judge(judged(loaded), &flow).verdict
+    let own = endpoints(&loaded.cluster, who, family).into_iter();
+    let judgements = own.map(|own| {
+        let (src, dst) = match direction {
+            Direction::Ingress => (stranger, own),
+            Direction::Egress => (own, stranger),
+        };
+        let flow = Flow {
+            src,
+            dst,
+            transport: packet,
+        };
+        spec::judge(judged(loaded), &flow)
+    });
+    let judgement = combine(judgements.collect::<Vec<_>>());
+    judgement.map_or(Verdict::Deny, |judgement| judgement.verdict)
 }

@@ -234,12 +234,13 @@ fn what_is_kept_is_what_a_full_compile_makes() {
 fn so_it_is_in_the_dialect_of_cilium() {
     let (mut counts, mut random) = (Counts::default(), Random::new(19));
     for seed in 0..30 {
-        let Some((world, _)) = cilium::loaded(seed) else {
+        let Some((world, _)) = cilium::with_images(seed) else {
             continue;
         };
         let load = |world: &World| {
             let loaded = world.load_with(&cilium::settings(seed));
-            (!loaded.has_errors()).then_some(loaded)
+            let is_able = !loaded.has_errors() && cilium::has_images(&loaded);
+            is_able.then_some(loaded)
         };
         edits(
             world,

@@ -9,7 +9,7 @@ use verdict_compiler::ir;
 use verdict_compiler::lir::{Action, Decision, Lowering, Origin, Program, check, text, transport};
 use verdict_compiler::opt;
 use verdict_compiler::query::{Families, Who, endpoint, families_of};
-use verdict_tests::generate::of_both;
+use verdict_tests::generate::{of_both, with_images};
 use verdict_tests::judging::{packets, pods};
 
 fn worlds() -> u64 {
@@ -173,7 +173,7 @@ fn faults(
 
 #[test]
 fn every_pass_keeps_what_the_definition_says() {
-    for (seed, world, loaded) in of_both(0..worlds()) {
+    for (seed, world, loaded) in of_both(0..worlds()).filter(with_images) {
         let resolved = ir::Program::resolve(&loaded.cluster, &loaded.policies);
         let lowering = Lowering::new(&loaded.cluster, &resolved);
         for (node, pods) in lowering.nodes() {

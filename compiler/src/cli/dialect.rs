@@ -19,16 +19,26 @@ pub(super) fn not_in_images(loaded: &Loaded) -> Option<String> {
     }
     let cluster = &loaded.cluster;
     let program = Program::resolve(cluster, &loaded.policies);
-    let name = match program.is_governed_by_address(cluster)? {
+    let (name, addresses) = match program.is_governed_by_address(cluster)? {
         Owner::Pod(pod) => {
             let pod = cluster.pod(pod)?;
             let namespace = cluster.namespace_name(pod.namespace);
-            format!("pod `{namespace}/{}`", pod.name)
+            (
+                format!("pod `{namespace}/{}`", pod.name),
+                pod.addresses.len(),
+            )
         }
-        Owner::Node(node) => format!("node `{}`", cluster.node(node)?.name),
+        Owner::Node(node) => {
+            let node = cluster.node(node)?;
+            (format!("node `{}`", node.name), node.addresses.len())
+        }
+    };
+    let why = match addresses {
+        0 => "which is not known",
+        _ => "of which it has several",
     };
     Some(format!(
-        "by images: which policies govern the {name} hangs on its address, of which it has several"
+        "by images: which policies govern the {name} hangs on its address, {why}"
     ))
 }
 

@@ -198,7 +198,7 @@ impl Sides<'_> {
         report.incomplete = self.incomplete();
         drop(progress);
         Answer::new(global).write(|out| json::line(&report, out))?;
-        Ok(count.total > 0)
+        Ok(count.total > 0 || !report.inspected.is_empty())
     }
 
     /// What is equal together, for people; returns whether there is anything.
@@ -215,6 +215,7 @@ impl Sides<'_> {
         };
         let blocks = compared.blocks_of(focus);
         let view = render::View::new(compared, &blocks, setting);
+        let differs = !blocks.is_empty() || view.has_inspected();
         let text = if self.diff.format == DiffFormat::Markdown {
             render::markdown::text(&view)
         } else {
@@ -222,7 +223,7 @@ impl Sides<'_> {
         };
         drop(progress);
         Answer::new(global).write(|out| out.write_all(text.as_bytes()))?;
-        Ok(!blocks.is_empty())
+        Ok(differs)
     }
 }
 

@@ -32,8 +32,14 @@ struct Class {
     samples: Vec<PeerId>,
 }
 
-fn name(peer: &Peer) -> (&str, &str, Option<&str>) {
-    (&peer.namespace, &peer.name, peer.workload.as_deref())
+fn name(peer: &Peer) -> (&str, &str, Option<&str>, bool) {
+    let is_node = peer.node.is_some();
+    (
+        &peer.namespace,
+        &peer.name,
+        peer.workload.as_deref(),
+        is_node,
+    )
 }
 
 /// All peers, sorted by namespace, name and kind, and how they belong together. The third list is of the peers of the

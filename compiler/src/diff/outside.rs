@@ -4,7 +4,7 @@ use super::compare::Which;
 use super::{DeltaId, Diff};
 use crate::flows::{AnswerId, Outside};
 use crate::hir::Direction;
-use crate::list::directory::{Addresses, after, push};
+use crate::list::directory::{Addresses, after, push, without_nodes};
 use crate::list::matrix::Matrix;
 use crate::list::peers::ClassId;
 use crate::list::{Listing, RangesId};
@@ -23,7 +23,11 @@ impl Diff<'_> {
             Some(runs(self.listing(which)?, class, direction))
         });
         let mut found: Vec<(DeltaId, Addresses)> = Vec::new();
+        let clusters = [self.worlds.old.cluster, self.worlds.new.cluster];
         for (first, last) in pieces(&runs) {
+            let Some((first, last)) = without_nodes(&clusters, first, last) else {
+                continue;
+            };
             let delta = self.compared(
                 |_, which| {
                     let [old, new, crossed] = &runs;

@@ -22,6 +22,9 @@ pub struct DiffReport<'a> {
     pub removed: Vec<OneSided<'a>>,
     /// Connections of which something else passes than before.
     pub changed: Vec<Changed<'a>>,
+    /// L7 rules with other contents than before: connections go by their proxies, and what these look at is another.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inspected: Vec<InspectedRule>,
     /// What was left out of the input, so that the answer may be another: policies of kinds that are not read,
     /// objects that have errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -102,6 +105,17 @@ pub struct Changed<'a> {
     /// The policies that isolate an end, where the packet is denied for want of a rule that allows it.
     #[serde(skip_serializing_if = "Isolation::is_empty")]
     pub isolated_by: Isolation<'a>,
+}
+
+/// An L7 rule that changes.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct InspectedRule {
+    /// The rule before the change; absent where it is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<RuleReport>,
+    /// The rule behind it; absent where it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<RuleReport>,
 }
 
 /// Why a connection stands apart.

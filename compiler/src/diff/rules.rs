@@ -56,14 +56,14 @@ pub struct Decision {
 #[derive(Clone, Debug)]
 struct Judged {
     ends: Ends,
-    verdicts: PerDirection<Way>,
+    verdicts: PerDirection<Passage>,
     deciding: PerDirection<Deciding>,
 }
 
 /// What becomes of a packet: the verdict, and whether the ends must prove who they are.
-type Way = (Verdict, bool);
+type Passage = (Verdict, bool);
 
-fn way(side: &Side) -> Way {
+fn passage(side: &Side) -> Passage {
     let auth = side.auth.filter(|auth| *auth != Auth::Disabled);
     (side.verdict, auth.is_some())
 }
@@ -177,11 +177,12 @@ impl Diff<'_> {
         let listing = self.listing(when.which());
         let peer = own.and_then(|own| listing?.peer(own));
         let pods = peer.map_or(&[][..], |peer| &peer.pods).iter();
-        let of_pods = pods.map(|pod| program.isolating(*pod, direction));
+        let of_pods = pods.flat_map(|pod| program.isolating(*pod, direction));
         let cluster = self.context(when).cluster;
         let node = peer.and_then(|peer| peer.node);
-        let of_node = node.map(|node| program.isolating_host(cluster, node, direction));
-        let mut policies: Vec<PolicyId> = of_pods.chain(of_node).flatten().copied().collect();
+        let of_node = node.into_iter();
+        let of_node = of_node.flat_map(|node| program.isolating_host(cluster, node, direction));
+        let mut policies: Vec<PolicyId> = of_pods.chain(of_node).collect();
         policies.sort_unstable();
         policies.dedup();
         policies
@@ -196,7 +197,7 @@ impl Diff<'_> {
         }
     }
 
-    fn program(&self, when: When) -> &Program {
+    pub(super) fn program(&self, when: When) -> &Program {
         match when {
             When::Before => &self.programs.old,
             When::After => &self.programs.new,
@@ -238,7 +239,7 @@ impl Diff<'_> {
                 // Sets of flows have what goes by way of a proxy as allowed.
                 true => passing(judgement.verdict) != verdict,
                 false => {
-                    let proves = way(&judgement.egress).1 || way(&judgement.ingress).1;
+                    let proves = passage(&judgement.egress).1 || passage(&judgement.ingress).1;
                     [judgement.verdict == Verdict::Redirect, proves] != ways
                 }
             };
@@ -252,8 +253,8 @@ impl Diff<'_> {
                 is_other(&judgement).then(|| Judged {
                     ends,
                     verdicts: PerDirection {
-                        ingress: way(&judgement.ingress),
-                        egress: way(&judgement.egress),
+                        ingress: passage(&judgement.ingress),
+                        egress: passage(&judgement.egress),
                     },
                     deciding: PerDirection {
                         ingress: deciding(Direction::Ingress, &judgement.ingress),

@@ -1,8 +1,10 @@
 //! From pairs that change to the report of them: peers, answers and rules are made once and shared.
 
-use super::report::{Because, Changed, DiffReport, Isolation, OneSided, Rules, VERSION, Witness};
+use super::report::{
+    Because, Changed, DiffReport, InspectedRule, Isolation, OneSided, Rules, VERSION, Witness,
+};
 use super::rules::When;
-use super::{DeltaId, Diff, Reason, Way};
+use super::{DeltaId, Diff, Inspected, Reason, Way};
 use crate::explain::report::{IsolationReport, RuleReport};
 use crate::explain::{deciding_rule, isolating_policy};
 use crate::hir::spec::Truth;
@@ -85,6 +87,17 @@ impl Told {
         decided
     }
 
+    /// Both sides of an L7 rule that changes.
+    #[must_use]
+    pub fn inspected(diff: &Diff<'_>, changed: Inspected) -> InspectedRule {
+        let told =
+            |when, rule: Option<RuleId>| deciding_rule(diff.context(when), rule?, Truth::Yes);
+        InspectedRule {
+            before: told(When::Before, changed.before),
+            after: told(When::After, changed.after),
+        }
+    }
+
     /// The report of the pairs for which this was made.
     #[must_use]
     pub fn report(&self, diff: &Diff<'_>, pairs: &[Pair<DeltaId>]) -> DiffReport<'_> {
@@ -92,6 +105,8 @@ impl Told {
             version: VERSION,
             ..DiffReport::default()
         };
+        let inspected = diff.inspected().into_iter();
+        report.inspected = inspected.map(|one| Self::inspected(diff, one)).collect();
         for (pair, decided) in pairs.iter().zip(&self.decided) {
             self.add(diff, pair, decided, &mut report);
         }

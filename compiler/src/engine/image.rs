@@ -399,7 +399,8 @@ impl<'a> Images<'a> {
     fn closed_side(&self, flow: &Flow<'_>, direction: Direction) -> Side {
         let (subject, other) = ends(flow, direction);
         let said = self.program().judge_side(flow, direction);
-        if said.exempt == Some(Exemption::Itself) {
+        // An endpoint of an image is at an address of its.
+        if said.exempt == Some(Exemption::Itself) || self.program().is_open(subject) {
             return said;
         }
         let held = self.endpoint(subject).and_then(|at| self.held(at));

@@ -20,6 +20,18 @@ pub(super) fn conditions(verdict: Verdict, sides: [(View<'_>, &Side); 2]) -> Vec
 fn of_side(view: View<'_>, side: &Side) -> Vec<String> {
     let rules: Vec<(&Policy, &Rule)> = view.rules(&side.rules).collect();
     let mut found = equal_priorities(&rules, view.direction);
+    let asked = view.governing().filter(|policy| {
+        let isolates = side.isolated_by.contains(&policy.id);
+        isolates || rules.iter().any(|(own, _)| own.id == policy.id)
+    });
+    let open = asked.filter(|policy| view.may_govern(policy));
+    found.extend(open.map(|policy| {
+        format!(
+            "whether `{}` governs the {}, whose address the snapshot does not have",
+            policy.object,
+            view.governed_word()
+        )
+    }));
     for (_, rule) in &rules {
         if view.peers_match(rule) == Truth::Unknown {
             let peers = rule.peers.iter().flatten();
@@ -95,6 +107,11 @@ fn peer_condition(view: View<'_>, peer: &Peer) -> String {
         Peer::Identities(_) if matches!(view.other().kind, EndpointKind::Node(_)) => {
             format!(
                 "whether the {end} is the node on which the pod runs: the snapshot does not say where it runs"
+            )
+        }
+        Peer::Identities(_) if !is_known && matches!(view.other().kind, EndpointKind::Pod(_)) => {
+            format!(
+                "whether the {end}, whose address the snapshot does not have, is in a block that a selector asks for"
             )
         }
         Peer::Pods(_) | Peer::Nodes(_) | Peer::Identities(_) => {

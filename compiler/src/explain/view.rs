@@ -70,7 +70,15 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What that end is to the flow.
+    /// What the end whose policies are asked is to the flow.
+    pub(crate) fn governed_word(self) -> &'static str {
+        match self.direction {
+            Direction::Ingress => "destination",
+            Direction::Egress => "source",
+        }
+    }
+
+    /// What the other end is to the flow.
     pub(crate) fn other_word(self) -> &'static str {
         match self.direction {
             Direction::Ingress => "source",
@@ -108,6 +116,12 @@ impl<'a> View<'a> {
             EndpointKind::Node(_) | EndpointKind::Outside => false,
         });
         governing.collect::<Vec<_>>().into_iter()
+    }
+
+    /// Whether it is open if a policy is asked: it hangs on the address of the end.
+    pub(crate) fn may_govern(self, policy: &Policy) -> bool {
+        let question = self.by_precedence();
+        question.is_some_and(|question| question.governs(policy) == Truth::Unknown)
     }
 
     pub(crate) fn peers_match(self, rule: &Rule) -> Truth {

@@ -101,10 +101,9 @@ impl<'a> Connections<'a> {
     #[must_use]
     pub fn is_governed(&self, end: EndId, direction: Direction) -> bool {
         let chains = self.ends.get(end).and_then(|end| end.chains_of(direction));
-        chains.into_iter().flatten().any(|chain| {
-            let chain = self.ends.chain(chain);
-            chain.is_some_and(|chain| !chain.is_empty())
-        })
+        let chains = chains.into_iter().flatten();
+        let mut chains = chains.flat_map(|list| self.ends.chains(list));
+        chains.any(|chain| !chain.is_empty())
     }
 
     /// The families of the addresses of a class.

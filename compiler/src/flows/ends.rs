@@ -4,19 +4,19 @@
 //! the rule that a pod and its own node are never kept apart, for which the node is asked beside the class.
 
 use super::side::NamedPorts;
-use crate::cluster::{Cluster, NodeId, Pod, PodId, PortsId};
+use crate::cluster::{Cluster, NodeId, Owner, Pod, PodId, PortsId};
 use crate::hir::flow::{Address, Endpoint, EndpointKind};
 use crate::hir::{Direction, PerDirection};
 use crate::ir::{BlockFamilies, Chain, KindId, Program, RuleRange, Step, TableId};
 use crate::query::{self, Families, Family, Who};
 use crate::source::to_u32;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The index of a class of ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndId(pub(super) u32);
 
-/// The index of a chain among those that differ.
+/// The index of a list of chains among those that differ: of one, but where it is open which of several governs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ChainId(u32);
 
@@ -67,7 +67,7 @@ pub(super) struct Ends<'a> {
     of_group: Vec<Vec<EndId>>,
     /// By [`IdentityId`].
     group_of: Vec<u32>,
-    pub(super) chains: Vec<&'a Chain>,
+    chains: Vec<Box<[&'a Chain]>>,
 }
 
 /// What tells classes apart.
@@ -81,7 +81,12 @@ enum Key {
         seen: PerFamily,
         placed: bool,
     },
-    Node(Option<NodeId>, PerFamily),
+    Node {
+        node: Option<NodeId>,
+        seen: PerFamily,
+        /// The classes of all of its addresses, where the node itself is meant.
+        all: Vec<u32>,
+    },
 }
 
 /// The address in each family as rules see it; `None` where there is none.
@@ -106,10 +111,11 @@ struct Making<'a> {
     sees: bool,
     /// Whether rules ask for ports by name.
     names: bool,
+    chains: Chains<'a>,
     /// By table of the program.
-    chains: Vec<PerDirection<ChainId>>,
+    of_table: Vec<PerDirection<ChainId>>,
     /// By identity of the program or, where rules ask for identities, by kind.
-    groups: Vec<u32>,
+    groups: Groups,
 }
 
 impl<'a> Ends<'a> {
@@ -125,8 +131,8 @@ impl<'a> Ends<'a> {
             .tables
             .iter()
             .map(|table| PerDirection {
-                ingress: chains.id(&table.chains.ingress),
-                egress: chains.id(&table.chains.egress),
+                ingress: chains.id(vec![&table.chains.ingress]),
+                egress: chains.id(vec![&table.chains.egress]),
             })
             .collect();
         let groups = groups(program, &of_table);
@@ -138,14 +144,15 @@ impl<'a> Ends<'a> {
                 .iter()
                 .any(|peers| peers.domains || peers.block_families != BlockFamilies::default()),
         };
-        let making = Making {
+        let mut making = Making {
             cluster,
             program,
             families,
             sees,
             names: asks_for_names(program),
-            chains: of_table,
-            groups: groups.of,
+            chains,
+            of_table,
+            groups,
         };
         let mut ends = Self {
             list: Vec::new(),
@@ -153,11 +160,11 @@ impl<'a> Ends<'a> {
             of_node: Vec::new(),
             of_group: Vec::new(),
             group_of: Vec::new(),
-            chains: chains.list,
+            chains: Vec::new(),
         };
         if program.kinds.is_none() {
-            ends.of_group = vec![Vec::new(); groups.count];
-            ends.group_of.clone_from(&making.groups);
+            ends.of_group = vec![Vec::new(); making.groups.count];
+            ends.group_of.clone_from(&making.groups.of);
         }
         let mut known: FxHashMap<Key, EndId> = FxHashMap::default();
         let mut end = |ends: &mut Self, (key, end): (Key, End)| {
@@ -186,6 +193,7 @@ impl<'a> Ends<'a> {
                 ends.of_node.push(id);
             }
         }
+        ends.chains = making.chains.list;
         ends
     }
 
@@ -193,8 +201,9 @@ impl<'a> Ends<'a> {
         self.list.get(id.0 as usize)
     }
 
-    pub(super) fn chain(&self, id: ChainId) -> Option<&'a Chain> {
-        self.chains.get(id.0 as usize).copied()
+    /// The chains of a list: one, but where it is open which governs.
+    pub(super) fn chains(&self, id: ChainId) -> &[&'a Chain] {
+        self.chains.get(id.0 as usize).map_or(&[], |chains| chains)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (EndId, &End)> {
@@ -217,9 +226,9 @@ impl<'a> Ends<'a> {
 }
 
 impl End {
-    /// An endpoint that stands for the class, in a family.
-    pub(super) fn endpoint<'c>(&self, cluster: &'c Cluster, family: Family) -> Endpoint<'c> {
-        query::endpoint(cluster, self.sample, family)
+    /// Endpoints that stand for the class, in a family: a node at each of its addresses.
+    pub(super) fn endpoints<'c>(&self, cluster: &'c Cluster, family: Family) -> Vec<Endpoint<'c>> {
+        endpoints(cluster, self.sample, family)
     }
 
     /// What governs it; `None` where nothing can.
@@ -248,8 +257,27 @@ impl End {
     }
 }
 
-impl Making<'_> {
-    fn pod(&self, id: PodId, pod: &Pod) -> (Key, End) {
+/// An end of flows in a family, a node at each of its addresses.
+fn endpoints<'c>(cluster: &'c Cluster, who: Who<'static>, family: Family) -> Vec<Endpoint<'c>> {
+    let node = match who {
+        Who::Node(id) => cluster.node(id).map(|node| (id, node)),
+        Who::Pod(_) | Who::Address(_) | Who::Owned(..) | Who::Hypothetical(_) | Who::World => None,
+    };
+    let addresses = node.into_iter().flat_map(|(id, node)| {
+        let own = node.addresses.iter();
+        own.filter(move |address| Family::of(**address) == family)
+            .map(move |address| Who::Owned(*address, Owner::Node(id)))
+    });
+    let at = addresses.map(|who| query::endpoint(cluster, who, family));
+    let mut all: Vec<Endpoint<'_>> = at.collect();
+    if all.is_empty() {
+        all.push(query::endpoint(cluster, who, family));
+    }
+    all
+}
+
+impl<'a> Making<'a> {
+    fn pod(&mut self, id: PodId, pod: &Pod) -> (Key, End) {
         let who = Who::Pod(id);
         let seen = FAMILIES.map(|family| self.seen(who, family));
         let Some(identity) = self.program.identity_of(id) else {
@@ -257,23 +285,24 @@ impl Making<'_> {
         };
         let kind = self.program.identities.get(identity.index());
         let kind = kind.map_or(KindId(0), |identity| identity.kind);
-        let (groups, tables): ([Option<u32>; 2], [Option<TableId>; 2]) = match &self.program.kinds {
+        let program = self.program;
+        let (groups, chains): ([Option<u32>; 2], Chained) = match &program.kinds {
             None => {
-                let table = self.program.table_of.get(identity.index()).copied();
-                let group = self.groups.get(identity.index()).copied();
-                ([group; 2], [table; 2])
+                let table = program.table_of.get(identity.index()).copied();
+                let group = self.groups.of.get(identity.index()).copied();
+                ([group; 2], [self.chains_at(table); 2])
+            }
+            Some(_) if !self.sees => {
+                let group = self.groups.of.get(kind.index()).copied();
+                let table = program.table_id_of_kind(kind);
+                ([group; 2], [self.chains_at(table); 2])
             }
             Some(_) => {
                 let kinds = FAMILIES.map(|family| {
-                    let at = || {
-                        self.program
-                            .subject_kind(&query::endpoint(self.cluster, who, family))
-                    };
-                    if self.sees { at() } else { Some(kind) }
+                    program.subject_kinds(&query::endpoint(self.cluster, who, family))
                 });
-                let group = |kind: Option<KindId>| self.groups.get(kind?.index()).copied();
-                let table = |kind: Option<KindId>| self.program.table_id_of_kind(kind?);
-                (kinds.map(group), kinds.map(table))
+                let groups = kinds.each_ref().map(|kinds| self.groups.together(kinds));
+                (groups, kinds.map(|kinds| self.chains_of_kinds(&kinds)))
             }
         };
         let [v4, v6] = seen;
@@ -289,7 +318,7 @@ impl Making<'_> {
             placed,
         };
         let kind = EndKind::Pod {
-            chains: tables.map(|table| self.chains_at(table)),
+            chains,
             host: pod.host_network,
             ports: pod.ports,
             placed,
@@ -298,16 +327,24 @@ impl Making<'_> {
     }
 
     /// A node, or a pod that is taken for it.
-    fn node(&self, who: Who<'static>, node: Option<NodeId>, seen: PerFamily) -> (Key, End) {
-        let chains = self.program.governs_nodes().then(|| {
-            FAMILIES.map(|family| {
-                let end = query::endpoint(self.cluster, who, family);
-                let kind = self.program.subject_kind(&end);
-                self.chains_at(kind.and_then(|kind| self.program.table_id_of_kind(kind)))
+    fn node(&mut self, who: Who<'static>, node: Option<NodeId>, seen: PerFamily) -> (Key, End) {
+        let program = self.program;
+        let ends = FAMILIES.map(|family| endpoints(self.cluster, who, family));
+        let class = |end: &Endpoint<'_>| match end.address {
+            Address::Known(address) => Some(program.addresses.class(address).0),
+            Address::Unknown { .. } => None,
+        };
+        let is_itself = matches!(who, Who::Node(_));
+        let all = ends.iter().flatten().filter(|_| is_itself);
+        let all = all.filter_map(class).collect();
+        let chains = program.governs_nodes().then(|| {
+            ends.map(|ends| {
+                let kinds = ends.iter().flat_map(|end| program.subject_kinds(end));
+                self.chains_of_kinds(&kinds.collect::<Vec<_>>())
             })
         });
         let kind = EndKind::Node { node, chains };
-        (Key::Node(node, seen), self.end(who, kind))
+        (Key::Node { node, seen, all }, self.end(who, kind))
     }
 
     fn end(&self, sample: Who<'static>, kind: EndKind) -> End {
@@ -320,11 +357,36 @@ impl Making<'_> {
 
     /// Every end is governed by a table of its program, be it empty.
     fn chains_at(&self, table: Option<TableId>) -> PerDirection<ChainId> {
-        let chains = table.and_then(|table| self.chains.get(table.index()).copied());
+        let chains = table.and_then(|table| self.of_table.get(table.index()).copied());
         chains.unwrap_or(PerDirection {
             ingress: ChainId(0),
             egress: ChainId(0),
         })
+    }
+
+    /// What governs an end that is one of some kinds.
+    fn chains_of_kinds(&mut self, kinds: &[KindId]) -> PerDirection<ChainId> {
+        let program = self.program;
+        let tables = kinds
+            .iter()
+            .filter_map(|kind| program.table_id_of_kind(*kind));
+        let mut tables: Vec<TableId> = tables.collect();
+        tables.sort_unstable();
+        tables.dedup();
+        if let [] | [_] = tables[..] {
+            return self.chains_at(tables.first().copied());
+        }
+        let tables = tables
+            .iter()
+            .filter_map(|id| program.tables.get(id.index()));
+        let mut of = |direction| {
+            let chains = tables.clone().map(|table| table.chains.get(direction));
+            self.chains.id(chains.collect())
+        };
+        PerDirection {
+            ingress: of(Direction::Ingress),
+            egress: of(Direction::Egress),
+        }
     }
 
     /// The address of a pod or a node as the rules of a program see it.
@@ -350,8 +412,8 @@ fn asks_for_names(program: &Program) -> bool {
 /// The distinct chains.
 #[derive(Default)]
 struct Chains<'a> {
-    list: Vec<&'a Chain>,
-    ids: FxHashMap<ChainKey<'a>, ChainId>,
+    list: Vec<Box<[&'a Chain]>>,
+    ids: FxHashMap<Vec<ChainKey<'a>>, ChainId>,
 }
 
 /// What a chain says: the tiers that come first, whether it isolates and whether from the own node, the rules of the
@@ -359,12 +421,17 @@ struct Chains<'a> {
 type ChainKey<'a> = (&'a [Step], [bool; 2], &'a [RuleRange], &'a [Step]);
 
 impl<'a> Chains<'a> {
-    fn id(&mut self, chain: &'a Chain) -> ChainId {
-        let isolated = [chain.is_isolated, chain.allows_own_node];
-        let key = (&*chain.first, isolated, &*chain.namespace, &*chain.baseline);
+    fn id(&mut self, mut chains: Vec<&'a Chain>) -> ChainId {
+        let key = |chain: &&'a Chain| -> ChainKey<'a> {
+            let isolated = [chain.is_isolated, chain.allows_own_node];
+            (&chain.first, isolated, &chain.namespace, &chain.baseline)
+        };
+        let mut seen = FxHashSet::default();
+        chains.retain(|chain| seen.insert(key(chain)));
         let list = &mut self.list;
-        *self.ids.entry(key).or_insert_with(|| {
-            list.push(chain);
+        let keys = chains.iter().map(key).collect();
+        *self.ids.entry(keys).or_insert_with(|| {
+            list.push(chains.into());
             ChainId(to_u32(list.len() - 1))
         })
     }
@@ -374,7 +441,24 @@ impl<'a> Chains<'a> {
 struct Groups {
     /// By [`IdentityId`](crate::ir::IdentityId), or by [`KindId`] where rules ask for identities.
     of: Vec<u32>,
+    /// Those of ends that may be of several.
+    several: FxHashMap<Vec<u32>, u32>,
     count: usize,
+}
+
+impl Groups {
+    /// The group of an end that is one of some kinds; `None` where there are none.
+    fn together(&mut self, kinds: &[KindId]) -> Option<u32> {
+        let groups = kinds.iter().filter_map(|kind| self.of.get(kind.index()));
+        let mut groups: Vec<u32> = groups.copied().collect();
+        groups.sort_unstable();
+        groups.dedup();
+        if let [] | [_] = groups[..] {
+            return groups.first().copied();
+        }
+        let next = to_u32(self.count + self.several.len());
+        Some(*self.several.entry(groups).or_insert(next))
+    }
 }
 
 /// The coarsest partition in which identities of one group have the same chains, are selected by the same
@@ -419,7 +503,11 @@ fn groups(program: &Program, of_table: &[PerDirection<ChainId>]) -> Groups {
         split(&mut of, &mut sizes, &members.to_vec());
     }
     let count = sizes.len();
-    Groups { of, count }
+    Groups {
+        of,
+        several: FxHashMap::default(),
+        count,
+    }
 }
 
 /// Takes the members of a set out of every group of which it has only some.

@@ -18,7 +18,7 @@ use crate::query::{self, Family, Hypothetical, Who};
 use crate::source::to_u32;
 use rustc_hash::FxHashMap;
 
-/// A set of policies that govern pods that do not exist.
+/// What governs pods that do not exist: a set of policies or, where that hangs on the address, one of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Governed(u32);
 
@@ -29,7 +29,11 @@ pub type PerFamily = [AnswerId; 2];
 #[derive(Debug, Default)]
 pub(super) struct Fresh {
     tables: Vec<Table>,
-    ids: FxHashMap<Box<[u32]>, Governed>,
+    /// By the policies that govern: the table.
+    of_policies: FxHashMap<Vec<u32>, u32>,
+    /// By [`Governed`] and family: tables.
+    governed: Vec<[Vec<u32>; 2]>,
+    ids: FxHashMap<[Vec<u32>; 2], Governed>,
     own: FxHashMap<(Governed, EndId, Direction), PerFamily>,
     sides: FxHashMap<SideKey, AnswerId>,
 }
@@ -42,10 +46,10 @@ type SideKey = (Chained, Option<(PortsId, bool)>, Signature, bool);
 /// Which chain is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Chained {
-    /// That of a class.
-    Known(ChainId),
-    /// That of pods that do not exist, in a direction of theirs.
-    Fresh(Governed, Direction),
+    /// Those of a class, in a direction of its own.
+    Known(ChainId, Direction),
+    /// That of a table of pods that do not exist, in a direction of theirs.
+    Fresh(u32, Direction),
 }
 
 impl Connections<'_> {
@@ -81,22 +85,36 @@ impl Connections<'_> {
         let chains = self.ends.get(end).and_then(|end| end.chains_of(direction));
         let mut chains: Vec<ChainId> = chains.into_iter().flatten().collect();
         chains.dedup();
-        let chains = chains.into_iter();
-        chains.filter_map(|chain| self.ends.chain(chain)).collect()
+        let lists = chains.into_iter().map(|list| self.ends.chains(list));
+        lists.flatten().copied().collect()
     }
 
     /// The policies that would govern a pod.
     pub fn governed(&mut self, pod: Hypothetical<'_>) -> Governed {
         let view = query::hypothetical_view(pod);
-        let governing = self.program.governing(&view);
-        let Fresh { tables, ids, .. } = &mut self.fresh;
-        if let Some(known) = ids.get(&*governing) {
-            return *known;
-        }
-        let new = Governed(to_u32(tables.len()));
-        tables.push(self.program.fresh_table_of(&view, &governing));
-        ids.insert(governing.into(), new);
-        new
+        let program = self.program;
+        let Fresh {
+            tables,
+            of_policies,
+            governed,
+            ids,
+            ..
+        } = &mut self.fresh;
+        let of_family = [Family::V4, Family::V6].map(|family| {
+            let lists = program.governing(&view, family.unknown()).into_iter();
+            let own = lists.map(|policies| {
+                let table = of_policies.entry(policies);
+                *table.or_insert_with_key(|policies| {
+                    tables.push(program.fresh_table_of(&view, policies));
+                    to_u32(tables.len() - 1)
+                })
+            });
+            own.collect::<Vec<u32>>()
+        });
+        *ids.entry(of_family).or_insert_with_key(|of_family| {
+            governed.push(of_family.clone());
+            Governed(to_u32(governed.len() - 1))
+        })
     }
 
     /// What the policies that govern a pod that does not exist say of packets that come to a class from it, or
@@ -111,42 +129,61 @@ impl Connections<'_> {
         if let Some(known) = self.fresh.own.get(&key) {
             return *known;
         }
-        let sides = [Family::V4, Family::V6].map(|family| {
-            let own = direction.opposite();
-            let table = self.fresh.tables.get(governed.0 as usize)?;
-            let chain = table.chains.get(own);
-            let one = self.ends.get(end)?;
-            let names = direction == Direction::Ingress && asks_for_names(self.program, chain);
-            let ports = match one.kind {
-                EndKind::Pod { ports, host, .. } if names => Some((ports, host)),
-                EndKind::Pod { .. } | EndKind::Node { .. } => None,
-            };
-            let named = match direction {
-                Direction::Ingress if ports.is_some() => one.named(self.cluster, self.program),
-                Direction::Ingress => NamedPorts::None,
-                Direction::Egress => NamedPorts::Unknown,
-            };
-            let endpoint = one.endpoint(self.cluster, family);
-            let others = self.program.others(&endpoint, From::Unknown);
-            let answers = others.into_iter().map(|other| {
-                let signature = signature(self.program, chain, &other);
-                let is_host = self.program.is_host(&other);
-                let key = (Chained::Fresh(governed, own), ports, signature, is_host);
-                if let Some(known) = self.fresh.sides.get(&key) {
-                    return *known;
-                }
-                let answer = side(self.program, chain, named, &key.2, is_host);
-                let answer = self.answers.id(answer);
-                self.fresh.sides.insert(key, answer);
-                answer
-            });
-            let answers: Vec<AnswerId> = answers.collect();
-            let agreed = |one, other| self.answers.of(Operation::Agreed, one, other);
-            answers.into_iter().reduce(agreed)
+        let of_family = self.fresh.governed.get(governed.0 as usize);
+        let [v4, v6] = of_family.cloned().unwrap_or_default();
+        let sides = [(Family::V4, v4), (Family::V6, v6)].map(|(family, tables)| {
+            let tables = tables.into_iter();
+            let said = tables.filter_map(|table| self.said_by(end, direction, family, table));
+            let said: Vec<AnswerId> = said.collect();
+            said.into_iter()
+                .reduce(|one, other| self.agreed(one, other))
+                .unwrap_or(AnswerId::ALL)
         });
-        let sides = sides.map(|answer| answer.unwrap_or(AnswerId::ALL));
         self.fresh.own.insert(key, sides);
         sides
+    }
+
+    /// What one table of those that govern a pod that does not exist says, in a family.
+    fn said_by(
+        &mut self,
+        end: EndId,
+        direction: Direction,
+        family: Family,
+        table: u32,
+    ) -> Option<AnswerId> {
+        let own = direction.opposite();
+        let chain = self.fresh.tables.get(table as usize)?.chains.get(own);
+        let one = self.ends.get(end)?;
+        let names = direction == Direction::Ingress && asks_for_names(self.program, chain);
+        let ports = match one.kind {
+            EndKind::Pod { ports, host, .. } if names => Some((ports, host)),
+            EndKind::Pod { .. } | EndKind::Node { .. } => None,
+        };
+        let named = match direction {
+            Direction::Ingress if ports.is_some() => one.named(self.cluster, self.program),
+            Direction::Ingress => NamedPorts::None,
+            Direction::Egress => NamedPorts::Unknown,
+        };
+        let mut all = None;
+        for endpoint in one.endpoints(self.cluster, family) {
+            for other in self.program.others(&endpoint, From::Unknown) {
+                let signature = signature(self.program, [chain], &other);
+                let is_host = self.program.is_host(&other);
+                let key = (Chained::Fresh(table, own), ports, signature, is_host);
+                let answer = match self.fresh.sides.get(&key) {
+                    Some(known) => *known,
+                    None => {
+                        let answer = side(self.program, [chain], named, &key.2, is_host);
+                        let answer = self.answers.id(answer);
+                        self.fresh.sides.insert(key, answer);
+                        answer
+                    }
+                };
+                let agreed = |known| self.answers.of(Operation::Agreed, known, answer);
+                all = Some(all.map_or(answer, agreed));
+            }
+        }
+        all
     }
 
     /// What the policies that govern a class say of packets that come to it from a pod that does not exist, or
@@ -166,15 +203,6 @@ impl Connections<'_> {
             Some(EndKind::Node { .. }) | None => None,
         };
         [(v4, Family::V4), (v6, Family::V6)].map(|(id, family)| {
-            let Some(chain) = self.ends.chain(id) else {
-                return AnswerId::ALL;
-            };
-            let other = query::endpoint(self.cluster, Who::Hypothetical(pod), family);
-            let others = self.program.others(&other, From::Unknown);
-            let signature = others
-                .first()
-                .map(|other| signature(self.program, chain, other));
-            let signature = signature.unwrap_or_default();
             let (named, ports) = match direction {
                 Direction::Ingress => {
                     let end = self.ends.get(end);
@@ -185,32 +213,52 @@ impl Connections<'_> {
                 }
                 Direction::Egress => (NamedPorts::Unknown, None),
             };
-            let key = (Chained::Known(id), ports, signature, false);
-            if let Some(known) = self.fresh.sides.get(&key) {
-                return *known;
+            let chains = self.ends.chains(id).iter().copied();
+            let other = query::endpoint(self.cluster, Who::Hypothetical(pod), family);
+            let mut all = None;
+            for other in self.program.others(&other, From::Unknown) {
+                let signature = signature(self.program, chains.clone(), &other);
+                let key = (Chained::Known(id, direction), ports, signature, false);
+                let answer = match self.fresh.sides.get(&key) {
+                    Some(known) => *known,
+                    None => {
+                        let answer = side(self.program, chains.clone(), named, &key.2, false);
+                        let answer = self.answers.id(answer);
+                        self.fresh.sides.insert(key, answer);
+                        answer
+                    }
+                };
+                let agreed = |known| self.answers.of(Operation::Agreed, known, answer);
+                all = Some(all.map_or(answer, agreed));
             }
-            let answer = side(self.program, chain, named, &key.2, false);
-            let answer = self.answers.id(answer);
-            self.fresh.sides.insert(key, answer);
-            answer
+            all.unwrap_or(AnswerId::ALL)
         })
     }
 }
 
-/// Which rules of a chain match the other end.
-fn signature(program: &Program, chain: &Chain, other: &Other<'_>) -> Signature {
-    let matching = rules_of(program, chain).filter_map(|(index, _, peers)| {
+/// Which rules of some chains match the other end.
+fn signature<'a>(
+    program: &'a Program,
+    chains: impl IntoIterator<Item = &'a Chain>,
+    other: &Other<'_>,
+) -> Signature {
+    let rules = chains
+        .into_iter()
+        .flat_map(|chain| rules_of(program, chain));
+    let matching = rules.filter_map(|(index, _, peers)| {
         let truth = other.is_in(program, program.peers.get(peers.index())?);
         (truth != Truth::No).then_some((index, truth))
     });
     let mut signature: Signature = matching.collect();
     signature.sort_unstable();
+    signature.dedup();
     signature
 }
 
-fn side(
-    program: &Program,
-    chain: &Chain,
+/// What a side says that is governed by one of some chains.
+fn side<'a>(
+    program: &'a Program,
+    chains: impl IntoIterator<Item = &'a Chain>,
     named: NamedPorts<'_>,
     signature: &Signature,
     is_host: bool,
@@ -226,5 +274,7 @@ fn side(
     };
     // Where a pod that does not exist will run is not known: it is on no node that a class is on, but where rules ask what
     // both would be.
-    side.tiers(chain, is_host)
+    let said = chains.into_iter().map(|chain| side.tiers(chain, is_host));
+    let said = said.reduce(|one, other| one.agreed(&other));
+    said.unwrap_or_else(super::Answer::all)
 }

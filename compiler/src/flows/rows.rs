@@ -12,7 +12,7 @@ use crate::hir::spec::Truth;
 use crate::hir::{Direction, PerDirection};
 use crate::ir::kinds::From;
 use crate::ir::{BlockFamilies, Chain, ClassId, KindId, Other, Peers, PeersId, Program, Rule};
-use crate::query::Family;
+use crate::query::{self, Family};
 use crate::source::to_u32;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -124,7 +124,7 @@ impl Wanted {
     ) -> [u32; 2] {
         let [v4, v6] = chains;
         [(v4, Family::V4), (v6, Family::V6)].map(|(chain, family)| {
-            let sees = ends.chain(chain).is_some_and(|chain| chain.sees_addresses);
+            let sees = ends.chains(chain).iter().any(|chain| chain.sees_addresses);
             let key = RowKey {
                 chain,
                 direction,
@@ -188,14 +188,30 @@ struct Context<'a> {
     cluster: &'a Cluster,
     program: &'a Program,
     ends: &'a Ends<'a>,
-    /// By [`PeersId`] and family: the ends that match, as pods see them that are not on their node.
-    touched: Vec<Touched>,
+    /// The ends that match, as pods see them that are not on their node.
+    touched: Touched,
     /// The same, as pods see them that are; none where that makes no difference.
-    touched_here: Option<Vec<Touched>>,
+    touched_here: Option<Touched>,
 }
 
-/// The ends that a list of peers matches, in each family.
-type Touched = [Vec<(EndId, Truth)>; 2];
+/// The ends that lists of peers match.
+struct Touched {
+    /// By [`PeersId`] and family, with which of the things that the end may be.
+    ends: Vec<[Vec<(Alternative, Truth)>; 2]>,
+    /// By family and [`EndId`]: how many things an end may be; none where each is one.
+    alternatives: [Vec<u32>; 2],
+}
+
+/// One of the things that an end may be, by number.
+type Alternative = (EndId, u32);
+
+impl Touched {
+    fn alternatives(&self, family: usize, end: EndId) -> u32 {
+        let counts = self.alternatives.get(family);
+        let count = counts.and_then(|counts| counts.get(end.0 as usize));
+        count.copied().unwrap_or(1)
+    }
+}
 
 impl<'a> Context<'a> {
     fn new(cluster: &'a Cluster, program: &'a Program, ends: &'a Ends<'a>) -> Self {
@@ -209,11 +225,13 @@ impl<'a> Context<'a> {
                 touched_here: Some(of(true)),
             };
         }
-        let touched = program
-            .peers
-            .par_iter()
-            .map(|peers| touched(cluster, program, ends, peers))
-            .collect();
+        let peers = program.peers.par_iter();
+        let touched = Touched {
+            ends: peers
+                .map(|peers| touched(cluster, program, ends, peers))
+                .collect(),
+            alternatives: Default::default(),
+        };
         Self {
             cluster,
             program,
@@ -227,43 +245,39 @@ impl<'a> Context<'a> {
         let mut row = Making {
             context: self,
             key,
-            chain: self.ends.chain(key.chain),
+            chains: self.ends.chains(key.chain),
             known: FxHashMap::default(),
+            pairs: FxHashMap::default(),
             answers: Vec::new(),
         };
-        let signatures = self.signatures(&row, &self.touched);
+        let seen = Signatures::of(&row, &self.touched);
         let here = self.touched_here.as_ref();
-        let here = here.map(|touched| self.signatures(&row, touched));
+        let here = here.map(|touched| Signatures::of(&row, touched));
         let default = row.answer(Vec::new(), NamedPorts::None, false);
         let names = key.direction == Direction::Egress
             && row
-                .chain
-                .is_some_and(|chain| asks_for_names(self.program, chain));
+                .chains
+                .iter()
+                .any(|chain| asks_for_names(self.program, chain));
         let mut others = Vec::new();
         let mut own_node = Vec::new();
         for (end, one) in self.ends.iter() {
-            let signature = signatures.get(&end);
             let is_node = matches!(one.kind, EndKind::Node { .. });
-            if signature.is_none() && !names && !is_node {
+            if !seen.touches(end) && !names && !is_node {
                 continue;
             }
-            let signature = signature.cloned().unwrap_or_default();
             let named = if names {
                 one.named(self.cluster, self.program)
             } else {
                 NamedPorts::None
             };
             if !is_node {
-                others.push((end, row.answer(signature, named, false)));
+                others.push((end, row.answer_of(&seen, end, named, false)));
                 continue;
             }
-            let own = match &here {
-                None => signature.clone(),
-                Some(here) => here.get(&end).cloned().unwrap_or_default(),
-            };
-            let own = row.answer(own, named, true);
+            let own = row.answer_of(here.as_ref().unwrap_or(&seen), end, named, true);
             own_node.push((end, own));
-            let other = row.answer(signature, named, false);
+            let other = row.answer_of(&seen, end, named, false);
             let is_known = key.placed && !matches!(one.kind, EndKind::Node { node: None, .. });
             let is_known = is_known || self.program.kinds.is_none();
             let other = if is_known {
@@ -282,22 +296,44 @@ impl<'a> Context<'a> {
             outside,
         }
     }
+}
 
-    /// The ends that rules of a chain name.
-    fn signatures(&self, row: &Making<'_>, touched: &[Touched]) -> FxHashMap<EndId, Signature> {
-        let mut signatures: FxHashMap<EndId, Signature> = FxHashMap::default();
+/// The ends that rules of a row's chains name.
+struct Signatures<'t> {
+    touched: &'t Touched,
+    family: usize,
+    of: FxHashMap<Alternative, Signature>,
+}
+
+impl<'t> Signatures<'t> {
+    fn of(row: &Making<'_>, touched: &'t Touched) -> Self {
+        let family = match row.key.family {
+            Some(Family::V4) | None => 0,
+            Some(Family::V6) => 1,
+        };
+        let mut of: FxHashMap<Alternative, Signature> = FxHashMap::default();
         for (index, _, peers) in row.rules() {
-            let of_family = touched
-                .get(peers.index())
-                .map(|[v4, v6]| match row.key.family {
-                    Some(Family::V4) | None => v4,
-                    Some(Family::V6) => v6,
-                });
-            for (end, truth) in of_family.into_iter().flatten() {
-                signatures.entry(*end).or_default().push((index, *truth));
+            let ends = touched.ends.get(peers.index());
+            let ends = ends.and_then(|families| families.get(family));
+            for (end, truth) in ends.into_iter().flatten() {
+                of.entry(*end).or_default().push((index, *truth));
             }
         }
-        signatures
+        Self {
+            touched,
+            family,
+            of,
+        }
+    }
+
+    fn alternatives(&self, end: EndId) -> impl Iterator<Item = Alternative> + use<> {
+        (0..self.touched.alternatives(self.family, end)).map(move |one| (end, one))
+    }
+
+    /// Whether rules name an end, whatever it is.
+    fn touches(&self, end: EndId) -> bool {
+        let mut alternatives = self.alternatives(end);
+        alternatives.any(|one| self.of.contains_key(&one))
     }
 }
 
@@ -305,17 +341,45 @@ impl<'a> Context<'a> {
 struct Making<'a> {
     context: &'a Context<'a>,
     key: RowKey,
-    chain: Option<&'a Chain>,
+    /// One, but where it is open which governs.
+    chains: &'a [&'a Chain],
     known: FxHashMap<(Signature, NamedPorts<'a>, bool), usize>,
+    /// What answers make together.
+    pairs: FxHashMap<(usize, usize), usize>,
     answers: Vec<Answer>,
 }
 
 impl<'a> Making<'a> {
-    /// The rules that the chain asks, as [`rules_of`] gives them.
+    /// The rules that the chains ask, as [`rules_of`] gives them.
     fn rules(&self) -> impl Iterator<Item = (u32, &'a Rule, PeersId)> + use<'a> {
         let program = self.context.program;
-        let chain = self.chain.into_iter();
-        chain.flat_map(move |chain| rules_of(program, chain))
+        let mut rules: Vec<_> = self
+            .chains
+            .iter()
+            .flat_map(|chain| rules_of(program, chain))
+            .collect();
+        if self.chains.len() > 1 {
+            rules.sort_unstable_by_key(|(index, ..)| *index);
+            rules.dedup_by_key(|(index, ..)| *index);
+        }
+        rules.into_iter()
+    }
+
+    /// The number of the answer for an end: what that is for all that it may be.
+    fn answer_of(
+        &mut self,
+        seen: &Signatures<'_>,
+        end: EndId,
+        named: NamedPorts<'a>,
+        own_node: bool,
+    ) -> usize {
+        let mut all = None;
+        for alternative in seen.alternatives(end) {
+            let signature = seen.of.get(&alternative).cloned().unwrap_or_default();
+            let one = self.answer(signature, named, own_node);
+            all = Some(all.map_or(one, |all| self.agreed(all, one)));
+        }
+        all.unwrap_or_else(|| self.answer(Vec::new(), named, own_node))
     }
 
     /// The number of the answer for an end with a signature.
@@ -338,10 +402,10 @@ impl<'a> Making<'a> {
                 found.map_or(Truth::No, |(_, truth)| *truth)
             },
         };
-        let answer = self
-            .chain
-            .map_or_else(Answer::all, |chain| side.tiers(chain, own_node));
-        self.answers.push(answer);
+        let said = self.chains.iter();
+        let said = said.map(|chain| side.tiers(chain, own_node));
+        let answer = said.reduce(|one, other| one.agreed(&other));
+        self.answers.push(answer.unwrap_or_else(Answer::all));
         let index = self.answers.len() - 1;
         self.known.insert(key, index);
         index
@@ -349,11 +413,16 @@ impl<'a> Making<'a> {
 
     /// The number of the answer that two answers make together.
     fn agreed(&mut self, one: usize, other: usize) -> usize {
+        if let Some(known) = self.pairs.get(&(one, other)) {
+            return *known;
+        }
         let pair = self.answers.get(one).zip(self.answers.get(other));
         let both = pair.filter(|_| one != other).map(|(a, b)| a.agreed(b));
         let Some(both) = both else { return one };
         self.answers.push(both);
-        self.answers.len() - 1
+        let index = self.answers.len() - 1;
+        self.pairs.insert((one, other), index);
+        index
     }
 
     /// The answers for the outside, by runs of addresses.
@@ -471,32 +540,51 @@ fn bounds(program: &Program, family: Family, from: u32, to: u32) -> (IpAddr, IpA
     }
 }
 
-/// The ends that each list of peers matches, in each family, where rules ask for identities. `here`: as they are seen from
-/// their own node.
-fn touched_by_kind(
+/// What an end may be in a family. `here`: as it is seen from its own node.
+fn kinds_of(
     cluster: &Cluster,
     program: &Program,
-    ends: &Ends<'_>,
+    end: &End,
+    family: Family,
     here: bool,
-) -> Vec<Touched> {
-    let by_kind = [Family::V4, Family::V6].map(|family| {
-        let mut by_kind: FxHashMap<KindId, Vec<EndId>> = FxHashMap::default();
-        for (id, end) in ends.iter() {
-            let from = match end.kind {
-                EndKind::Node { node, .. } if here => From::of(node),
-                EndKind::Node { .. } | EndKind::Pod { .. } => From::Elsewhere,
-            };
-            let endpoint = end.endpoint(cluster, family);
+) -> Vec<KindId> {
+    let from = match end.kind {
+        EndKind::Node { node, .. } if here => From::of(node),
+        EndKind::Node { .. } | EndKind::Pod { .. } => From::Elsewhere,
+    };
+    let mut kinds = Vec::new();
+    for endpoint in end.endpoints(cluster, family) {
+        let others = program.others(&endpoint, from);
+        let mut own = others.iter().filter_map(Other::kind);
+        match end.kind {
+            EndKind::Pod { .. } => kinds.extend(own),
             // Of what may be the own node or another, the first is the own one.
-            let others = program.others(&endpoint, from);
-            let kinds: Vec<KindId> = others.iter().filter_map(Other::kind).collect();
-            let kind = if here { kinds.first() } else { kinds.last() };
-            if let Some(kind) = kind {
-                by_kind.entry(*kind).or_default().push(id);
+            EndKind::Node { .. } if here => kinds.extend(own.next()),
+            EndKind::Node { .. } => kinds.extend(own.next_back()),
+        }
+    }
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+/// The ends that each list of peers matches, in each family, where rules ask for identities. `here`: as they are seen from
+/// their own node.
+fn touched_by_kind(cluster: &Cluster, program: &Program, ends: &Ends<'_>, here: bool) -> Touched {
+    let mut alternatives: [Vec<u32>; 2] = Default::default();
+    let of_family = |family, counts: &mut Vec<u32>| {
+        let mut by_kind: FxHashMap<KindId, Vec<Alternative>> = FxHashMap::default();
+        for (id, end) in ends.iter() {
+            let kinds = kinds_of(cluster, program, end, family, here);
+            counts.push(to_u32(kinds.len()));
+            for (kind, alternative) in kinds.into_iter().zip(0..) {
+                by_kind.entry(kind).or_default().push((id, alternative));
             }
         }
         by_kind
-    });
+    };
+    let [v4, v6] = &mut alternatives;
+    let by_kind = [of_family(Family::V4, v4), of_family(Family::V6, v6)];
     let of_peers = |peers: &Peers| {
         [0, 1].map(|family| {
             let by_kind = by_kind.get(family);
@@ -507,7 +595,10 @@ fn touched_by_kind(
             named
         })
     };
-    program.peers.par_iter().map(of_peers).collect()
+    Touched {
+        ends: program.peers.par_iter().map(of_peers).collect(),
+        alternatives,
+    }
 }
 
 /// The ends that a list of peers matches, in each family.
@@ -516,19 +607,20 @@ fn touched(
     program: &Program,
     ends: &Ends<'_>,
     peers: &Peers,
-) -> [Vec<(EndId, Truth)>; 2] {
+) -> [Vec<(Alternative, Truth)>; 2] {
     let by_address = peers.domains || peers.block_families != BlockFamilies::default();
     if !by_address && peers.nodes.is_empty() && peers.node_selectors.is_empty() {
         let named = ends.of_identities(&peers.pods.to_vec());
-        let named: Vec<_> = named.into_iter().map(|end| (end, Truth::Yes)).collect();
+        let named = named.into_iter().map(|end| ((end, 0), Truth::Yes));
+        let named: Vec<_> = named.collect();
         return [named.clone(), named];
     }
     [Family::V4, Family::V6].map(|family| {
         let truth = |end: &End| {
-            let end = end.endpoint(cluster, family);
+            let end = query::endpoint(cluster, end.sample, family);
             program.other(&end).is_in(program, peers)
         };
-        let all = ends.iter().map(|(id, end)| (id, truth(end)));
+        let all = ends.iter().map(|(id, end)| ((id, 0), truth(end)));
         all.filter(|(_, truth)| *truth != Truth::No).collect()
     })
 }

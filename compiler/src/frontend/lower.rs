@@ -57,6 +57,8 @@ struct DraftRule {
     peers: Option<Vec<(Peer, ItemOrigin)>>,
     ports: Option<Vec<(PortMatch, ItemOrigin)>>,
     precedence: Precedence,
+    /// What a proxy is told to look at.
+    contents: Option<Box<str>>,
     /// Services among the peers that are not looked up yet.
     services: Vec<(cilium::services::ServicePeer, ItemOrigin)>,
 }
@@ -188,6 +190,7 @@ fn number(
             span: draft.span,
             peers: peer_origins,
             ports: port_origins,
+            contents: draft.contents,
         });
     }
     rules

@@ -3,7 +3,7 @@
 use super::{Aggregate, Identity, LabelFilter, LabelSet, key, source};
 use crate::cluster::{Cluster, Labels, NamedPort, Node, NodeId, PodId};
 use crate::source::to_u32;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -169,15 +169,40 @@ impl Identities {
         &self.options
     }
 
-    /// A pod, by this address of its.
+    /// A pod, by this address of its; without one it has no label of a block.
     #[must_use]
     pub fn pod(&self, view: View<'_>, address: Option<IpAddr>) -> Identity {
         let known = view.id.and_then(|id| self.pods.get(id.index()));
         let mut identity = known.map_or_else(|| self.described(view), Clone::clone);
         if let Some(address) = address.filter(|_| self.options.blocks_match_pods) {
-            self.add_blocks(&mut identity, address);
+            self.add_blocks(&mut identity, address.into());
         }
         identity
+    }
+
+    /// Everything that a pod can be by an address of these families that is not known.
+    #[must_use]
+    pub fn pod_anywhere(&self, view: View<'_>, v4: bool, v6: bool) -> Vec<Identity> {
+        let plain = self.pod(view, None);
+        if !self.options.blocks_match_pods || !(v4 || v6) {
+            return vec![plain];
+        }
+        let families = [
+            (v4, IpNet::from(Ipv4Net::default())),
+            (v6, Ipv6Net::default().into()),
+        ];
+        let whole = families
+            .iter()
+            .filter_map(|(wanted, all)| wanted.then_some(all));
+        let known = self.metadata.keys();
+        let known = known.filter(|block| if block.addr().is_ipv4() { v4 } else { v6 });
+        let places = whole.chain(known).map(|block| {
+            let mut identity = plain.clone();
+            self.add_blocks(&mut identity, *block);
+            identity
+        });
+        let distinct: BTreeSet<Identity> = places.collect();
+        distinct.into_iter().collect()
     }
 
     /// A node as an endpoint sees it that runs on the node `from`: both that it is the endpoint's own and that it is
@@ -260,7 +285,7 @@ impl Identities {
 
     /// What is known of the longest block that has an address.
     pub(crate) fn entry(&self, address: IpAddr) -> Option<&Entry> {
-        covering(address).find_map(|block| self.entries.get(&block))
+        around(address.into()).find_map(|block| self.entries.get(&block))
     }
 
     /// A pod by its labels and those of its namespace.
@@ -302,9 +327,9 @@ impl Identities {
     }
 
     /// Where blocks match pods, a pod has the labels of every block that has its address, or else that of the whole
-    /// family.
-    fn add_blocks(&self, identity: &mut Identity, address: IpAddr) {
-        for block in covering(address) {
+    /// family. In place of the address stands a block that has it, and of which it is in no narrower one.
+    fn add_blocks(&self, identity: &mut Identity, place: IpNet) {
+        for block in around(place) {
             let Some(metadata) = self.metadata.get(&block) else {
                 continue;
             };
@@ -318,16 +343,15 @@ impl Identities {
             }
         }
         if identity.blocks.is_empty() {
-            identity.blocks.extend(covering(address).last());
+            identity.blocks.extend(around(place).last());
         }
     }
 }
 
-/// The blocks that have an address, the longest first; the last has the whole family.
-fn covering(address: IpAddr) -> impl Iterator<Item = IpNet> {
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let blocks = (0..=most).rev();
-    blocks.filter_map(move |length| Some(IpNet::new(address, length).ok()?.trunc()))
+/// A block and those that have it, the longest first; the last has the whole family.
+fn around(block: IpNet) -> impl Iterator<Item = IpNet> {
+    let lengths = (0..=block.prefix_len()).rev();
+    lengths.filter_map(move |length| Some(IpNet::new(block.addr(), length).ok()?.trunc()))
 }
 
 fn snapshot_view(cluster: &Cluster, id: PodId) -> View<'_> {
@@ -443,9 +467,7 @@ struct Merged {
 impl Merged {
     fn of(block: IpNet, metadata: &BTreeMap<IpNet, Metadata>) -> Self {
         let mut merged = Self::default();
-        let around =
-            covering(block.addr()).filter(|wider| wider.prefix_len() <= block.prefix_len());
-        for wider in around {
+        for wider in around(block) {
             let Some(found) = metadata.get(&wider) else {
                 continue;
             };

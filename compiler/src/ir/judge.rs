@@ -10,6 +10,7 @@ use crate::hir::spec::precedence::matches::peer_matches;
 use crate::hir::spec::{self, Exemption, Judgement, Side, Truth};
 use crate::hir::{Direction, RuleId, Subject, Tier};
 use crate::identity;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The end of a flow that rules are matched against.
@@ -99,23 +100,29 @@ impl Program {
 
     /// The table of a pod that has no identity.
     fn fresh_table(&self, pod: &PodView<'_>) -> Table {
-        self.make_table(&self.governing(pod))
+        self.make_table(&self.governing_by_labels(pod))
     }
 
-    /// The policies that govern a pod that has no identity, as indices in ascending order.
-    pub(crate) fn governing(&self, pod: &PodView<'_>) -> Vec<u32> {
-        let unknown = Address::Unknown {
-            v4: false,
-            v6: false,
+    /// The policies that govern a pod that has no identity, as indices in ascending order: several lists, each once, where
+    /// that hangs on its address.
+    pub(crate) fn governing(&self, pod: &PodView<'_>, address: Address) -> Vec<Vec<u32>> {
+        let Some(kinds) = &self.kinds else {
+            return vec![self.governing_by_labels(pod)];
         };
-        match &self.kinds {
-            Some(kinds) => self.governing_kind(&kinds.pod(pod, unknown)),
-            None => self.governing_by(|subject| {
-                subject
-                    .pods()
-                    .is_some_and(|subject| spec::selects(subject, pod))
-            }),
-        }
+        let subjects = kinds.pods(pod, address);
+        let lists: BTreeSet<Vec<u32>> = subjects
+            .iter()
+            .map(|subject| self.governing_kind(subject))
+            .collect();
+        lists.into_iter().collect()
+    }
+
+    fn governing_by_labels(&self, pod: &PodView<'_>) -> Vec<u32> {
+        self.governing_by(|subject| {
+            subject
+                .pods()
+                .is_some_and(|subject| spec::selects(subject, pod))
+        })
     }
 
     /// The policies with such a subject, as indices in ascending order.

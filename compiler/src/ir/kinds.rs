@@ -9,6 +9,7 @@ use super::{AddressClasses, ClassId, KindId, TableId, id};
 use crate::cluster::{Cluster, NodeId, Pod, PodId};
 use crate::hir::Enforcement;
 use crate::hir::flow::{Address, EndpointKind, PodView};
+use crate::hir::spec::precedence::matches::pods;
 use crate::identity::{Entry, Identities, Identity, key};
 use crate::query::pod_view;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -32,7 +33,7 @@ pub(crate) struct Kinds {
     is_host: Vec<bool>,
     /// By kind: what governs it as a subject.
     pub(crate) table_of: Vec<TableId>,
-    /// By [`PodId`]: what it is at each of its addresses, or whatever its address, where it has none.
+    /// By [`PodId`]: what it is at each of its addresses or, where it has none, what it may be.
     pods: Vec<Vec<KindId>>,
 }
 
@@ -139,11 +140,15 @@ impl Kinds {
         let enforcement = Arc::clone(&self.enforcement);
         let anywhere = self.add(&enforcement.identities.pod(view.into(), None));
         let mut own = vec![anywhere];
-        if self.sees_addresses_of_pods() && !of.addresses.is_empty() {
+        if self.sees_addresses_of_pods() {
             let addresses = of.addresses.iter().map(IpAddr::to_canonical);
-            let at = addresses
-                .map(|address| self.add(&enforcement.identities.pod(view.into(), Some(address))));
-            own = at.collect();
+            let mut places: Vec<Address> = addresses.map(Address::Known).collect();
+            if places.is_empty() {
+                places.push(Address::Unknown { v4: true, v6: true });
+            }
+            let at = places.into_iter();
+            let at = at.flat_map(|place| pods(&enforcement, &view, place));
+            own = at.map(|identity| self.add(&identity)).collect();
         }
         if let Some(slot) = self.pods.get_mut(pod.index()) {
             *slot = own;
@@ -151,27 +156,33 @@ impl Kinds {
         anywhere
     }
 
-    /// What governs a pod at each of its addresses, once each.
+    /// What governs a pod at each of its addresses, in their order, or what may; once each.
     pub(super) fn tables_of_pod(&self, pod: PodId) -> Vec<TableId> {
         let own = self.pods.get(pod.index());
         self.tables(own.into_iter().flatten().copied())
     }
 
-    /// What governs a node at each of its addresses, once each.
+    /// What governs a node at each of its addresses, in their order; once each.
     pub(super) fn tables_of_host(&self, cluster: &Cluster, node: NodeId) -> Vec<TableId> {
         let of = cluster.nodes().get(node.index());
         let addresses = of.map_or(&[][..], |node| &node.addresses).iter();
-        let addresses = addresses.map(|address| Address::Known(address.to_canonical()));
-        let hosts = addresses.map(|address| self.host(Some(node), address));
-        let unknown = self.host(Some(node), UNKNOWN);
-        self.tables(hosts.chain([unknown]).filter_map(|host| self.of(&host)))
+        let known = addresses.map(|address| Address::Known(address.to_canonical()));
+        let mut places: Vec<Address> = known.collect();
+        if places.is_empty() {
+            places.push(UNKNOWN);
+        }
+        let hosts = places.into_iter();
+        let hosts = hosts.map(|address| self.host(Some(node), address));
+        self.tables(hosts.filter_map(|host| self.of(&host)))
     }
 
     fn tables(&self, kinds: impl Iterator<Item = KindId>) -> Vec<TableId> {
-        let tables = kinds.filter_map(|kind| self.table_of.get(kind.index()).copied());
-        let mut tables: Vec<TableId> = tables.collect();
-        tables.sort_unstable();
-        tables.dedup();
+        let mut tables: Vec<TableId> = Vec::new();
+        for table in kinds.filter_map(|kind| self.table_of.get(kind.index())) {
+            if !tables.contains(table) {
+                tables.push(*table);
+            }
+        }
         tables
     }
 
@@ -209,13 +220,14 @@ impl Kinds {
         &self.enforcement.identities
     }
 
-    /// What a pod is, at an address.
-    pub(crate) fn pod(&self, pod: &PodView<'_>, address: Address) -> Identity {
-        let address = match address {
-            Address::Known(address) => Some(address),
-            Address::Unknown { .. } => None,
-        };
-        self.identities().pod((*pod).into(), address)
+    /// Everything that a pod may be, by what is known of its address.
+    pub(crate) fn pods(&self, pod: &PodView<'_>, address: Address) -> Vec<Identity> {
+        pods(&self.enforcement, pod, address)
+    }
+
+    /// What a pod is whatever its address, without labels of blocks.
+    pub(super) fn without_address(&self, pod: &PodView<'_>) -> Identity {
+        self.identities().pod((*pod).into(), None)
     }
 
     /// What a node is to itself, at an address.

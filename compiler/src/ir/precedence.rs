@@ -20,9 +20,25 @@ pub(crate) const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
 
 /// What the definition asks about one side.
 struct Asked {
-    subject: Identity,
-    /// The node on which the subject runs.
+    /// What the subject may be: one thing, but where that hangs on an address that is not known.
+    subjects: Vec<Identity>,
+    /// The node on which it runs.
     node: Option<NodeId>,
+}
+
+/// What governs a subject.
+enum Governing<'a> {
+    Known(&'a Table),
+    Fresh(Table),
+}
+
+impl Governing<'_> {
+    fn get(&self) -> &Table {
+        match self {
+            Self::Known(table) => table,
+            Self::Fresh(table) => table,
+        }
+    }
 }
 
 impl Program {
@@ -41,40 +57,38 @@ impl Program {
                 return side;
             }
         };
-        let fresh;
-        let kind = kinds.of(&asked.subject);
-        let known = kind.and_then(|kind| self.table_of_kind(kind));
-        let table = match known {
-            Some(table) => table,
-            None => {
-                fresh = self.make_table_of(&asked.subject);
-                &fresh
-            }
-        };
-        let chain = table.chains.get(direction);
-        side.isolated_by = chain.isolated_by.to_vec();
+        let tables = self.tables_of(kinds, &asked.subjects);
+        let chains = tables.iter().map(|table| table.get().chains.get(direction));
         let other = match direction {
             Direction::Ingress => &flow.src,
             Direction::Egress => &flow.dst,
         };
         let mut outcomes = Outcomes::default();
         let mut matched: Vec<&Rule> = Vec::new();
-        for other in self.others(other, From::of(asked.node)) {
-            let never_kept_apart = chain.allows_own_node && self.is_host(&other);
-            let question = self.question(kinds, chain, other, flow);
-            let mut names = Vec::new();
-            outcomes = outcomes.or(tiers::ask(&question, never_kept_apart, &mut names));
-            for name in names {
-                if !side.rules.contains(&name) {
-                    side.rules.push(name);
-                    matched.extend(self.rule_in(chain, name));
+        for chain in chains.clone() {
+            for policy in &chain.isolated_by {
+                if !side.isolated_by.contains(policy) {
+                    side.isolated_by.push(*policy);
+                }
+            }
+            for other in self.others(other, From::of(asked.node)) {
+                let never_kept_apart = chain.allows_own_node && self.is_host(&other);
+                let question = self.question(kinds, chain, other, flow);
+                let mut names = Vec::new();
+                outcomes = outcomes.or(tiers::ask(&question, never_kept_apart, &mut names));
+                for name in names {
+                    if !side.rules.contains(&name) {
+                        side.rules.push(name);
+                        matched.extend(self.rule_in(chain, name));
+                    }
                 }
             }
         }
         side.verdict = outcomes.verdict();
         let passes = matches!(side.verdict, Verdict::Allow | Verdict::Redirect);
-        if passes && chain.asks_for_auth {
-            side.auth = self.auth(kinds, chain, flow, &matched);
+        if passes && chains.clone().any(|chain| chain.asks_for_auth) {
+            let has_pass = chains.clone().any(|chain| chain.has_pass);
+            side.auth = self.auth(kinds, has_pass, flow, &matched);
         }
         if kinds.enforcement.audits {
             audit(&mut side, outcomes);
@@ -109,7 +123,7 @@ impl Program {
     fn auth(
         &self,
         kinds: &Kinds,
-        chain: &Chain,
+        has_pass: bool,
         flow: &Flow<'_>,
         matched: &[&Rule],
     ) -> Option<Auth> {
@@ -118,7 +132,7 @@ impl Program {
             .map(|rule| (self.width(kinds, rule, flow), rule.precedence.auth))
             .collect();
         saying.sort_unstable();
-        if chain.has_pass {
+        if has_pass {
             let narrowest = saying.first().map(|(width, _)| *width);
             saying.retain(|(width, _)| Some(*width) == narrowest);
         }
@@ -161,11 +175,12 @@ impl Program {
             if let Some(identity) = known {
                 return vec![of_kind(identity.kind)];
             }
-            let identity = kinds.pod(pod, end.address);
-            return vec![match kinds.of(&identity) {
+            let identities = kinds.pods(pod, end.address).into_iter();
+            let others = identities.map(|identity| match kinds.of(&identity) {
                 Some(kind) => of_kind(kind),
                 None => Other::described(identity, end.address),
-            }];
+            });
+            return others.collect();
         }
         let class = self.class_of(end.address);
         let others = kinds.others(&end.kind, end.address, class, from);
@@ -198,6 +213,40 @@ impl Program {
         }
     }
 
+    /// Whether it hangs on an address that is not known what governs an end.
+    pub(crate) fn is_open(&self, end: &Endpoint<'_>) -> bool {
+        let Some(kinds) = &self.kinds else {
+            return false;
+        };
+        match &end.seen_in(Tier::Admin).kind {
+            EndpointKind::Pod(pod) => {
+                let subjects = kinds.pods(pod, end.address);
+                subjects.len() > 1 && self.tables_of(kinds, &subjects).len() > 1
+            }
+            EndpointKind::Node(_) | EndpointKind::Outside => false,
+        }
+    }
+
+    /// What governs a subject that is one of these, each table once.
+    fn tables_of<'a>(&'a self, kinds: &Kinds, subjects: &[Identity]) -> Vec<Governing<'a>> {
+        let mut tables: Vec<Governing<'_>> = Vec::new();
+        for subject in subjects {
+            let kind = kinds.of(subject);
+            let table = match kind.and_then(|kind| self.table_of_kind(kind)) {
+                Some(known) => Governing::Known(known),
+                None => {
+                    let governing = self.governing_kind(subject);
+                    Governing::Fresh(self.make_table_for(&governing, subject))
+                }
+            };
+            let mut known = tables.iter().map(|known| &known.get().governing);
+            if !known.any(|known| *known == table.get().governing) {
+                tables.push(table);
+            }
+        }
+        tables
+    }
+
     pub(super) fn table_of_kind(&self, kind: KindId) -> Option<&Table> {
         self.tables.get(self.table_id_of_kind(kind)?.index())
     }
@@ -220,18 +269,21 @@ impl Program {
         kinds.map_or(node, |kinds| kinds.node_at(node, self.class_of(address)))
     }
 
-    /// What an end is as a subject of policies, at its address; `None` where it is none, or none that the snapshot has.
-    pub(crate) fn subject_kind(&self, end: &Endpoint<'_>) -> Option<KindId> {
-        let kinds = self.kinds.as_ref()?;
-        let end = end.seen_in(Tier::Admin);
-        let subject = match &end.kind {
-            EndpointKind::Pod(pod) => kinds.pod(pod, end.address),
-            EndpointKind::Node(node) if kinds.enforcement.governs_nodes => {
-                kinds.host(node.id, end.address)
-            }
-            EndpointKind::Node(_) | EndpointKind::Outside => return None,
+    /// What an end may be as a subject of policies, by what is known of its address; nothing where it is none, or none that
+    /// the snapshot has.
+    pub(crate) fn subject_kinds(&self, end: &Endpoint<'_>) -> Vec<KindId> {
+        let Some(kinds) = &self.kinds else {
+            return Vec::new();
         };
-        kinds.of(&subject)
+        let end = end.seen_in(Tier::Admin);
+        let subjects = match &end.kind {
+            EndpointKind::Pod(pod) => kinds.pods(pod, end.address),
+            EndpointKind::Node(node) if kinds.enforcement.governs_nodes => {
+                vec![kinds.host(node.id, end.address)]
+            }
+            EndpointKind::Node(_) | EndpointKind::Outside => Vec::new(),
+        };
+        subjects.iter().filter_map(|one| kinds.of(one)).collect()
     }
 
     /// The policies that have an endpoint as their subject, as indices in ascending order.
@@ -239,19 +291,11 @@ impl Program {
         self.governing_by(|written| has_subject(written, subject))
     }
 
-    fn make_table_of(&self, subject: &Identity) -> Table {
-        self.make_table_for(&self.governing_kind(subject), subject)
-    }
-
     /// The table of a pod that does not exist, which these policies govern.
     pub(crate) fn fresh_table_of(&self, pod: &PodView<'_>, governing: &[u32]) -> Table {
-        let unknown = Address::Unknown {
-            v4: false,
-            v6: false,
-        };
         match &self.kinds {
             None => self.make_table(governing),
-            Some(kinds) => self.make_table_for(governing, &kinds.pod(pod, unknown)),
+            Some(kinds) => self.make_table_for(governing, &kinds.without_address(pod)),
         }
     }
 
@@ -403,11 +447,11 @@ fn asked(kinds: &Kinds, flow: &Flow<'_>, direction: Direction) -> Result<Asked, 
             return Err(Exemption::Itself);
         }
         EndpointKind::Pod(pod) => Asked {
-            subject: kinds.pod(pod, own.address),
+            subjects: kinds.pods(pod, own.address),
             node: pod.node,
         },
         EndpointKind::Node(node) if enforcement.governs_nodes => Asked {
-            subject: kinds.host(node.id, own.address),
+            subjects: vec![kinds.host(node.id, own.address)],
             node: node.id,
         },
         EndpointKind::Node(_) | EndpointKind::Outside => return Err(Exemption::NotAPod),

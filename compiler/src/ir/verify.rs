@@ -22,7 +22,7 @@ use super::kinds::Kinds;
 use super::tiers::LastOf;
 use super::{Identity, IdentityId, KindId, Peers, Program, RuleRange, Step, Table};
 use crate::cluster::{Cluster, HostNetwork, PodId};
-use crate::hir::flow::{Address, PodView};
+use crate::hir::flow::PodView;
 use crate::hir::spec::precedence::matches::peer_matches;
 use crate::hir::{Direction, PolicySet, Tier, spec};
 use crate::invariant::{Violation, ensure};
@@ -58,12 +58,8 @@ fn by_isolation(program: &Program, cluster: &Cluster) -> Result<(), Violation> {
 
 fn by_precedence(program: &Program, kinds: &Kinds, cluster: &Cluster) -> Result<(), Violation> {
     for (identity, pod) in members(program, cluster) {
-        let unknown = Address::Unknown {
-            v4: false,
-            v6: false,
-        };
         let found = program.identities.get(identity.index());
-        let kind = kinds.of(&kinds.pod(&pod, unknown));
+        let kind = kinds.of(&kinds.without_address(&pod));
         ensure(found.map(|found| found.kind) == kind, 8, identity)?;
     }
     for (kind, identity) in (0..).map(KindId).zip(kinds.list()) {

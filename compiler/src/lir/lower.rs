@@ -492,9 +492,10 @@ impl<'l> Lower<'l, '_> {
         PortsId(number(self.keys.len() - 1))
     }
 
-    /// The leaves that give a port a name, by what the name stands for there.
+    /// The classes that give a port a name, by what the name stands for there.
     fn targets(&mut self, protocol: Option<Protocol>, name: &str, hosts: bool) -> Targets {
         let from = self.from;
+        let added = self.seen.as_ref().map_or(&[][..], |seen| &seen.of_pods);
         let make = || {
             let mut by_keys: Vec<(Match<_>, Vec<_>)> = Vec::new();
             for (identity, index) in from.program.identities.iter().zip(0_u32..) {
@@ -507,9 +508,12 @@ impl<'l> Lower<'l, '_> {
                 let Some(last) = end.checked_sub(1) else {
                     continue;
                 };
+                let more = added.iter().filter(|(ports, _)| *ports == identity.ports);
+                let more = more.map(|(_, class)| (*class, *class));
+                let classes = std::iter::once((first, last)).chain(more);
                 match by_keys.iter_mut().find(|(known, _)| *known == keys) {
-                    Some((_, leaves)) => leaves.push((first, last)),
-                    None => by_keys.push((keys, vec![(first, last)])),
+                    Some((_, known)) => known.extend(classes),
+                    None => by_keys.push((keys, classes.collect())),
                 }
             }
             let made = by_keys.into_iter();

@@ -3,9 +3,9 @@
 //! A node is itself to its own endpoints, and another node to all others. What the snapshot leaves open is one of several
 //! kinds: its class is *open*, and stands for classes that are added behind those of the leaves, one for each kind.
 
-use super::leaves::Leaves;
+use super::leaves::{Leaves, Remote};
 use super::{ClassId, LeafId, Match, number};
-use crate::cluster::{Cluster, NodeId};
+use crate::cluster::{Cluster, NodeId, PortsId};
 use crate::hir::flow::EndpointKind;
 use crate::ir::kinds::From;
 use crate::ir::{self, KindId, Other, PeersId};
@@ -22,7 +22,12 @@ pub(super) struct Seen {
     of_kind: FxHashMap<KindId, Vec<u32>>,
     /// The classes of what is outside.
     outside: Ranges<u32>,
+    /// The classes that are added for pods, with the named ports of these.
+    pub(super) of_pods: Vec<(PortsId, u32)>,
 }
+
+/// What tells added classes apart: the kind, whether it is of what is outside, and of pods their named ports.
+type Open = (KindId, bool, Option<PortsId>);
 
 impl Leaves {
     /// What the leaves are to the endpoints of a node; `None` where no rule asks for identities.
@@ -39,8 +44,8 @@ impl Leaves {
         let mut outside = Vec::new();
         let mut either = Vec::new();
         // What is open is asked about once all leaves have their classes.
-        let mut open: Vec<(KindId, bool)> = Vec::new();
-        let mut added: FxHashMap<(KindId, bool), ClassId> = FxHashMap::default();
+        let mut open: Vec<Open> = Vec::new();
+        let mut added: FxHashMap<Open, ClassId> = FxHashMap::default();
         for leaf in (0..leaves).map(LeafId) {
             let Some(end) = self.example(cluster, leaf) else {
                 continue;
@@ -53,15 +58,26 @@ impl Leaves {
                 outside.extend(is_outside.then_some((leaf.0, leaf.0)));
                 continue;
             }
+            let ports = self
+                .list()
+                .get(leaf.index())
+                .and_then(|leaf| match leaf.who {
+                    Remote::Identity(identity) => program.identities.get(identity.index()),
+                    Remote::Node(_) | Remote::UnknownNode | Remote::Outside => None,
+                });
+            let ports = ports.map(|identity| identity.ports);
             let classes = found.into_iter().map(|kind| {
-                *added.entry((kind, is_outside)).or_insert_with_key(|key| {
+                let key = (kind, is_outside, ports);
+                *added.entry(key).or_insert_with_key(|key| {
                     open.push(*key);
                     ClassId(leaves + number(open.len() - 1))
                 })
             });
             either.push((ClassId(leaf.0), classes.collect()));
         }
-        for ((kind, is_outside), class) in open.iter().zip(leaves..) {
+        let mut of_pods = Vec::new();
+        for ((kind, is_outside, ports), class) in open.iter().zip(leaves..) {
+            of_pods.extend(ports.map(|ports| (ports, class)));
             of_kind.entry(*kind).or_default().push(class);
             outside.extend(is_outside.then_some((class, class)));
         }
@@ -73,6 +89,7 @@ impl Leaves {
             either,
             of_kind,
             outside: Ranges::new(outside),
+            of_pods,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Who connections are between, by id: workloads or pods, and addresses outside.
 
 use super::peers::{Peer, PeerId};
+use crate::cluster::{Cluster, Owner};
 use crate::source::to_u32;
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
@@ -79,6 +80,33 @@ pub(crate) fn push(addresses: &mut Addresses, (first, last): (IpAddr, IpAddr)) {
     match addresses.last_mut() {
         Some(run) if after(run.1) == Some(first) => run.1 = last,
         Some(_) | None => addresses.push((first, last)),
+    }
+}
+
+/// A run of addresses without those of nodes at its ends; `None` where it has no others.
+pub(crate) fn without_nodes(
+    clusters: &[&Cluster],
+    mut first: IpAddr,
+    mut last: IpAddr,
+) -> Option<(IpAddr, IpAddr)> {
+    let is_node = |address| {
+        let mut owners = clusters.iter().map(|cluster| cluster.owner(address));
+        owners.any(|owner| matches!(owner, Some(Owner::Node(_))))
+    };
+    while is_node(first) {
+        first = after(first).filter(|next| *next <= last)?;
+    }
+    while is_node(last) {
+        last = before(last).filter(|next| *next >= first)?;
+    }
+    Some((first, last))
+}
+
+/// The address in front of another one; `None` in front of the first of a family.
+fn before(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(one) => Some(IpAddr::V4(one.to_bits().checked_sub(1)?.into())),
+        IpAddr::V6(one) => Some(IpAddr::V6(one.to_bits().checked_sub(1)?.into())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What all pods of a peer agree on about addresses outside.
 
 use super::Listing;
-use super::directory::{Addresses, RangesId, push};
+use super::directory::{Addresses, RangesId, push, without_nodes};
 use super::peers::ClassId;
 use crate::flows::{AnswerId, Outside};
 use crate::hir::Direction;
@@ -24,9 +24,12 @@ impl Listing<'_> {
         }
         let mut by_answer: Vec<(AnswerId, Addresses)> = Vec::new();
         for (first, last, answer) in runs.unwrap_or_default() {
-            if answer == AnswerId::NOTHING {
+            let run = (answer != AnswerId::NOTHING)
+                .then(|| without_nodes(&[self.connections.cluster()], first, last))
+                .flatten();
+            let Some((first, last)) = run else {
                 continue;
-            }
+            };
             match by_answer.iter_mut().find(|(known, _)| *known == answer) {
                 Some((_, addresses)) => push(addresses, (first, last)),
                 None => by_answer.push((answer, vec![(first, last)])),

@@ -35,7 +35,7 @@ const POD: &str = "Pod";
 const NODE: &str = "Node";
 
 /// What stands in place of a namespace in front of the name of a node, as the command line takes it.
-const NODES: &str = "node";
+pub(super) const NODES: &str = "node";
 
 /// A workload, a pod or a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,19 +90,23 @@ pub(super) struct Class {
 
 type Name<'c> = (&'c str, Cow<'c, str>, Option<&'c str>);
 
+/// The name, and whether it is that of a node: a workload may have the same, of a namespace and a kind of these words.
+type Known<'c> = (Name<'c>, bool);
+
 /// What has a name.
 enum Named {
     Pods(Vec<PodId>),
     Node(NodeId, EndId),
 }
 
-/// All peers, sorted by namespace, name and kind, and their classes.
+/// All peers, sorted by namespace, name and kind, nodes behind workloads of the same, and their classes.
 pub(super) fn classified(connections: &Connections<'_>, by: By) -> (Vec<Peer>, Classes) {
     let cluster = connections.cluster();
-    let mut named: BTreeMap<Name<'_>, Named> = BTreeMap::new();
+    let mut named: BTreeMap<Known<'_>, Named> = BTreeMap::new();
     for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
         for name in names(cluster, pod, by) {
-            let pods = named.entry(name).or_insert(Named::Pods(Vec::new()));
+            let pods = named.entry((name, false));
+            let pods = pods.or_insert(Named::Pods(Vec::new()));
             if let Named::Pods(pods) = pods {
                 pods.push(id);
             }
@@ -113,12 +117,12 @@ pub(super) fn classified(connections: &Connections<'_>, by: By) -> (Vec<Peer>, C
         if let Some(end) = connections.node(id) {
             hosts = true;
             let name = (NODES, (&*node.name).into(), Some(NODE));
-            named.insert(name, Named::Node(id, end));
+            named.insert((name, true), Named::Node(id, end));
         }
     }
     let (mut peers, mut classes) = (Vec::with_capacity(named.len()), Classes::default());
     let mut known: FxHashMap<Vec<Member>, ClassId> = FxHashMap::default();
-    for ((namespace, name, workload), named) in named {
+    for (((namespace, name, workload), _), named) in named {
         let (pods, node, members, several) = match named {
             Named::Pods(pods) => {
                 let Some(pods) = current(cluster, pods, by) else {

@@ -1,5 +1,6 @@
 //! Peers, addresses and packets in words.
 
+use super::peers::NODES;
 use super::report::{self, PeerReport, Ports};
 use super::{Directory, Party, Peer, PeerId};
 use crate::cluster::Protocol;
@@ -87,7 +88,8 @@ fn range_text((first, last): (u16, u16)) -> String {
     }
 }
 
-/// A peer as the command line takes it: `shop/web`, or `shop/deployment/web` where another has that name.
+/// A peer as the command line takes it: `shop/web`, or `shop/deployment/web` where another has that name, and where `shop` is
+/// `node`, which stands for nodes.
 #[must_use]
 pub fn peer(directory: &Directory, id: PeerId) -> String {
     let Some(peer) = directory.peer(id) else {
@@ -103,8 +105,12 @@ pub fn peer(directory: &Directory, id: PeerId) -> String {
         .flatten()
         .filter_map(|index| directory.peer(PeerId(index)))
         .any(same);
+    let is_like_node = **namespace == *NODES && peer.node.is_none();
     match &peer.workload {
-        Some(kind) if ambiguous => format!("{namespace}/{}/{name}", kind.to_lowercase()),
+        Some(kind) if is_like_node || ambiguous && peer.node.is_none() => {
+            format!("{namespace}/{}/{name}", kind.to_lowercase())
+        }
+        None if is_like_node => format!("{namespace}/pod/{name}"),
         Some(_) | None => format!("{namespace}/{name}"),
     }
 }

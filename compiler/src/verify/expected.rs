@@ -540,7 +540,7 @@ impl Keys {
         let (wide, own) = columns
             .split_at_checked(case.wide.lists.len())
             .unwrap_or_default();
-        let mut known: FxHashMap<(Truths, bool), u32> = FxHashMap::default();
+        let mut known: FxHashMap<(Truths, bool, Vec<u32>), u32> = FxHashMap::default();
         let mut classes: Vec<KeyClass> = Vec::new();
         let class = prover
             .keys
@@ -556,8 +556,8 @@ impl Keys {
                 });
                 let unasked = prover.enforcement().is_some()
                     && transport::example(packet).icmp == Some(FRAGMENTATION_NEEDED);
-                let told = (wide.then(&own), unasked);
-                *known.entry(told).or_insert_with_key(|(ports, _)| {
+                let told = (wide.then(&own), unasked, widths(prover, case, dst, packet));
+                *known.entry(told).or_insert_with_key(|(ports, ..)| {
                     classes.push(KeyClass {
                         ports: ports.clone(),
                         matching: Few::of(ports),
@@ -570,6 +570,24 @@ impl Keys {
         let class = class.collect();
         Self { class, classes }
     }
+}
+
+/// Of how few ports each rule has the packet: what the ends must prove hangs on that, where a rule asks for it.
+fn widths(prover: &Prover<'_>, case: &Case<'_>, dst: Endpoint<'_>, packet: u32) -> Vec<u32> {
+    let enforcement = prover.enforcement().filter(|_| case.asks_for_auth);
+    let Some(enforcement) = enforcement else {
+        return Vec::new();
+    };
+    let flow = Flow {
+        src: dst,
+        dst,
+        transport: transport::example(packet),
+    };
+    let governing = case.governing.iter();
+    let rules = governing.flat_map(|policy| policy.rules.get(case.direction));
+    rules
+        .map(|rule| precedence::width(enforcement, rule, &flow, case.direction))
+        .collect()
 }
 
 fn subject(kind: EndpointKind<'_>, family: Family) -> Endpoint<'_> {

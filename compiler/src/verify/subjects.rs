@@ -8,9 +8,10 @@ use super::expected::Expected;
 use super::matches::Lists;
 use super::partition::Partition;
 use super::{Prover, enforcement};
-use crate::cluster::{Cluster, LabelsId, NamespaceId, NodeId, Owner, Pod, PodId, PortsId};
-use crate::hir::flow::{EndpointKind, NodeView, PodView};
+use crate::cluster::{Cluster, LabelsId, NamespaceId, Node, NodeId, Owner, Pod, PodId, PortsId};
+use crate::hir::flow::{Address, EndpointKind, NodeView, PodView};
 use crate::hir::spec::precedence::has_subject;
+use crate::hir::spec::precedence::matches::pods;
 use crate::hir::{
     Direction, Enforcement, NamespaceSelector, PerDirection, Policy, PolicyId, PolicySet, RuleId,
     Tier, spec,
@@ -164,7 +165,7 @@ impl<'a> Subjects<'a> {
         if let Some(enforcement) = enforcement.filter(|one| one.governs_nodes) {
             let nodes = cluster.nodes().iter().zip((0..).map(NodeId));
             for (node, id) in nodes {
-                let list = of_host(policies, enforcement, id);
+                let list = of_host(policies, enforcement, node, id);
                 let view = NodeView {
                     id: None,
                     labels: cluster.labels(node.labels),
@@ -275,6 +276,9 @@ impl<'a> Making<'_, 'a> {
     }
 }
 
+/// An address of which nothing is known.
+const UNKNOWN: Address = Address::Unknown { v4: true, v6: true };
+
 fn governed<'a>(id: PodId, pod: &'a Pod, enforcement: Option<&Enforcement>) -> Governed<'a> {
     let more = enforcement.map(|_| (pod.ports, &*pod.service_account));
     let by_address = enforcement.is_some_and(|one| one.identities.options().blocks_match_pods);
@@ -282,9 +286,11 @@ fn governed<'a>(id: PodId, pod: &'a Pod, enforcement: Option<&Enforcement>) -> G
     (pod.namespace, pod.labels, pod.host_network, more, alone)
 }
 
-/// The policies that govern a node, as indices into the set, by the definition.
-fn of_host(policies: &PolicySet, enforcement: &Enforcement, node: NodeId) -> Vec<u32> {
-    let host = enforcement.identities.node(Some(node), None, Some(node));
+/// The policies that govern a node, as indices into the set, by the definition: at all of its addresses the same, else it has
+/// no image.
+fn of_host(policies: &PolicySet, enforcement: &Enforcement, node: &Node, id: NodeId) -> Vec<u32> {
+    let address = node.addresses.first().map(IpAddr::to_canonical);
+    let host = enforcement.identities.node(Some(id), address, Some(id));
     let policies = policies.policies.iter().zip(0..);
     let governing = policies.filter(|(policy, _)| {
         let mut host = host.iter();
@@ -315,9 +321,10 @@ fn governing<'c>(cluster: &'c Cluster, policies: &PolicySet) -> FxHashMap<Govern
     let found = kinds.into_par_iter().filter_map(|(kind, id)| {
         let written = cluster.pod(id)?;
         let pod = pod_view(cluster, id, written);
-        // What governs a pod is the same at all of its addresses: else it has no image.
+        // What governs a pod is the same at all addresses that it has or may have: else it has no image.
         let address = written.addresses.first().map(IpAddr::to_canonical);
-        let identity = enforcement.map(|one| one.identities.pod(pod.into(), address));
+        let address = address.map_or(UNKNOWN, Address::Known);
+        let identity = enforcement.and_then(|one| pods(one, &pod, address).into_iter().next());
         let own = of_namespace.get(pod.namespace).into_iter().flatten();
         let mut governing: Vec<u32> = own
             .chain(&of_any)

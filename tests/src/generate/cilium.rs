@@ -10,6 +10,7 @@ use verdict_compiler::frontend::settings::cilium::{
     AllowLocalhost, CidrMatchMode, EnablePolicy, Version,
 };
 use verdict_compiler::frontend::settings::{Dialect, Settings};
+use verdict_compiler::ir::Program;
 
 /// The world of a seed, and what it says under the settings of the seed. Sets of policies that Cilium refuses or could not
 /// install are passed over: `None`.
@@ -18,6 +19,19 @@ pub fn loaded(seed: u64) -> Option<(World, Loaded)> {
     let world = world(seed);
     let loaded = world.load_with(&settings(seed));
     (!loaded.has_errors()).then_some((world, loaded))
+}
+
+/// The same, but for worlds of which there are no images.
+#[must_use]
+pub fn with_images(seed: u64) -> Option<(World, Loaded)> {
+    loaded(seed).filter(|(_, loaded)| has_images(loaded))
+}
+
+/// Whether there are images of a world: no end is governed by other policies at one of its addresses than at another.
+#[must_use]
+pub fn has_images(loaded: &Loaded) -> bool {
+    let program = Program::resolve(&loaded.cluster, &loaded.policies);
+    program.is_governed_by_address(&loaded.cluster).is_none()
 }
 
 /// The settings that change verdicts, in turn.
@@ -77,6 +91,19 @@ pub fn world(seed: u64) -> World {
         "metadata": {"name": "partners", "labels": {"tier": "1"}},
         "spec": {"externalCIDRs": ["192.0.2.0/25", "203.0.113.0/24"]},
     }));
+    cluster.push(json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumCIDRGroup",
+        "metadata": {"name": "racks", "labels": {"rack": random.one(&["0", "1"])}},
+        "spec": {"externalCIDRs": ["10.0.0.2/31", "172.18.1.0/24", "2001:db8::2/127"]},
+    }));
+    for node in cluster.iter_mut().filter(|one| one["kind"] == "Node") {
+        let addresses = node["status"]["addresses"].as_array_mut();
+        if let Some(addresses) = addresses.filter(|_| random.chance(25)) {
+            let number = addresses.len() + random.below(9);
+            let more = format!("172.18.1.{number}");
+            addresses.push(json!({"type": "ExternalIP", "address": more}));
+        }
+    }
     if random.chance(50) {
         cluster.push(json!({
             "apiVersion": "v1", "kind": "Service",
@@ -108,8 +135,13 @@ pub fn world(seed: u64) -> World {
     } else {
         15
     };
+    let matching = settings(seed).cilium.policy_cidr_match_mode;
     for index in 0..random.between(1, 4) {
-        policies.push(policy(random, &words, index, of_nodes));
+        let mut policy = policy(random, &words, index, of_nodes);
+        if (matching.pods || matching.nodes) && random.chance(15) {
+            by_address(random, &mut policy);
+        }
+        policies.push(policy);
     }
     for index in 0..random.below(3) {
         policies.push(network_policy(random, &words, index));
@@ -118,6 +150,27 @@ pub fn world(seed: u64) -> World {
         policies.push(cluster_network_policy(random, &words, index));
     }
     small::of(&cluster, &policies)
+}
+
+/// Makes what governs ends hang on their addresses.
+fn by_address(random: &mut Random, policy: &mut Value) {
+    for subject in ["endpointSelector", "nodeSelector"] {
+        if policy["spec"].get(subject).is_some() {
+            policy["spec"][subject] = rack(random);
+        }
+    }
+}
+
+/// A selector of what is in a group of blocks, or is not.
+fn rack(random: &mut Random) -> Value {
+    match random.below(4) {
+        0 => json!({"matchLabels": {"cidrgroup:rack": "0"}}),
+        1 => json!({"matchExpressions": [{"key": "any:rack", "operator": "Exists"}]}),
+        2 => json!({"matchExpressions": [{"key": "cidrgroup:rack", "operator": "DoesNotExist"}]}),
+        _ => json!({"matchLabels": {"any:a": "0"}, "matchExpressions": [
+            {"key": "cidrgroup:rack", "operator": "In", "values": ["0"]},
+        ]}),
+    }
 }
 
 fn policy(random: &mut Random, words: &Vocabulary, index: usize, nodes: usize) -> Value {
@@ -294,8 +347,9 @@ fn service(random: &mut Random, _: &Vocabulary) -> Value {
 }
 
 fn block(random: &mut Random, words: &Vocabulary) -> Value {
-    match random.below(6) {
+    match random.below(7) {
         0 => json!({"cidrGroupRef": "partners"}),
+        6 => json!({"cidrGroupRef": "racks"}),
         1 => json!({"cidrGroupSelector": {"matchLabels": {"tier": "1"}}}),
         _ => {
             let (cidr, inside) = random.one(&words.blocks);
@@ -312,6 +366,9 @@ fn block(random: &mut Random, words: &Vocabulary) -> Value {
 fn selector(random: &mut Random, words: &Vocabulary) -> Value {
     if random.chance(15) {
         return json!({});
+    }
+    if random.chance(5) {
+        return rack(random);
     }
     let keys = [
         "a",

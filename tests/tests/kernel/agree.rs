@@ -350,9 +350,9 @@ fn random_worlds() {
 
 #[test]
 fn random_worlds_of_cilium() {
-    if let Some(tally) = random(wanted() / 2, cilium::loaded) {
+    if let Some(tally) = random(wanted() / 2, cilium::with_images) {
         let [proxied, proving] = [tally.proxied, tally.proving];
-        assert!(proxied > 10 && proving > 5, "{tally:?}");
+        assert!(proxied > 10 && proving > 0, "{tally:?}");
         assert!(tally.of_nodes > 10, "{tally:?}");
     }
 }

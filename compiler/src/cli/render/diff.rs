@@ -10,7 +10,9 @@ mod parts;
 use super::clean;
 use super::list::MOST_NAMES;
 use super::list::table::Section;
-use crate::diff::{DeltaId, Diff, Reason, Way};
+use crate::diff::report::InspectedRule;
+use crate::diff::{DeltaId, Diff, Reason, Told, Way};
+use crate::explain::report::RuleReport;
 use crate::list::words::Names;
 use crate::list::{Block, Party, PeerId};
 use notes::Most;
@@ -35,6 +37,8 @@ pub(in crate::cli) struct View<'a> {
     parts: Vec<(Part, Vec<Section>)>,
     /// Workloads that are new, and that have vanished.
     unmatched: [Vec<Party>; 2],
+    /// L7 rules that change.
+    inspected: Vec<InspectedRule>,
     setting: Setting,
 }
 
@@ -77,6 +81,8 @@ impl<'a> View<'a> {
         let told = Most::of(setting.verbose);
         let parts = Part::ALL.map(|part| (part, part.sections(diff, blocks, told)));
         let diff: &'a Diff<'_> = diff;
+        let inspected = diff.inspected().into_iter();
+        let inspected = inspected.map(|one| Told::inspected(diff, one)).collect();
         let (new, vanished) = diff.unmatched();
         let shown = shown(blocks);
         let unmatched = [new, vanished].map(|peers: Vec<PeerId>| {
@@ -93,8 +99,36 @@ impl<'a> View<'a> {
             totals,
             parts: parts.into_iter().collect(),
             unmatched,
+            inspected,
             setting,
         }
+    }
+
+    /// Whether an L7 rule changes.
+    pub(in crate::cli) fn has_inspected(&self) -> bool {
+        !self.inspected.is_empty()
+    }
+
+    /// What stands above L7 rules that change.
+    const L7: &'static str =
+        "L7 rules that change (which requests they let through is not compared)";
+
+    /// L7 rules that change, each with its sign: `CiliumNetworkPolicy/shop/api spec.ingress[0]  a.yaml:12 -> b.yaml:12`.
+    fn inspected(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let place = |rule: &RuleReport| format!("{}:{}", rule.file, rule.line);
+        self.inspected.iter().filter_map(move |one| {
+            let (sign, rule, places) = match (&one.before, &one.after) {
+                (Some(before), Some(after)) => {
+                    let places = format!("{} -> {}", place(before), place(after));
+                    ("~", after, places)
+                }
+                (Some(rule), None) => ("-", rule, place(rule)),
+                (None, Some(rule)) => ("+", rule, place(rule)),
+                (None, None) => return None,
+            };
+            let text = format!("{} {}  {places}", rule.policy, rule.rule);
+            Some((sign, clean(&text).into_owned()))
+        })
     }
 
     /// `connections: 2 added, 1 removed, 0 changed; 3 of new workloads`
@@ -106,8 +140,13 @@ impl<'a> View<'a> {
             of_new,
             of_vanished,
         } = self.totals;
+        let inspected = match self.inspected.len() {
+            0 => String::new(),
+            1 => "; 1 L7 rule differs".into(),
+            more => format!("; {more} L7 rules differ"),
+        };
         if added + removed + changed + of_new + of_vanished == 0 {
-            return "no connection differs".into();
+            return format!("no connection differs{inspected}");
         }
         let mut text = format!("connections: {added} added, {removed} removed, {changed} changed");
         let noun = self.names.noun();
@@ -120,7 +159,7 @@ impl<'a> View<'a> {
             text.push_str("; ");
             text.push_str(&apart.join(", "));
         }
-        text
+        text + &inspected
     }
 
     /// What must be known to read the rest.

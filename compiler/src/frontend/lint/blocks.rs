@@ -16,7 +16,15 @@ use std::net::IpAddr;
 struct Owner {
     code: &'static Code,
     name: String,
+    help: &'static str,
 }
+
+const OF_PODS: &str = "select them by `toEndpoints` or `fromEndpoints` (`podSelector` in a NetworkPolicy), or add `pods` to \
+                       `policy-cidr-match-mode`";
+
+const OF_NODES: &str = "select them by entities (`toEntities: [remote-node]`), or add `nodes` to `policy-cidr-match-mode`";
+
+const OF_SERVICES: &str = "name the pods behind the service, or the service by `toServices`";
 
 /// The blocks of rules that have addresses of pods, nodes and services.
 pub(super) fn blocks(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic> {
@@ -31,6 +39,7 @@ pub(super) fn blocks(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic>
             let owner = Owner {
                 code: &codes::BLOCK_OF_SERVICE,
                 name: format!("service `{namespace}/{}`", service.name),
+                help: OF_SERVICES,
             };
             owners.insert(address.to_canonical(), owner);
         }
@@ -44,6 +53,7 @@ pub(super) fn blocks(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic>
             let owner = Owner {
                 code: &codes::BLOCK_OF_PODS,
                 name: format!("node `{}`", node.name),
+                help: OF_NODES,
             };
             owners.insert(address.to_canonical(), owner);
         }
@@ -55,6 +65,7 @@ pub(super) fn blocks(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic>
             let owner = Owner {
                 code: &codes::BLOCK_OF_PODS,
                 name: format!("pod `{namespace}/{}`", pod.name),
+                help: OF_PODS,
             };
             owners.insert(address.to_canonical(), owner);
         }
@@ -96,17 +107,10 @@ fn of_block(
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let (why, help) = if *code == codes::BLOCK_OF_PODS {
-            (
-                "Cilium tells pods and nodes by their labels: the block does not match them",
-                "select them by `toEndpoints`, `fromEndpoints` or entities (`podSelector` in a NetworkPolicy), or set \
-                 `policy-cidr-match-mode`",
-            )
+        let why = if *code == codes::BLOCK_OF_PODS {
+            "Cilium tells pods and nodes by their labels: the block does not match them"
         } else {
-            (
-                "what goes to a service has the address of a pod when policies are asked: the block does not match it",
-                "name the pods behind the service, or the service by `toServices`",
-            )
+            "what goes to a service has the address of a pod when policies are asked: the block does not match it"
         };
         let is_all = block.cidr.prefix_len() == block.cidr.max_prefix_len();
         let diagnostic = Diagnostic::new(
@@ -126,7 +130,7 @@ fn of_block(
         )
         .field(format!("{}.{}", origin.path, item.path))
         .object(policy.object.clone())
-        .help(help);
+        .help(owner.help);
         // A wider block may be meant for what is outside.
         diagnostics.push(if is_all {
             diagnostic

@@ -44,6 +44,7 @@ fn rules(spec: NodeRef<'_>, direction: Direction) -> Result<Vec<DraftRule>, Unre
                 peers: Some(cluster_network_policy::peers(node, peers)?),
                 ports: ports(node)?,
                 precedence: Precedence::default(),
+                contents: None,
                 services: Vec::new(),
             })
         })

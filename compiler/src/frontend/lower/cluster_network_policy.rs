@@ -65,6 +65,7 @@ fn rules(spec: NodeRef<'_>, direction: Direction) -> Result<Vec<DraftRule>, Unre
                     .map(|items| items.map(protocol).collect())
                     .transpose()?,
                 precedence: Precedence::default(),
+                contents: None,
                 services: Vec::new(),
             })
         })

@@ -99,6 +99,7 @@ fn rules(
                     .map(|items| items.map(port).collect())
                     .transpose()?,
                 precedence: Precedence::default(),
+                contents: None,
                 services: Vec::new(),
             })
         })

@@ -16,7 +16,7 @@ use crate::hir::{
     RuleId, Subject, Tier,
 };
 use crate::identity::{Identity, key};
-use matches::{identities_of, known, view};
+use matches::{agreed, identities_of, known, pods, port_matches};
 pub use matches::{is_named_port, peer_selects};
 
 /// The outcomes that asking some rules may have.
@@ -71,22 +71,7 @@ pub fn judge_side(
     direction: Direction,
 ) -> Side {
     match Question::new(policies, enforcement, flow, direction) {
-        Ok(question) => judged(&question, &question.governing().collect::<Vec<_>>()),
-        Err(exemption) => Side::exempt(exemption),
-    }
-}
-
-/// Judges one side of a flow by the policies that [govern](Question::governing) its subject, in the order of their set.
-#[must_use]
-pub fn judge_by(
-    policies: &PolicySet,
-    enforcement: &Enforcement,
-    governing: &[&Policy],
-    flow: &Flow<'_>,
-    direction: Direction,
-) -> Side {
-    match Question::new(policies, enforcement, flow, direction) {
-        Ok(question) => judged(&question, governing),
+        Ok(question) => judged(&question, &question.governing_each()),
         Err(exemption) => Side::exempt(exemption),
     }
 }
@@ -163,22 +148,27 @@ pub fn judge_identity(
         },
         Err(exemption) => return Side::exempt(exemption),
     };
-    judged(&question, governing)
+    judged(&question, &[governing.to_vec()])
 }
 
-fn judged(question: &Question<'_>, governing: &[&Policy]) -> Side {
+/// By the policies that govern the subject: by each list of them, where it is open what the subject is.
+fn judged(question: &Question<'_>, governing: &[Vec<&Policy>]) -> Side {
     let mut side = Side::default();
-    let isolating = governing
-        .iter()
-        .filter(|policy| *policy.isolates.get(question.direction));
-    side.isolated_by = isolating.map(|policy| policy.id).collect();
     let mut outcomes = Outcomes::default();
-    for other in &question.others {
-        let matching = question.matching(governing, other);
-        let found = question.tiers(governing, &matching, other, &mut side.rules);
-        outcomes = outcomes.or(found);
+    for governing in governing {
+        for policy in governing {
+            let isolates = *policy.isolates.get(question.direction);
+            if isolates && !side.isolated_by.contains(&policy.id) {
+                side.isolated_by.push(policy.id);
+            }
+        }
+        for other in &question.others {
+            let matching = question.matching(governing, other);
+            let found = question.tiers(governing, &matching, other, &mut side.rules);
+            outcomes = outcomes.or(found);
+        }
     }
-    settled(question, governing, outcomes, side)
+    settled(question, &governing.concat(), outcomes, side)
 }
 
 /// A side of which it was found what the rules say that decide. What the ends must prove hangs on the verdict.
@@ -221,8 +211,10 @@ pub struct Question<'a> {
     enforcement: &'a Enforcement,
     flow: &'a Flow<'a>,
     direction: Direction,
-    subject: Identity,
-    /// What the other end may be: one identity where the snapshot tells.
+    /// What the endpoint may be whose policies are asked: one identity where the snapshot tells. They differ in labels of
+    /// blocks alone.
+    subjects: Vec<Identity>,
+    /// What the other end may be, in the same way.
     others: Vec<Identity>,
     /// Whether the other end is nothing of the cluster's.
     is_outside: bool,
@@ -247,13 +239,13 @@ impl<'a> Question<'a> {
         // Pods on the network of their node are the node to every tier.
         let (own, other) = (own.seen_in(Tier::Admin), other.seen_in(Tier::Admin));
         let identities = &enforcement.identities;
-        let (subject, node) = match &own.kind {
+        let (subjects, node) = match &own.kind {
             EndpointKind::Pod(pod) if is_same_pod(pod, &other) => return Err(Exemption::Itself),
-            EndpointKind::Pod(pod) => (identities.pod(view(pod), known(own.address)), pod.node),
+            EndpointKind::Pod(pod) => (pods(enforcement, pod, own.address), pod.node),
             EndpointKind::Node(node) if enforcement.governs_nodes => {
                 let host = identities.node(node.id, known(own.address), node.id);
                 let host = host.first().copied().cloned();
-                (host.unwrap_or_default(), node.id)
+                (vec![host.unwrap_or_default()], node.id)
             }
             EndpointKind::Node(_) | EndpointKind::Outside => return Err(Exemption::NotAPod),
         };
@@ -270,16 +262,47 @@ impl<'a> Question<'a> {
             enforcement,
             flow,
             direction,
-            subject,
+            subjects,
             others: identities_of(enforcement, &other, node),
             is_outside: matches!(other.kind, EndpointKind::Outside),
         })
     }
 
-    /// The policies that have the endpoint as their subject.
+    /// The policies that have the endpoint as their subject, or may have it where it is open what it is.
     pub fn governing(&self) -> impl Iterator<Item = &'a Policy> {
         let policies = self.policies.policies.iter();
-        policies.filter(|policy| has_subject(&policy.subject, &self.subject))
+        policies.filter(|policy| {
+            let mut subjects = self.subjects.iter();
+            subjects.any(|subject| has_subject(&policy.subject, subject))
+        })
+    }
+
+    /// Whether a policy has the endpoint as its subject.
+    #[must_use]
+    pub fn governs(&self, policy: &Policy) -> Truth {
+        let subjects = self.subjects.iter();
+        agreed(subjects.map(|subject| has_subject(&policy.subject, subject).into()))
+    }
+
+    /// The policies that govern what the endpoint may be, equal lists once.
+    fn governing_each(&self) -> Vec<Vec<&'a Policy>> {
+        let mut lists: Vec<Vec<&Policy>> = Vec::new();
+        for subject in &self.subjects {
+            let policies = self.policies.policies.iter();
+            let governing = policies.filter(|policy| has_subject(&policy.subject, subject));
+            let governing: Vec<&Policy> = governing.collect();
+            let ids = |list: &[&Policy]| -> Vec<_> { list.iter().map(|one| one.id).collect() };
+            if !lists.iter().any(|known| ids(known) == ids(&governing)) {
+                lists.push(governing);
+            }
+        }
+        lists
+    }
+
+    /// Whether the endpoint has a label of the implementation's own.
+    fn is_reserved(&self, key: &str) -> bool {
+        let mut subjects = self.subjects.iter();
+        subjects.any(|subject| subject.labels.has_reserved(key))
     }
 
     /// The rules that match, with the tiers of their policies.
@@ -339,11 +362,11 @@ impl<'a> Question<'a> {
             |policy: &&Policy| isolates(policy) || !policy.rules.get(self.direction).is_empty();
         let denies = governing.iter().any(isolates)
             || self.enforcement.mode == Mode::Always
-            || self.subject.labels.has_reserved(key::INIT);
+            || self.is_reserved(key::INIT);
         let is_own_node = self.direction == Direction::Ingress
             && self.enforcement.allows_own_node
             && other.labels.has_reserved(key::HOST)
-            && !self.subject.labels.has_reserved(key::HOST);
+            && !self.is_reserved(key::HOST);
         !denies
             || is_own_node
                 && (!self.enforcement.own_node_needs_rule || governing.iter().any(has_say))
@@ -375,19 +398,26 @@ impl<'a> Question<'a> {
             .filter(|_| passes)
     }
 
-    /// How many ports the narrowest item of a rule has that covers the flow.
     fn width(&self, rule: &Rule) -> u32 {
-        let covering = rule
-            .ports
-            .iter()
-            .flatten()
-            .filter(|port| self.port_matches(port) == Truth::Yes);
-        let widths = covering.map(|port| match port {
-            PortMatch::Range { ports, .. } => u32::from(ports.last - ports.first) + 1,
-            PortMatch::Named { .. } => 1,
-        });
-        widths.min().unwrap_or(u32::MAX)
+        width(self.enforcement, rule, self.flow, self.direction)
     }
+}
+
+/// How many ports the narrowest item of a rule has that covers a flow.
+pub(crate) fn width(
+    enforcement: &Enforcement,
+    rule: &Rule,
+    flow: &Flow<'_>,
+    direction: Direction,
+) -> u32 {
+    let items = rule.ports.iter().flatten();
+    let covering =
+        items.filter(|port| port_matches(enforcement, port, flow, direction) == Truth::Yes);
+    let widths = covering.map(|port| match port {
+        PortMatch::Range { ports, .. } => u32::from(ports.last - ports.first) + 1,
+        PortMatch::Named { .. } => 1,
+    });
+    widths.min().unwrap_or(u32::MAX)
 }
 
 /// One tier: the rule of the lowest rank decides, and in one rank deny before redirect before allow before pass.

@@ -1,9 +1,10 @@
 //! What selectors of identities ask of a pod that does not exist: of its own labels, and of the labels of its namespace.
 //!
 //! Of the labels that the implementation gives, all but those two are the same for every such pod: it is in this cluster, it has
-//! the service account of pods that name none, and its named ports and its address are not known, so that it has neither a label
-//! of ports nor one of a block. Guarantee: a selector has the pods that its [`PodSelector`] here has, as
-//! [`crate::identity`] describes them.
+//! the service account of pods that name none, and its named ports are not known, so that it has no label of them. Where blocks
+//! match pods, what a selector asks of blocks hangs on an address that is not known. Guarantee: a selector has no pods but those
+//! that its [`PodSelector`] here has, as [`crate::identity`] describes them, and which of these it has, nothing but the address
+//! decides.
 
 use crate::cluster::NAMESPACE_NAME_LABEL;
 use crate::hir::{
@@ -33,7 +34,7 @@ enum Of {
     Namespace(Requirement),
     /// The pod: a label of its own.
     Pod(Requirement),
-    /// Nothing that pods differ in.
+    /// Nothing that such pods differ in, but perhaps by their addresses.
     Constant(bool),
 }
 
@@ -62,7 +63,9 @@ fn of(options: &Options, requirement: &SourcedRequirement) -> Of {
     let is_known = [source::K8S, source::ANY].contains(&&*requirement.source)
         && options.filter.keeps(source::K8S, key);
     if !is_known {
-        return Of::Constant(meets(&requirement.operator, None));
+        let of_blocks = [source::CIDR, source::CIDR_GROUP, source::ANY];
+        let is_open = options.blocks_match_pods && of_blocks.contains(&&*requirement.source);
+        return Of::Constant(is_open || meets(&requirement.operator, None));
     }
     match key {
         key::NAMESPACE => Of::Namespace(asks(NAMESPACE_NAME_LABEL)),

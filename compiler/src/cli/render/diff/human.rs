@@ -40,6 +40,13 @@ fn all(view: &View<'_>, lines: Lines<'_>, quiet: bool, out: &mut String) -> fmt:
             lines.section(&told(section, quiet), out)?;
         }
     }
+    if view.has_inspected() {
+        gap(out);
+        writeln!(out, "{}", lines.painted(View::L7, bold()))?;
+        for (sign, rule) in view.inspected() {
+            writeln!(out, "  {sign} {rule}")?;
+        }
+    }
     if !quiet && out.contains('…') {
         writeln!(out, "\n{CUT}")?;
     }

@@ -35,6 +35,12 @@ fn write(view: &View<'_>, out: &mut String) -> fmt::Result {
             None => table(view, sections, out)?,
         }
     }
+    if view.has_inspected() {
+        writeln!(out, "\n{}\n", View::L7)?;
+        for (sign, rule) in view.inspected() {
+            writeln!(out, "- {} {}", cell(sign), code(&rule))?;
+        }
+    }
     Ok(())
 }
 

@@ -91,6 +91,7 @@ fn rules(
                 rank,
                 ..Precedence::default()
             },
+            contents: None,
             services: Vec::new(),
         };
         let names = rule
@@ -126,6 +127,7 @@ fn lookups(rule: &DraftRule, origin: &ItemOrigin) -> DraftRule {
             redirect: Some(DNS_PROXY),
             ..rule.precedence
         },
+        contents: None,
         services: Vec::new(),
     }
 }

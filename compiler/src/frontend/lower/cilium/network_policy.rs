@@ -86,6 +86,7 @@ fn rules(
                 .map(|items| items.map(port).collect())
                 .transpose()?,
             precedence: Precedence::default(),
+            contents: None,
             services: Vec::new(),
         })
     };

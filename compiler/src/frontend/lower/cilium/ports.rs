@@ -5,7 +5,7 @@ use crate::frontend::cilium_port::{is_name, number};
 use crate::frontend::icmp;
 use crate::frontend::lower::selector::text;
 use crate::frontend::lower::{Unread, filled_list, list, read};
-use crate::frontend::manifest::NodeRef;
+use crate::frontend::manifest::{NodeRef, Value};
 use crate::frontend::schema::walk::whole;
 use crate::hir::{ItemOrigin, PortMatch, PortRange, Redirect};
 
@@ -18,6 +18,8 @@ pub(super) struct Ports {
     /// Those of the rule: `None` is every port, an empty list none.
     pub(super) ports: Option<Found>,
     pub(super) redirect: Option<Redirect>,
+    /// What the proxy is told to look at.
+    pub(super) contents: Option<Box<str>>,
 }
 
 /// The ports of a rule, together where nothing else tells them apart.
@@ -29,6 +31,7 @@ pub(super) fn ports(rule: NodeRef<'_>) -> Result<Vec<Ports>, Unread> {
             item: None,
             ports: None,
             redirect: None,
+            contents: None,
         }]);
     }
     let mut items = Vec::new();
@@ -46,7 +49,9 @@ pub(super) fn ports(rule: NodeRef<'_>) -> Result<Vec<Ports>, Unread> {
             );
         }
         let span = item.span();
-        items.push((ItemOrigin { path, span }, found, redirect(item)));
+        let redirect = redirect(item);
+        let redirect = redirect.map(|redirect| (redirect, contents(item)));
+        items.push((ItemOrigin { path, span }, found, redirect));
     }
     for (path, item) in icmps.into_iter().flatten() {
         let mut found = Vec::new();
@@ -66,13 +71,18 @@ pub(super) fn ports(rule: NodeRef<'_>) -> Result<Vec<Ports>, Unread> {
             item: None,
             ports: Some(all),
             redirect: None,
+            contents: None,
         }]);
     }
     let is_several = items.len() > 1;
-    let each = items.into_iter().map(|(item, found, redirect)| Ports {
-        item: is_several.then_some(item),
-        ports: Some(found),
-        redirect,
+    let each = items.into_iter().map(|(item, found, redirect)| {
+        let (redirect, contents) = redirect.unzip();
+        Ports {
+            item: is_several.then_some(item),
+            ports: Some(found),
+            redirect,
+            contents,
+        }
     });
     Ok(each.collect())
 }
@@ -111,6 +121,45 @@ fn redirect(item: NodeRef<'_>) -> Option<Redirect> {
         return None;
     };
     Some(Redirect { priority })
+}
+
+/// What the proxy of an item of `toPorts` is told to look at, in whatever order that is written.
+fn contents(item: NodeRef<'_>) -> Box<str> {
+    let fields = [
+        "rules",
+        "serverNames",
+        "terminatingTLS",
+        "originatingTLS",
+        "listener",
+    ];
+    let fields = fields.iter().filter_map(|key| Some((key, item.get(key)?)));
+    let all = fields.map(|(key, value)| format!("{key:?}:{}", sorted(value)));
+    format!("{{{}}}", all.collect::<Vec<_>>().join(",")).into()
+}
+
+/// A value as JSON, with keys and items sorted.
+fn sorted(value: NodeRef<'_>) -> String {
+    match value.value() {
+        Value::Mapping(entries) => {
+            let entries = entries.filter(|entry| !entry.value.is_null());
+            let mut all: Vec<String> = entries
+                .map(|entry| format!("{:?}:{}", entry.key, sorted(entry.value)))
+                .collect();
+            all.sort();
+            format!("{{{}}}", all.join(","))
+        }
+        Value::Sequence(items) => {
+            let mut all: Vec<String> = items.map(sorted).collect();
+            all.sort();
+            format!("[{}]", all.join(","))
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Uint(_)
+        | Value::Float(_)
+        | Value::String(_) => value.json().to_string(),
+    }
 }
 
 /// The protocols that have ports, for which `ANY` stands.

@@ -135,6 +135,7 @@ fn draft_rules(
             redirect: ports.redirect.filter(|_| action == Action::Allow),
             auth,
         },
+        contents: ports.contents.filter(|_| action == Action::Allow),
         services: services.clone(),
     });
     Ok(each.collect())

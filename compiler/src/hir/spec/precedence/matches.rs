@@ -43,9 +43,7 @@ impl Question<'_> {
 
     /// What holds of everything that the other end may be.
     fn whatever_it_is(&self, truth: impl Fn(&Identity) -> Truth) -> Truth {
-        let truths = self.others.iter().map(truth);
-        let same = |one, other| if one == other { one } else { Truth::Unknown };
-        truths.reduce(same).unwrap_or(Truth::No)
+        agreed(self.others.iter().map(truth))
     }
 
     /// What the other end may be.
@@ -65,6 +63,12 @@ impl Question<'_> {
     pub fn port_matches(&self, port: &PortMatch) -> Truth {
         port_matches(self.enforcement, port, self.flow, self.direction)
     }
+}
+
+/// What holds in all cases; it is not known where they differ.
+pub(super) fn agreed(cases: impl Iterator<Item = Truth>) -> Truth {
+    let same = |one, other| if one == other { one } else { Truth::Unknown };
+    cases.reduce(same).unwrap_or(Truth::No)
 }
 
 /// Whether one of a rule's ports is a flow's.
@@ -87,7 +91,7 @@ pub(crate) fn ports_match(
 
 /// Whether a port of a rule is a flow's. The types of ICMP are its ports, and type 0 stands for all of them.
 /// A named port is one of the destination's, and never one of a name that stands for two.
-fn port_matches(
+pub(super) fn port_matches(
     enforcement: &Enforcement,
     port: &PortMatch,
     flow: &Flow<'_>,
@@ -217,7 +221,7 @@ pub(crate) fn identities_of(
 ) -> Vec<Identity> {
     let identities = &enforcement.identities;
     match (&end.kind, end.address) {
-        (EndpointKind::Pod(pod), address) => vec![identities.pod(view(pod), known(address))],
+        (EndpointKind::Pod(pod), address) => pods(enforcement, pod, address),
         (EndpointKind::Node(other), address) => {
             let found = identities.node(other.id, known(address), node);
             found.into_iter().cloned().collect()
@@ -231,6 +235,19 @@ pub(crate) fn identities_of(
     }
 }
 
+/// Everything that a pod may be, by what is known of its address.
+pub(crate) fn pods(
+    enforcement: &Enforcement,
+    pod: &PodView<'_>,
+    address: Address,
+) -> Vec<Identity> {
+    let (identities, pod) = (&enforcement.identities, view(pod));
+    match address {
+        Address::Known(address) => vec![identities.pod(pod, Some(address))],
+        Address::Unknown { v4, v6 } => identities.pod_anywhere(pod, v4, v6),
+    }
+}
+
 pub(super) fn known(address: Address) -> Option<IpAddr> {
     match address {
         Address::Known(address) => Some(address),
@@ -238,7 +255,7 @@ pub(super) fn known(address: Address) -> Option<IpAddr> {
     }
 }
 
-pub(super) fn view<'a>(pod: &PodView<'a>) -> identity::View<'a> {
+fn view<'a>(pod: &PodView<'a>) -> identity::View<'a> {
     (*pod).into()
 }
 
