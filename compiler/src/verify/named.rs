@@ -30,7 +30,7 @@ impl Lines {
         }
     }
 
-    /// Where an origin is written that begins a span: file and line.
+    /// File and line of an origin, which is written in this span.
     fn place<'s>(
         &self,
         origin: Origin,
