@@ -433,9 +433,11 @@ impl Cluster {
         self.port_sets.get(id.index()).map_or(&[], |ports| ports)
     }
 
-    /// Every address that a pod or a node owns, in no order.
-    pub(crate) fn owned_addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.owners.keys().copied()
+    /// Every address that a pod or a node owns, in no order, and its [`Self::owner`].
+    pub(crate) fn owned(&self) -> impl Iterator<Item = (IpAddr, Owner)> {
+        self.owners
+            .iter()
+            .map(|(address, owner)| (*address, *owner))
     }
 
     /// Who owns an address, of several the first; `None` is the outside.

@@ -24,13 +24,14 @@ use crate::opt::{self, Pass};
 use crate::source::{Sources, Span};
 use crate::verify::{Mismatch, Prover, Subject};
 use rustc_hash::FxHashMap;
+use serde_json::value::{RawValue, to_raw_value};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 use verdict_abi::open::{Subjects, World};
 
-/// What a source table says of a policy or a rule, once it is asked for.
-type Named = OnceLock<Option<image::Origin>>;
+/// What a source table says of a policy or a rule, as it is written there, once it is asked for.
+type Named = OnceLock<Option<Box<RawValue>>>;
 
 /// What is the same for all nodes.
 #[derive(Debug)]
@@ -121,10 +122,16 @@ impl<'a> Compiler<'a> {
         sources: &'a Sources,
         lowering: Lowering<'a>,
     ) -> Self {
-        let prover = Prover::new(cluster, policies, &lowering);
         let (program, leaves) = (lowering.resolved(), lowering.leaves());
-        let (world, identities) = image::world(cluster, policies, sources, program, leaves);
-        let common = Common::new(leaves.v4(), leaves.v6(), world.write());
+        let common = || {
+            let (world, identities) = image::world(cluster, policies, sources, program, leaves);
+            (
+                Common::new(leaves.v4(), leaves.v6(), world.write()),
+                identities,
+            )
+        };
+        let prover = || Prover::new(cluster, policies, &lowering);
+        let (prover, (common, identities)) = rayon::join(prover, common);
         Self {
             cluster,
             policies,
@@ -429,13 +436,15 @@ impl<'a> Compiler<'a> {
     }
 
     /// Who decides, found out once for all nodes.
-    fn origin(&self, origin: lir::Origin) -> Option<image::Origin> {
+    fn origin(&self, origin: lir::Origin) -> Option<&RawValue> {
         let slot = match origin {
             lir::Origin::Nobody => return None,
             lir::Origin::Isolation(policy) => self.origins.0.get(policy.index()),
             lir::Origin::Rule(rule) => self.origins.1.get(rule.index()),
         };
-        slot?.get_or_init(|| self.origin_of(origin)).clone()
+        // A struct of strings and numbers is JSON.
+        let write = || to_raw_value(&self.origin_of(origin)?).ok();
+        slot?.get_or_init(write).as_deref()
     }
 
     fn origin_of(&self, origin: lir::Origin) -> Option<image::Origin> {

@@ -41,7 +41,7 @@ use verdict_abi::open::Subjects;
 
 /// What an image is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
+pub struct Input<'a, O> {
     /// The program: every chain is a table.
     pub program: &'a Program,
     /// What is the same for all nodes.
@@ -49,7 +49,7 @@ pub struct Input<'a> {
     /// The addresses of each endpoint of the program.
     pub addresses: &'a [Vec<IpAddr>],
     /// Who the endpoints and the origins of codes are.
-    pub source: &'a SourceTable,
+    pub source: &'a SourceTable<O>,
     /// By code of the program: one more than the index of its origin in the source table, or 0.
     pub origins: &'a [u32],
     /// How large it may be.
@@ -58,9 +58,9 @@ pub struct Input<'a> {
     pub subjects: &'a Subjects,
 }
 
-/// What the numbers of an image stand for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceTable {
+/// What the numbers of an image stand for. Who decides may be told as it is written: many images say it of the same rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceTable<O = Origin> {
     /// The version of this table.
     pub version: u32,
     /// The node; `None` for pods whose node is not known.
@@ -68,7 +68,7 @@ pub struct SourceTable {
     /// The endpoints: `namespace/name`.
     pub endpoints: Vec<Box<str>>,
     /// Who decides.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<O>,
     /// What was left out of the policies, so that they may decide otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<Box<str>>,

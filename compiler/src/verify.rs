@@ -63,6 +63,7 @@ pub struct Prover<'a> {
     lists: matches::Lists<'a>,
     subjects: subjects::Subjects<'a>,
     leaves: Result<(), Box<Mismatch>>,
+    lines: named::Lines,
     proved: OnceLock<addresses::Proved>,
     proved_world: OnceLock<Arc<verdict_abi::open::World>>,
     proved_pods: open::ProvedPods,
@@ -122,18 +123,26 @@ impl<'a> Prover<'a> {
     /// Prepares what is the same for all nodes.
     #[must_use]
     pub fn new(cluster: &'a Cluster, policies: &'a PolicySet, lowering: &Lowering<'_>) -> Self {
-        let ends = ends::Ends::of(cluster, policies, lowering);
-        let leaves = ends.check(cluster, policies, lowering);
-        let mut lists = matches::Lists::default();
-        let subjects = subjects::Subjects::of(cluster, policies, &mut lists);
+        let ends = || {
+            let ends = ends::Ends::of(cluster, policies, lowering);
+            let leaves = ends.check(cluster, policies, lowering);
+            (ends, leaves)
+        };
+        let subjects = || {
+            let mut lists = matches::Lists::default();
+            let subjects = subjects::Subjects::of(cluster, policies, &mut lists);
+            (lists, subjects, keys::Keys::of(cluster, policies))
+        };
+        let ((ends, leaves), (lists, subjects, keys)) = rayon::join(ends, subjects);
         Self {
             cluster,
             policies,
             ends,
-            keys: keys::Keys::of(cluster, policies),
+            keys,
             lists,
             subjects,
             leaves,
+            lines: named::Lines::of(policies),
             proved: OnceLock::new(),
             proved_world: OnceLock::new(),
             proved_pods: open::ProvedPods::default(),
@@ -162,7 +171,7 @@ impl<'a> Prover<'a> {
         if compared.is_none() {
             self.ports(subject)?;
         }
-        subject.codes()?;
+        subject.codes(self)?;
         self.open_world(subject)?;
         compared.map_or_else(|| self.decisions(subject), Ok)
     }

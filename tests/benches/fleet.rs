@@ -200,9 +200,13 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
     let compiler = phase("preparing", || {
         Compiler::new(cluster, policies, &asked.sources, &program)
     });
-    let proved = phase("what images share", || compiler.prove_common());
+    let (proved, prints) = phase("what images share, and fingerprints", || {
+        rayon::join(
+            || compiler.prove_common(),
+            || compiler.fingerprints(b"bench"),
+        )
+    });
     let common = proved.expect("sections that are right");
-    let prints = phase("fingerprints", || compiler.fingerprints(b"bench"));
     let nodes = compiler.lowering().nodes().to_vec();
     let name = |node: Option<NodeId>| {
         let node = node.and_then(|node| cluster.node(node));

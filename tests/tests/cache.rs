@@ -3,11 +3,12 @@
 
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
 use verdict_compiler::bundle::{Blob, BundleError, Digest, Packer};
+use verdict_compiler::cluster::{NodeId, PodId};
 use verdict_compiler::compile::{CompileError, Compiler, Found, Kept, NotRestored, Together};
 use verdict_compiler::frontend::load::Loaded;
-use verdict_compiler::image::{Common, Limits, Resource};
+use verdict_compiler::image::{Common, Limits, Parts, Resource};
 use verdict_compiler::ir;
 use verdict_compiler::lir::LeafId;
 use verdict_compiler::verify::{Check, Fingerprints};
@@ -388,7 +389,7 @@ fn what_is_kept_has_the_room_of_an_image() {
 }
 
 /// The tables of all nodes of a world, as they are kept.
-fn tables(compiler: &Compiler<'_>, prints: &Fingerprints<'_>) -> Vec<u8> {
+fn tables(compiler: &Compiler<'_>, prints: &Fingerprints) -> Vec<u8> {
     let nodes = compiler.lowering().nodes();
     let together = compiler.library(nodes.iter()).unwrap();
     for (node, pods) in nodes {
@@ -408,7 +409,7 @@ fn tables_are_taken_for_what_they_were_made_of_alone() {
         let prints = compiler.fingerprints(b"test");
         let file = tables(&compiler, &prints);
         let nodes = compiler.lowering().nodes();
-        let take = |prints: &Fingerprints<'_>, file: &[u8]| {
+        let take = |prints: &Fingerprints, file: &[u8]| {
             let kept = compiler.kept_tables(prints, file);
             kept.map(|kept| compiler.library_with(Some(kept), nodes.iter()).unwrap())
         };
@@ -494,4 +495,78 @@ fn of_what_is_damaged_nothing_is_taken() {
         }
     }
     assert_eq!(Found::read(b"", &[0; 32]), Found::Unusable);
+}
+
+#[test]
+fn a_record_that_is_gone_is_written_anew() {
+    let world = small::world(4);
+    let (loaded, sources) = (world.load_for(4), world.sources());
+    let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
+    let compiler = Compiler::new(&loaded.cluster, &loaded.policies, &sources, &program);
+    let common = compiler.prove_common().unwrap();
+    for (node, pods) in compiler.lowering().nodes() {
+        let made = compiler.node(*node, pods).unwrap();
+        let mut blobs = BTreeMap::new();
+        let pack = |packer: &Pack<'_>| packer.add(None, made.endpoints, &made.image);
+        let record = packed(&mut blobs, pack).unwrap();
+        let kept = Kept {
+            compared: made.compared,
+            packed: record.clone(),
+        };
+        let subjects = compiler.subjects_of(*node, pods);
+        let sections = compiler.sections(&common, (*node, pods), &subjects, &kept);
+        let sections = sections.unwrap();
+        let own = record.node.record.sha256;
+        for damaged in [None, Some(b"another".to_vec())] {
+            let fetch = |blob: &Blob| {
+                let stored = blobs.get(&blob.sha256).cloned();
+                let stored = if blob.sha256 == own {
+                    damaged.clone()
+                } else {
+                    stored
+                };
+                stored.ok_or(BundleError::Missing(blob.sha256))
+            };
+            let mut taken = BTreeMap::new();
+            let again = packed(&mut taken, |packer| {
+                packer.again(None, &sections, &kept.packed, &fetch)
+            });
+            assert_eq!(again.unwrap().as_ref(), Some(&record));
+            assert_eq!(taken, blobs);
+        }
+    }
+}
+
+#[test]
+fn threads_that_begin_at_once_make_the_same() {
+    for seed in 0..20 {
+        let world = small::world(seed);
+        let (loaded, sources) = (world.load_for(seed), world.sources());
+        let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
+        let compiler = || Compiler::new(&loaded.cluster, &loaded.policies, &sources, &program);
+        let one = compiler();
+        let nodes = one.lowering().nodes();
+        let image = |compiler: &Compiler<'_>, (node, pods): &(Option<NodeId>, Vec<PodId>)| {
+            compiler.node(*node, pods).unwrap().image
+        };
+        let expected: Vec<Parts> = nodes.iter().map(|node| image(&one, node)).collect();
+        // Each thread finds that nothing is known yet of the sections that all images share.
+        let (all, begin) = (compiler(), Barrier::new(nodes.len()));
+        let made: Vec<Parts> = std::thread::scope(|scope| {
+            let threads = nodes.iter().map(|node| {
+                let (all, begin) = (&all, &begin);
+                scope.spawn(move || {
+                    begin.wait();
+                    image(all, node)
+                })
+            });
+            let threads: Vec<_> = threads.collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert_eq!(made, expected, "seed {seed}");
+        all.prove_common().unwrap();
+    }
 }

@@ -114,7 +114,7 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
             chunks.extend(self.group(of, group.is_cut)?);
         }
         let told = sections.iter().map(|section| section.told);
-        self.record(node, endpoints, told, chunks, used(image))
+        self.packed(node, record(endpoints, told, chunks), None, used(image))
     }
 
     /// Packs the image of a node of which some sections are at hand, and all others are those of an image that was packed before:
@@ -163,33 +163,28 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
             }
         }
         let told = sections.iter().map(|section| section.told);
-        let endpoints = old.endpoints as usize;
-        self.record(node, endpoints, told, chunks, used).map(Some)
+        let record = record(old.endpoints as usize, told, chunks);
+        // What is the same was stored under the same name.
+        let is_known = record == *old && self.recall_blob(&before.node.record, fetch)?;
+        let blob = is_known.then_some(before.node.record);
+        self.packed(node, record, blob, used).map(Some)
     }
 
-    fn record(
+    /// An image of this record, whose blob may be stored already.
+    fn packed(
         &self,
         node: Option<&str>,
-        endpoints: usize,
-        sections: impl Iterator<Item = SectionRecord> + Clone,
-        chunks: Vec<Part>,
+        record: Record,
+        stored: Option<Blob>,
         used: Used,
     ) -> Result<Packed, NotPacked<E>> {
-        let told = sections
-            .clone()
-            .map(|section| (section.kind, section.bytes, *section.sha256.bytes()));
-        let record = Record {
-            version: VERSION,
-            image: Digest::new(digest_of(told.clone())),
-            bytes: size_of(told),
-            endpoints: crate::lir::number(endpoints),
-            sections: sections.collect(),
-            chunks,
-        };
         Ok(Packed {
             node: Node {
                 name: node.map(Into::into),
-                record: self.store(&written(&record))?,
+                record: match stored {
+                    Some(blob) => blob,
+                    None => self.store(&written(&record))?,
+                },
             },
             record,
             used,
@@ -233,16 +228,24 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
             },
         };
         for blob in std::iter::once(part.blob()).chain(&chunks) {
-            if lock(&self.stored).contains(&blob.sha256) {
-                continue;
-            }
-            let stored = fetch(blob).ok().filter(|stored| blob.is_stored(stored));
-            let Some(stored) = stored else {
+            if !self.recall_blob(blob, fetch)? {
                 return Ok(false);
-            };
-            if lock(&self.stored).insert(blob.sha256) {
-                (self.sink)(blob, &stored).map_err(NotPacked::Sink)?;
             }
+        }
+        Ok(true)
+    }
+
+    /// The same of a blob.
+    fn recall_blob(&self, blob: &Blob, fetch: &Fetch<'_>) -> Result<bool, NotPacked<E>> {
+        if lock(&self.stored).contains(&blob.sha256) {
+            return Ok(true);
+        }
+        let stored = fetch(blob).ok().filter(|stored| blob.is_stored(stored));
+        let Some(stored) = stored else {
+            return Ok(false);
+        };
+        if lock(&self.stored).insert(blob.sha256) {
+            (self.sink)(blob, &stored).map_err(NotPacked::Sink)?;
         }
         Ok(true)
     }
@@ -271,6 +274,25 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
             (self.sink)(&blob, &stored).map_err(NotPacked::Sink)?;
         }
         Ok(blob)
+    }
+}
+
+/// The record of an image.
+fn record(
+    endpoints: usize,
+    sections: impl Iterator<Item = SectionRecord> + Clone,
+    chunks: Vec<Part>,
+) -> Record {
+    let told = sections
+        .clone()
+        .map(|section| (section.kind, section.bytes, *section.sha256.bytes()));
+    Record {
+        version: VERSION,
+        image: Digest::new(digest_of(told.clone())),
+        bytes: size_of(told),
+        endpoints: crate::lir::number(endpoints),
+        sections: sections.collect(),
+        chunks,
     }
 }
 

@@ -129,7 +129,7 @@ impl<'a> Compiler<'a> {
 
     /// What the proofs of all nodes are about. `build` is what tells this verdict from others.
     #[must_use]
-    pub fn fingerprints(&self, build: &[u8]) -> Fingerprints<'a> {
+    pub fn fingerprints(&self, build: &[u8]) -> Fingerprints {
         let mut build = build.to_vec();
         for text in &self.incomplete {
             build.extend(text.as_bytes());
@@ -142,12 +142,7 @@ impl<'a> Compiler<'a> {
 
     /// What the proof of a node's image is about.
     #[must_use]
-    pub fn fingerprint(
-        &self,
-        of: &Fingerprints<'_>,
-        node: Option<NodeId>,
-        pods: &[PodId],
-    ) -> [u8; 32] {
+    pub fn fingerprint(&self, of: &Fingerprints, node: Option<NodeId>, pods: &[PodId]) -> [u8; 32] {
         self.prover.fingerprint(of, &self.lowering, node, pods)
     }
 

@@ -143,7 +143,7 @@ impl Compiler<'_> {
 
     /// The bytes of a file that keeps the tables of which everything is proved; none where there is nothing that can be kept.
     #[must_use]
-    pub fn keep_tables(&self, prints: &Fingerprints<'_>, together: &Together) -> Option<Vec<u8>> {
+    pub fn keep_tables(&self, prints: &Fingerprints, together: &Together) -> Option<Vec<u8>> {
         let held = together.shared.held();
         let mut words = Vec::new();
         let policies = prints.policies();
@@ -180,7 +180,7 @@ impl Compiler<'_> {
 
     /// Reads tables that were kept: those of cases that there are now. `None` where the bytes are damaged, or of another layout.
     #[must_use]
-    pub fn kept_tables(&self, prints: &Fingerprints<'_>, file: &[u8]) -> Option<Tables> {
+    pub fn kept_tables(&self, prints: &Fingerprints, file: &[u8]) -> Option<Tables> {
         let words = unpacked(file)?;
         let mut words = Words(&words);
         let count = words.one()? as usize;

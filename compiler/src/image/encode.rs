@@ -9,6 +9,7 @@ use crate::cluster::Protocol;
 use crate::lir::transport::{NOT_KNOWN, key, whole};
 use crate::lir::{Action, Chain, CodeId, Decision, LeafId, Program, RowId, number};
 use rustc_hash::FxHashMap;
+use serde::Serialize;
 use std::hash::Hash;
 use std::net::IpAddr;
 use verdict_abi::{Code, Config, DIRECTORY_ENTRIES, HOST_WORDS, Section, TO_DIRECTORY};
@@ -88,7 +89,7 @@ pub fn is_own(kind: u32) -> bool {
 ///
 /// # Errors
 /// Where something has no room in an image.
-pub fn encode(input: &Input<'_>) -> Result<Parts, LimitError> {
+pub fn encode<O: Serialize>(input: &Input<'_, O>) -> Result<Parts, LimitError> {
     let (program, common) = (input.program, input.common);
     let tables = Tables::of(program);
     let ports = Ports::of(program);
@@ -255,6 +256,7 @@ struct Tables<'p> {
 impl<'p> Tables<'p> {
     fn of(program: &'p Program) -> Self {
         let mut shared: Shared<&'p [RowId]> = Shared::default();
+        shared.known.reserve(program.chains.len() * 2);
         let mut of_chain: Vec<[u32; 2]> = Vec::with_capacity(program.chains.len());
         for chain in &program.chains {
             of_chain.push(match chain {

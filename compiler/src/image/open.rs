@@ -14,8 +14,7 @@ use crate::lir::leaves::{Leaves, Remote};
 use crate::lir::number;
 use crate::source::Sources;
 use ipnet::IpNet;
-use rustc_hash::FxHashMap;
-use std::collections::BTreeSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::hash::Hash;
 use verdict_abi::open::{
     self, Host, LabelSet, LeafWho, NamedPort, Net, Peer, PodSelector, RuleAction, World,
@@ -140,7 +139,7 @@ struct Texts<'p> {
 /// The texts found so far.
 #[derive(Default)]
 struct Found<'p> {
-    all: BTreeSet<&'p str>,
+    all: FxHashSet<&'p str>,
 }
 
 impl<'p> Found<'p> {
@@ -202,9 +201,9 @@ impl<'p> Texts<'p> {
         }
         let paths = policies.origins.iter().map(|origin| &*origin.path);
         found.all.extend(paths);
-        Self {
-            all: found.all.into_iter().collect(),
-        }
+        let mut all: Vec<&str> = found.all.into_iter().collect();
+        all.sort_unstable();
+        Self { all }
     }
 
     /// The number of a text; [`open::NOT_ASKED`] where it is not among them.

@@ -5,6 +5,7 @@
 //! their numbers stay the same but there. A third of the numbers at least are nothing's.
 
 use crate::lir::number;
+use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Debug;
@@ -21,13 +22,14 @@ pub(super) struct Slots<K> {
     things: Vec<Option<K>>,
 }
 
-impl<K: Copy + Eq + Hash + Debug> Slots<K> {
+impl<K: Copy + Eq + Hash + Debug + Send> Slots<K> {
     /// Numbers things, equal ones once, whatever their order. What makes them differ shows in `Debug`.
     pub(super) fn of(things: impl Iterator<Item = K>) -> Self {
         let things: FxHashSet<K> = things.collect();
         let digest = |thing: &K| <[u8; 32]>::from(Sha256::digest(format!("{thing:?}")));
+        let things: Vec<K> = things.into_iter().collect();
         let mut things: Vec<([u8; 32], K)> = things
-            .into_iter()
+            .into_par_iter()
             .map(|thing| (digest(&thing), thing))
             .collect();
         things.sort_unstable_by_key(|(digest, _)| *digest);

@@ -1,8 +1,9 @@
 //! Which label sets a selector matches, by an inverted index.
 //!
 //! Input: label sets, then selectors. Guarantee: [`LabelIndex::select`] returns what asking
-//! [`hir::Selector::matches`] of every label set would. The index only finds candidates: those of the
-//! requirement that has the fewest; the definition decides on each.
+//! [`hir::Selector::matches`](crate::hir::Selector::matches) of every label set would. The requirement that the fewest may meet
+//! gives candidates; where these are few the definition decides on each, else what each requirement leaves over is found by the
+//! index as well.
 
 use crate::cluster::Labels;
 use crate::hir::{Operator, Requirement, Selector};
@@ -20,6 +21,9 @@ struct Postings<'c> {
     all: Vec<u32>,
     by_value: FxHashMap<&'c str, Vec<u32>>,
 }
+
+/// So many candidates are sooner asked one by one than looked up.
+const FEW: usize = 16;
 
 impl<'c> LabelIndex<'c> {
     pub(super) fn new(sets: Vec<&'c Labels>) -> Self {
@@ -40,43 +44,63 @@ impl<'c> LabelIndex<'c> {
 
     /// The label sets that a selector matches, sorted.
     pub(super) fn select(&self, selector: &Selector) -> Vec<u32> {
-        let mut candidates = self.candidates(selector);
-        candidates.sort_unstable();
-        candidates.dedup();
-        candidates.retain(|index| {
-            self.sets
-                .get(*index as usize)
-                .is_some_and(|labels| selector.matches(labels))
-        });
-        candidates
+        let requirements = selector.requirements.iter();
+        let (excluding, positive): (Vec<_>, Vec<_>) = requirements
+            .map(|requirement| self.postings(requirement))
+            .partition(|(_, is_excluding)| *is_excluding);
+        let length = |lists: &[&[u32]]| lists.iter().map(|list| list.len()).sum::<usize>();
+        let least = positive.iter().min_by_key(|(lists, _)| length(lists));
+        let mut found = least.map_or_else(
+            || (0..super::id(self.sets.len())).collect(),
+            |(lists, _)| merged(lists),
+        );
+        if found.len() <= FEW {
+            found.retain(|index| {
+                let labels = self.sets.get(*index as usize);
+                labels.is_some_and(|labels| selector.matches(labels))
+            });
+            return found;
+        }
+        for (lists, is_excluding) in positive.iter().chain(&excluding) {
+            let mut met = merged(lists).into_iter().peekable();
+            // Both ascend.
+            found.retain(|index| {
+                while met.next_if(|own| own < index).is_some() {}
+                (met.peek() == Some(index)) != *is_excluding
+            });
+        }
+        found
     }
 
-    fn candidates(&self, selector: &Selector) -> Vec<u32> {
-        selector
-            .requirements
-            .iter()
-            .filter_map(|requirement| self.postings(requirement))
-            .min_by_key(|lists| lists.iter().map(|list| list.len()).sum::<usize>())
-            .map_or_else(
-                || (0..super::id(self.sets.len())).collect(),
-                |lists| lists.concat(),
-            )
-    }
-
-    /// The label sets that may meet a requirement; `None` where only a look at each tells.
-    fn postings(&self, requirement: &Requirement) -> Option<Vec<&[u32]>> {
+    /// Lists of the label sets that meet a requirement, no two with a common member; or, where that is told, of those that do not.
+    fn postings(&self, requirement: &Requirement) -> (Vec<&[u32]>, bool) {
         let key = self.by_key.get(&*requirement.key);
+        let with_key = || key.map(|key| &*key.all).into_iter().collect();
+        let with_value = |values: &[Box<str>]| {
+            let mut values: Vec<&str> = values.iter().map(|value| &**value).collect();
+            values.sort_unstable();
+            values.dedup();
+            let lists = values.into_iter();
+            lists
+                .filter_map(|value| Some(&**key?.by_value.get(value)?))
+                .collect()
+        };
         match &requirement.operator {
-            Operator::In(values) => Some(
-                values
-                    .iter()
-                    .filter_map(|value| Some(&**key?.by_value.get(&**value)?))
-                    .collect(),
-            ),
-            Operator::Exists => Some(key.map(|key| &*key.all).into_iter().collect()),
-            Operator::NotIn(_) | Operator::DoesNotExist => None,
+            Operator::In(values) => (with_value(values), false),
+            Operator::NotIn(values) => (with_value(values), true),
+            Operator::Exists => (with_key(), false),
+            Operator::DoesNotExist => (with_key(), true),
         }
     }
+}
+
+/// The members of all lists, ascending.
+fn merged(lists: &[&[u32]]) -> Vec<u32> {
+    let mut all = lists.concat();
+    if lists.len() > 1 {
+        all.sort_unstable();
+    }
+    all
 }
 
 #[cfg(test)]
@@ -92,6 +116,13 @@ mod tests {
 
     #[test]
     fn every_operator_selects_what_it_matches() {
+        // Few label sets, and many: each way to decide on candidates is gone.
+        for times in [1, 3 * FEW] {
+            every_operator(times);
+        }
+    }
+
+    fn every_operator(times: usize) {
         let sets: Vec<Labels> = [
             &[("app", "a"), ("tier", "1")][..],
             &[("app", "b")],
@@ -99,12 +130,14 @@ mod tests {
             &[],
         ]
         .iter()
+        .cycle()
+        .take(4 * times)
         .map(|labels| labels.iter().copied().collect())
         .collect();
         let index = LabelIndex::new(sets.iter().collect());
         let values = |values: &[&str]| values.iter().map(|value| Box::from(*value)).collect();
         let operators = [
-            Operator::In(values(&["a", "b"])),
+            Operator::In(values(&["b", "a", "b"])),
             Operator::In(values(&["1"])),
             Operator::In(values(&[])),
             Operator::NotIn(values(&["a"])),
@@ -119,8 +152,10 @@ mod tests {
                         requirement("tier", other.clone()),
                     ],
                 };
-                let expected: Vec<u32> = (0..4)
-                    .filter(|index| selector.matches(&sets[*index as usize]))
+                let expected: Vec<u32> = (0..)
+                    .zip(&sets)
+                    .filter(|(_, labels)| selector.matches(labels))
+                    .map(|(index, _)| index)
                     .collect();
                 assert_eq!(index.select(&selector), expected, "{selector:?}");
             }

@@ -55,9 +55,17 @@ impl IdSet {
     pub(crate) fn to_vec(&self) -> Vec<u32> {
         match self {
             Self::Few(members) => members.to_vec(),
-            Self::Many(bits) => (0..super::id(bits.len() * 64))
-                .filter(|member| self.contains(*member))
-                .collect(),
+            Self::Many(bits) => {
+                let mut members = Vec::new();
+                for (word, index) in bits.iter().zip(0..) {
+                    let mut rest = *word;
+                    while rest != 0 {
+                        members.push(index * 64 + rest.trailing_zeros());
+                        rest &= rest - 1;
+                    }
+                }
+                members
+            }
         }
     }
 }

@@ -62,6 +62,8 @@ pub struct Leaves {
     list: Vec<Leaf>,
     /// An end of each.
     examples: Vec<Example>,
+    /// By identity of the program: where its leaves begin; and behind them where those of the last end.
+    of_identity: Vec<u32>,
     /// Classes of addresses with their leaves, sorted.
     by_address: Vec<(u32, u32)>,
     /// The leaves whose address is not known.
@@ -92,9 +94,11 @@ impl Leaves {
             .filter(|(_, leaf)| matches!(leaf.address, LeafAddress::Unknown(_)))
             .map(|(leaf, _)| leaf)
             .collect();
+        let of_identity = begins(&list, program.identities.len());
         let mut leaves = Self {
             list,
             examples,
+            of_identity,
             by_address,
             unknown,
             matches: Vec::new(),
@@ -105,8 +109,10 @@ impl Leaves {
             let peers = program.peers.par_iter();
             leaves.matches = peers.map(|peers| leaves.matching(program, peers)).collect();
         }
-        leaves.v4 = leaves.runs(cluster, program, Family::V4);
-        leaves.v6 = leaves.runs(cluster, program, Family::V6);
+        (leaves.v4, leaves.v6) = rayon::join(
+            || leaves.runs(cluster, program, Family::V4),
+            || leaves.runs(cluster, program, Family::V6),
+        );
         leaves
     }
 
@@ -202,6 +208,11 @@ impl Leaves {
 
     /// The leaves of some identities, or of all of a node.
     pub(crate) fn of_who(&self, who: Remote) -> (u32, u32) {
+        if let Remote::Identity(identity) = who {
+            let at = |index: usize| self.of_identity.get(index).copied();
+            let index = identity.index();
+            return at(index).zip(at(index + 1)).unwrap_or_default();
+        }
         let first = self.list.partition_point(|leaf| leaf.who < who);
         let end = self.list.partition_point(|leaf| leaf.who <= who);
         (number(first), number(end))
@@ -217,7 +228,11 @@ impl Leaves {
         let mut maybe = Vec::new();
         let mut add = |who| {
             let (first, end) = self.of_who(who);
-            yes.extend(end.checked_sub(1).map(|last| (first, last)));
+            match (yes.last_mut(), end.checked_sub(1)) {
+                // The leaves of identities in a row stand together.
+                (Some((_, before)), Some(last)) if *before + 1 == first => *before = last,
+                (_, last) => yes.extend(last.map(|last| (first, last))),
+            }
         };
         for identity in peers.pods.to_vec() {
             add(Remote::Identity(IdentityId(identity)));
@@ -300,7 +315,7 @@ impl Leaves {
     }
 
     /// The runs of a family: those of the outside, with the addresses that have owners cut out.
-    fn runs<T: Bits>(
+    fn runs<T: Bits + Send + Sync>(
         &self,
         cluster: &Cluster,
         program: &ir::Program,
@@ -312,15 +327,16 @@ impl Leaves {
                 address: LeafAddress::Class(class),
             })
         };
-        let mut owned: Vec<(T, LeafId)> = cluster
-            .owned_addresses()
-            .filter(|address| Family::of(*address) == family)
-            .filter_map(|address| {
-                let end = endpoint(cluster, Who::Address(address), family);
-                Some((T::of(address)?, self.of(program, &end)?))
-            })
-            .collect();
-        owned.sort_unstable();
+        let owned = cluster
+            .owned()
+            .filter(|(address, _)| Family::of(*address) == family);
+        let owned: Vec<(IpAddr, Owner)> = owned.collect();
+        let owned = owned.into_par_iter().filter_map(|(address, owner)| {
+            let end = endpoint(cluster, Who::Owned(address, owner), family);
+            Some((T::of(address)?, self.of(program, &end)?))
+        });
+        let mut owned: Vec<(T, LeafId)> = owned.collect();
+        owned.par_sort_unstable();
         let starts = T::starts(program);
         let class = |value: T| {
             let after = starts.partition_point(|start| *start <= value);
@@ -351,6 +367,21 @@ impl Leaves {
         }
         runs
     }
+}
+
+/// By identity: where its leaves begin in a sorted list; and behind them where those of the last end.
+fn begins(list: &[Leaf], identities: usize) -> Vec<u32> {
+    let mut begins = Vec::with_capacity(identities + 1);
+    let mut end = 0;
+    for (leaf, index) in list.iter().zip(0..) {
+        let Remote::Identity(identity) = leaf.who else {
+            break;
+        };
+        begins.resize(begins.len().max(identity.index() + 1), index);
+        end = index + 1;
+    }
+    begins.resize(identities + 1, end);
+    begins
 }
 
 fn describe_identity(cluster: &Cluster, program: &ir::Program, id: IdentityId) -> String {

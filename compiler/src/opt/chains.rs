@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 pub(super) fn run(program: &mut Program) {
     let mut given = std::mem::take(&mut program.chains);
     let (mut known, mut kept) = (FxHashMap::default(), Vec::new());
+    known.reserve(given.len());
     let mut new: Vec<Option<ChainId>> = vec![None; given.len()];
     for endpoint in &mut program.endpoints {
         let chains = &mut endpoint.chains;

@@ -25,6 +25,8 @@ impl Merged {
     /// The classes as what is told of each says.
     fn by<T: Copy + Eq + Hash>(told: impl Iterator<Item = T>) -> Self {
         let mut known = FxHashMap::default();
+        // What is told may be long, and where there is no room it is all looked at once more.
+        known.reserve(told.size_hint().0);
         let mut example = Vec::new();
         let mut new = Vec::new();
         for (told, old) in told.zip(0..) {

@@ -127,45 +127,65 @@ impl<'a> Ends<'a> {
         };
         let of_address = || {
             let addresses = self.addresses(cluster, lowering, &cells);
-            addresses.into_par_iter().find_map_first(|address| {
-                let end = endpoint(cluster, Who::Address(address), Family::of(address));
-                stands_for(&end, Some(leaves.of_address(address)))
-            })
+            addresses
+                .into_par_iter()
+                .find_map_first(|(address, owner)| {
+                    let who =
+                        owner.map_or(Who::Address(address), |owner| Who::Owned(address, owner));
+                    let end = endpoint(cluster, who, Family::of(address));
+                    stands_for(&end, Some(leaves.of_address(address)))
+                })
         };
         let found = of_who.or_else(of_world).or_else(of_address);
         found.map_or(Ok(()), Err)
     }
 
-    /// Every address at which the owner, a rule or the leaf changes.
+    /// Every address at which the owner, a rule or the leaf changes, in order, with its owner where that is known already.
     fn addresses(
         &self,
         cluster: &Cluster,
         lowering: &Lowering<'_>,
         cells: &AddressCells,
-    ) -> Vec<IpAddr> {
-        let (mut v4, mut v6) = (cells.v4.clone(), cells.v6.clone());
-        v4.extend(lowering.leaves().v4().iter().map(|(start, _)| *start));
-        v6.extend(lowering.leaves().v6().iter().map(|(start, _)| *start));
-        for address in cluster.owned_addresses() {
+    ) -> Vec<(IpAddr, Option<Owner>)> {
+        let leaves = lowering.leaves();
+        let v4 = cells
+            .v4
+            .iter()
+            .chain(leaves.v4().iter().map(|(start, _)| start));
+        let v6 = cells
+            .v6
+            .iter()
+            .chain(leaves.v6().iter().map(|(start, _)| start));
+        let mut v4: Vec<(u32, Option<Owner>)> = v4.map(|start| (*start, None)).collect();
+        let mut v6: Vec<(u128, Option<Owner>)> = v6.map(|start| (*start, None)).collect();
+        for (address, owner) in cluster.owned() {
             match address.to_canonical() {
                 IpAddr::V4(address) => {
-                    v4.push(address.to_bits());
-                    v4.extend(address.to_bits().checked_add(1));
+                    v4.push((address.to_bits(), Some(owner)));
+                    v4.extend(address.to_bits().checked_add(1).map(|next| (next, None)));
                 }
                 IpAddr::V6(address) => {
-                    v6.push(address.to_bits());
-                    v6.extend(address.to_bits().checked_add(1));
+                    v6.push((address.to_bits(), Some(owner)));
+                    v6.extend(address.to_bits().checked_add(1).map(|next| (next, None)));
                 }
             }
         }
-        v4.sort_unstable();
-        v4.dedup();
-        v6.sort_unstable();
-        v6.dedup();
-        let v4 = v4.into_iter().map(|bits| Ipv4Addr::from_bits(bits).into());
-        v4.chain(v6.into_iter().map(|bits| Ipv6Addr::from_bits(bits).into()))
-            .collect()
+        rayon::join(|| sort(&mut v4), || sort(&mut v6));
+        let v4 = v4
+            .into_iter()
+            .map(|(bits, owner)| (Ipv4Addr::from_bits(bits).into(), owner));
+        let v6 = v6
+            .into_iter()
+            .map(|(bits, owner)| (Ipv6Addr::from_bits(bits).into(), owner));
+        v4.chain(v6).collect()
     }
+}
+
+/// Sorts addresses, each once, with its owner where that is known.
+fn sort<T: Copy + Ord>(addresses: &mut Vec<(T, Option<Owner>)>) {
+    // An owner stands behind none.
+    addresses.sort_unstable_by_key(|(address, owner)| (*address, std::cmp::Reverse(*owner)));
+    addresses.dedup_by_key(|(address, _)| *address);
 }
 
 /// The ends that questions about a pod or a node have, but for addresses that it owns: those are asked as addresses.
@@ -182,6 +202,10 @@ fn questioned<'a>(cluster: &'a Cluster, families: Families, who: Who<'a>) -> Vec
         Who::Address(_) | Who::Owned(..) | Who::Hypothetical(_) | Who::World => return Vec::new(),
     };
     let is_owned = |address: IpAddr| cluster.owner(address) == Some(owner);
+    // In each family of which it has an address it is at one of these.
+    if !addresses.is_empty() && addresses.iter().all(|address| is_owned(*address)) {
+        return Vec::new();
+    }
     let by_family = families_of(cluster, families, who);
     let by_family = by_family
         .iter()

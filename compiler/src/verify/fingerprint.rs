@@ -4,7 +4,8 @@
 //! policies that govern the endpoint and about the ends that stand for all leaves, so these are told: the policies in full, in
 //! their order, with the places that decisions are named after; every end; the sections of addresses; the names that were
 //! answered; and the endpoints. Which policies govern is found by asking the definition, here as in the proof. What is told is
-//! told in the words of `Debug`, which leaves nothing out; where that changes, digests do, and what was kept is not used.
+//! told in the words of `Debug`, which leaves nothing out; where that changes, digests do, and what was kept is not used. What each
+//! pod has of its own are names and numbers, told as bytes: each with its length, so that no two lists of them are alike.
 
 use super::subjects::Case;
 use super::{Prover, Subject};
@@ -12,7 +13,7 @@ use crate::cluster::{LabelsId, NamespaceId, Owner, Pod, PodId, PortsId};
 use crate::hir::flow::{EndpointKind, PodView};
 use crate::hir::{Direction, PerDirection, Policy, Rule};
 use crate::image::Part;
-use crate::lir::Lowering;
+use crate::lir::{LeafId, Lowering, number};
 use crate::query::pod_view;
 use crate::source::Sources;
 use rayon::prelude::*;
@@ -26,7 +27,7 @@ pub(crate) type Print = [u8; 32];
 
 /// What the proofs of all nodes are about.
 #[derive(Debug)]
-pub struct Fingerprints<'a> {
+pub struct Fingerprints {
     common: Print,
     /// By policy.
     policies: Vec<Print>,
@@ -34,10 +35,12 @@ pub struct Fingerprints<'a> {
     cases: Vec<Print>,
     /// By case: everything that its proof is about.
     proofs: Vec<Print>,
-    kinds: FxHashMap<Kind<'a>, Print>,
+    kinds: Vec<Print>,
+    /// By pod: its kind.
+    kind_of: Vec<u32>,
 }
 
-impl Fingerprints<'_> {
+impl Fingerprints {
     /// By policy: what it says and where.
     pub(crate) fn policies(&self) -> &[Print] {
         &self.policies
@@ -56,11 +59,11 @@ fn kind(pod: &Pod) -> Kind<'_> {
     (pod.namespace, pod.labels, pod.ports, &pod.service_account)
 }
 
-/// Takes the words of `Debug`.
+/// Takes the words of `Debug`, and bytes.
 struct Words {
     digest: Sha256,
     /// What the digest has not yet: it takes much at once sooner than much by little.
-    waiting: String,
+    waiting: Vec<u8>,
 }
 
 /// How many bytes wait.
@@ -71,10 +74,7 @@ const TOGETHER: usize = 256;
 
 impl fmt::Write for Words {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.waiting.push_str(text);
-        if self.waiting.len() >= WAITING {
-            self.flush();
-        }
+        self.add_bytes(text.as_bytes());
         Ok(())
     }
 }
@@ -83,7 +83,7 @@ impl Words {
     fn new() -> Self {
         Self {
             digest: Sha256::new(),
-            waiting: String::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -98,21 +98,50 @@ impl Words {
         let _ = writeln!(self, "{thing:?}");
     }
 
-    /// Adds addresses: as numbers, which is sooner told than in their own words.
-    fn add_addresses(&mut self, addresses: &[IpAddr]) {
-        for address in addresses {
-            let _ = match address {
-                IpAddr::V4(address) => write!(self, "4:{:x} ", address.to_bits()),
-                IpAddr::V6(address) => write!(self, "6:{:x} ", address.to_bits()),
-            };
+    /// Adds bytes of which it is known how many they are.
+    fn add_bytes(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= WAITING {
+            self.flush();
         }
-        self.add(&addresses.len());
+    }
+
+    /// Adds how many of something come.
+    fn add_count(&mut self, count: usize) {
+        self.add_bytes(&(count as u64).to_le_bytes());
+    }
+
+    fn add_text(&mut self, text: &str) {
+        self.add_count(text.len());
+        self.add_bytes(text.as_bytes());
+    }
+
+    fn add_addresses(&mut self, addresses: &[IpAddr]) {
+        self.add_count(addresses.len());
+        for address in addresses {
+            match address {
+                IpAddr::V4(address) => {
+                    self.add_bytes(&[4]);
+                    self.add_bytes(&address.octets());
+                }
+                IpAddr::V6(address) => {
+                    self.add_bytes(&[6]);
+                    self.add_bytes(&address.octets());
+                }
+            }
+        }
+    }
+
+    fn add_leaves(&mut self, leaves: &[LeafId]) {
+        self.add_count(leaves.len());
+        for leaf in leaves {
+            self.add_bytes(&leaf.0.to_le_bytes());
+        }
     }
 
     /// Adds what is told already: its length is always the same.
     fn add_print(&mut self, print: &Print) {
-        self.flush();
-        self.digest.update(print);
+        self.add_bytes(print);
     }
 
     fn print(mut self) -> Print {
@@ -121,7 +150,7 @@ impl Words {
     }
 }
 
-impl<'a> Prover<'a> {
+impl Prover<'_> {
     /// What is the same for all nodes. `build` tells apart what made the images, `addresses` are the sections that say who an
     /// address is.
     #[must_use]
@@ -130,7 +159,7 @@ impl<'a> Prover<'a> {
         sources: &Sources,
         build: &[u8],
         addresses: &[Part],
-    ) -> Fingerprints<'a> {
+    ) -> Fingerprints {
         let mut words = Words::new();
         words.add(&build);
         words.add(&self.policies.semantics);
@@ -171,34 +200,37 @@ impl<'a> Prover<'a> {
             words.add(&ports.filter(|_| case.direction == Direction::Ingress));
             words.print()
         });
-        let mut kinds: FxHashMap<Kind<'_>, PodId> = FxHashMap::default();
-        for (pod, index) in self.cluster.pods().iter().zip(0..) {
-            kinds.entry(kind(pod)).or_insert(PodId(index));
-        }
-        let kinds: Vec<_> = kinds.into_iter().collect();
-        let kinds = kinds.into_par_iter();
+        let mut known: FxHashMap<Kind<'_>, u32> = FxHashMap::default();
+        let mut kinds: Vec<PodId> = Vec::new();
+        let kind_of = self.cluster.pods().iter().zip(0..).map(|(pod, index)| {
+            *known.entry(kind(pod)).or_insert_with(|| {
+                kinds.push(PodId(index));
+                number(kinds.len() - 1)
+            })
+        });
+        let kind_of: Vec<u32> = kind_of.collect();
         Fingerprints {
             common: words.print(),
             proofs: proofs.collect(),
             cases: of_cases,
             policies,
-            kinds: kinds
-                .filter_map(|(kind, pod)| Some((kind, self.kind_print(pod)?)))
-                .collect(),
+            kinds: kinds.par_iter().map(|pod| self.kind_print(*pod)).collect(),
+            kind_of,
         }
     }
 
     /// What is told of a pod with others of its kind.
-    fn kind_print(&self, pod: PodId) -> Option<Print> {
-        let view = pod_view(self.cluster, pod, self.cluster.pod(pod)?);
-        let mut words = Words::new();
-        words.add(&PodView {
+    fn kind_print(&self, pod: PodId) -> Print {
+        let own = self.cluster.pod(pod);
+        let view = own.map(|own| PodView {
             id: None,
             node: None,
             host: None,
-            ..view
+            ..pod_view(self.cluster, pod, own)
         });
-        Some(words.print())
+        let mut words = Words::new();
+        words.add(&view);
+        words.print()
     }
 
     /// A policy with everything that a decision or its name can hang on, but for its number and those of its rules: only their
@@ -242,7 +274,7 @@ impl<'a> Prover<'a> {
     #[must_use]
     pub fn fingerprint(
         &self,
-        of: &Fingerprints<'_>,
+        of: &Fingerprints,
         lowering: &Lowering<'_>,
         node: Option<crate::cluster::NodeId>,
         pods: &[PodId],
@@ -256,16 +288,21 @@ impl<'a> Prover<'a> {
             let Some(own) = self.cluster.pod(*pod) else {
                 continue;
             };
-            let view = pod_view(self.cluster, *pod, own);
-            words.add(&(&own.name, own.host_network));
+            words.add_text(&own.name);
             words.add_addresses(&own.addresses);
-            words.add(&(view.node, view.host));
-            words.add(&self.own_leaves(lowering, *pod));
+            words.add_leaves(&self.own_leaves(lowering, *pod));
+            words.add_bytes(&own.node.map_or(u32::MAX, |node| node.0).to_le_bytes());
+            words.add_bytes(&[own.host_network.into()]);
+            if own.host_network {
+                words.add(&pod_view(self.cluster, *pod, own).host);
+            }
             let cases = [Direction::Ingress, Direction::Egress].map(|direction| {
                 let case = self.subjects.case(Owner::Pod(*pod), direction);
                 case.and_then(|(number, _)| of.cases.get(number as usize))
             });
-            let prints = [of.kinds.get(&kind(own))].into_iter().chain(cases);
+            let kind = of.kind_of.get(pod.index());
+            let kind = kind.and_then(|kind| of.kinds.get(*kind as usize));
+            let prints = [kind].into_iter().chain(cases);
             for print in prints {
                 // Each of them is there.
                 words.add_print(print.unwrap_or(&[0; 32]));

@@ -1,17 +1,51 @@
 //! What an image says by name: its node, its endpoints with their addresses, and for each code who decides and where that is
 //! written.
 
-use super::Subject;
 use super::mismatch::{Check, Mismatch, general};
+use super::{Prover, Subject};
 use crate::hir::spec::{Side, Truth, Verdict};
 use crate::hir::{Action as Written, Auth, Policy, PolicySet};
 use crate::image::{by_action, demand};
 use crate::lir::{Action, CodeId, Decision, Origin, Program};
-use crate::source::Span;
+use crate::source::{Sources, Span};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::OnceLock;
 use verdict_abi::{Code, Config, Section, Tables as _};
+
+/// The line of each policy and of each rule, once it is asked for.
+#[derive(Debug)]
+pub(super) struct Lines {
+    policies: Vec<OnceLock<u32>>,
+    rules: Vec<OnceLock<u32>>,
+}
+
+impl Lines {
+    pub(super) fn of(policies: &PolicySet) -> Self {
+        let none = |count| std::iter::repeat_with(OnceLock::new).take(count).collect();
+        Self {
+            policies: none(policies.policies.len()),
+            rules: none(policies.origins.len()),
+        }
+    }
+
+    /// File and line of an origin, which is written in this span.
+    fn place<'s>(
+        &self,
+        origin: Origin,
+        sources: &'s Sources,
+        span: Span,
+    ) -> Option<(&'s str, u32)> {
+        let slot = match origin {
+            Origin::Nobody => None,
+            Origin::Isolation(policy) => self.policies.get(policy.index()),
+            Origin::Rule(rule) => self.rules.get(rule.index()),
+        };
+        let line = slot?.get_or_init(|| sources.location(span).1.line);
+        Some((sources.get(span.file)?.name(), *line))
+    }
+}
 
 impl Subject<'_> {
     /// The endpoints are the pods of the node, in their order, and the node where policies govern it, each with its addresses.
@@ -98,7 +132,7 @@ impl Subject<'_> {
     }
 
     /// Each code of the image does what that of the program does, and names the place that decides.
-    pub(super) fn codes(&self) -> Result<(), Box<Mismatch>> {
+    pub(super) fn codes(&self, prover: &Prover<'_>) -> Result<(), Box<Mismatch>> {
         let count = self.image.count(Config::Codes) as usize;
         if count != self.program.codes.len() {
             return Err(general(
@@ -110,7 +144,7 @@ impl Subject<'_> {
         }
         for (decision, index) in coded(self.program).iter().zip(0..) {
             let code = self.image.word(Section::Codes, index).and_then(Code::of);
-            if code.is_some_and(|code| self.is_same(*decision, code)) {
+            if code.is_some_and(|code| self.is_same(prover, *decision, code)) {
                 continue;
             }
             let found = code.map(|code| {
@@ -128,7 +162,7 @@ impl Subject<'_> {
         Ok(())
     }
 
-    fn is_same(&self, decision: Decision, code: Code) -> bool {
+    fn is_same(&self, prover: &Prover<'_>, decision: Decision, code: Code) -> bool {
         let action = match (decision.action, code.action) {
             (Action::Deny | Action::Pass, verdict_abi::Action::Deny)
             | (Action::Audit, verdict_abi::Action::Audit)
@@ -150,11 +184,13 @@ impl Subject<'_> {
                 _,
             ) => false,
         };
-        action && decision.depends == code.depends && self.is_written(decision.origin, code.origin)
+        action
+            && decision.depends == code.depends
+            && self.is_written(&prover.lines, decision.origin, code.origin)
     }
 
     /// Whether the source table says of an origin what the texts do.
-    fn is_written(&self, origin: Origin, number: u32) -> bool {
+    fn is_written(&self, lines: &Lines, origin: Origin, number: u32) -> bool {
         let found = number.checked_sub(1);
         let found = found.and_then(|at| self.image.source().origins.get(at as usize));
         let (policy, rule, span): (Option<&Policy>, Option<&str>, Option<Span>) = match origin {
@@ -165,7 +201,7 @@ impl Subject<'_> {
             }
             Origin::Rule(rule) => {
                 let origin = self.policies.origin(rule);
-                let policy = self.policies.rule(rule).map(|(policy, _)| policy);
+                let policy = origin.and_then(|origin| self.policies.policy(origin.policy));
                 let path = origin.map(|origin| &*origin.path);
                 (policy, path, origin.map(|origin| origin.span))
             }
@@ -173,11 +209,13 @@ impl Subject<'_> {
         let (Some(policy), Some(span), Some(found)) = (policy, span, found) else {
             return false;
         };
-        let (file, location) = self.sources.location(span);
+        let Some((file, line)) = lines.place(origin, self.sources, span) else {
+            return false;
+        };
         is_text_of(&found.policy, &policy.object)
             && found.rule.as_deref() == rule
             && *found.file == *file
-            && found.line == location.line
+            && found.line == line
     }
 }
 

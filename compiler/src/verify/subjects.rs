@@ -143,22 +143,27 @@ impl<'a> Subjects<'a> {
             known: FxHashMap::default(),
             wide: FxHashMap::default(),
         };
+        let mut known: FxHashMap<(Governed<'_>, PortsId), PerDirection<u32>> = FxHashMap::default();
         let of_pod = cluster
             .pods()
             .iter()
             .zip((0..).map(PodId))
             .map(|(pod, id)| {
-                let list = governing.get(&governed(id, pod, enforcement));
-                let view = PodView {
-                    node: None,
-                    ..pod_view(cluster, id, pod)
+                let kind = governed(id, pod, enforcement);
+                let both = || {
+                    let list = governing.get(&kind);
+                    let view = PodView {
+                        node: None,
+                        ..pod_view(cluster, id, pod)
+                    };
+                    let named = Some((pod.ports, pod.host_network));
+                    making.both(
+                        list.map_or(&[], |list| list),
+                        EndpointKind::Pod(view),
+                        named,
+                    )
                 };
-                let named = Some((pod.ports, pod.host_network));
-                making.both(
-                    list.map_or(&[], |list| list),
-                    EndpointKind::Pod(view),
-                    named,
-                )
+                *known.entry((kind, pod.ports)).or_insert_with(both)
             });
         let of_pod = of_pod.collect();
         let mut of_node = Vec::new();

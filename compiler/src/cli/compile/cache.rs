@@ -113,11 +113,7 @@ impl Cache {
     }
 
     /// The tables that are kept.
-    pub(super) fn tables(
-        &self,
-        compiler: &Compiler<'_>,
-        prints: &Fingerprints<'_>,
-    ) -> Option<Tables> {
+    pub(super) fn tables(&self, compiler: &Compiler<'_>, prints: &Fingerprints) -> Option<Tables> {
         let file = std::fs::read(self.folder.join(TABLES)).ok()?;
         let found = compiler.kept_tables(prints, &file);
         if found.is_none() {

@@ -165,9 +165,17 @@ pub(in crate::cli) fn each<T: Send>(
         cache,
         whole: how.whole,
     };
-    // Where what tells this verdict from others is not known nothing is kept, and nothing taken.
-    let prints = cache.and_then(|cache| Some((cache, compiler.fingerprints(&build()?))));
-    let kept = keeping.all(prints.as_ref().map(|(_, prints)| prints), &wanted, &name)?;
+    let known = cache.map(|cache| {
+        rayon::join(
+            // Where what tells this verdict from others is not known nothing is kept, and nothing taken.
+            || Some((cache, compiler.fingerprints(&build()?))),
+            // Where the sections that images share are wrong each image is made, by which it is found out and told.
+            || compiler.prove_common().ok(),
+        )
+    });
+    let (prints, proved) = known.unwrap_or_default();
+    let fingerprints = prints.as_ref().map(|(_, prints)| prints);
+    let kept = keeping.all(fingerprints, proved.as_ref(), &wanted, &name)?;
     let missing = wanted
         .iter()
         .zip(&kept)
@@ -280,18 +288,16 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
     /// What the cache has of the images of some nodes.
     fn all<'n>(
         &self,
-        prints: Option<&Fingerprints<'_>>,
+        prints: Option<&Fingerprints>,
+        common: Option<&ProvedCommon>,
         wanted: &[(Option<NodeId>, Vec<PodId>)],
         name: &(impl Fn(Option<NodeId>) -> Option<&'n str> + Sync),
     ) -> Result<Vec<KeptNode>, Failure> {
         let Some((cache, prints)) = self.cache.zip(prints) else {
             return Ok(wanted.iter().map(|_| (None, None)).collect());
         };
-        // Where the sections that images share are wrong each image is made, by which it is found out and told.
-        let proved = self.compiler.prove_common().ok();
         let find = |(node, pods): &(Option<NodeId>, Vec<PodId>)| {
             let fingerprint = self.compiler.fingerprint(prints, *node, pods);
-            let common = proved.as_ref();
             let kept = common.and_then(|common| {
                 let kept = cache.find(name(*node), &fingerprint)?;
                 Some(self.one(cache, common, (*node, pods), name(*node), &kept))
