@@ -67,6 +67,11 @@ impl<'a> Listing<'a> {
         self.connections.cluster()
     }
 
+    /// As [`Connections::sets_nodes_apart`].
+    pub(crate) fn sets_nodes_apart(&self) -> bool {
+        self.connections.sets_nodes_apart()
+    }
+
     /// Who there is.
     #[must_use]
     pub fn directory(&self) -> &Directory {

@@ -700,8 +700,8 @@ Signs:
   -  nothing passes any more
   ~  something else passes than before
 
-Exit code 0 says that no connection differs, 1 that some do, or that something was left out of the input, 2 that it could \
-not be compared.
+Exit code 0 says that no connection differs, and no L7 rule (`--focus` and `--direction` do not narrow these), 1 that some do, or \
+that something was left out of the input, 2 that it could not be compared.
 
 Examples:
   verdict diff main/ change/

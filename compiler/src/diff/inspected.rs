@@ -1,8 +1,9 @@
 //! What proxies look at: contents of L7 rules that change, which no connection shows.
 //!
-//! A rule that leads flows to a proxy is the same before and behind a change where a rule at its place says the same, or where
-//! one with the same subject, peers and ports does, whatever its policy is called. Guarantee: what is left over on either side
-//! is told, each rule once; of rules that govern nobody nothing is.
+//! A rule that leads flows to a proxy is the same before and behind a change where one with the same subject, peers, ports and
+//! contents is on the other side, whatever its policy is called. Guarantee: what is left over on either side is told, each rule
+//! once: with the rule at its place where there is one, even if its contents are the same, since they may be for others; of
+//! rules that govern nobody nothing is.
 
 use super::Diff;
 use super::rules::When;
@@ -10,7 +11,7 @@ use crate::hir::{Policy, PolicyId, Rule, RuleId, RuleOrigin};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-/// An L7 rule with other contents than before; where it is on one side alone, one that comes or goes.
+/// An L7 rule with other contents than before, or for others; where it is on one side alone, one that comes or goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inspected {
     /// The rule before the change.
@@ -53,16 +54,11 @@ impl Diff<'_> {
     #[must_use]
     pub fn inspected(&self) -> Vec<Inspected> {
         let [mut before, mut after] = When::ALL.map(|when| self.inspecting(when));
-        for by_place in [true, false] {
-            let key = |rule: &Inspecting<'_>| {
-                let known = if by_place { rule.place() } else { rule.reach() };
-                format!("{known} {}", rule.contents)
-            };
-            let was: BTreeSet<String> = before.iter().map(key).collect();
-            let is: BTreeSet<String> = after.iter().map(key).collect();
-            before.retain(|rule| !is.contains(&key(rule)));
-            after.retain(|rule| !was.contains(&key(rule)));
-        }
+        let key = |rule: &Inspecting<'_>| format!("{} {}", rule.reach(), rule.contents);
+        let was: BTreeSet<String> = before.iter().map(key).collect();
+        let is: BTreeSet<String> = after.iter().map(key).collect();
+        before.retain(|rule| !is.contains(&key(rule)));
+        after.retain(|rule| !was.contains(&key(rule)));
         let mut changed: BTreeMap<String, (Inspected, bool)> = BTreeMap::new();
         for (rule, when) in before
             .iter()

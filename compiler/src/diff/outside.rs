@@ -2,6 +2,7 @@
 
 use super::compare::Which;
 use super::{DeltaId, Diff};
+use crate::cluster::Cluster;
 use crate::flows::{AnswerId, Outside};
 use crate::hir::Direction;
 use crate::list::directory::{Addresses, after, push, without_nodes};
@@ -23,7 +24,13 @@ impl Diff<'_> {
             Some(runs(self.listing(which)?, class, direction))
         });
         let mut found: Vec<(DeltaId, Addresses)> = Vec::new();
-        let clusters = [self.worlds.old.cluster, self.worlds.new.cluster];
+        let both = [&self.old, &self.new];
+        let apart = both.iter().all(|list| list.sets_nodes_apart());
+        let clusters: Vec<&Cluster> = both
+            .iter()
+            .filter(|_| apart)
+            .map(|list| list.cluster())
+            .collect();
         for (first, last) in pieces(&runs) {
             let Some((first, last)) = without_nodes(&clusters, first, last) else {
                 continue;

@@ -88,6 +88,16 @@ impl<'a> Connections<'a> {
         self.ends.of_node.get(node.index()).copied()
     }
 
+    /// Whether what is said of addresses outside is never meant of those of nodes: these are listed by themselves, or no block
+    /// matches them. Else rules for a node's address are told by the address alone.
+    #[must_use]
+    pub fn sets_nodes_apart(&self) -> bool {
+        let kinds = self.program.kinds.as_ref();
+        let is_blind =
+            kinds.is_some_and(|kinds| !kinds.enforcement.identities.options().blocks_match_nodes);
+        is_blind || !self.ends.of_node.is_empty()
+    }
+
     /// The node that a class is, or on whose network its pods are; `None` where they have networks of their own.
     #[must_use]
     pub fn host(&self, end: EndId) -> Option<Option<NodeId>> {

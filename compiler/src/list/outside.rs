@@ -23,9 +23,11 @@ impl Listing<'_> {
             });
         }
         let mut by_answer: Vec<(AnswerId, Addresses)> = Vec::new();
+        let cluster = self.connections.cluster();
+        let apart = self.connections.sets_nodes_apart().then_some(cluster);
         for (first, last, answer) in runs.unwrap_or_default() {
             let run = (answer != AnswerId::NOTHING)
-                .then(|| without_nodes(&[self.connections.cluster()], first, last))
+                .then(|| without_nodes(apart.as_slice(), first, last))
                 .flatten();
             let Some((first, last)) = run else {
                 continue;
