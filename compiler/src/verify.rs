@@ -41,6 +41,7 @@ mod fingerprint;
 
 pub use fingerprint::Fingerprints;
 pub(crate) use fingerprint::Print;
+use mismatch::general;
 pub use mismatch::{Check, Mismatch};
 pub(crate) use shared::{Held, Shared};
 
@@ -164,6 +165,7 @@ impl<'a> Prover<'a> {
         library: Option<(&Library, &Shared)>,
     ) -> Result<u64, Box<Mismatch>> {
         self.leaves.clone()?;
+        self.one_table()?;
         subject.endpoints()?;
         self.addresses(subject)?;
         let compared =
@@ -182,7 +184,31 @@ impl<'a> Prover<'a> {
     /// # Errors
     /// The first mismatch.
     pub fn prove_again(&self, subject: &Subject<'_>) -> Result<(), Box<Mismatch>> {
+        self.one_table()?;
         subject.proved_before(self)
+    }
+
+    /// An endpoint has one table for each direction, whichever of its addresses it is asked by.
+    fn one_table(&self) -> Result<(), Box<Mismatch>> {
+        let Some(split) = self.subjects.split else {
+            return Ok(());
+        };
+        let name = match split {
+            Owner::Pod(pod) => self.cluster.pod(pod).map(|pod| {
+                let namespace = self.cluster.namespace_name(pod.namespace);
+                format!("{namespace}/{}", pod.name)
+            }),
+            Owner::Node(node) => self
+                .cluster
+                .node(node)
+                .map(|node| format!("node/{}", node.name)),
+        };
+        Err(general(
+            Check::Endpoints,
+            format!("which policies govern {}", name.unwrap_or_default()),
+            "others at one of its addresses than at another",
+            "the same at all",
+        ))
     }
 
     /// The number of what a pod is asked in a direction: those of one number are asked the same.

@@ -8,6 +8,7 @@ use verdict_compiler::image::{DecodeError, Image, Limits, Memory, Resource};
 use verdict_compiler::ir;
 use verdict_compiler::opt;
 use verdict_compiler::source::Sources;
+use verdict_compiler::verify::Check;
 use verdict_tests::generate::random::Random;
 use verdict_tests::generate::{World, of_both, small, with_images};
 use verdict_tests::images::{self, sealed};
@@ -62,6 +63,24 @@ fn every_image_is_proved() {
         }
     }
     assert!(compared > 30_000, "only {compared} decisions were compared");
+}
+
+/// The prover finds by itself that an end is governed by other policies at one of its addresses than at another.
+#[test]
+fn what_has_no_image_is_not_proved() {
+    let mut refused = 0;
+    for (seed, world, loaded) in of_both(0..worlds()).filter(|world| !with_images(world)) {
+        let loading = Loading::with(&world, loaded);
+        let compiler = loading.compiler();
+        for (node, pods) in compiler.lowering().nodes() {
+            let Err(CompileError::Mismatch(mismatch)) = compiler.node(*node, pods) else {
+                panic!("world {seed}\n{}", world.text());
+            };
+            assert_eq!(mismatch.by, Check::Endpoints, "world {seed}: {mismatch}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
 }
 
 /// Tables in memory say what the bytes of the image say, in whatever width they are asked.

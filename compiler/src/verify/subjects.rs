@@ -20,7 +20,6 @@ use crate::lir::number;
 use crate::query::pod_view;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 /// The subjects. See the module.
@@ -31,6 +30,8 @@ pub(super) struct Subjects<'a> {
     of_pod: Vec<PerDirection<u32>>,
     /// By node, where policies govern nodes.
     of_node: Vec<PerDirection<u32>>,
+    /// Who is governed by some policies at one of its addresses and by others at another: there is no image then.
+    pub(super) split: Option<Owner>,
 }
 
 /// Pods, or nodes, of which one direction is judged alike.
@@ -133,7 +134,7 @@ impl<'a> Subjects<'a> {
             })
             .collect();
         lists.complete();
-        let governing = governing(cluster, policies);
+        let (governing, mut split) = governing(cluster, policies);
         let mut making = Making {
             policies,
             lists,
@@ -170,7 +171,9 @@ impl<'a> Subjects<'a> {
         if let Some(enforcement) = enforcement.filter(|one| one.governs_nodes) {
             let nodes = cluster.nodes().iter().zip((0..).map(NodeId));
             for (node, id) in nodes {
-                let list = of_host(policies, enforcement, node, id);
+                let lists = of_host(policies, enforcement, node, id);
+                let (list, is_split) = first_of(lists);
+                split = split.or(is_split.then_some(Owner::Node(id)));
                 let view = NodeView {
                     id: None,
                     labels: cluster.labels(node.labels),
@@ -182,6 +185,7 @@ impl<'a> Subjects<'a> {
             cases: making.cases,
             of_pod,
             of_node,
+            split,
         }
     }
 
@@ -291,21 +295,39 @@ fn governed<'a>(id: PodId, pod: &'a Pod, enforcement: Option<&Enforcement>) -> G
     (pod.namespace, pod.labels, pod.host_network, more, alone)
 }
 
-/// The policies that govern a node, as indices into the set, by the definition: at all of its addresses the same, else it has
-/// no image.
-fn of_host(policies: &PolicySet, enforcement: &Enforcement, node: &Node, id: NodeId) -> Vec<u32> {
-    let address = node.addresses.first().map(IpAddr::to_canonical);
-    let host = enforcement.identities.node(Some(id), address, Some(id));
-    let policies = policies.policies.iter().zip(0..);
-    let governing = policies.filter(|(policy, _)| {
-        let mut host = host.iter();
-        host.any(|host| has_subject(&policy.subject, host))
-    });
-    governing.map(|(_, index)| index).collect()
+/// The policies that govern a node, as indices into the set, by the definition: at each of its addresses.
+fn of_host<'a>(
+    policies: &'a PolicySet,
+    enforcement: &'a Enforcement,
+    node: &'a Node,
+    id: NodeId,
+) -> impl Iterator<Item = Vec<u32>> + 'a {
+    let known = node.addresses.iter().map(|one| Some(one.to_canonical()));
+    let unknown = node.addresses.is_empty().then_some(None);
+    known.chain(unknown).map(move |address| {
+        let host = enforcement.identities.node(Some(id), address, Some(id));
+        let policies = policies.policies.iter().zip(0..);
+        let governing = policies.filter(|(policy, _)| {
+            let mut host = host.iter();
+            host.any(|host| has_subject(&policy.subject, host))
+        });
+        governing.map(|(_, index)| index).collect()
+    })
 }
 
-/// The policies that govern the pods of each kind, as indices into the set.
-fn governing<'c>(cluster: &'c Cluster, policies: &PolicySet) -> FxHashMap<Governed<'c>, Vec<u32>> {
+/// The first of some lists, and whether another one differs.
+fn first_of(mut lists: impl Iterator<Item = Vec<u32>>) -> (Vec<u32>, bool) {
+    let first = lists.next().unwrap_or_default();
+    let is_split = lists.any(|other| other != first);
+    (first, is_split)
+}
+
+/// The policies that govern the pods of each kind, as indices into the set; and a pod that is governed by others at another of the
+/// addresses that it has or may have.
+fn governing<'c>(
+    cluster: &'c Cluster,
+    policies: &PolicySet,
+) -> (FxHashMap<Governed<'c>, Vec<u32>>, Option<Owner>) {
     let enforcement = enforcement(policies);
     let mut of_namespace: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
     let mut of_any = Vec::new();
@@ -326,24 +348,35 @@ fn governing<'c>(cluster: &'c Cluster, policies: &PolicySet) -> FxHashMap<Govern
     let found = kinds.into_par_iter().filter_map(|(kind, id)| {
         let written = cluster.pod(id)?;
         let pod = pod_view(cluster, id, written);
-        // What governs a pod is the same at all addresses that it has or may have: else it has no image.
-        let address = written.addresses.first().map(IpAddr::to_canonical);
-        let address = address.map_or(UNKNOWN, Address::Known);
-        let identity = enforcement.and_then(|one| pods(one, &pod, address).into_iter().next());
         let own = of_namespace.get(pod.namespace).into_iter().flatten();
-        let mut governing: Vec<u32> = own
-            .chain(&of_any)
-            .copied()
-            .filter(|index| {
-                let policy = policies.policies.get(*index as usize);
-                policy.is_some_and(|policy| match &identity {
-                    None => spec::governs(policy, &pod),
-                    Some(identity) => has_subject(&policy.subject, identity),
-                })
-            })
-            .collect();
-        governing.sort_unstable();
-        Some((kind, governing))
+        let own = own.chain(&of_any).copied();
+        let listed = |governs: &dyn Fn(&Policy) -> bool| {
+            let policy = |index: u32| policies.policies.get(index as usize);
+            let of = own
+                .clone()
+                .filter(|index| policy(*index).is_some_and(governs));
+            let mut governing: Vec<u32> = of.collect();
+            governing.sort_unstable();
+            governing
+        };
+        let (list, is_split) = match enforcement {
+            None => (listed(&|policy| spec::governs(policy, &pod)), false),
+            Some(enforcement) => {
+                let addresses = written.addresses.iter();
+                let known = addresses.map(|one| Address::Known(one.to_canonical()));
+                let unknown = written.addresses.is_empty().then_some(UNKNOWN);
+                let identities = known
+                    .chain(unknown)
+                    .flat_map(|address| pods(enforcement, &pod, address));
+                let by_address = enforcement.identities.options().blocks_match_pods;
+                let identities = identities.take(if by_address { usize::MAX } else { 1 });
+                first_of(identities.map(|one| listed(&|policy| has_subject(&policy.subject, &one))))
+            }
+        };
+        Some((kind, list, is_split.then_some(Owner::Pod(id))))
     });
-    found.collect()
+    let found: Vec<(Governed<'_>, Vec<u32>, Option<Owner>)> = found.collect();
+    let split = found.iter().find_map(|(.., split)| *split);
+    let lists = found.into_iter().map(|(kind, list, _)| (kind, list));
+    (lists.collect(), split)
 }
