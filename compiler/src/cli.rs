@@ -198,9 +198,12 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
             &replay.inputs.paths,
             replay.trace.iter().chain(&replay.against).collect(),
         ),
-        Command::Compile(compile) => (&compile.inputs.paths, Vec::new()),
+        Command::Compile(compile) => (&compile.inputs.paths, compile.bundle.sign.iter().collect()),
         Command::Image(args::Image::Inspect { images, .. }) => (images, Vec::new()),
-        Command::Image(args::Image::Verify(verify)) => (&verify.against, vec![&verify.bundle]),
+        Command::Image(args::Image::Verify(verify)) => {
+            let key = verify.terms.verify_key.iter();
+            (&verify.against, key.chain([&verify.bundle]).collect())
+        }
         Command::Image(args::Image::Diff(diff)) => {
             (std::slice::from_ref(&diff.old), vec![&diff.new])
         }
@@ -216,16 +219,16 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         Command::Dump(dump) => (&dump.inputs.paths, Vec::new()),
         Command::Completions { .. } | Command::Man | Command::Schema { .. } => (&[], Vec::new()),
     };
-    let read = || {
-        paths
-            .iter()
-            .chain(more.iter().copied())
-            .chain(&global.settings)
-    };
-    let is_read = read().any(|path| path.is_file() && output::is_same(path, output));
-    if is_read || (output.is_file() && input::reads(read(), output)) {
+    let read = paths.iter().chain(more).chain(&global.settings);
+    if input::is_read(read, output) {
         let output = output.display();
         let message = format!("`{output}` is read, and `--output` would overwrite it");
+        return Err(Failure::Usage(message));
+    }
+    if let Some(bundle) = bundles(command).find(|bundle| output::is_within(output, bundle)) {
+        let (output, bundle) = (output.display(), bundle.display());
+        let message =
+            format!("`--output` takes a file outside of `{bundle}`: `{output}` would damage it");
         return Err(Failure::Usage(message));
     }
     if let Command::Compile(args::Compile { out: Some(out), .. }) = command
@@ -239,6 +242,32 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         return Err(Failure::Usage(message));
     }
     Ok(())
+}
+
+/// The bundles, and the folder of what is kept, that a command reads or writes.
+fn bundles(command: &Command) -> impl Iterator<Item = &PathBuf> {
+    let found: Vec<&PathBuf> = match command {
+        Command::Compile(compile) => {
+            let of = &compile.bundle;
+            let bundles = of.bundle.iter().chain(&of.parent).chain(&of.check);
+            bundles.chain(&compile.cache).collect()
+        }
+        Command::Image(args::Image::Verify(verify)) => vec![&verify.bundle],
+        Command::Image(args::Image::Diff(diff)) => vec![&diff.old, &diff.new],
+        Command::Image(args::Image::Extract(extract)) => vec![&extract.bundle],
+        Command::Image(args::Image::Gc(gc)) => vec![&gc.bundle],
+        Command::Image(_)
+        | Command::Check(_)
+        | Command::Explain(_)
+        | Command::List(_)
+        | Command::Diff(_)
+        | Command::Replay(_)
+        | Command::Dump(_)
+        | Command::Completions { .. }
+        | Command::Man
+        | Command::Schema { .. } => Vec::new(),
+    };
+    found.into_iter()
 }
 
 fn report(failure: &Failure) {

@@ -165,6 +165,48 @@ fn the_image_of_a_node_is_taken_out_byte_for_byte() {
 }
 
 #[test]
+fn an_answer_damages_no_bundle_and_no_key() {
+    let place = Place::new();
+    place.ends(0, "compile old.yaml --bundle b --cache kept");
+    for key in ["key.pem", "key.pub.pem"] {
+        fs::copy(format!("{ROOT}/bundle/{key}"), place.path(key)).unwrap();
+    }
+    let manifest = || fs::read(place.path("b/manifest.json")).unwrap();
+    let before = manifest();
+    for line in [
+        "image verify b --output b/manifest.json",
+        "image gc b --output b/manifest.json",
+        "image diff b b --output b/new.json",
+        "image extract b --node worker-1 --output b/blobs/new",
+        "compile old.yaml --check b --output b/manifest.json",
+        "compile old.yaml --bundle new --output new/manifest.json",
+        "compile old.yaml --bundle b --parent b --output ./b/../b/answer",
+        "compile old.yaml --cache kept --bundle new --output kept/answer",
+    ] {
+        let said = place.ends(2, line);
+        assert!(
+            said.stderr.contains("would damage it"),
+            "{line}: {}",
+            said.stderr
+        );
+        assert_eq!(manifest(), before, "{line}");
+    }
+    assert!(!place.path("new").exists());
+    for line in [
+        "compile old.yaml --bundle new --sign key.pem --output key.pem",
+        "image verify b --verify-key key.pub.pem --output key.pub.pem",
+    ] {
+        let said = place.ends(2, line);
+        assert!(
+            said.stderr.contains("would overwrite it"),
+            "{line}: {}",
+            said.stderr
+        );
+    }
+    place.ends(0, "image verify b --output answer.json");
+}
+
+#[test]
 fn the_first_difference_is_told_as_a_packet() {
     let place = Place::new();
     place.ends(0, "compile old.yaml --bundle a");

@@ -78,9 +78,14 @@ pub(super) fn read(paths: &[PathBuf], output: Option<&Path>, progress: &Progress
     read
 }
 
-/// Whether one of the files in the folders among some paths is this one, which is no answer of an earlier run.
+/// Whether a file is one of some paths, or one of those that are read in the folders among them: no answer of an earlier run.
 #[must_use]
-pub(super) fn reads<'a>(paths: impl Iterator<Item = &'a PathBuf>, output: &Path) -> bool {
+pub(super) fn is_read<'a>(paths: impl Iterator<Item = &'a PathBuf> + Clone, output: &Path) -> bool {
+    let mut named = paths.clone().filter(|path| path.is_file());
+    named.any(|path| output::is_same(path, output)) || output.is_file() && is_found(paths, output)
+}
+
+fn is_found<'a>(paths: impl Iterator<Item = &'a PathBuf>, output: &Path) -> bool {
     let mut found = Walk {
         output: Some(output),
         ..Walk::default()

@@ -176,6 +176,21 @@ pub(super) fn is_same(one: &Path, other: &Path) -> bool {
     real(one).is_some_and(|one| real(other) == Some(one))
 }
 
+/// Whether a file is in a folder, or will be where one of both is not there yet.
+#[must_use]
+pub(super) fn is_within(file: &Path, folder: &Path) -> bool {
+    let real = |path: &Path| {
+        let whole = std::path::absolute(path).ok()?;
+        let there = whole.ancestors().find_map(|above| {
+            let rest = whole.strip_prefix(above).ok()?;
+            Some(std::fs::canonicalize(above).ok()?.join(rest))
+        });
+        there
+    };
+    let folder = real(folder).filter(|folder| !folder.is_file());
+    folder.is_some_and(|folder| real(file).is_some_and(|file| file.starts_with(folder)))
+}
+
 /// An error about the temporary file says what is wrong with the folder: the user knows no such file.
 fn of_folder(folder: &Path, error: &io::Error) -> io::Error {
     let is_folder = folder.is_dir();

@@ -9,6 +9,7 @@ mod problems;
 use super::args::{Decapsulate, Global, Inputs, Replay, ReplayFormat};
 use super::compile::no_image;
 use super::diff::{lacking, of_side};
+use super::input;
 use super::output::{self, Answer};
 use super::progress::Progress;
 use super::render::{clean, json};
@@ -35,10 +36,15 @@ pub(super) fn run(global: &Global, replay: &Replay) -> Result<Answered, Failure>
     check_stdin(replay)?;
     let files = traces::files(&replay.trace)?;
     if let Some(denied) = &replay.write_denied {
+        if denied == Path::new("-") {
+            let message = "`--write-denied` takes a file: standard output is for the answer";
+            return Err(Failure::Usage(message.into()));
+        }
         let inputs = replay.inputs.paths.iter().chain(&replay.against);
-        let written = files.iter().chain(inputs).chain(&global.output);
-        if written.clone().any(|path| output::is_same(path, denied))
-            || global.output.as_ref() == Some(denied)
+        let read = files.iter().chain(inputs).chain(&global.settings);
+        let written = global.output.as_ref();
+        if input::is_read(read, denied)
+            || written.is_some_and(|path| path == denied || output::is_same(path, denied))
         {
             let denied = denied.display();
             let message = format!(
