@@ -71,7 +71,7 @@ fn programs(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
                 writeln!(
                     out,
                     "# {leaf} {}",
-                    leaves.describe(cluster, &resolved, leaf)
+                    leaves.describe(cluster, resolved, leaf)
                 )?;
             }
             let mut program = lowering.node(*node, pods);
