@@ -68,11 +68,7 @@ fn programs(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
             }
             writeln!(out, "# node {name}")?;
             for leaf in (0..).map(LeafId).take(leaves.list().len()) {
-                writeln!(
-                    out,
-                    "# {leaf} {}",
-                    leaves.describe(cluster, resolved, leaf)
-                )?;
+                writeln!(out, "# {leaf} {}", leaves.describe(cluster, resolved, leaf))?;
             }
             let mut program = lowering.node(*node, pods);
             if dump.stage == Stage::Opt {
