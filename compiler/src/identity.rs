@@ -201,14 +201,13 @@ impl Identity {
             .chain(self.labels.iter().map(Label::to_string))
     }
 
-    /// What it is as the subject of policies.
+    /// The value of a key as [`LabelSet::get`] gives it, where this is the subject of policies: its labels come before those that
+    /// it has as a subject alone.
     #[must_use]
-    pub fn as_subject(&self) -> Self {
-        let mut subject = self.clone();
-        for label in self.own.iter() {
-            subject.labels.add(&label.source, &label.key, &label.value);
-        }
-        subject
+    pub fn get_as_subject(&self, source: &str, key: &str) -> Option<&str> {
+        let of_key = [&self.labels, &self.own].into_iter();
+        let mut of_key = of_key.filter(|labels| labels.get(source::ANY, key).is_some());
+        of_key.next()?.get(source, key)
     }
 
     /// Whether it is a node, the endpoint's own or another.

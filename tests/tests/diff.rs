@@ -7,7 +7,7 @@
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use verdict_compiler::cluster::{NodeId, PodId};
+use verdict_compiler::cluster::{NodeId, Pod, PodId};
 use verdict_compiler::diff::rules::{Ends, When};
 use verdict_compiler::diff::{DeltaId, Diff, Programs, Reason, Way, Worlds};
 use verdict_compiler::frontend::load::Loaded;
@@ -348,6 +348,24 @@ fn blocks_are_pairs_and_counted() {
     });
 }
 
+/// The kind, namespace and name of the workload of the pod that is called so on a side, as `shop/web-1`.
+fn owner_of(side: &Asked, text: &str) -> Option<[Box<str>; 3]> {
+    let cluster = &side.loaded.cluster;
+    let mut pods = cluster.pods().iter();
+    let named = |pod: &&Pod| {
+        let namespace = &cluster.namespace(pod.namespace).unwrap().name;
+        !pod.stand_in && format!("{namespace}/{}", pod.name) == text
+    };
+    let owner = cluster.workload(pods.find(named)?.workload?)?;
+    let namespace = cluster.namespace(owner.namespace)?.name.clone();
+    Some([owner.kind.clone(), namespace, owner.name.clone()])
+}
+
+/// Whether a peer is a workload. A pod that only one side lists by itself is one of a workload on the other.
+fn is([kind, namespace, name]: &[Box<str>; 3], peer: &Peer) -> bool {
+    peer.workload.as_ref() == Some(kind) && peer.namespace == *namespace && peer.name == *name
+}
+
 #[test]
 fn a_focus_takes_the_wanted_ones_of_all_pairs() {
     on_changes(40, edited, |case, _, _| {
@@ -363,8 +381,12 @@ fn a_focus_takes_the_wanted_ones_of_all_pairs() {
                 let focus = case.diff.focus(std::slice::from_ref(&text), direction);
                 let (focus, _) = focus.unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
                 let directory = case.diff.directory();
+                let owners = [case.old, case.new].map(|side| owner_of(side, &text));
                 let is_meant = |end: Party| match (end, party) {
-                    (Party::Peer(_), _) => Some(end) == party,
+                    (Party::Peer(id), _) => {
+                        let peer = directory.peer(id).unwrap();
+                        Some(end) == party || owners.iter().flatten().any(|owner| is(owner, peer))
+                    }
                     (Party::Outside(ranges), None) => {
                         let address: IpAddr = "192.0.2.7".parse().unwrap();
                         let mut runs = directory.addresses(ranges).iter();

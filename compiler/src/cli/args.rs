@@ -563,11 +563,14 @@ pub enum Image {
 /// `verdict image explain`
 #[derive(Debug, ClapArgs)]
 pub struct ImageExplain {
-    /// The image.
+    /// The image, or a bundle.
     #[arg(value_name = "IMAGE")]
     pub image: PathBuf,
-    /// Where the packet comes from: an endpoint of the image, `NAMESPACE/POD`; an address; or a pod that does not exist,
-    /// `NAMESPACE[KEY=VALUE,...]` or `[KEY=VALUE,...]/[KEY=VALUE,...]`.
+    /// The node whose image of a bundle is asked; a bundle of one node needs none.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Where the packet comes from: an endpoint of the image, `NAMESPACE/POD` or, where policies govern nodes, `node/NAME`; an
+    /// address; or a pod that does not exist, `NAMESPACE[KEY=VALUE,...]` or `[KEY=VALUE,...]/[KEY=VALUE,...]`.
     #[arg(long, value_name = "PEER")]
     pub from: String,
     /// Where it goes.
@@ -763,7 +766,9 @@ one, the destination's where that is. Both sides of a flow between two nodes are
 allows the packet, 1 that it does not or is incomplete, 2 that it has no answer.
 
 Examples:
-  verdict image explain images/worker-1.image --from 10.0.1.7 --to shop/api --port 8080/TCP";
+  verdict image explain images/worker-1.image --from 10.0.1.7 --to shop/api --port 8080/TCP
+  verdict image explain images/worker-1.image --from 192.0.2.1 --to node/worker-1 --port 22/TCP
+  verdict image explain fleet.bundle --node worker-1 --from 10.0.1.7 --to shop/api --port 8080/TCP";
 
 const AUDIT_HELP: &str = "\
 The folder has what these commands print in the agent's pod on the node, each in a file:

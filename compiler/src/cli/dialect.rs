@@ -1,14 +1,14 @@
 //! What is not answered where rules are resolved by precedence, with the reason.
 
+use super::session::Session;
 use crate::cluster::Owner;
 use crate::engine::EngineKind;
-use crate::frontend::load::Loaded;
 use crate::hir::Resolution;
-use crate::ir::Program;
 
 /// Why there are no images; `None` where there are. An endpoint of an image has one table for each direction, by whichever of its
 /// addresses it is asked.
-pub(super) fn not_in_images(loaded: &Loaded) -> Option<String> {
+pub(super) fn not_in_images(session: &Session) -> Option<String> {
+    let loaded = &session.loaded;
     let Resolution::Precedence(enforcement) = &loaded.policies.resolution else {
         return None;
     };
@@ -18,8 +18,7 @@ pub(super) fn not_in_images(loaded: &Loaded) -> Option<String> {
         return None;
     }
     let cluster = &loaded.cluster;
-    let program = Program::resolve(cluster, &loaded.policies);
-    let (name, addresses) = match program.is_governed_by_address(cluster)? {
+    let (name, addresses) = match session.program().is_governed_by_address(cluster)? {
         Owner::Pod(pod) => {
             let pod = cluster.pod(pod)?;
             let namespace = cluster.namespace_name(pod.namespace);
@@ -43,9 +42,9 @@ pub(super) fn not_in_images(loaded: &Loaded) -> Option<String> {
 }
 
 /// Why an engine cannot answer; `None` where it can.
-pub(super) fn not_by(kind: EngineKind, loaded: &Loaded) -> Option<String> {
+pub(super) fn not_by(kind: EngineKind, session: &Session) -> Option<String> {
     match kind {
         EngineKind::Spec | EngineKind::Ir => None,
-        EngineKind::Image => not_in_images(loaded),
+        EngineKind::Image => not_in_images(session),
     }
 }

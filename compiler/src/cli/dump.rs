@@ -9,7 +9,6 @@ use crate::cluster::{NodeId, peer};
 use crate::diagnostic::{Diagnostic, Severity, codes};
 use crate::frontend::manifest;
 use crate::hir::text;
-use crate::ir::Program;
 use crate::lir::{self, LeafId, Lowering};
 use crate::opt;
 use crate::source::{FileId, SourceFile, Sources};
@@ -53,8 +52,8 @@ fn programs(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
     session.remark_incomplete();
     let loaded = &session.loaded;
     let cluster = &loaded.cluster;
-    let resolved = Program::resolve(cluster, &loaded.policies);
-    let lowering = Lowering::new(cluster, &resolved);
+    let resolved = session.program();
+    let lowering = Lowering::new(cluster, resolved);
     let asked = asked_nodes(global, &session, &dump.node)?;
     let wanted = |node| dump.node.is_empty() || asked.contains(&node);
     let nodes = lowering.nodes().iter();
@@ -69,11 +68,7 @@ fn programs(global: &Global, dump: &Dump) -> Result<Answered, Failure> {
             }
             writeln!(out, "# node {name}")?;
             for leaf in (0..).map(LeafId).take(leaves.list().len()) {
-                writeln!(
-                    out,
-                    "# {leaf} {}",
-                    leaves.describe(cluster, &resolved, leaf)
-                )?;
+                writeln!(out, "# {leaf} {}", leaves.describe(cluster, resolved, leaf))?;
             }
             let mut program = lowering.node(*node, pods);
             if dump.stage == Stage::Opt {

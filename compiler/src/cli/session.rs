@@ -13,9 +13,11 @@ use crate::diagnostic::{Code, Diagnostic, ObjectRef, Severity, codes};
 use crate::engine::EngineKind;
 use crate::frontend::load::{self, Loaded};
 use crate::frontend::settings::Settings;
+use crate::ir::Program;
 use crate::source::{FileId, SourceFile, Sources, to_u32};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The name of a settings file.
 const SETTINGS_FILE: &str = "verdict.toml";
@@ -31,6 +33,8 @@ pub(super) struct Session {
     pub(super) diagnostics: Vec<Diagnostic>,
     /// How many files were read.
     pub(super) files: usize,
+    /// The policies resolved over the cluster, once something asked for them.
+    program: OnceLock<Program>,
 }
 
 impl Session {
@@ -62,7 +66,17 @@ impl Session {
             loaded,
             diagnostics,
             files,
+            program: OnceLock::new(),
         }
+    }
+
+    /// The policies resolved over the cluster: made once.
+    pub(super) fn program(&self) -> &Program {
+        let Loaded {
+            cluster, policies, ..
+        } = &self.loaded;
+        self.program
+            .get_or_init(|| Program::resolve(cluster, policies))
     }
 
     /// All that was found, for a renderer.
@@ -122,7 +136,7 @@ impl Session {
     /// Also where there is something in the dialect that images do not have.
     pub(super) fn imageable(&self, global: &Global) -> Result<(), Failure> {
         self.answerable(global)?;
-        self.unless(global, dialect::not_in_images(&self.loaded))
+        self.unless(global, dialect::not_in_images(self))
     }
 
     fn unless(&self, global: &Global, why: Option<String>) -> Result<(), Failure> {
@@ -155,10 +169,10 @@ impl Session {
     ) -> Result<EngineKind, Failure> {
         self.answerable(global)?;
         let Some(asked) = asked.map(EngineKind::from) else {
-            let is_able = dialect::not_by(default, &self.loaded).is_none();
+            let is_able = dialect::not_by(default, self).is_none();
             return Ok(if is_able { default } else { EngineKind::Ir });
         };
-        self.unless(global, dialect::not_by(asked, &self.loaded))?;
+        self.unless(global, dialect::not_by(asked, self))?;
         Ok(asked)
     }
 

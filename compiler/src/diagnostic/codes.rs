@@ -89,7 +89,7 @@ codes! {
     UNRESOLVED_TARGET_PORT = "V0310", Warning, "a service leads to a port that its pods do not have";
     SHARED_SERVICE_ADDRESS = "V0311", Warning, "an address belongs to two services";
     // V04: policies that mean something else than they seem to
-    SELECTS_NOTHING = "V0401", Note, "a policy selects no pod of the snapshot";
+    SELECTS_NOTHING = "V0401", Note, "a policy selects nothing of the snapshot";
     UNKNOWN_PORT_NAME = "V0402", Warning, "a port name that no pod has";
     EQUAL_PRIORITY = "V0403", Warning, "policies of equal priority that may contradict each other";
     HOST_NETWORK_ONLY = "V0404", Warning, "a policy selects pods that it may not govern";

@@ -528,7 +528,10 @@ impl NodeImage {
     fn tells(&self, world: &World, code: Code, said: &Side) -> bool {
         let is_told = match self.decider(code) {
             None => true,
-            Some(Decider::Policy(policy)) => said.isolated_by.contains(&PolicyId(*policy)),
+            Some(Decider::Policy(policy)) => {
+                let mut isolating = said.isolated_by.iter();
+                isolating.any(|own| own.0 == *policy || is_one_policy(world, own.0, *policy))
+            }
             Some(Decider::Rule(rule)) => {
                 let mut rules = said.rules.iter();
                 said.rules.contains(&RuleId(*rule))
@@ -603,6 +606,15 @@ fn verdict(code: Code) -> Verdict {
         Action::Redirect if demand::proxy(code).is_none() => Verdict::Allow,
         Action::Redirect => Verdict::Redirect,
     }
+}
+
+/// Whether two policies are specifications of one: an image names the one alone.
+fn is_one_policy(world: &World, one: u32, other: u32) -> bool {
+    let place = |policy: u32| {
+        let policy = world.policies.get(policy as usize)?;
+        Some((&policy.name, policy.file, policy.line))
+    };
+    place(one).is_some() && place(one) == place(other)
 }
 
 /// Whether two rules stand at one place: what is written there may be several, which an image does not tell apart.

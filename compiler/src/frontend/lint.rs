@@ -13,6 +13,7 @@ pub(super) use cilium::lint as lint_object;
 use crate::cluster::peer::{did_you_mean, nearest};
 use crate::cluster::{Cluster, PortsId, Protocol};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
+use crate::frontend::kinds::Kind;
 use crate::hir::{Action, Direction, Policy, PolicySet, PortMatch, Rule, RuleOrigin, Tier};
 use crate::source::Span;
 use selected::Selected;
@@ -41,6 +42,15 @@ pub(super) fn lint(
         if selected.knows_all_pods() {
             diagnostics.extend(port_names(cluster, policies));
         }
+    }
+    if !refused
+        .iter()
+        .any(|object| &*object.kind == Kind::Node.name())
+    {
+        let of_nodes = policies.policies.iter();
+        diagnostics.extend(
+            of_nodes.filter_map(|policy| selected::no_node(cluster, policies, policy, subjects)),
+        );
     }
     diagnostics.extend(blocks::blocks(cluster, policies));
     diagnostics.extend(equal_priorities(policies));

@@ -49,9 +49,22 @@ impl IdentitySelector {
     /// Whether the labels of an identity meet every requirement.
     #[must_use]
     pub fn matches(&self, identity: &Identity) -> bool {
+        self.meets(identity, |source, key| identity.labels.get(source, key))
+    }
+
+    /// The same of the subject of a policy.
+    #[must_use]
+    pub fn matches_subject(&self, identity: &Identity) -> bool {
+        self.meets(identity, |source, key| identity.get_as_subject(source, key))
+    }
+
+    fn meets<'i>(
+        &self,
+        identity: &Identity,
+        label: impl Fn(&str, &str) -> Option<&'i str>,
+    ) -> bool {
         let excepted = |except: &IpNet| identity.blocks.iter().any(|own| except.contains(own));
-        self.requirements.iter().all(|one| one.matches(identity))
-            && !self.except.iter().any(excepted)
+        self.requirements.iter().all(|one| one.is_met(&label)) && !self.except.iter().any(excepted)
     }
 }
 
@@ -90,12 +103,17 @@ impl SourcedRequirement {
     /// Whether labels meet it. A label that is not there is none of the values.
     #[must_use]
     pub fn matches(&self, identity: &Identity) -> bool {
-        let value = identity.labels.get(&self.source, &self.key);
+        self.is_met(|source, key| identity.labels.get(source, key))
+    }
+
+    /// Whether labels meet it of which this gives the value, by source and key.
+    fn is_met<'i>(&self, label: impl Fn(&str, &str) -> Option<&'i str>) -> bool {
+        let value = label(&self.source, &self.key);
         let is_one_of = |values: &[Box<str>]| match &*self.source {
             // Two groups with different values of one key may have the same block.
             source::CIDR_GROUP => values.iter().any(|value| {
                 let both = crate::identity::group_key(&self.key, value);
-                identity.labels.get(&self.source, &both).is_some()
+                label(&self.source, &both).is_some()
             }),
             _ => value.is_some_and(|value| values.iter().any(|known| &**known == value)),
         };

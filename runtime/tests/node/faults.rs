@@ -6,6 +6,7 @@ use super::world::{OTHER, TIERS, World, pod};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 const HOLD: &str = "exec 9<$0; flock -x 9; echo; exec sleep 60";
 
@@ -275,14 +276,9 @@ fn a_cgroup_is_protected_by_the_addresses_of_its_packets() {
         "faults::a_cgroup_is_protected_by_the_addresses_of_its_packets",
         || {
             build();
-            let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
-                .into_iter()
-                .find(|path| Path::new(path).join("cgroup.controllers").exists());
-            let Some(unified) = unified else {
-                eprintln!("skipped: there is no cgroup v2 file system");
+            let Some(cgroup) = Cgroup::new() else {
                 return;
             };
-            let cgroup = Cgroup::new(&format!("{unified}/verdict-test-{}", std::process::id()));
             let images = World::of(TIERS).write(Path::new("/run/netns/images"));
             let try_from = |to: &str| {
                 let line = format!(
@@ -338,24 +334,46 @@ fn number_of_an_interface(cgroup: &str) {
     sh(&format!("umount {path}"));
 }
 
+/// How old the cgroup of a test is that was killed.
+const KILLED: Duration = Duration::from_secs(3600);
+
 /// A cgroup that is gone afterwards.
-struct Cgroup(String);
+pub(crate) struct Cgroup(pub(crate) String);
 
 impl Cgroup {
-    fn new(path: &str) -> Self {
-        // Those of runs that were killed.
-        let folder = Path::new(path).parent().unwrap();
-        for entry in folder.read_dir().unwrap().flatten() {
-            if entry
-                .file_name()
-                .to_string_lossy()
-                .starts_with("verdict-test-")
-            {
+    /// `None`, which it says, where there is no cgroup v2 file system.
+    pub(crate) fn new() -> Option<Self> {
+        let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+            .into_iter()
+            .find(|path| Path::new(path).join("cgroup.controllers").exists());
+        let Some(unified) = unified else {
+            eprintln!("skipped: there is no cgroup v2 file system");
+            return None;
+        };
+        // Those of runs that were killed, long ago: others may be at work.
+        for entry in Path::new(unified).read_dir().unwrap().flatten() {
+            let name = entry.file_name();
+            let made = entry.metadata().and_then(|known| known.modified());
+            let age = made.map_or(Duration::ZERO, |made| made.elapsed().unwrap_or_default());
+            if name.to_string_lossy().starts_with("verdict-test-") && age > KILLED {
                 let _ = std::fs::remove_dir(entry.path());
             }
         }
-        std::fs::create_dir(path).unwrap();
-        Self(path.to_owned())
+        // Processes in cages have the numbers of others.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let path = format!("{unified}/verdict-test-{}", now.unwrap().as_nanos());
+        std::fs::create_dir(&path).unwrap();
+        Some(Self(path))
+    }
+
+    /// Runs something whose sockets are of the cgroup.
+    pub(crate) fn of<T>(&self, make: impl FnOnce() -> T) -> T {
+        let join = |folder: &Path| std::fs::write(folder.join("cgroup.procs"), "0").unwrap();
+        let own = Path::new(&self.0);
+        join(own);
+        let made = make();
+        join(own.parent().unwrap());
+        made
     }
 }
 

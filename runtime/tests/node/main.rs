@@ -37,6 +37,7 @@ mod errors;
 mod faults;
 mod interfaces;
 mod filters;
+mod hosts;
 mod kept;
 mod places;
 mod calls;

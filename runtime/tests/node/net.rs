@@ -119,7 +119,7 @@ pub(crate) fn serve() {
     }
 }
 
-fn echo(mut stream: TcpStream) {
+pub(crate) fn echo(mut stream: TcpStream) {
     let mut bytes = [0; 4096];
     while let Ok(many @ 1..) = stream.read(&mut bytes) {
         if stream.write_all(&bytes[..many]).is_err() {

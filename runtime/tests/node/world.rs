@@ -199,6 +199,16 @@ impl World {
         Self::with(cluster(), policies, &settings)
     }
 
+    /// In the same, where policies govern nodes.
+    pub(crate) fn of_nodes(policies: &str) -> Self {
+        let mut settings = Settings {
+            dialect: Dialect::Cilium,
+            ..Settings::default()
+        };
+        settings.cilium.enable_host_firewall = true;
+        Self::with(cluster(), policies, &settings)
+    }
+
     /// Of pods that have addresses of one family alone.
     pub(crate) fn of_family(v6: bool, policies: &str) -> Self {
         let mut text = cluster();

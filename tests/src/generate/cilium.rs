@@ -64,7 +64,7 @@ pub fn settings(seed: u64) -> Settings {
     cilium.allow_icmp_frag_needed = random.chance(80);
     cilium.enable_non_default_deny_policies = random.chance(90);
     cilium.policy_default_local_cluster = random.chance(80);
-    cilium.enable_host_firewall = random.chance(20);
+    cilium.enable_host_firewall = random.chance(40);
     cilium.policy_audit_mode = random.chance(8);
     cilium.enable_k8s_cluster_network_policy = true;
     settings
@@ -257,8 +257,8 @@ fn rule(random: &mut Random, words: &Vocabulary, section: &str, of_nodes: bool) 
         }
         _ => {}
     }
-    if !denies && random.chance(10) {
-        let mode = random.one(&["required", "disabled", "test-always-fail"]);
+    if !denies && random.chance(30) {
+        let mode = random.one(&["required", "required", "disabled", "test-always-fail"]);
         rule.insert("authentication".into(), json!({"mode": mode}));
     }
     Value::Object(rule)

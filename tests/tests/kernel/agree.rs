@@ -55,6 +55,21 @@ struct Own {
     address: IpAddr,
 }
 
+impl Own {
+    fn is_node(&self) -> bool {
+        matches!(self.of, Owner::Node(_))
+    }
+}
+
+/// The first packet between an own and another address.
+#[derive(Clone, Copy)]
+struct Opening<'a> {
+    own: &'a Own,
+    other: IpAddr,
+    direction: Direction,
+    transport: Transport,
+}
+
 /// The packets between an own and another address.
 struct Asking<'a> {
     loaded: &'a Loaded,
@@ -85,28 +100,67 @@ fn attachment(own: &Own) -> Attachment {
 /// Numbers that are no protocol to IPv6 but a header that leads to one.
 const EXTENSIONS: [u8; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
 
-impl Asking<'_> {
+impl Opening<'_> {
     /// Whether a packet of this kind can be.
-    fn can_be(own: &Own, other: IpAddr, transport: Transport) -> bool {
-        let number = transport.protocol.0;
-        own.address.is_ipv4() == other.is_ipv4()
-            && match own.address {
-                IpAddr::V4(_) => transport.protocol != Protocol::ICMPV6,
-                IpAddr::V6(_) => {
-                    transport.protocol != Protocol::ICMP && !EXTENSIONS.contains(&number)
-                }
+    fn can_be(&self) -> bool {
+        let protocol = self.transport.protocol;
+        self.own.address.is_ipv4() == self.other.is_ipv4()
+            && match self.own.address {
+                IpAddr::V4(_) => protocol != Protocol::ICMPV6,
+                IpAddr::V6(_) => protocol != Protocol::ICMP && !EXTENSIONS.contains(&protocol.0),
             }
+    }
+}
+
+/// Of a hundred packets, how many are sought among those that go by way of a proxy or whose ends must prove who they are,
+/// and how many draws that may take: few packets are such ones.
+const SOUGHT: (usize, usize) = (10, 100);
+
+/// Of a hundred packets, how many are of nodes where there are some: of addresses, a node has few.
+const OF_NODES: usize = 30;
+
+impl Asking<'_> {
+    /// Some packet.
+    fn draw<'o>(&self, random: &mut Random, own: &'o [Own]) -> Opening<'o> {
+        let of_nodes: Vec<&Own> = own.iter().filter(|own| own.is_node()).collect();
+        let of_node = random
+            .chance(OF_NODES)
+            .then(|| random.pick(&of_nodes).copied());
+        let own = of_node.flatten().or_else(|| random.pick(own)).unwrap();
+        let other = if random.chance(5) {
+            own.address
+        } else {
+            *random.pick(self.others).unwrap()
+        };
+        Opening {
+            own,
+            other,
+            direction: *random
+                .pick(&[Direction::Ingress, Direction::Egress])
+                .unwrap(),
+            transport: some_transport(random),
+        }
+    }
+
+    /// Some packet that asks for more than to pass, where one is found soon.
+    fn seek<'o>(&self, random: &mut Random, own: &'o [Own]) -> Option<Opening<'o>> {
+        let asks = |opening: &Opening<'_>| {
+            let (_, code) = self.code(opening);
+            demand::proxy(code).is_some() || demand::auth(code).is_some()
+        };
+        let mut drawn = (0..SOUGHT.1).map(|_| self.draw(random, own));
+        drawn.find(|opening| opening.can_be() && asks(opening))
     }
 
     /// What the definition says, with what the ends must prove, and whether a pod talks to itself. `None` where it is asked
     /// about another endpoint, since two have the address.
-    fn expected(
-        &self,
-        own: &Own,
-        other: IpAddr,
-        direction: Direction,
-        transport: Transport,
-    ) -> Option<(Said, bool)> {
+    fn expected(&self, opening: &Opening<'_>) -> Option<(Said, bool)> {
+        let Opening {
+            own,
+            other,
+            direction,
+            transport,
+        } = *opening;
         let cluster = &self.loaded.cluster;
         let family = if other.is_ipv4() {
             Family::V4
@@ -148,13 +202,13 @@ impl Asking<'_> {
     }
 
     /// The number of the code in the image, and what it says.
-    fn code(
-        &self,
-        own: &Own,
-        other: IpAddr,
-        direction: Direction,
-        transport: Transport,
-    ) -> (u32, Code) {
+    fn code(&self, opening: &Opening<'_>) -> (u32, Code) {
+        let Opening {
+            own,
+            other,
+            direction,
+            transport,
+        } = *opening;
         let of = match (direction, own.address == other) {
             (Direction::Ingress, false) => Use::Ingress,
             (Direction::Egress, false) => Use::Egress,
@@ -176,19 +230,22 @@ impl Asking<'_> {
     fn compare(
         &self,
         kernel: &mut Kernel,
-        own: &Own,
-        other: IpAddr,
-        direction: Direction,
-        transport: Transport,
+        opening: &Opening<'_>,
         tally: &mut Tally,
     ) -> Result<(), String> {
-        if !Self::can_be(own, other, transport) {
+        if !opening.can_be() {
             return Ok(());
         }
-        let Some((verdict, itself)) = self.expected(own, other, direction, transport) else {
+        let Some((verdict, itself)) = self.expected(opening) else {
             return Ok(());
         };
-        let (number, code) = self.code(own, other, direction, transport);
+        let (number, code) = self.code(opening);
+        let Opening {
+            own,
+            other,
+            direction,
+            transport,
+        } = *opening;
         let reason = match code.action {
             Action::Allow | Action::Audit => Reason::Allowed,
             Action::Deny => Reason::Denied,
@@ -216,7 +273,7 @@ impl Asking<'_> {
         };
         tally.packets += 1;
         tally.by_itself += u64::from(itself);
-        tally.of_nodes += u64::from(matches!(own.of, Owner::Node(_)));
+        tally.of_nodes += u64::from(own.is_node());
         tally.v6 += u64::from(other.is_ipv6());
         tally.proxied += u64::from(demand::proxy(code).is_some());
         tally.proving += u64::from(demand::auth(code).is_some());
@@ -352,8 +409,8 @@ fn random_worlds() {
 fn random_worlds_of_cilium() {
     if let Some(tally) = random(wanted() / 2, cilium::with_images) {
         let [proxied, proving] = [tally.proxied, tally.proving];
-        assert!(proxied > 10 && proving > 0, "{tally:?}");
-        assert!(tally.of_nodes > 10, "{tally:?}");
+        assert!(proxied > 100 && proving > 100, "{tally:?}");
+        assert!(tally.of_nodes > tally.packets / 20, "{tally:?}");
     }
 }
 
@@ -377,17 +434,10 @@ fn random(wanted: u64, of: impl Fn(u64) -> Option<(World, Loaded)>) -> Option<Ta
             let mut tries = 0;
             while tally.packets < until && tries < 3 * of_each {
                 tries += 1;
-                let own = random.pick(own).unwrap();
-                let other = if random.chance(5) {
-                    own.address
-                } else {
-                    *random.pick(asking.others).unwrap()
-                };
-                let direction = *random
-                    .pick(&[Direction::Ingress, Direction::Egress])
-                    .unwrap();
-                let transport = some_transport(&mut random);
-                asking.compare(kernel, own, other, direction, transport, &mut tally)?;
+                let sought = random.chance(SOUGHT.0);
+                let sought = sought.then(|| asking.seek(&mut random, own)).flatten();
+                let opening = sought.unwrap_or_else(|| asking.draw(&mut random, own));
+                asking.compare(kernel, &opening, &mut tally)?;
             }
             Ok(())
         });
@@ -420,7 +470,13 @@ fn table(asked: &Asked, transports: &BTreeSet<Transport>, tally: &mut Tally) -> 
             for other in asking.others {
                 for transport in transports {
                     for direction in [Direction::Ingress, Direction::Egress] {
-                        asking.compare(kernel, own, *other, direction, *transport, tally)?;
+                        let opening = Opening {
+                            own,
+                            other: *other,
+                            direction,
+                            transport: *transport,
+                        };
+                        asking.compare(kernel, &opening, tally)?;
                     }
                 }
             }

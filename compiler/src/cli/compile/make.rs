@@ -11,7 +11,6 @@ use crate::bundle::{Blob, Digest, Input, Inputs, NotPacked, Packed, Packer};
 use crate::cluster::{NodeId, PodId};
 use crate::compile::{Artifact, CompileError, Compiler, Kept, NotRestored, ProvedCommon, Together};
 use crate::image::Limits;
-use crate::ir::Program;
 use crate::verify::Fingerprints;
 use rayon::prelude::*;
 use std::path::Path;
@@ -131,12 +130,11 @@ pub(in crate::cli) fn each<T: Send>(
 ) -> Result<Made<T>, Failure> {
     let loaded = &session.loaded;
     let preparing = Progress::start(global, "preparing");
-    let program = Program::resolve(&loaded.cluster, &loaded.policies);
     let compiler = Compiler::new(
         &loaded.cluster,
         &loaded.policies,
         &session.sources,
-        &program,
+        session.program(),
     );
     let left_out = session.incomplete();
     let left_out = left_out.iter().map(|text| text.as_str().into());

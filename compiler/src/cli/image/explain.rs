@@ -1,13 +1,15 @@
 //! `verdict image explain`: a flow asked of an image alone.
 
 use super::super::args::{Global, ImageExplain, ImageFormat};
+use super::super::bundle::{Bundle, is_bundle, refused};
 use super::super::input::{MAX_FILE_BYTES, whole_file};
 use super::super::output::Answer;
 use super::super::render::{clean, json};
 use super::super::{Answered, Failure};
-use super::{decoded, incomplete};
+use super::{decoded, incomplete, refuse};
 use crate::cluster::Protocol;
 use crate::cluster::peer::{NamespaceSpec, PeerSpec, PortSpec};
+use crate::diagnostic::counted;
 use crate::image::{Asked, End, Image, NotAsked, Said, demand};
 use crate::lir::transport::key;
 use schemars::JsonSchema;
@@ -69,7 +71,7 @@ pub(super) struct SideReport {
 }
 
 pub(super) fn run(global: &Global, explain: &ImageExplain) -> Result<Answered, Failure> {
-    let bytes = whole_file(&explain.image, MAX_FILE_BYTES)?;
+    let bytes = asked_image(global, explain)?;
     let image = decoded(global, &explain.image, &bytes)?;
     let src = end(&image, "--from", &explain.from)?;
     let dst = end(&image, "--to", &explain.to)?;
@@ -107,6 +109,34 @@ pub(super) fn run(global: &Global, explain: &ImageExplain) -> Result<Answered, F
     Ok((passes && report.incomplete.is_empty()).into())
 }
 
+/// The bytes of the image that is asked: those of a file, or of a node of a bundle.
+fn asked_image(global: &Global, explain: &ImageExplain) -> Result<Vec<u8>, Failure> {
+    let path = &explain.image;
+    if !is_bundle(path) {
+        return match &explain.node {
+            None => whole_file(path, MAX_FILE_BYTES),
+            Some(_) => Err(Failure::Usage(format!(
+                "`{}` is one image: `--node` is for bundles",
+                path.display()
+            ))),
+        };
+    }
+    let bundle = Bundle::open(global, path)?;
+    let node = match (&explain.node, &*bundle.manifest.nodes) {
+        (Some(name), _) => bundle.manifest.wanted(name),
+        (None, [node]) => Ok(node),
+        (None, nodes) => {
+            return Err(Failure::Usage(format!(
+                "bundle `{}` has {}: name the one whose image is asked, `--node NAME`; `verdict image inspect` lists all",
+                path.display(),
+                counted(nodes.len(), "node")
+            )));
+        }
+    };
+    node.and_then(|node| bundle.image(node))
+        .map_err(|error| refuse(global, &[refused(path, &error)]))
+}
+
 fn address(address: Option<IpAddr>, asked: &str) -> String {
     address.map_or_else(|| asked.to_owned(), |address| address.to_string())
 }
@@ -137,7 +167,7 @@ fn end(image: &Image<'_>, option: &str, text: &str) -> Result<End, Failure> {
         | PeerSpec::Entity(_)
         | PeerSpec::Fqdn(_)
         | PeerSpec::Service { .. } => Err(unknown(
-            "is neither an endpoint of this image (`NAMESPACE/POD`) nor an address nor a pod that does not exist \
+            "is neither an endpoint of this image (`NAMESPACE/POD`, `node/NAME`) nor an address nor a pod that does not exist \
              (`NAMESPACE[KEY=VALUE,...]`); an image knows other pods by their addresses only, and a pod on the network of its \
              node by the node's",
         )),

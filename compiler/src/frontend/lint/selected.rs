@@ -4,10 +4,14 @@
 //! are one.
 
 use super::{Subjects, meant};
-use crate::cluster::{Cluster, HostNetwork, LabelsId, Namespace};
+use crate::cluster::{Cluster, HostNetwork, LabelsId, Namespace, Node, NodeId};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::frontend::kinds::{Kind, Role};
-use crate::hir::{NamespaceSelector, Peer, PodSelector, Policy, Rule, RuleOrigin, Selector, Tier};
+use crate::hir::spec::precedence::has_subject;
+use crate::hir::{
+    IdentitySelector, NamespaceSelector, Peer, PodSelector, Policy, PolicySet, Requirement,
+    Resolution, Rule, RuleOrigin, Selector, Subject, Tier,
+};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -159,6 +163,71 @@ impl<'a> Selected<'a> {
             Peer::Addresses(_) | Peer::Domain(_) | Peer::Identities(_) => None,
         }
     }
+}
+
+/// A policy of nodes that selects none of those that the snapshot has. What a node is to selectors, its identity says: by each of
+/// its addresses, where blocks match nodes.
+pub(super) fn no_node(
+    cluster: &Cluster,
+    policies: &PolicySet,
+    policy: &Policy,
+    subjects: &Subjects,
+) -> Option<Diagnostic> {
+    let (Resolution::Precedence(enforcement), Subject::Nodes(written)) =
+        (&policies.resolution, &policy.subject)
+    else {
+        return None;
+    };
+    if excludes_itself(written) {
+        return None;
+    }
+    let is_selected = |(id, node): (NodeId, &Node)| {
+        let known = node
+            .addresses
+            .iter()
+            .map(|address| Some(address.to_canonical()));
+        let mut ends = known.chain([None]).flat_map(|address| {
+            let hosts = enforcement.identities.node(Some(id), address, Some(id));
+            hosts.into_iter()
+        });
+        ends.any(|host| has_subject(&policy.subject, host))
+    };
+    let mut nodes = (0..).map(NodeId).zip(cluster.nodes());
+    if cluster.nodes().is_empty() || nodes.any(is_selected) {
+        return None;
+    }
+    let object = &policy.object;
+    let mut rules = policy.rules.ingress.iter().chain(&policy.rules.egress);
+    let origin = rules.next().and_then(|rule| policies.origin(rule.id));
+    // One of several rule objects is shown where its rules are.
+    let several = origin.and_then(|origin| Some((origin.path.split_once('.')?.0, origin.span)));
+    let several = several.filter(|(path, _)| *path != "spec");
+    let (who, place) = match several {
+        Some((path, place)) => (format!("`{path}` of `{object}`"), place),
+        None => (
+            format!("`{object}`"),
+            *subjects.get(&policy.span).unwrap_or(&policy.span),
+        ),
+    };
+    Some(
+        Diagnostic::new(
+            &codes::SELECTS_NOTHING,
+            format!("{who} selects no node of the snapshot"),
+        )
+        .at(place, "for no node of the snapshot")
+        .object(object.clone())
+        .help("compare the labels of the subject with those of the nodes"),
+    )
+}
+
+/// Whether nothing can match: another lint says so.
+fn excludes_itself(written: &IdentitySelector) -> bool {
+    let asked = written.requirements.iter().map(|one| Requirement {
+        key: format!("{}:{}", one.source, one.key).into(),
+        operator: one.operator.clone(),
+    });
+    let asked: Selector = asked.collect();
+    asked.contradiction().is_some()
 }
 
 /// Whether nothing can match: another lint says so.

@@ -456,7 +456,7 @@ pub(crate) fn has_subject(subject: &Subject, endpoint: &Identity) -> bool {
     let is_node = endpoint.labels.has_reserved(key::HOST);
     match subject {
         Subject::Endpoints(selector) => !is_node && selector.matches(endpoint),
-        Subject::Nodes(selector) => is_node && selector.matches(&endpoint.as_subject()),
+        Subject::Nodes(selector) => is_node && selector.matches_subject(endpoint),
         Subject::Pods(_) => false,
     }
 }
