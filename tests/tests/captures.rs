@@ -541,40 +541,52 @@ enum Exported {
 #[test]
 fn names_in_flows_are_known_by_the_time_of_their_answers() {
     use Exported::{Answer, Flow};
-    // In the order of the lines, each with its second.
+    // In the order of the lines, each with its millisecond.
     let lines = [
-        (Some(10), Flow(7, false)),
-        (Some(20), Answer(7)),
+        (Some(10_000), Flow(7, false)),
+        (Some(20_000), Answer(7)),
         // Behind it, and before it in time.
-        (Some(19), Flow(7, false)),
-        (Some(20), Flow(7, true)),
+        (Some(19_000), Flow(7, false)),
+        (Some(20_000), Flow(7, true)),
+        // As much before it as lines are out of order, and more.
+        (Some(19_995), Flow(7, true)),
+        (Some(19_994), Flow(7, false)),
+        (Some(20_001), Flow(7, true)),
         // It does not end.
-        (Some(30_000), Flow(7, true)),
+        (Some(30_000_000), Flow(7, true)),
         // Told again.
-        (Some(40), Answer(7)),
-        (Some(15), Flow(7, false)),
-        (Some(25), Flow(7, true)),
+        (Some(40_000), Answer(7)),
+        (Some(15_000), Flow(7, false)),
+        (Some(25_000), Flow(7, true)),
         // Nothing is known of another address, until an earlier answer comes late.
-        (Some(35), Flow(8, false)),
-        (Some(5), Answer(8)),
-        (Some(35), Flow(8, true)),
-        (Some(4), Flow(8, false)),
-        (Some(6), Flow(8, true)),
+        (Some(35_000), Flow(8, false)),
+        (Some(5_000), Answer(8)),
+        (Some(35_000), Flow(8, true)),
+        (Some(4_000), Flow(8, false)),
+        (Some(6_000), Flow(8, true)),
         // Told for an earlier time.
-        (Some(12), Answer(7)),
-        (Some(15), Flow(7, true)),
-        (Some(11), Flow(7, false)),
+        (Some(12_000), Answer(7)),
+        (Some(15_000), Flow(7, true)),
+        (Some(11_000), Flow(7, false)),
+        // A little late is not late, and tells of an earlier time too.
+        (Some(30_000_004), Flow(10, false)),
+        (Some(30_000_003), Answer(10)),
+        (Some(29_999_999), Flow(10, true)),
+        (Some(30_000_000), Answer(10)),
+        (Some(29_999_995), Flow(10, true)),
+        (Some(29_999_994), Flow(10, false)),
         // Who does not tell the time knows what stands in front.
         (None, Flow(7, true)),
         (None, Flow(9, false)),
         (None, Answer(9)),
         (None, Flow(9, true)),
-        (Some(1), Flow(9, true)),
+        (Some(1_000), Flow(9, true)),
     ];
-    let line = |(second, exported): &(Option<u32>, Exported)| {
-        let time = second.map_or(String::new(), |second| {
+    let line = |(time, exported): &(Option<u32>, Exported)| {
+        let time = time.map_or(String::new(), |time| {
+            let (second, milli) = (time / 1000, time % 1000);
             let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-            format!(r#""time":"2026-01-01T{hour:02}:{minute:02}:{second:02}Z","#)
+            format!(r#""time":"2026-01-01T{hour:02}:{minute:02}:{second:02}.{milli:03}Z","#)
         });
         match exported {
             Flow(last, _) => format!(
@@ -612,7 +624,7 @@ fn names_in_flows_are_known_by_the_time_of_their_answers() {
             }
         }
         let counts = (outcome.learnt, outcome.late, outcome.not_learnt);
-        assert_eq!(counts, (4, 2, 0), "{threads} threads");
+        assert_eq!(counts, (5, 2, 0), "{threads} threads");
     }
 }
 

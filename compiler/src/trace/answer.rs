@@ -99,8 +99,8 @@ impl<'a> Answers<'a> {
         names.is_some_and(|names| names.is_news(answer))
     }
 
-    /// Whether an answer of DNS in a flow of some time tells what is not known then, and there is room for it; where there
-    /// is none, what it tells is counted.
+    /// Whether an answer of DNS in a flow of some time tells what is not known from then on, and there is room for it; where
+    /// there is none, what it tells is counted.
     pub(super) fn would_learn(&mut self, answer: &dns::Answer, from: u64) -> bool {
         let names = self.names.as_mut();
         names.is_some_and(|names| names.would_learn(answer, from))
@@ -115,7 +115,7 @@ impl<'a> Answers<'a> {
     }
 
     /// Takes in an answer of DNS in a flow of some time, behind records of which the latest is of another; its addresses
-    /// are known from then on.
+    /// are known from a little before then on.
     pub(super) fn learn_for_ever(&mut self, answer: &dns::Answer, from: u64, latest: u64) {
         self.be_at(from);
         let Some(names) = &mut self.names else {
@@ -127,7 +127,7 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// Goes to the time of a flow: what was told of that time is known.
+    /// Goes to the time of a flow: what was told of that time, or of a little later, is known.
     pub(super) fn be_at(&mut self, time: u64) {
         let names = self.names.as_mut();
         if names.is_some_and(|names| !names.go_to(time)) {

@@ -6,8 +6,8 @@
 //! An address that a packet told is known, to all that stands behind it in the trace, from the time of the packet on for as long
 //! as the answer says, at least for `tofqdns-min-ttl` in the dialect `cilium`, up to the next full minute; and beyond that while a
 //! connection that passes uses it, as Cilium's agent does (`pkg/fqdn`: `DNSGCJobInterval`, and its zombies). A later answer
-//! prolongs an earlier one, and never shortens it. What flows tell is known from their time on and does not end: they do not show
-//! which connections use it. What the snapshot has is known at any time.
+//! prolongs an earlier one, and never shortens it. What flows tell is known from [a little](FLOW_SLACK) before their time on and does
+//! not end: they do not show which connections use it. What the snapshot has is known at any time.
 //! Guarantee: at most [`MAX_LEARNT`] addresses are remembered, each with a few [spans] of time.
 
 mod spans;
@@ -48,6 +48,10 @@ const INTERVAL: u64 = 60 * SECOND;
 /// How much earlier than a packet in front of it one may be and still count as of the time of that one: queues of a
 /// network card hand packets over out of order by less.
 const SLACK: u64 = SECOND / 1_000;
+
+/// How much earlier than an answer in a flow another flow behind it may be and still know it: the exports of several nodes
+/// are put together out of order by less. It hangs on the answer and not on the flow in front, so that threads agree.
+const FLOW_SLACK: u64 = 5 * SLACK;
 
 /// The names that are known at a time.
 pub(super) struct Names {
@@ -154,12 +158,13 @@ impl Names {
         self.new_in(answer).next().is_some() && self.is_asked(answer)
     }
 
-    /// Whether an answer of a flow tells what is not known at its time and what a policy asks for, and there is room for it;
+    /// Whether an answer of a flow tells what is not known from its time on and what a policy asks for, and there is room for it;
     /// where there is none, what it tells is counted.
     pub(super) fn would_learn(&mut self, answer: &Answer, from: u64) -> bool {
         if !self.is_asked(answer) {
             return false;
         }
+        let from = from.saturating_sub(FLOW_SLACK);
         let new = answer.addresses.iter();
         let new = new.filter(|address| !self.is_known_at(&answer.name, **address, from));
         let count = new.count() as u64;
@@ -204,21 +209,29 @@ impl Names {
     /// Takes in an answer of a packet, which is known from now on for as long as it says. Whether it changes what is known now.
     pub(super) fn learn(&mut self, answer: &Answer, now: u64) -> bool {
         let lifetime = u64::from(answer.seconds.max(self.least_seconds())) * SECOND;
-        self.learn_for(answer, (now, minute_after(now.saturating_add(lifetime))))
+        let until = minute_after(now.saturating_add(lifetime));
+        self.learn_for(answer, (now, until), self.is_late(now, SLACK))
     }
 
-    /// Takes in an answer of a flow, which is known from a time on that is now. Whether it changes what is known now.
+    /// Takes in an answer of a flow, which is known from [a little](FLOW_SLACK) before a time on that is now. Whether it
+    /// changes what is known now.
     pub(super) fn learn_for_ever(&mut self, answer: &Answer, from: u64) -> bool {
-        self.learn_for(answer, (from, u64::MAX))
+        let is_late = self.is_late(from, FLOW_SLACK);
+        self.learn_for(answer, (from.saturating_sub(FLOW_SLACK), u64::MAX), is_late)
     }
 
-    fn learn_for(&mut self, answer: &Answer, (from, until): (u64, u64)) -> bool {
+    /// Whether an answer of some time, where it has one, stands behind records that are later.
+    fn is_late(&self, time: u64, slack: u64) -> bool {
+        time > 0 && time.saturating_add(slack) < self.latest
+    }
+
+    fn learn_for(&mut self, answer: &Answer, span: (u64, u64), is_late: bool) -> bool {
         if !self.is_asked(answer) {
             return false;
         }
         let mut is_new = false;
         for address in &answer.addresses {
-            is_new |= self.learn_one(&answer.name, *address, (from, until));
+            is_new |= self.learn_one(&answer.name, *address, span, is_late);
         }
         if is_new {
             self.cluster.has_names = true;
@@ -227,7 +240,13 @@ impl Names {
         is_new
     }
 
-    fn learn_one(&mut self, name: &str, address: IpAddr, (from, until): (u64, u64)) -> bool {
+    fn learn_one(
+        &mut self,
+        name: &str,
+        address: IpAddr,
+        (from, until): (u64, u64),
+        is_late: bool,
+    ) -> bool {
         let key = (name.into(), address);
         let is_known = self.is_known(name, address);
         if !self.told.contains_key(&key) {
@@ -257,7 +276,7 @@ impl Names {
         let known = self.cluster.names.entry(name.into()).or_default();
         known.push(address);
         self.counts.learnt += 1;
-        self.counts.late += u64::from(from.saturating_add(SLACK) < self.latest && from > 0);
+        self.counts.late += u64::from(is_late);
         true
     }
 

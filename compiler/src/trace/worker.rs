@@ -46,7 +46,7 @@ impl<'a> Worker<'a> {
         self.answers.wants_names() || self.before.as_ref().is_some_and(Answers::wants_names)
     }
 
-    /// Whether an answer of DNS in a flow tells what is not known at its time, and there is room for it.
+    /// Whether an answer of DNS in a flow tells what is not known from its time on, and there is room for it.
     pub(super) fn would_learn(&mut self, answer: &dns::Answer, from: u64) -> bool {
         let before = self.before.as_mut();
         let is_news = before.is_some_and(|one| one.would_learn(answer, from));
