@@ -35,8 +35,8 @@ impl Packets<'_> {
 
     fn tell(&mut self, connection: &Connection, outputs: &mut Outputs<'_, '_>) -> io::Result<()> {
         let verdict = verdict(connection);
-        let recorded = self.recorded(connection);
-        let agrees = verdict.and_then(|verdict| Some(recorded? == verdict));
+        let (recorded, compares) = (self.recorded(connection), self.before.is_some());
+        let agrees = verdict.and_then(|verdict| Some(agree(compares, recorded?, verdict)));
         if !self.options.replies || (self.before.is_some() && agrees != Some(false)) {
             return Ok(());
         }
@@ -84,10 +84,10 @@ impl Packets<'_> {
         let Some(verdict) = verdict(connection) else {
             return;
         };
-        let recorded = self.recorded(connection);
+        let (recorded, compares) = (self.recorded(connection), self.before.is_some());
         let records: u64 = connection.packets.iter().sum();
         let count = |agrees: bool| match recorded {
-            Some(recorded) if (recorded == verdict) == agrees => records,
+            Some(recorded) if agree(compares, recorded, verdict) == agrees => records,
             Some(_) | None => 0,
         };
         if self.before.is_some() && count(false) == 0 {
@@ -119,4 +119,10 @@ impl Packets<'_> {
 fn verdict(connection: &Connection) -> Option<Word> {
     let answered = connection.answer.as_ref();
     answered.and_then(|Answered { id, verdict, .. }| id.map(|_| *verdict))
+}
+
+/// Whether a verdict is what was recorded. But where policies are compared, a capture proves that a connection passed, and not by
+/// what way.
+pub(super) fn agree(compares: bool, recorded: Word, verdict: Word) -> bool {
+    recorded == verdict || !compares && verdict == Word::Redirect
 }

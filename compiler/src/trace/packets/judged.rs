@@ -1,5 +1,6 @@
 //! The answer about a packet: that about its connection.
 
+use super::ended::agree;
 use super::{Outputs, Packets, Waiting};
 use crate::cluster::Protocol;
 use crate::hir::flow::Transport;
@@ -127,7 +128,7 @@ impl Packets<'_> {
             connection.is_answered.then_some(Word::Allow)
         };
         let verdict = answered.verdict;
-        let agrees = recorded.map(|recorded| recorded == verdict);
+        let agrees = recorded.map(|recorded| agree(self.before.is_some(), recorded, verdict));
         match (agrees, recorded) {
             (Some(true), _) => self.counts.agreeing += 1,
             (Some(false), Some(recorded)) => {
