@@ -120,7 +120,7 @@ fn the_ir_engine_is_the_definition_of_cilium() {
 fn the_image_engine_is_the_definition() {
     let strangers = Strangers::default();
     let mut seen = [0_usize; 4];
-    for (seed, world, loaded) in of_both(0..worlds() / 4).filter(with_images) {
+    for (seed, world, loaded) in of_both(0..worlds() * 3 / 5).filter(with_images) {
         let (cluster, policies) = (&loaded.cluster, &loaded.policies);
         let engine = Engine::new(EngineKind::Image, &world.sources(), cluster, policies).unwrap();
         for (flow, expected) in answers(&loaded, &strangers, seed) {

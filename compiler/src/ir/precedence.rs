@@ -213,13 +213,21 @@ impl Program {
         }
     }
 
-    /// Whether it hangs on an address that is not known what governs an end.
+    /// Whether it hangs on an address that is not known what governs an end; or on one that it does not have: where blocks match
+    /// pods, one without an address of the family that is asked about is in no block.
     pub(crate) fn is_open(&self, end: &Endpoint<'_>) -> bool {
         let Some(kinds) = &self.kinds else {
             return false;
         };
         match &end.seen_in(Tier::Admin).kind {
             EndpointKind::Pod(pod) => {
+                let nowhere = Address::Unknown {
+                    v4: false,
+                    v6: false,
+                };
+                if end.address == nowhere && kinds.sees_addresses_of_pods() {
+                    return true;
+                }
                 let subjects = kinds.pods(pod, end.address);
                 subjects.len() > 1 && self.tables_of(kinds, &subjects).len() > 1
             }
