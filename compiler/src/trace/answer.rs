@@ -99,11 +99,17 @@ impl<'a> Answers<'a> {
         names.is_some_and(|names| names.is_news(answer))
     }
 
-    /// Whether an answer of DNS in a flow of some time tells what is not known from then on, and there is room for it; where
-    /// there is none, what it tells is counted.
-    pub(super) fn would_learn(&mut self, answer: &dns::Answer, from: u64) -> bool {
-        let names = self.names.as_mut();
+    /// Whether an answer of DNS in a flow of some time tells what is not known from then on, and there is room for it.
+    pub(super) fn would_learn(&self, answer: &dns::Answer, from: u64) -> bool {
+        let names = self.names.as_ref();
         names.is_some_and(|names| names.would_learn(answer, from))
+    }
+
+    /// Counts what such an answer tells that there is no room for, where it is not taken in.
+    pub(super) fn pass_over(&mut self, answer: &dns::Answer) {
+        if let Some(names) = &mut self.names {
+            names.pass_over(answer);
+        }
     }
 
     /// Takes in an answer of DNS in a packet, whose addresses are known for as long as it says.

@@ -86,6 +86,8 @@ struct Told {
     spans: Spans,
     /// Whether it is known now.
     is_shown: bool,
+    /// Whether it stands behind records that are later, and is counted as that.
+    is_late: bool,
 }
 
 /// How many addresses a trace told.
@@ -158,21 +160,29 @@ impl Names {
         self.new_in(answer).next().is_some() && self.is_asked(answer)
     }
 
-    /// Whether an answer of a flow tells what is not known from its time on and what a policy asks for, and there is room for it;
-    /// where there is none, what it tells is counted.
-    pub(super) fn would_learn(&mut self, answer: &Answer, from: u64) -> bool {
-        if !self.is_asked(answer) {
-            return false;
-        }
+    /// Whether an answer of a flow tells what is not known from its time on and what a policy asks for, and there is room for it.
+    pub(super) fn would_learn(&self, answer: &Answer, from: u64) -> bool {
         let from = from.saturating_sub(FLOW_SLACK);
-        let new = answer.addresses.iter();
-        let new = new.filter(|address| !self.is_known_at(&answer.name, **address, from));
-        let count = new.count() as u64;
-        let has_room = self.has_room();
-        if !has_room {
-            self.counts.not_learnt += count;
+        let fits = |address: &IpAddr| {
+            !self.is_known_at(&answer.name, *address, from)
+                && (self.has_room() || self.is_told(&answer.name, *address))
+        };
+        self.is_asked(answer) && answer.addresses.iter().any(fits)
+    }
+
+    /// Counts what an answer of a flow tells that there is no room for, where it is not [taken in](Self::learn_for_ever).
+    pub(super) fn pass_over(&mut self, answer: &Answer) {
+        if self.has_room() || !self.is_asked(answer) {
+            return;
         }
-        has_room && count > 0
+        let new = self.new_in(answer);
+        let unknown = new.filter(|address| !self.is_told(&answer.name, **address));
+        self.counts.not_learnt += unknown.count() as u64;
+    }
+
+    /// Whether the trace told an address by a name, of whatever time.
+    fn is_told(&self, name: &str, address: IpAddr) -> bool {
+        self.told.contains_key(&(name.into(), address))
     }
 
     /// Whether an address is known by a name at a time.
@@ -261,6 +271,7 @@ impl Names {
                 self.counts.not_learnt += 1;
                 return false;
             }
+            self.counts.learnt += 1;
         }
         let told = self.told.entry(key).or_default();
         self.counts.forgotten += u64::from(told.spans.add(from, until));
@@ -273,10 +284,10 @@ impl Names {
         if is_known || !is_known_now {
             return false;
         }
+        self.counts.late += u64::from(is_late && !told.is_late);
+        told.is_late |= is_late;
         let known = self.cluster.names.entry(name.into()).or_default();
         known.push(address);
-        self.counts.learnt += 1;
-        self.counts.late += u64::from(is_late);
         true
     }
 

@@ -46,11 +46,16 @@ impl<'a> Worker<'a> {
         self.answers.wants_names() || self.before.as_ref().is_some_and(Answers::wants_names)
     }
 
-    /// Whether an answer of DNS in a flow tells what is not known from its time on, and there is room for it.
+    /// Whether an answer of DNS in a flow tells what is not known from its time on, and there is room for it on either side;
+    /// where there is none, what it tells is counted.
     pub(super) fn would_learn(&mut self, answer: &dns::Answer, from: u64) -> bool {
-        let before = self.before.as_mut();
-        let is_news = before.is_some_and(|one| one.would_learn(answer, from));
-        self.answers.would_learn(answer, from) || is_news
+        let before = self.before.as_ref();
+        let would_learn = self.answers.would_learn(answer, from)
+            || before.is_some_and(|one| one.would_learn(answer, from));
+        if !would_learn {
+            self.answers.pass_over(answer);
+        }
+        would_learn
     }
 
     /// Takes in such an answer, behind records of which the latest is of another time.
