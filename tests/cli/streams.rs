@@ -1,7 +1,7 @@
 //! Where things go: standard output, standard error, files, and readers that go away.
 
 use super::{ran, run, verdict};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -253,4 +253,30 @@ fn manual_pages_go_to_a_folder() {
     expected.extend(commands.map(|name| format!("verdict-{name}.1")));
     expected.sort();
     assert_eq!(names, expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_trace_comes_out_of_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata");
+    let replay = |trace: &Path| {
+        let arguments: [OsString; 2] = ["replay".into(), testdata.join("shop").into_os_string()];
+        run(arguments
+            .iter()
+            .map(OsString::as_os_str)
+            .chain(["--trace".as_ref(), trace.as_os_str()]))
+    };
+    let capture = testdata.join("trace/raw.pcap");
+    let bytes = fs::read(&capture).unwrap();
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, bytes)
+    });
+    let ran = replay(&pipe);
+    writer.join().unwrap().unwrap();
+    assert_eq!(ran.stdout, replay(&capture).stdout);
 }

@@ -53,7 +53,8 @@ pub(super) fn run(global: &Global, replay: &Replay) -> Result<Answered, Failure>
             return Err(Failure::Usage(message));
         }
     }
-    for file in &files {
+    // A pipe is opened once: whoever writes it sees it end when it is closed.
+    for file in files.iter().filter(|file| !is_pipe(file)) {
         traces::open(file).map_err(|error| Failure::Read(file.clone(), error))?;
     }
     let session = Session::open(global, &replay.inputs);
@@ -94,6 +95,12 @@ pub(super) fn run(global: &Global, replay: &Replay) -> Result<Answered, Failure>
     }
     let certain = session.incomplete().is_empty() && outcome.assumed == 0;
     Ok((outcome.disagreeing == 0 && certain).into())
+}
+
+/// Whether something is there that is neither a file nor a folder.
+fn is_pipe(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 fn check_stdin(replay: &Replay) -> Result<(), Failure> {

@@ -518,7 +518,7 @@ fn entity(name: &str) -> Result<Resolved, Box<Diagnostic>> {
     } else {
         "did you mean `entity:world`?"
     };
-    let message = format!("the dialect `kubernetes` has no entity `{name}`");
+    let message = format!("the entity `{name}` is no end of a question");
     Err(Box::new(
         Diagnostic::new(&codes::UNSUPPORTED_ENTITY, message).help(help),
     ))
