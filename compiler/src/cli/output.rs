@@ -181,11 +181,10 @@ pub(super) fn is_same(one: &Path, other: &Path) -> bool {
 pub(super) fn is_within(file: &Path, folder: &Path) -> bool {
     let real = |path: &Path| {
         let whole = std::path::absolute(path).ok()?;
-        let there = whole.ancestors().find_map(|above| {
+        whole.ancestors().find_map(|above| {
             let rest = whole.strip_prefix(above).ok()?;
             Some(std::fs::canonicalize(above).ok()?.join(rest))
-        });
-        there
+        })
     };
     let folder = real(folder).filter(|folder| !folder.is_file());
     folder.is_some_and(|folder| real(file).is_some_and(|file| file.starts_with(folder)))

@@ -127,7 +127,7 @@ codes! {
     AMBIGUOUS_PEER = "V0503", Error, "a peer that may be several things";
     UNKNOWN_NAMESPACE = "V0504", Error, "a namespace that does not exist";
     MALFORMED_PORT = "V0505", Error, "a port that cannot be read";
-    UNSUPPORTED_ENTITY = "V0506", Error, "an entity that this dialect does not have";
+    UNSUPPORTED_ENTITY = "V0506", Error, "an entity that is no end of a question";
     SERVICE_ADDRESS = "V0507", Note, "an address that belongs to a service";
     NO_BACKEND = "V0508", Error, "a service leads nowhere";
     UNKNOWN_PORT = "V0509", Error, "a port name that the destination does not have";
