@@ -225,7 +225,10 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
         let message = format!("`{output}` is read, and `--output` would overwrite it");
         return Err(Failure::Usage(message));
     }
-    if let Some(bundle) = bundles(command).find(|bundle| output::is_within(output, bundle)) {
+    if let Some(bundle) = bundles(command)
+        .into_iter()
+        .find(|bundle| output::is_within(output, bundle))
+    {
         let (output, bundle) = (output.display(), bundle.display());
         let message =
             format!("`--output` takes a file outside of `{bundle}`: `{output}` would damage it");
@@ -245,8 +248,8 @@ fn refuse_overwriting(global: &Global, command: &Command) -> Result<(), Failure>
 }
 
 /// The bundles, and the folder of what is kept, that a command reads or writes.
-fn bundles(command: &Command) -> impl Iterator<Item = &PathBuf> {
-    let found: Vec<&PathBuf> = match command {
+fn bundles(command: &Command) -> Vec<&PathBuf> {
+    match command {
         Command::Compile(compile) => {
             let of = &compile.bundle;
             let bundles = of.bundle.iter().chain(&of.parent).chain(&of.check);
@@ -266,8 +269,7 @@ fn bundles(command: &Command) -> impl Iterator<Item = &PathBuf> {
         | Command::Completions { .. }
         | Command::Man
         | Command::Schema { .. } => Vec::new(),
-    };
-    found.into_iter()
+    }
 }
 
 fn report(failure: &Failure) {

@@ -37,6 +37,7 @@ pub(crate) use parts::{digest_of, size_of};
 use crate::lir::Program;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use verdict_abi::Code;
 use verdict_abi::open::Subjects;
 
 /// What an image is made of.
@@ -72,6 +73,19 @@ pub struct SourceTable<O = Origin> {
     /// What was left out of the policies, so that they may decide otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<Box<str>>,
+}
+
+impl SourceTable {
+    /// Who decides where a code says so; none where it is nobody.
+    #[must_use]
+    pub fn decider(&self, code: Code) -> Option<&Origin> {
+        self.decider_at(code.origin)
+    }
+
+    /// The same by the number of an origin: one more than its index.
+    pub(crate) fn decider_at(&self, number: u32) -> Option<&Origin> {
+        self.origins.get(number.checked_sub(1)? as usize)
+    }
 }
 
 /// A rule, or a policy that isolates.

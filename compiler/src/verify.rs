@@ -193,16 +193,7 @@ impl<'a> Prover<'a> {
         let Some(split) = self.subjects.split else {
             return Ok(());
         };
-        let name = match split {
-            Owner::Pod(pod) => self.cluster.pod(pod).map(|pod| {
-                let namespace = self.cluster.namespace_name(pod.namespace);
-                format!("{namespace}/{}", pod.name)
-            }),
-            Owner::Node(node) => self
-                .cluster
-                .node(node)
-                .map(|node| format!("node/{}", node.name)),
-        };
+        let name = named::name(self.cluster, split);
         Err(general(
             Check::Endpoints,
             format!("which policies govern {}", name.unwrap_or_default()),

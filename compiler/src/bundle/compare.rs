@@ -232,11 +232,9 @@ impl Pair<'_, '_> {
         let Some(code) = code.and_then(Code::of) else {
             return Decided::Nothing;
         };
-        let origin = code.origin.checked_sub(1);
-        let origin = origin.and_then(|at| image.source().origins.get(at as usize));
         Decided::Said(Box::new(Said {
             code: Code { origin: 0, ..code },
-            origin: origin.cloned(),
+            origin: image.source().decider(code).cloned(),
         }))
     }
 }

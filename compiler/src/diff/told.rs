@@ -87,15 +87,18 @@ impl Told {
         decided
     }
 
-    /// Both sides of an L7 rule that changes.
+    /// The L7 rules that change, each on both sides.
     #[must_use]
-    pub fn inspected(diff: &Diff<'_>, changed: Inspected) -> InspectedRule {
+    pub fn inspected(diff: &Diff<'_>) -> Vec<InspectedRule> {
         let told =
             |when, rule: Option<RuleId>| deciding_rule(diff.context(when), rule?, Truth::Yes);
-        InspectedRule {
-            before: told(When::Before, changed.before),
-            after: told(When::After, changed.after),
-        }
+        let changed = diff.inspected().into_iter();
+        changed
+            .map(|Inspected { before, after }| InspectedRule {
+                before: told(When::Before, before),
+                after: told(When::After, after),
+            })
+            .collect()
     }
 
     /// The report of the pairs for which this was made.
@@ -105,8 +108,7 @@ impl Told {
             version: VERSION,
             ..DiffReport::default()
         };
-        let inspected = diff.inspected().into_iter();
-        report.inspected = inspected.map(|one| Self::inspected(diff, one)).collect();
+        report.inspected = Self::inspected(diff);
         for (pair, decided) in pairs.iter().zip(&self.decided) {
             self.add(diff, pair, decided, &mut report);
         }

@@ -4,7 +4,8 @@
 //! address and its node are not. What its own policies say, and what those of the pod at the other end say, are
 //! asked apart: many pods that do not exist have one of them in common.
 
-use super::answer::{AnswerId, Operation};
+use super::Answer;
+use super::answer::{AnswerId, Answers, Operation};
 use super::connections::Connections;
 use super::ends::{ChainId, EndId, EndKind};
 use super::rows::{Signature, asks_for_names, rules_of};
@@ -170,15 +171,10 @@ impl Connections<'_> {
                 let signature = signature(self.program, [chain], &other);
                 let is_host = self.program.is_host(&other);
                 let key = (Chained::Fresh(table, own), ports, signature, is_host);
-                let answer = match self.fresh.sides.get(&key) {
-                    Some(known) => *known,
-                    None => {
-                        let answer = side(self.program, [chain], named, &key.2, is_host);
-                        let answer = self.answers.id(answer);
-                        self.fresh.sides.insert(key, answer);
-                        answer
-                    }
-                };
+                let answer =
+                    worked_out(&mut self.fresh.sides, &mut self.answers, key, |signature| {
+                        side(self.program, [chain], named, signature, is_host)
+                    });
                 let agreed = |known| self.answers.of(Operation::Agreed, known, answer);
                 all = Some(all.map_or(answer, agreed));
             }
@@ -219,21 +215,31 @@ impl Connections<'_> {
             for other in self.program.others(&other, From::Unknown) {
                 let signature = signature(self.program, chains.clone(), &other);
                 let key = (Chained::Known(id, direction), ports, signature, false);
-                let answer = match self.fresh.sides.get(&key) {
-                    Some(known) => *known,
-                    None => {
-                        let answer = side(self.program, chains.clone(), named, &key.2, false);
-                        let answer = self.answers.id(answer);
-                        self.fresh.sides.insert(key, answer);
-                        answer
-                    }
-                };
+                let answer =
+                    worked_out(&mut self.fresh.sides, &mut self.answers, key, |signature| {
+                        side(self.program, chains.clone(), named, signature, false)
+                    });
                 let agreed = |known| self.answers.of(Operation::Agreed, known, answer);
                 all = Some(all.map_or(answer, agreed));
             }
             all.unwrap_or(AnswerId::ALL)
         })
     }
+}
+
+/// What a side says, worked out once.
+fn worked_out(
+    sides: &mut FxHashMap<SideKey, AnswerId>,
+    answers: &mut Answers,
+    key: SideKey,
+    make: impl FnOnce(&Signature) -> Answer,
+) -> AnswerId {
+    if let Some(known) = sides.get(&key) {
+        return *known;
+    }
+    let answer = answers.id(make(&key.2));
+    sides.insert(key, answer);
+    answer
 }
 
 /// Which rules of some chains match the other end.
@@ -262,7 +268,7 @@ fn side<'a>(
     named: NamedPorts<'_>,
     signature: &Signature,
     is_host: bool,
-) -> super::Answer {
+) -> Answer {
     let side = Side {
         program,
         named,
@@ -276,5 +282,5 @@ fn side<'a>(
     // both would be.
     let said = chains.into_iter().map(|chain| side.tiers(chain, is_host));
     let said = said.reduce(|one, other| one.agreed(&other));
-    said.unwrap_or_else(super::Answer::all)
+    said.unwrap_or_else(Answer::all)
 }

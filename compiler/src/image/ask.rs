@@ -211,11 +211,9 @@ impl Image<'_> {
             value,
         };
         let (_, code) = decide(self, query)?;
-        let origin = code.origin.checked_sub(1);
-        let origin = origin.and_then(|index| self.source().origins.get(index as usize));
         Some(Said {
             code,
-            origin: origin.cloned(),
+            origin: self.source().decider(code).cloned(),
         })
     }
 

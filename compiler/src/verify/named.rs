@@ -3,6 +3,7 @@
 
 use super::mismatch::{Check, Mismatch, general};
 use super::{Prover, Subject};
+use crate::cluster::{Cluster, Owner};
 use crate::hir::spec::{Side, Truth, Verdict};
 use crate::hir::{Action as Written, Auth, Policy, PolicySet};
 use crate::image::{by_action, demand};
@@ -47,6 +48,17 @@ impl Lines {
     }
 }
 
+/// The name of an endpoint: `namespace/name`, `node/name`.
+pub(super) fn name(cluster: &Cluster, of: Owner) -> Option<String> {
+    Some(match of {
+        Owner::Pod(pod) => {
+            let pod = cluster.pod(pod)?;
+            format!("{}/{}", cluster.namespace_name(pod.namespace), pod.name)
+        }
+        Owner::Node(node) => format!("node/{}", cluster.node(node)?.name),
+    })
+}
+
 impl Subject<'_> {
     /// The endpoints are the pods of the node, in their order, and the node where policies govern it, each with its addresses.
     pub(super) fn endpoints(&self) -> Result<(), Box<Mismatch>> {
@@ -65,17 +77,11 @@ impl Subject<'_> {
         }
         let pods = self.pods.iter().filter_map(|pod| self.cluster.pod(*pod));
         let host = self.host().and_then(|node| self.cluster.node(node));
-        let mut names: Vec<String> = pods
-            .clone()
-            .map(|pod| {
-                format!(
-                    "{}/{}",
-                    self.cluster.namespace_name(pod.namespace),
-                    pod.name
-                )
-            })
+        let owners = self.pods.iter().map(|pod| Owner::Pod(*pod));
+        let owners = owners.chain(self.host().map(Owner::Node));
+        let names: Vec<String> = owners
+            .filter_map(|owner| name(self.cluster, owner))
             .collect();
-        names.extend(host.map(|node| format!("node/{}", node.name)));
         let own = self
             .program
             .endpoints
@@ -148,8 +154,7 @@ impl Subject<'_> {
                 continue;
             }
             let found = code.map(|code| {
-                let origin = code.origin.checked_sub(1);
-                let origin = origin.and_then(|at| self.image.source().origins.get(at as usize));
+                let origin = self.image.source().decider(code);
                 format!("{code:?} by {origin:?}")
             });
             return Err(general(
@@ -191,8 +196,7 @@ impl Subject<'_> {
 
     /// Whether the source table says of an origin what the texts do.
     fn is_written(&self, lines: &Lines, origin: Origin, number: u32) -> bool {
-        let found = number.checked_sub(1);
-        let found = found.and_then(|at| self.image.source().origins.get(at as usize));
+        let found = self.image.source().decider_at(number);
         let (policy, rule, span): (Option<&Policy>, Option<&str>, Option<Span>) = match origin {
             Origin::Nobody => return number == 0,
             Origin::Isolation(policy) => {

@@ -268,10 +268,7 @@ const NAMED_RULES: usize = 3;
 fn proxied(image: &Image<'_>) -> Option<Diagnostic> {
     let codes = (0..image.count(Config::Codes)).filter_map(|index| {
         let code = Code::of(image.word(Section::Codes, index)?)?;
-        let origin = image
-            .source()
-            .origins
-            .get(code.origin.checked_sub(1)? as usize);
+        let origin = image.source().decider(code);
         origin.filter(|_| code.action == Action::Redirect)
     });
     let rules: BTreeSet<String> = codes

@@ -234,11 +234,9 @@ fn rules(image: &Image<'_>, counters: &[Counter]) -> Vec<RuleStatus> {
         let Some(code) = code.filter(|_| counter.packets > 0) else {
             continue;
         };
-        let origin = code.origin.checked_sub(1);
-        let origin = origin.and_then(|origin| image.source().origins.get(origin as usize));
         let key = (code.origin, code.action as u8);
         let rule = by_rule.entry(key).or_insert_with(|| RuleStatus {
-            origin: origin.cloned(),
+            origin: image.source().decider(code).cloned(),
             action: code.action,
             counter: Counter::default(),
         });

@@ -4,7 +4,7 @@ use super::cage::{caged, on, root, run, sh, within};
 use super::faults::{enforcing, refused};
 use super::net::{PATIENCE, build, ping};
 use super::world::{TIERS, World, pod};
-use aya::programs::tc::TcAttachOptions;
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::{LinkOrder, ProgramInfo, SchedClassifier, TcAttachType};
 use std::path::Path;
 use std::process::Command;
@@ -99,6 +99,17 @@ fn programs(node: &str, veth: &str) -> Vec<u32> {
     })
 }
 
+/// Puts a program of a generation of a node before all others at the interface of the web pod.
+fn put_first(node: &str, generation: u32) -> SchedClassifierLink {
+    let pin = format!("{}/generations/{generation}/ingress", root(node));
+    let mut program = SchedClassifier::from_pin(pin).unwrap();
+    let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+    within("n1", || {
+        let id = program.attach_with_options("veth-web", TcAttachType::Ingress, order);
+        program.take_link(id.unwrap()).unwrap()
+    })
+}
+
 #[test]
 fn programs_of_others_that_come_before_by_tcx_are_told_and_overtaken() {
     caged(
@@ -113,16 +124,7 @@ fn programs_of_others_that_come_before_by_tcx_are_told_and_overtaken() {
             let own = programs("n1", "veth-web");
             assert_eq!((own.len(), state("n1", 0).as_str()), (1, "enforced"));
             // The program for the other direction, attached by somebody else.
-            let first = |generation: u32| {
-                let pin = format!("{}/generations/{generation}/ingress", root("n1"));
-                let mut program = SchedClassifier::from_pin(pin).unwrap();
-                let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-                within("n1", || {
-                    let side = TcAttachType::Ingress;
-                    let id = program.attach_with_options("veth-web", side, order);
-                    program.take_link(id.unwrap()).unwrap()
-                })
-            };
+            let first = |generation: u32| put_first("n1", generation);
             let other = first(2);
             let both = programs("n1", "veth-web");
             assert!(both.len() == 2 && both[1] == own[0], "{both:?}");
@@ -163,13 +165,7 @@ fn programs_of_others_are_overtaken_where_nothing_is_loaded() {
             // A program of another node stands for whoever comes before.
             let images = World::of(TIERS).write(Path::new("/run/netns/images"));
             on("n2", &["load", &images.of("n2")]).must(0);
-            let pin = format!("{}/generations/1/ingress", root("n2"));
-            let mut program = SchedClassifier::from_pin(pin).unwrap();
-            let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-            let other = within("n1", || {
-                let id = program.attach_with_options("veth-web", TcAttachType::Ingress, order);
-                program.take_link(id.unwrap()).unwrap()
-            });
+            let other = put_first("n2", 1);
             let both = programs("n1", "veth-web");
             assert!(both.len() == 2 && both[1] == own[0], "{both:?}");
             on("n1", &arguments).must(1);

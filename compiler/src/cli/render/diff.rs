@@ -81,8 +81,7 @@ impl<'a> View<'a> {
         let told = Most::of(setting.verbose);
         let parts = Part::ALL.map(|part| (part, part.sections(diff, blocks, told)));
         let diff: &'a Diff<'_> = diff;
-        let inspected = diff.inspected().into_iter();
-        let inspected = inspected.map(|one| Told::inspected(diff, one)).collect();
+        let inspected = Told::inspected(diff);
         let (new, vanished) = diff.unmatched();
         let shown = shown(blocks);
         let unmatched = [new, vanished].map(|peers: Vec<PeerId>| {
