@@ -158,7 +158,7 @@ fn pod(random: &mut Random, size: Size, index: usize) -> Value {
     let v4 = address(index);
     let mut addresses = vec![json!({"ip": v4})];
     if size.dual_stack {
-        addresses.push(json!({"ip": format!("2001:db8::{index:x}")}));
+        addresses.push(json!({"ip": format!("2001:db8::{:x}:{:x}", index >> 16, index & 0xffff)}));
     }
     json!({
         "apiVersion": "v1", "kind": "Pod",
