@@ -6,23 +6,26 @@
 
 mod blame;
 mod cache;
+mod ground;
 mod tables;
 
 pub use blame::Contribution;
 pub use cache::{Found, Kept, NotRestored, ProvedCommon};
+pub use ground::GroundFile;
 pub use tables::{Tables, Together};
 
 use crate::cluster::{Cluster, NodeId, PodId};
 use crate::hir::PolicySet;
 use crate::image::{
-    self, Common, DecodeError, Image, Input, Known, LimitError, Limits, Parts, SourceTable,
+    self, Addresses, Common, DecodeError, Image, Input, Known, LimitError, Limits, Parts,
+    SourceTable,
 };
 use crate::ir;
 use crate::lir::leaves::Leaves;
 use crate::lir::{self, Lowering, Program, Size};
 use crate::opt::{self, Pass};
 use crate::source::{Sources, Span};
-use crate::verify::{Mismatch, Prover, Subject};
+use crate::verify::{Mismatch, Print, ProvedAddresses, Prover, Subject};
 use rustc_hash::FxHashMap;
 use serde_json::value::{RawValue, to_raw_value};
 use std::fmt;
@@ -49,6 +52,8 @@ pub struct Compiler<'a> {
     identities: Vec<u32>,
     /// The tables of all nodes together.
     library: Option<Together>,
+    /// What the leaves and addresses are kept under, where they were not kept.
+    ground: Option<Print>,
     /// What was checked of the sections that all images have.
     known: OnceLock<Known>,
     /// By policy and by rule: what the source tables of images say of it.
@@ -122,15 +127,25 @@ impl<'a> Compiler<'a> {
         sources: &'a Sources,
         lowering: Lowering<'a>,
     ) -> Self {
+        Self::made(cluster, policies, sources, lowering, None)
+    }
+
+    /// The same with the sections of addresses that are known, and what is proved of them and of the leaves.
+    fn made(
+        cluster: &'a Cluster,
+        policies: &'a PolicySet,
+        sources: &'a Sources,
+        lowering: Lowering<'a>,
+        known: Option<(Addresses, ProvedAddresses)>,
+    ) -> Self {
         let (program, leaves) = (lowering.resolved(), lowering.leaves());
+        let (addresses, proved) = known.unzip();
         let common = || {
             let (world, identities) = image::world(cluster, policies, sources, program, leaves);
-            (
-                Common::new(leaves.v4(), leaves.v6(), world.write()),
-                identities,
-            )
+            let addresses = addresses.unwrap_or_else(|| Addresses::of(leaves.v4(), leaves.v6()));
+            (Common::of(addresses, world.write()), identities)
         };
-        let prover = || Prover::new(cluster, policies, &lowering);
+        let prover = || Prover::with(cluster, policies, &lowering, proved);
         let (prover, (common, identities)) = rayon::join(prover, common);
         Self {
             cluster,
@@ -143,6 +158,7 @@ impl<'a> Compiler<'a> {
             identities,
             incomplete: Vec::new(),
             library: None,
+            ground: None,
             known: OnceLock::new(),
             origins: (
                 policies.policies.iter().map(|_| Named::new()).collect(),

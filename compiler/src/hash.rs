@@ -1,4 +1,7 @@
-//! A number for two, for keys of hash tables whose bits differ in a few places only.
+//! A number for two, for keys of hash tables whose bits differ in a few places only; and what `Hash` tells of a thing, as bytes.
+
+use sha2::{Digest as _, Sha256};
+use std::hash::{Hash, Hasher};
 
 /// Both halves of a product, folded: every bit of both numbers counts for the lower bits as for the upper ones, which
 /// multiplying hashes such as that of `rustc-hash` do not see to. No defence against keys that are chosen to collide.
@@ -11,10 +14,99 @@ pub(crate) fn mixed(one: u64, other: u64) -> u64 {
     (low as u64) ^ (high as u64) ^ one.rotate_left(32) ^ other
 }
 
+/// Takes what `Hash` tells of things: where it is derived that is everything, and with the lengths of lists, so that no two things tell
+/// the same. It is the same on every machine, whatever the width and the order of the bytes of its numbers.
+#[derive(Default)]
+pub(crate) struct Told(pub(crate) Vec<u8>);
+
+impl Hasher for Told {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.write(&number.to_le_bytes());
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write(&number.to_le_bytes());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.write(&number.to_le_bytes());
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.write(&number.to_le_bytes());
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn write_i16(&mut self, number: i16) {
+        self.write(&number.to_le_bytes());
+    }
+
+    fn write_i32(&mut self, number: i32) {
+        self.write(&number.to_le_bytes());
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.write(&number.to_le_bytes());
+    }
+
+    fn write_i128(&mut self, number: i128) {
+        self.write(&number.to_le_bytes());
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_i64(number as i64);
+    }
+
+    /// Of no use: whoever takes the bytes digests them.
+    fn finish(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
+/// The SHA-256 digest of what `Hash` tells of a thing.
+pub(crate) fn digest(thing: &impl Hash) -> [u8; 32] {
+    let mut told = Told::default();
+    thing.hash(&mut told);
+    Sha256::digest(&told.0).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn things_that_differ_tell_different_bytes() {
+        let told = |thing: &[&[&str]]| digest(&thing);
+        let things: [&[&[&str]]; 6] = [
+            &[],
+            &[&[]],
+            &[&["ab"]],
+            &[&["a", "b"]],
+            &[&["a"], &["b"]],
+            &[&["b"], &["a"]],
+        ];
+        let digests: HashSet<[u8; 32]> = things.into_iter().map(told).collect();
+        assert_eq!(digests.len(), things.len());
+        // The same on every machine.
+        let mut bytes = Told::default();
+        (1_usize, -1_isize, Some("é"), 7_u16).hash(&mut bytes);
+        let expected: [&[u8]; 5] = [
+            &[1, 0, 0, 0, 0, 0, 0, 0],
+            &[0xff; 8],
+            &[1, 0, 0, 0, 0, 0, 0, 0],
+            &[0xc3, 0xa9, 0xff],
+            &[7, 0],
+        ];
+        assert_eq!(bytes.0, expected.concat());
+    }
 
     #[test]
     fn no_number_hides_the_other() {

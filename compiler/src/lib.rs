@@ -12,6 +12,7 @@ pub mod invariant;
 pub mod source;
 pub mod diagnostic;
 pub mod ranges;
+mod kept;
 pub mod cluster;
 pub mod identity;
 pub mod hir;

@@ -169,14 +169,20 @@ impl SourceFile {
     /// The line and column of a byte offset; offsets past the end give the end.
     #[must_use]
     pub fn location(&self, offset: u32) -> Location {
-        let starts = self.line_starts();
-        let line = starts.partition_point(|start| *start <= offset).max(1);
-        let start = starts.get(line - 1).copied().unwrap_or(0);
-        let before = self.text.get(start as usize..offset as usize).unwrap_or("");
+        let line = self.line(offset);
+        let start = self.line_starts().get(line as usize - 1).copied();
+        let start = start.unwrap_or(0) as usize;
+        let before = self.text.get(start..offset as usize).unwrap_or("");
         Location {
-            line: to_u32(line),
+            line,
             column: to_u32(before.chars().count() + 1),
         }
+    }
+
+    /// The line of a byte offset alone, from 1.
+    fn line(&self, offset: u32) -> u32 {
+        let starts = self.line_starts();
+        to_u32(starts.partition_point(|start| *start <= offset).max(1))
     }
 }
 
@@ -234,6 +240,15 @@ impl Sources {
         match self.get(span.file) {
             Some(file) => (&file.name, file.location(span.start)),
             None => ("", Location { line: 1, column: 1 }),
+        }
+    }
+
+    /// The same without the column, which takes longer to find than the line.
+    #[must_use]
+    pub fn line(&self, span: Span) -> (&str, u32) {
+        match self.get(span.file) {
+            Some(file) => (&file.name, file.line(span.start)),
+            None => ("", 1),
         }
     }
 }

@@ -38,9 +38,12 @@ mod decisions;
 mod shared;
 mod open;
 mod fingerprint;
+mod ground;
 
+pub(crate) use addresses::ProvedAddresses;
 pub use fingerprint::Fingerprints;
 pub(crate) use fingerprint::Print;
+pub(crate) use ground::ground;
 use mismatch::general;
 pub use mismatch::{Check, Mismatch};
 pub(crate) use shared::{Held, Shared};
@@ -65,7 +68,7 @@ pub struct Prover<'a> {
     subjects: subjects::Subjects<'a>,
     leaves: Result<(), Box<Mismatch>>,
     lines: named::Lines,
-    proved: OnceLock<addresses::Proved>,
+    proved: OnceLock<ProvedAddresses>,
     proved_world: OnceLock<Arc<verdict_abi::open::World>>,
     proved_pods: open::ProvedPods,
 }
@@ -124,9 +127,22 @@ impl<'a> Prover<'a> {
     /// Prepares what is the same for all nodes.
     #[must_use]
     pub fn new(cluster: &'a Cluster, policies: &'a PolicySet, lowering: &Lowering<'_>) -> Self {
+        Self::with(cluster, policies, lowering, None)
+    }
+
+    /// The same where the leaves were proved before, and the sections of addresses that are named.
+    pub(crate) fn with(
+        cluster: &'a Cluster,
+        policies: &'a PolicySet,
+        lowering: &Lowering<'_>,
+        proved: Option<ProvedAddresses>,
+    ) -> Self {
         let ends = || {
             let ends = ends::Ends::of(cluster, policies, lowering);
-            let leaves = ends.check(cluster, policies, lowering);
+            let leaves = match proved {
+                Some(_) => Ok(()),
+                None => ends.check(cluster, policies, lowering),
+            };
             (ends, leaves)
         };
         let subjects = || {
@@ -144,10 +160,15 @@ impl<'a> Prover<'a> {
             subjects,
             leaves,
             lines: named::Lines::of(policies),
-            proved: OnceLock::new(),
+            proved: proved.map_or_else(OnceLock::new, OnceLock::from),
             proved_world: OnceLock::new(),
             proved_pods: open::ProvedPods::default(),
         }
+    }
+
+    /// The sections of addresses that are proved, where the leaves are proved too.
+    pub(crate) fn proved_addresses(&self) -> Option<&ProvedAddresses> {
+        self.proved.get().filter(|_| self.leaves.is_ok())
     }
 
     /// Compares everything. Returns how many decisions were compared, equal ones once.

@@ -35,6 +35,7 @@ struct Fleet {
     images: u64,
     kept: Vec<Vec<u8>>,
     tables: Option<Vec<u8>>,
+    ground: Option<Vec<u8>>,
     taken: usize,
     /// How many kinds of endpoints had tables that were kept.
     kinds: usize,
@@ -181,6 +182,7 @@ fn change(folder: &std::path::Path) {
 struct Cache<'f> {
     files: &'f [Vec<u8>],
     tables: Option<&'f [u8]>,
+    ground: Option<&'f [u8]>,
     blobs: Option<&'f Blobs>,
 }
 
@@ -189,6 +191,7 @@ impl Fleet {
         Cache {
             files: &self.kept,
             tables: self.tables.as_deref(),
+            ground: self.ground.as_deref(),
             blobs: Some(&self.blobs),
         }
     }
@@ -198,7 +201,10 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
     let (cluster, policies) = (&asked.loaded.cluster, &asked.loaded.policies);
     let program = phase("resolving", || Program::resolve(cluster, policies));
     let compiler = phase("preparing", || {
-        Compiler::new(cluster, policies, &asked.sources, &program)
+        let sources = &asked.sources;
+        let (compiler, _) =
+            Compiler::upon(cluster, policies, sources, &program, b"bench", cache.ground);
+        compiler
     });
     let (proved, prints) = phase("what images share, and fingerprints", || {
         rayon::join(
@@ -277,6 +283,7 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
         let made = library.as_ref().filter(|_| taken < nodes.len());
         made.and_then(|made| compiler.keep_tables(&prints, made))
     });
+    let ground = phase("keeping leaves", || compiler.keep_ground());
     let kinds = library.as_ref().map_or(0, Together::taken);
     drop(packer);
     Fleet {
@@ -284,6 +291,7 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
         kept: made.iter().map(|(_, kept)| kept.clone()).collect(),
         packed: made.into_iter().map(|(packed, _)| packed).collect(),
         blobs: blobs.into_inner().expect("a map"),
+        ground: ground.or_else(|| cache.ground.map(<[u8]>::to_vec)),
         tables: tables.or_else(|| cache.tables.map(<[u8]>::to_vec)),
         taken,
         kinds,

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Barrier, Mutex};
 use verdict_compiler::bundle::{Blob, BundleError, Digest, Packer};
 use verdict_compiler::cluster::{NodeId, PodId};
-use verdict_compiler::compile::{CompileError, Compiler, Found, Kept, NotRestored, Together};
+use verdict_compiler::compile::{
+    CompileError, Compiler, Found, GroundFile, Kept, NotRestored, Together,
+};
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::image::{Common, Limits, Parts, Resource};
 use verdict_compiler::ir;
@@ -23,6 +25,8 @@ struct Cache {
     blobs: BTreeMap<Digest, Vec<u8>>,
     /// The tables of all kinds of endpoints.
     tables: Option<Vec<u8>>,
+    /// The leaves and who each address is.
+    ground: Option<Vec<u8>>,
 }
 
 /// How often images were kept and made.
@@ -35,6 +39,9 @@ struct Counts {
     /// How many kinds of endpoints had tables that were kept, and how often all images were made of such.
     tables: usize,
     by_tables: usize,
+    /// How often leaves were taken, and how often those that were kept are others now.
+    ground: usize,
+    other_ground: usize,
 }
 
 /// Packs images, and keeps the blobs.
@@ -59,8 +66,25 @@ fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Count
     let sources = world.sources();
     let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
     let (cluster, policies) = (&loaded.cluster, &loaded.policies);
-    let compiler = Compiler::new(cluster, policies, &sources, &program);
+    let file = cache.ground.take();
+    let (compiler, ground) = Compiler::upon(
+        cluster,
+        policies,
+        &sources,
+        &program,
+        b"test",
+        file.as_deref(),
+    );
     let full = Compiler::new(cluster, policies, &sources, &program);
+    match ground {
+        GroundFile::Missing => assert!(file.is_none()),
+        GroundFile::Unusable => panic!("what was kept is not damaged"),
+        GroundFile::Stale => counts.other_ground += 1,
+        GroundFile::Taken => counts.ground += 1,
+    }
+    let (taken, found) = (compiler.lowering().leaves(), full.lowering().leaves());
+    assert_eq!(taken.list(), found.list(), "{}", world.text());
+    assert_eq!((taken.v4(), taken.v6()), (found.v4(), found.v6()));
     let proved = compiler.prove_common();
     let common = compiler.fingerprints(b"test");
     // As if the images themselves were gone.
@@ -131,6 +155,7 @@ fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Count
         cache.blobs.extend(blobs);
     }
     cache.tables = together.and_then(|made| compiler.keep_tables(&common, &made));
+    cache.ground = compiler.keep_ground().or(file);
 }
 
 /// Where a kind of documents is: file and number.
@@ -229,6 +254,7 @@ fn what_is_kept_is_what_a_full_compile_makes() {
     assert!(counts.kept > 100 && counts.made > 100, "{counts:?}");
     assert!(counts.as_they_are > 20, "{counts:?}");
     assert!(counts.tables > 300 && counts.by_tables > 300, "{counts:?}");
+    assert!(counts.ground > 50 && counts.other_ground > 20, "{counts:?}");
 }
 
 #[test]
@@ -253,6 +279,7 @@ fn so_it_is_in_the_dialect_of_cilium() {
     }
     assert!(counts.kept > 50 && counts.made > 50, "{counts:?}");
     assert!(counts.as_they_are > 20, "{counts:?}");
+    assert!(counts.ground > 20 && counts.other_ground > 5, "{counts:?}");
 }
 
 /// A policy that governs nobody, of which the proof of no node is about.
@@ -453,7 +480,56 @@ fn tables_are_taken_for_what_they_were_made_of_alone() {
     assert!(all > 40 && some > 5, "{all} {some}");
 }
 
-/// Other words in a file of tables, which says that it is whole.
+#[test]
+fn leaves_are_taken_for_the_same_addresses_alone() {
+    let mut forgeries = 0;
+    for seed in 0..12 {
+        let world = small::world(seed);
+        let (loaded, sources) = (world.load_for(seed), world.sources());
+        let (cluster, policies) = (&loaded.cluster, &loaded.policies);
+        let program = ir::Program::resolve(cluster, policies);
+        let upon = |build: &[u8], file: Option<&[u8]>| {
+            Compiler::upon(cluster, policies, &sources, &program, build, file)
+        };
+        let (compiler, found) = upon(b"test", None);
+        assert_eq!(found, GroundFile::Missing);
+        // What is not proved yet is not kept.
+        assert!(compiler.keep_ground().is_none());
+        compiler.prove_common().unwrap();
+        let file = compiler.keep_ground().unwrap();
+        let (taken, found) = upon(b"test", Some(&file));
+        assert_eq!(found, GroundFile::Taken);
+        assert!(taken.keep_ground().is_none());
+        // That of another verdict is of other leaves.
+        assert_eq!(upon(b"another", Some(&file)).1, GroundFile::Stale);
+        let mut random = Random::new(seed);
+        for _ in 0..200 {
+            let mut damaged = file.clone();
+            match random.below(3) {
+                0 => damaged.truncate(random.below(file.len())),
+                1 => damaged.push(0),
+                _ => damaged[random.below(file.len())] ^= 1 << random.below(8),
+            }
+            assert_eq!(upon(b"test", Some(&damaged)).1, GroundFile::Unusable);
+        }
+        // Words that are no leaves are refused, or looked up without a panic.
+        for _ in 0..30 {
+            let forged = forged(&file, &mut random);
+            let (compiler, found) = upon(b"test", Some(&forged));
+            if found != GroundFile::Taken {
+                continue;
+            }
+            forgeries += 1;
+            let _ = compiler.prove_common();
+            for (node, pods) in compiler.lowering().nodes() {
+                let _ = compiler.node(*node, pods);
+            }
+        }
+    }
+    assert!(forgeries > 20, "{forgeries}");
+}
+
+/// Other words in a file of tables or leaves, which says that it is whole.
 fn forged(file: &[u8], random: &mut Random) -> Vec<u8> {
     const HEAD: usize = 20;
     let packed = &file[HEAD..file.len() - 32];

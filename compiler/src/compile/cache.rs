@@ -136,8 +136,12 @@ impl<'a> Compiler<'a> {
             build.push(0);
         }
         build.extend(format!("{:?}", self.limits).into_bytes());
-        self.prover
-            .fingerprints(self.sources, &build, self.common.addresses())
+        self.prover.fingerprints(
+            self.sources,
+            &self.lowering,
+            &build,
+            self.common.addresses(),
+        )
     }
 
     /// What the proof of a node's image is about.

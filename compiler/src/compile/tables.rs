@@ -9,21 +9,18 @@
 use super::Compiler;
 use crate::cluster::{NodeId, PodId};
 use crate::hir::{Direction, PerDirection, PolicyId, Resolution};
+use crate::kept::{self, Form, PRINT, Words, words_of, write_list};
 use crate::lir::{self, ChainId, Origin, number};
 use crate::opt::Library;
-use crate::opt::kept::{Told, Words, write_list};
-use crate::verify::{Fingerprints, Held, Print, Shared};
+use crate::opt::kept::Told;
+use crate::verify::{Fingerprints, Held, Shared};
 use rustc_hash::FxHashMap;
-use sha2::{Digest as _, Sha256};
 
-/// The first bytes.
-const MAGIC: &[u8; 8] = b"VERDICTT";
-/// The version of this layout.
-const VERSION: u32 = 1;
-/// How hard the compressor tries: most of the words are small numbers that repeat.
-const LEVEL: i32 = 1;
-/// More bytes of words are neither kept nor unpacked.
-const MOST_BYTES: u64 = 1 << 30;
+/// How the files begin.
+const FORM: Form = Form {
+    magic: b"VERDICTT",
+    version: 1,
+};
 
 /// The tables of some nodes together, and what is proved of them.
 #[derive(Debug)]
@@ -165,23 +162,13 @@ impl Compiler<'_> {
         if !together.library.write(&mut words, &chains, tell) {
             return None;
         }
-        if words.len() as u64 * 4 > MOST_BYTES {
-            return None;
-        }
-        let plain: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
-        let mut file = MAGIC.to_vec();
-        file.extend(VERSION.to_le_bytes());
-        file.extend((plain.len() as u64).to_le_bytes());
-        file.extend(zstd::bulk::compress(&plain, LEVEL).ok()?);
-        let digest = Sha256::digest(&file);
-        file.extend(digest);
-        Some(file)
+        kept::sealed(FORM, &words)
     }
 
     /// Reads tables that were kept: those of cases that there are now. `None` where the bytes are damaged, or of another layout.
     #[must_use]
     pub fn kept_tables(&self, prints: &Fingerprints, file: &[u8]) -> Option<Tables> {
-        let words = unpacked(file)?;
+        let words = kept::unsealed(FORM, file)?;
         let mut words = Words(&words);
         let count = words.one()? as usize;
         let (policies, _) = words.some(count.checked_mul(PRINT)?)?.as_chunks::<PRINT>();
@@ -260,41 +247,10 @@ impl Compiler<'_> {
     }
 }
 
-/// How many words a digest has.
-const PRINT: usize = 8;
-
-fn words_of(print: &Print) -> [u32; PRINT] {
-    let (chunks, _) = print.as_chunks::<4>();
-    let mut words = [0; PRINT];
-    for (word, bytes) in words.iter_mut().zip(chunks) {
-        *word = u32::from_le_bytes(*bytes);
-    }
-    words
-}
-
 fn tell(places: &[Told], origin: Origin) -> Option<Told> {
     match origin {
         Origin::Nobody => Some([NOBODY, 0, 0]),
         Origin::Isolation(policy) => Some([ISOLATION, policy.0, 0]),
         Origin::Rule(rule) => places.get(rule.index()).copied(),
     }
-}
-
-/// The words of a file that is whole.
-fn unpacked(file: &[u8]) -> Option<Vec<u32>> {
-    let (told, digest) = file.split_last_chunk::<32>()?;
-    if <[u8; 32]>::from(Sha256::digest(told)) != *digest {
-        return None;
-    }
-    let (magic, rest) = told.split_first_chunk::<8>()?;
-    let (version, rest) = rest.split_first_chunk::<4>()?;
-    let (length, packed) = rest.split_first_chunk::<8>()?;
-    let length = u64::from_le_bytes(*length);
-    if magic != MAGIC || u32::from_le_bytes(*version) != VERSION || length > MOST_BYTES {
-        return None;
-    }
-    let plain = zstd::bulk::decompress(packed, usize::try_from(length).ok()?).ok()?;
-    let (words, rest) = plain.as_chunks::<4>();
-    let is_whole = rest.is_empty() && plain.len() as u64 == length;
-    is_whole.then(|| words.iter().map(|word| u32::from_le_bytes(*word)).collect())
 }

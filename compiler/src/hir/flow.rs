@@ -39,7 +39,7 @@ impl Transport {
 }
 
 /// One end of a flow, with all that a rule may ask of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub struct Endpoint<'a> {
     /// Who it is.
     pub kind: EndpointKind<'a>,
@@ -68,7 +68,7 @@ impl Endpoint<'_> {
 }
 
 /// Who an end of a flow is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub enum EndpointKind<'a> {
     /// A pod; one on the network of its node too, where NetworkPolicy takes it for a pod.
     Pod(PodView<'a>),
@@ -79,7 +79,7 @@ pub enum EndpointKind<'a> {
 }
 
 /// A pod as rules see it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub struct PodView<'a> {
     /// The pod, unless it does not exist.
     pub id: Option<PodId>,
@@ -100,7 +100,7 @@ pub struct PodView<'a> {
 }
 
 /// A node as rules see it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub struct NodeView<'a> {
     /// The node, unless only an address of it is known.
     pub id: Option<NodeId>,

@@ -17,23 +17,28 @@ use verdict_abi::{Code, Config, DIRECTORY_ENTRIES, HOST_WORDS, Section, TO_DIREC
 /// What the images of all nodes have in common.
 #[derive(Clone, Debug)]
 pub struct Common {
-    /// In the order of [`Section::OF_LEAVES`].
-    addresses: [Part; Section::OF_LEAVES.len()],
-    root: u32,
-    near: Near,
+    addresses: Addresses,
     world: Part,
 }
 
-impl Common {
-    /// The leaf of each run of addresses (its first address, ascending from 0), and the bytes of [`super::world()`].
-    #[must_use]
-    pub fn new(v4: &[(u32, LeafId)], v6: &[(u128, LeafId)], world: Vec<u8>) -> Self {
+/// The sections that say who an address is, and what the configuration says of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Addresses {
+    /// In the order of [`Section::OF_LEAVES`].
+    pub(super) parts: [Part; Section::OF_LEAVES.len()],
+    pub(super) root: u32,
+    pub(super) near: Near,
+}
+
+impl Addresses {
+    /// The leaf of each run of addresses: its first address, ascending from 0.
+    pub(crate) fn of(v4: &[(u32, LeafId)], v6: &[(u128, LeafId)]) -> Self {
         let Trie { entries, near } = Trie::of(v4);
         let hosts = Hosts::of(v6);
         let runs = || hosts.runs.iter();
         let leaves = runs().map(|(_, leaf)| leaf.0.to_le_bytes());
         let [a, b, c, d, e] = Section::OF_LEAVES.map(|section| section as u32);
-        let addresses = [
+        let parts = [
             Part::new(a, bytes(entries.iter().map(|entry| entry.to_le_bytes()))),
             Part::new(b, words(runs().flat_map(|(start, _)| halves(*start)))),
             Part::new(c, bytes(leaves)),
@@ -41,9 +46,24 @@ impl Common {
             Part::new(e, words(hosts.slots.iter().flatten().copied())),
         ];
         Self {
-            addresses,
+            parts,
             root: entries.first().copied().unwrap_or_default(),
             near,
+        }
+    }
+}
+
+impl Common {
+    /// The leaf of each run of addresses (its first address, ascending from 0), and the bytes of [`super::world()`].
+    #[must_use]
+    pub fn new(v4: &[(u32, LeafId)], v6: &[(u128, LeafId)], world: Vec<u8>) -> Self {
+        Self::of(Addresses::of(v4, v6), world)
+    }
+
+    /// Who each address is, and the bytes of [`super::world()`].
+    pub(crate) fn of(addresses: Addresses, world: Vec<u8>) -> Self {
+        Self {
+            addresses,
             world: Part::new(WORLD, world),
         }
     }
@@ -51,6 +71,11 @@ impl Common {
     /// The sections that say who an address is, in the order of [`Section::OF_LEAVES`].
     #[must_use]
     pub fn addresses(&self) -> &[Part; Section::OF_LEAVES.len()] {
+        &self.addresses.parts
+    }
+
+    /// The same with what the configuration says of them.
+    pub(crate) fn told_addresses(&self) -> &Addresses {
         &self.addresses
     }
 
@@ -58,7 +83,7 @@ impl Common {
     #[must_use]
     pub fn with<'s>(&self, own: impl Iterator<Item = (u32, &'s [u8])>, subjects: Vec<u8>) -> Parts {
         let mut parts: Vec<Part> = own.map(|(kind, bytes)| Part::new(kind, bytes)).collect();
-        parts.extend(self.addresses.iter().cloned());
+        parts.extend(self.addresses().iter().cloned());
         parts.extend([self.world.clone(), Part::new(SUBJECTS, subjects)]);
         // The kinds ascend in a file.
         parts.sort_by_key(|part| part.kind);
@@ -73,7 +98,7 @@ impl Common {
 
     /// How many elements of so many bytes one of the sections has.
     fn count(&self, of: Section, bytes: usize) -> usize {
-        let own = self.addresses.iter().find(|part| part.kind == of as u32);
+        let own = self.addresses().iter().find(|part| part.kind == of as u32);
         own.map_or(0, |part| part.bytes.len() / bytes)
     }
 }
@@ -139,12 +164,12 @@ pub fn encode<O: Serialize>(input: &Input<'_, O>) -> Result<Parts, LimitError> {
         common.count(Section::V6Starts, 16),
         ports.directories.len(),
         ports.pages.len(),
-        common.root as usize,
+        common.addresses.root as usize,
         common.count(Section::V6Groups, 2),
         common.count(Section::V6Hosts, 8 * HOST_WORDS),
-        common.near.entry as usize,
-        common.near.first as usize,
-        common.near.bits as usize,
+        common.addresses.near.entry as usize,
+        common.addresses.near.first as usize,
+        common.addresses.near.bits as usize,
         until(verdict_abi::Action::Audit),
         until(verdict_abi::Action::Redirect),
     ];
@@ -172,7 +197,7 @@ pub fn encode<O: Serialize>(input: &Input<'_, O>) -> Result<Parts, LimitError> {
         Some(Part::new(section as u32, own))
     };
     let mut sections: Vec<Part> = Section::ALL.into_iter().filter_map(section).collect();
-    sections.extend(common.addresses.iter().cloned());
+    sections.extend(common.addresses().iter().cloned());
     sections.sort_by_key(|part| part.kind);
     // A struct of strings and numbers is JSON.
     let source = serde_json::to_vec(input.source).unwrap_or_default();

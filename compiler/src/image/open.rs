@@ -190,7 +190,8 @@ impl<'p> Texts<'p> {
     fn of(policies: &'p PolicySet, sources: &'p Sources) -> Self {
         let mut found = Found::default();
         for policy in &policies.policies {
-            found.all.insert(sources.location(policy.span).0);
+            let file = sources.get(policy.span.file);
+            found.all.insert(file.map_or("", |file| file.name()));
             policy
                 .subject
                 .pods()
@@ -284,7 +285,7 @@ impl<'p> Made<'p> {
 
     /// A policy; of a closed world, without what it matches.
     fn policy(&self, policy: &'p hir::Policy) -> open::Policy {
-        let (file, location) = self.sources.location(policy.span);
+        let (file, line) = self.sources.line(policy.span);
         let rules = |direction| {
             let rules = policy.rules.get(direction).iter();
             rules.map(|rule| self.rule(rule)).collect()
@@ -293,7 +294,7 @@ impl<'p> Made<'p> {
             rules: [rules(Direction::Ingress), rules(Direction::Egress)],
             name: policy.object.to_string().into(),
             file: self.texts.number(file),
-            line: location.line,
+            line,
             tier: match policy.tier {
                 hir::Tier::Admin => open::Tier::Admin,
                 hir::Tier::Namespace => open::Tier::Namespace,
@@ -310,7 +311,7 @@ impl<'p> Made<'p> {
 
     fn rule(&self, rule: &'p hir::Rule) -> open::Rule {
         let origin: Option<&RuleOrigin> = self.policies.origin(rule.id);
-        let line = origin.map(|origin| self.sources.location(origin.span).1.line);
+        let line = origin.map(|origin| self.sources.line(origin.span).1);
         open::Rule {
             id: rule.id.0,
             action: match rule.action {

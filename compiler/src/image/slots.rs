@@ -4,11 +4,10 @@
 //! free number from there on. So a new thing moves those next to it at most, and the sections of an image that name others by
 //! their numbers stay the same but there. A third of the numbers at least are nothing's.
 
+use crate::hash::digest;
 use crate::lir::number;
 use rayon::prelude::*;
-use rustc_hash::{FxHashMap, FxHashSet};
-use sha2::{Digest as _, Sha256};
-use std::fmt::Debug;
+use rustc_hash::FxHashMap;
 use std::hash::Hash;
 
 /// Below so many things no number is left out.
@@ -22,38 +21,42 @@ pub(super) struct Slots<K> {
     things: Vec<Option<K>>,
 }
 
-impl<K: Copy + Eq + Hash + Debug + Send> Slots<K> {
-    /// Numbers things, equal ones once, whatever their order. What makes them differ shows in `Debug`.
+impl<K: Copy + Eq + Hash + Send> Slots<K> {
+    /// Numbers things, equal ones once, whatever their order. What makes them differ is what `Hash` tells of them.
     pub(super) fn of(things: impl Iterator<Item = K>) -> Self {
-        let things: FxHashSet<K> = things.collect();
-        let digest = |thing: &K| <[u8; 32]>::from(Sha256::digest(format!("{thing:?}")));
-        let things: Vec<K> = things.into_iter().collect();
-        let mut things: Vec<([u8; 32], K)> = things
+        let mut numbers: FxHashMap<K, u32> = things.map(|thing| (thing, 0)).collect();
+        let found = numbers.iter_mut().zip(0..);
+        let found = found.map(|((thing, place), index)| {
+            *place = index;
+            (index, *thing)
+        });
+        let found: Vec<(u32, K)> = found.collect();
+        let mut found: Vec<([u8; 32], u32, K)> = found
             .into_par_iter()
-            .map(|thing| (digest(&thing), thing))
+            .map(|(index, thing)| (digest(&thing), index, thing))
             .collect();
-        things.sort_unstable_by_key(|(digest, _)| *digest);
-        let homes = if things.len() < FEW {
+        found.sort_unstable_by_key(|(digest, ..)| *digest);
+        let homes = if found.len() < FEW {
             0
         } else {
-            (things.len() + things.len() / 2)
-                .next_power_of_two()
-                .ilog2()
+            (found.len() + found.len() / 2).next_power_of_two().ilog2()
         };
-        let mut slots = Self {
-            numbers: FxHashMap::default(),
-            things: Vec::new(),
-        };
-        for (digest, thing) in things {
+        let mut things: Vec<Option<K>> = Vec::new();
+        let mut of_found = vec![0; found.len()];
+        for (digest, index, thing) in found {
             let [first, second, third, fourth, ..] = digest;
             let upper = u32::from_be_bytes([first, second, third, fourth]);
             let home = u64::from(upper) << homes >> u32::BITS;
-            let next = slots.things.len();
-            slots.things.resize(next.max(home as usize), None);
-            slots.numbers.insert(thing, number(slots.things.len()));
-            slots.things.push(Some(thing));
+            things.resize(things.len().max(home as usize), None);
+            if let Some(slot) = of_found.get_mut(index as usize) {
+                *slot = number(things.len());
+            }
+            things.push(Some(thing));
         }
-        slots
+        for place in numbers.values_mut() {
+            *place = of_found.get(*place as usize).copied().unwrap_or(u32::MAX);
+        }
+        Self { numbers, things }
     }
 
     /// The number of a thing that is there.
@@ -73,6 +76,7 @@ impl<K: Copy + Eq + Hash + Debug + Send> Slots<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustc_hash::FxHashSet;
 
     #[test]
     fn a_new_thing_moves_few_others() {

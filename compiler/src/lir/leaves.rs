@@ -4,6 +4,8 @@
 //! list of peers matches, and the leaf of each address. Made once for all nodes. Guarantee: two ends with one leaf
 //! match the same peers.
 
+mod kept;
+
 use super::{LeafId, Match, number};
 use crate::cluster::{Cluster, NO_LABELS, NodeId, Owner, PodId, Protocol};
 use crate::hir::flow::{Address, Endpoint, EndpointKind};
@@ -82,6 +84,16 @@ impl Leaves {
         let mut found: Vec<(Leaf, Example)> = all(cluster, program).into_iter().collect();
         found.sort_unstable_by_key(|(leaf, _)| *leaf);
         let (list, examples): (Vec<Leaf>, Vec<Example>) = found.into_iter().unzip();
+        let leaves = Self::listed(program, list, examples);
+        let (v4, v6) = rayon::join(
+            || leaves.runs(cluster, program, Family::V4),
+            || leaves.runs(cluster, program, Family::V6),
+        );
+        Self { v4, v6, ..leaves }
+    }
+
+    /// Leaves of a sorted list with an end of each, and what lists of peers match; without addresses.
+    fn listed(program: &ir::Program, list: Vec<Leaf>, examples: Vec<Example>) -> Self {
         let numbered = || (0_u32..).zip(&list);
         let mut by_address: Vec<(u32, u32)> = numbered()
             .filter_map(|(leaf, of)| match of.address {
@@ -109,10 +121,6 @@ impl Leaves {
             let peers = program.peers.par_iter();
             leaves.matches = peers.map(|peers| leaves.matching(program, peers)).collect();
         }
-        (leaves.v4, leaves.v6) = rayon::join(
-            || leaves.runs(cluster, program, Family::V4),
-            || leaves.runs(cluster, program, Family::V6),
-        );
         leaves
     }
 

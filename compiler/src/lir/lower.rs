@@ -29,6 +29,11 @@ impl<'a> Lowering<'a> {
     /// Finds the leaves of a cluster and the endpoints of its nodes.
     #[must_use]
     pub fn new(cluster: &'a Cluster, program: &'a ir::Program) -> Self {
+        Self::with(cluster, program, Leaves::new(cluster, program))
+    }
+
+    /// The same with leaves that are found already.
+    pub(crate) fn with(cluster: &'a Cluster, program: &'a ir::Program, leaves: Leaves) -> Self {
         let nodes = (0..number(cluster.nodes().len())).map(|node| Some(NodeId(node)));
         let mut pods: Vec<(Option<NodeId>, Vec<PodId>)> =
             nodes.chain([None]).map(|node| (node, Vec::new())).collect();
@@ -47,7 +52,7 @@ impl<'a> Lowering<'a> {
         Self {
             cluster,
             program,
-            leaves: Leaves::new(cluster, program),
+            leaves,
             pods,
         }
     }

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use verdict_abi::{Section, V4_STEPS};
 
 /// The digests of sections that have been proved, and the configuration: nodes share them.
-pub(super) type Proved = ([[u8; 32]; Section::OF_LEAVES.len()], [u32; COUNTS.len()]);
+pub(crate) type ProvedAddresses = ([[u8; 32]; Section::OF_LEAVES.len()], [u32; COUNTS.len()]);
 
 impl Prover<'_> {
     /// Holds the addresses of an image to the runs of the cluster, which were held to their owners.

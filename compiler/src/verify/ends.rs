@@ -223,13 +223,13 @@ fn questioned<'a>(cluster: &'a Cluster, families: Families, who: Who<'a>) -> Vec
 }
 
 /// Where all blocks, exceptions and answers cut the addresses: the first address behind each cut.
-struct AddressCells {
-    v4: Vec<u32>,
-    v6: Vec<u128>,
+pub(super) struct AddressCells {
+    pub(super) v4: Vec<u32>,
+    pub(super) v6: Vec<u128>,
 }
 
 impl AddressCells {
-    fn of(cluster: &Cluster, policies: &PolicySet) -> Self {
+    pub(super) fn of(cluster: &Cluster, policies: &PolicySet) -> Self {
         let (mut v4, mut v6) = (vec![0], vec![0]);
         let mut cut = |first: IpAddr, last: IpAddr| match (first, last) {
             (IpAddr::V4(first), IpAddr::V4(last)) => {

@@ -4,12 +4,13 @@
 //! policies that govern the endpoint and about the ends that stand for all leaves, so these are told: the policies in full, in
 //! their order, with the places that decisions are named after; every end; the sections of addresses; the names that were
 //! answered; and the endpoints. Which policies govern is found by asking the definition, here as in the proof. What is told is
-//! told in the words of `Debug`, which leaves nothing out; where that changes, digests do, and what was kept is not used. What each
-//! pod has of its own are names and numbers, told as bytes: each with its length, so that no two lists of them are alike.
+//! what `Hash` and `Debug` tell, which are derived and leave nothing out; where that changes, digests do, and what was kept is not used. What
+//! each pod has of its own are names and numbers, told as bytes: each with its length, so that no two lists of them are alike.
 
 use super::subjects::Case;
 use super::{Prover, Subject};
 use crate::cluster::{LabelsId, NamespaceId, Owner, Pod, PodId, PortsId};
+use crate::hash::Told;
 use crate::hir::flow::{EndpointKind, PodView};
 use crate::hir::{Direction, PerDirection, Policy, Rule};
 use crate::image::Part;
@@ -20,6 +21,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 use std::fmt::{self, Debug, Write as _};
+use std::hash::Hash;
 use std::net::IpAddr;
 
 /// A digest.
@@ -59,11 +61,11 @@ fn kind(pod: &Pod) -> Kind<'_> {
     (pod.namespace, pod.labels, pod.ports, &pod.service_account)
 }
 
-/// Takes the words of `Debug`, and bytes.
-struct Words {
+/// Takes the words of `Debug`, what `Hash` tells, and bytes.
+pub(super) struct Words {
     digest: Sha256,
     /// What the digest has not yet: it takes much at once sooner than much by little.
-    waiting: Vec<u8>,
+    waiting: Told,
 }
 
 /// How many bytes wait.
@@ -80,43 +82,55 @@ impl fmt::Write for Words {
 }
 
 impl Words {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             digest: Sha256::new(),
-            waiting: Vec::new(),
+            waiting: Told::default(),
         }
     }
 
     fn flush(&mut self) {
-        self.digest.update(&self.waiting);
-        self.waiting.clear();
+        self.digest.update(&self.waiting.0);
+        self.waiting.0.clear();
     }
 
     /// Adds something, apart from what is before and after.
-    fn add(&mut self, thing: &impl Debug) {
+    pub(super) fn add(&mut self, thing: &impl Debug) {
         // A digest takes everything.
         let _ = writeln!(self, "{thing:?}");
     }
 
     /// Adds bytes of which it is known how many they are.
-    fn add_bytes(&mut self, bytes: &[u8]) {
-        self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() >= WAITING {
+    pub(super) fn add_bytes(&mut self, bytes: &[u8]) {
+        self.waiting.0.extend_from_slice(bytes);
+        if self.waiting.0.len() >= WAITING {
             self.flush();
         }
     }
 
+    /// Adds a thing by what `Hash` tells of it.
+    fn add_thing(&mut self, thing: &impl Hash) {
+        thing.hash(&mut self.waiting);
+        if self.waiting.0.len() >= WAITING {
+            self.flush();
+        }
+    }
+
+    pub(super) fn add_number(&mut self, number: u32) {
+        self.add_bytes(&number.to_le_bytes());
+    }
+
     /// Adds how many of something come.
-    fn add_count(&mut self, count: usize) {
+    pub(super) fn add_count(&mut self, count: usize) {
         self.add_bytes(&(count as u64).to_le_bytes());
     }
 
-    fn add_text(&mut self, text: &str) {
+    pub(super) fn add_text(&mut self, text: &str) {
         self.add_count(text.len());
         self.add_bytes(text.as_bytes());
     }
 
-    fn add_addresses(&mut self, addresses: &[IpAddr]) {
+    pub(super) fn add_addresses(&mut self, addresses: &[IpAddr]) {
         self.add_count(addresses.len());
         for address in addresses {
             match address {
@@ -135,16 +149,16 @@ impl Words {
     fn add_leaves(&mut self, leaves: &[LeafId]) {
         self.add_count(leaves.len());
         for leaf in leaves {
-            self.add_bytes(&leaf.0.to_le_bytes());
+            self.add_number(leaf.0);
         }
     }
 
     /// Adds what is told already: its length is always the same.
-    fn add_print(&mut self, print: &Print) {
+    pub(super) fn add_print(&mut self, print: &Print) {
         self.add_bytes(print);
     }
 
-    fn print(mut self) -> Print {
+    pub(super) fn print(mut self) -> Print {
         self.flush();
         self.digest.finalize().into()
     }
@@ -157,6 +171,7 @@ impl Prover<'_> {
     pub fn fingerprints(
         &self,
         sources: &Sources,
+        lowering: &Lowering<'_>,
         build: &[u8],
         addresses: &[Part],
     ) -> Fingerprints {
@@ -170,7 +185,7 @@ impl Prover<'_> {
         words.add(&self.ends.examples.len());
         let ends = self.ends.examples.par_chunks(TOGETHER).map(|ends| {
             let mut words = Words::new();
-            ends.iter().for_each(|end| words.add(end));
+            ends.iter().for_each(|end| words.add_thing(end));
             words.print()
         });
         for print in ends.collect::<Vec<_>>() {
@@ -182,6 +197,9 @@ impl Prover<'_> {
         for part in addresses {
             words.add_print(&part.digest);
         }
+        words.add_thing(&lowering.leaves().list());
+        let classes = &lowering.resolved().addresses;
+        words.add_thing(&(classes.v4.starts(), classes.v6.starts()));
         let policies = self.policies.policies.par_iter();
         let policies: Vec<Print> = policies
             .map(|policy| self.policy(sources, policy))
@@ -229,7 +247,7 @@ impl Prover<'_> {
             ..pod_view(self.cluster, pod, own)
         });
         let mut words = Words::new();
-        words.add(&view);
+        words.add_thing(&view);
         words.print()
     }
 
@@ -247,12 +265,12 @@ impl Prover<'_> {
             rules,
         } = policy;
         let mut words = Words::new();
-        words.add(&object.to_string());
-        words.add(&sources.location(*span));
-        words.add(&(tier, priority, subject, isolates));
+        words.add_thing(&object.to_string());
+        words.add_thing(&sources.line(*span));
+        words.add_thing(&(tier, priority, subject, isolates.ingress, isolates.egress));
         let PerDirection { ingress, egress } = rules;
         for (direction, rules) in [(Direction::Ingress, ingress), (Direction::Egress, egress)] {
-            words.add(&(direction, rules.len()));
+            words.add_thing(&(direction, rules.len()));
             for rule in rules {
                 let Rule {
                     id,
@@ -261,13 +279,27 @@ impl Prover<'_> {
                     ports,
                     precedence,
                 } = rule;
-                words.add(&(action, peers, ports, precedence));
+                words.add_thing(&(action, peers, ports, precedence));
                 let origin = self.policies.origin(*id);
-                let place = origin.map(|origin| (&origin.path, sources.location(origin.span)));
-                words.add(&place);
+                words.add_thing(&origin.map(|origin| (&origin.path, sources.line(origin.span))));
             }
         }
         words.print()
+    }
+
+    /// Adds the leaves at which a pod is. Of a pod that has a network of its own they hang on nothing but its identity and the classes of
+    /// its addresses, since the list of leaves is told already.
+    fn add_own_leaves(&self, words: &mut Words, lowering: &Lowering<'_>, id: PodId, pod: &Pod) {
+        let program = lowering.resolved();
+        match program.identity_of(id).filter(|_| !pod.host_network) {
+            Some(identity) => {
+                words.add_number(identity.0);
+                for address in &pod.addresses {
+                    words.add_number(program.addresses.class(*address).0);
+                }
+            }
+            None => words.add_leaves(&self.own_leaves(lowering, id)),
+        }
     }
 
     /// What the proof of a node's image is about.
@@ -290,8 +322,8 @@ impl Prover<'_> {
             };
             words.add_text(&own.name);
             words.add_addresses(&own.addresses);
-            words.add_leaves(&self.own_leaves(lowering, *pod));
-            words.add_bytes(&own.node.map_or(u32::MAX, |node| node.0).to_le_bytes());
+            self.add_own_leaves(&mut words, lowering, *pod, own);
+            words.add_number(own.node.map_or(u32::MAX, |node| node.0));
             words.add_bytes(&[own.host_network.into()]);
             if own.host_network {
                 words.add(&pod_view(self.cluster, *pod, own).host);

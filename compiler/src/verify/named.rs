@@ -43,7 +43,7 @@ impl Lines {
             Origin::Isolation(policy) => self.policies.get(policy.index()),
             Origin::Rule(rule) => self.rules.get(rule.index()),
         };
-        let line = slot?.get_or_init(|| sources.location(span).1.line);
+        let line = slot?.get_or_init(|| sources.line(span).1);
         Some((sources.get(span.file)?.name(), *line))
     }
 }

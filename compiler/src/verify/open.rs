@@ -1,13 +1,12 @@
 //! The sections of an image for the [open world](verdict_abi::open), held to the policies and the cluster.
 //!
-//! They are lifted back: what is read from the bytes is written as the definition has it, and compared. Nothing that
-//! wrote the sections is used.
+//! What is read from the bytes is compared with what is written, part by part. Nothing that wrote the sections is used.
 
 use super::{Check, Mismatch, Prover, Subject, enforcement, mismatch};
 use crate::cluster::{Cluster, LabelsId, NamespaceId, NodeId, PodId, PortsId, Protocol};
 use crate::hir::{
     self, Direction, DomainPattern, IpBlock, NamespaceSelector, Operator, PodSelector, PortMatch,
-    PortRange, Requirement, RuleId, Selector, Tier,
+    Requirement, RuleId, Selector, Tier,
 };
 use crate::image::{seen, seen_pod};
 use crate::lir::LeafId;
@@ -78,7 +77,7 @@ fn common(subject: Subject<'_>) -> Result<(), Box<Mismatch>> {
         "those of the inputs",
     )?;
     for (own, policy) in world.policies.iter().zip(written) {
-        let same = is_policy(world, own, policy) == Some(true) && places(subject, own, policy);
+        let same = is_policy(world, own, policy) && places(subject, own, policy);
         ensure(
             same,
             &format!("policy `{}`", policy.object),
@@ -184,19 +183,19 @@ fn leaves(subject: Subject<'_>, world: &World) -> Result<(), Box<Mismatch>> {
 /// Whether a policy and its rules stand where they are written: by this, source tables find who decides.
 fn places(subject: Subject<'_>, own: &open::Policy, policy: &hir::Policy) -> bool {
     let world = subject.image.world();
-    let (file, location) = subject.sources.location(policy.span);
-    let is_policy = *world.string(own.file) == *file && own.line == location.line;
+    let (file, line) = subject.sources.line(policy.span);
+    let is_policy = *world.string(own.file) == *file && own.line == line;
     is_policy
         && own.rules.iter().flatten().all(|rule| {
             let origin = subject.policies.origin(RuleId(rule.id));
             origin.is_some_and(|origin| {
-                let (_, location) = subject.sources.location(origin.span);
-                *origin.path == *world.string(rule.path) && rule.line == location.line
+                let (_, line) = subject.sources.line(origin.span);
+                *origin.path == *world.string(rule.path) && rule.line == line
             })
         })
 }
 
-fn is_policy(world: &World, own: &open::Policy, policy: &hir::Policy) -> Option<bool> {
+fn is_policy(world: &World, own: &open::Policy, policy: &hir::Policy) -> bool {
     let tier = match own.tier {
         open::Tier::Admin => Tier::Admin,
         open::Tier::Namespace => Tier::Namespace,
@@ -205,138 +204,147 @@ fn is_policy(world: &World, own: &open::Policy, policy: &hir::Policy) -> Option<
     let head = *own.name == policy.object.to_string()
         && (tier, own.priority) == (policy.tier, policy.priority)
         && own.isolates == [policy.isolates.ingress, policy.isolates.egress]
-        && match own.subject {
-            None => world.closed || policy.subject.pods().is_none(),
-            Some(subject) => {
-                !world.closed && pods(world, subject).as_ref() == policy.subject.pods()
-            }
+        && match (own.subject, policy.subject.pods()) {
+            (None, written) => world.closed || written.is_none(),
+            (Some(subject), Some(written)) => !world.closed && is_pods(world, subject, written),
+            (Some(_), None) => false,
         };
     let [ingress, egress] = &own.rules;
-    for (direction, rules) in [(Direction::Ingress, ingress), (Direction::Egress, egress)] {
-        let written = policy.rules.get(direction);
-        if rules.len() != written.len() {
-            return Some(false);
-        }
-        for (own, rule) in rules.iter().zip(written) {
-            if !is_rule(world, own, rule)? {
-                return Some(false);
-            }
-        }
-    }
-    Some(head)
+    let rules = [(Direction::Ingress, ingress), (Direction::Egress, egress)];
+    head && rules.into_iter().all(|(direction, rules)| {
+        all(rules, policy.rules.get(direction), |own, written| {
+            is_rule(world, own, written)
+        })
+    })
 }
 
-fn is_rule(world: &World, own: &open::Rule, rule: &hir::Rule) -> Option<bool> {
+/// Whether two lists have the same length, and each thing of one is the other's at its place.
+fn all<T, U>(own: &[T], written: &[U], is: impl Fn(&T, &U) -> bool) -> bool {
+    own.len() == written.len()
+        && own
+            .iter()
+            .zip(written)
+            .all(|(own, written)| is(own, written))
+}
+
+fn is_rule(world: &World, own: &open::Rule, rule: &hir::Rule) -> bool {
     let action = match own.action {
         open::RuleAction::Allow => hir::Action::Allow,
         open::RuleAction::Deny => hir::Action::Deny,
         open::RuleAction::Pass => hir::Action::Pass,
     };
-    let same = (own.id, action) == (rule.id.0, rule.action);
+    if (own.id, action) != (rule.id.0, rule.action) {
+        return false;
+    }
     if world.closed {
-        return Some(same && own.peers.is_none() && own.ports.is_none());
+        return own.peers.is_none() && own.ports.is_none();
     }
-    let peers: Option<Vec<hir::Peer>> = match own.peers {
-        None => None,
-        Some(list) => {
-            let peers = world.peers.get(list as usize)?.iter();
-            Some(peers.map(|own| peer(world, own)).collect::<Option<_>>()?)
-        }
+    let is_peers = |list: u32, written: &[hir::Peer]| {
+        let own = world.peers.get(list as usize);
+        own.is_some_and(|own| all(own, written, |own, written| is_peer(world, own, written)))
     };
-    let ports: Option<Vec<PortMatch>> = match own.ports {
-        None => None,
-        Some(list) => {
-            let ports = world.ports.get(list as usize)?.iter();
-            Some(ports.map(|own| port(world, own)).collect())
-        }
+    let is_ports = |list: u32, written: &[PortMatch]| {
+        let own = world.ports.get(list as usize);
+        own.is_some_and(|own| all(own, written, |own, written| is_port(world, own, written)))
     };
-    let same_peers = match (&peers, &rule.peers) {
+    is_same(own.peers, rule.peers.as_deref(), is_peers)
+        && is_same(own.ports, rule.ports.as_deref(), is_ports)
+}
+
+/// Whether both are nothing, or both are something that is the same.
+fn is_same<T, U>(own: Option<T>, written: Option<U>, is: impl Fn(T, U) -> bool) -> bool {
+    match (own, written) {
         (None, None) => true,
-        (Some(own), Some(written)) => *own == written.iter().map(whole).collect::<Vec<_>>(),
+        (Some(own), Some(written)) => is(own, written),
         (None, Some(_)) | (Some(_), None) => false,
-    };
-    Some(same && same_peers && ports == rule.ports)
-}
-
-/// A peer whose blocks begin at their first address.
-fn whole(peer: &hir::Peer) -> hir::Peer {
-    match peer {
-        hir::Peer::Addresses(block) => hir::Peer::Addresses(IpBlock {
-            cidr: block.cidr.trunc(),
-            except: block.except.iter().map(IpNet::trunc).collect(),
-        }),
-        hir::Peer::Pods(_)
-        | hir::Peer::Nodes(_)
-        | hir::Peer::Domain(_)
-        | hir::Peer::Identities(_) => peer.clone(),
     }
 }
 
-fn pods(world: &World, number: u32) -> Option<PodSelector> {
-    let own = world.pod_selectors.get(number as usize)?;
-    Some(PodSelector {
-        namespaces: match own.namespaces {
-            open::NamespaceSelector::Named(name) => {
-                NamespaceSelector::Named(world.string(name).into())
+fn is_pods(world: &World, number: u32, written: &PodSelector) -> bool {
+    world.pod_selectors.get(number as usize).is_some_and(|own| {
+        let namespaces = match (&own.namespaces, &written.namespaces) {
+            (open::NamespaceSelector::Named(own), NamespaceSelector::Named(written)) => {
+                is_text(world, *own, written)
             }
-            open::NamespaceSelector::Labels(labels) => {
-                NamespaceSelector::Labels(selector(world, labels)?)
+            (open::NamespaceSelector::Labels(own), NamespaceSelector::Labels(written)) => {
+                is_selector(world, *own, written)
             }
-        },
-        pods: selector(world, own.pods)?,
+            (
+                open::NamespaceSelector::Named(_) | open::NamespaceSelector::Labels(_),
+                NamespaceSelector::Named(_) | NamespaceSelector::Labels(_),
+            ) => false,
+        };
+        namespaces && is_selector(world, own.pods, &written.pods)
     })
 }
 
-fn selector(world: &World, number: u32) -> Option<Selector> {
-    let values = |values: &[u32]| {
-        values
-            .iter()
-            .map(|value| world.string(*value).into())
-            .collect()
+fn is_selector(world: &World, number: u32, written: &Selector) -> bool {
+    let values = |own: &[u32], written: &[Box<str>]| {
+        all(own, written, |own, written| is_text(world, *own, written))
     };
-    let requirement = |own: &open::Requirement| Requirement {
-        key: world.string(own.key).into(),
-        operator: match &own.operator {
-            open::Operator::In(own) => Operator::In(values(own)),
-            open::Operator::NotIn(own) => Operator::NotIn(values(own)),
-            open::Operator::Exists => Operator::Exists,
-            open::Operator::DoesNotExist => Operator::DoesNotExist,
-        },
+    let is_requirement = |own: &open::Requirement, written: &Requirement| {
+        let operator = match (&own.operator, &written.operator) {
+            (open::Operator::In(own), Operator::In(written))
+            | (open::Operator::NotIn(own), Operator::NotIn(written)) => values(own, written),
+            (open::Operator::Exists, Operator::Exists)
+            | (open::Operator::DoesNotExist, Operator::DoesNotExist) => true,
+            (
+                open::Operator::In(_)
+                | open::Operator::NotIn(_)
+                | open::Operator::Exists
+                | open::Operator::DoesNotExist,
+                _,
+            ) => false,
+        };
+        operator && is_text(world, own.key, &written.key)
     };
-    let requirements = world.selectors.get(number as usize)?.iter();
-    Some(requirements.map(requirement).collect())
+    let own = world.selectors.get(number as usize);
+    own.is_some_and(|own| all(own, &written.requirements, is_requirement))
 }
 
-fn peer(world: &World, own: &open::Peer) -> Option<hir::Peer> {
-    let name = |name: u32| world.string(name).into();
-    Some(match own {
-        open::Peer::Pods(selector) => hir::Peer::Pods(pods(world, *selector)?),
-        open::Peer::Nodes(nodes) => hir::Peer::Nodes(selector(world, *nodes)?),
-        open::Peer::Block(block, except) => hir::Peer::Addresses(IpBlock {
-            cidr: net(*block)?,
-            except: except.iter().copied().map(net).collect::<Option<_>>()?,
-        }),
-        open::Peer::Name(own) => hir::Peer::Domain(DomainPattern::Name(name(*own))),
-        open::Peer::Subdomains(own) => hir::Peer::Domain(DomainPattern::Subdomains(name(*own))),
-    })
+fn is_text(world: &World, number: u32, written: &str) -> bool {
+    *world.string(number) == *written
 }
 
-fn net(net: Net) -> Option<IpNet> {
-    IpNet::new(net.first, net.bits).ok()
+fn is_peer(world: &World, own: &open::Peer, written: &hir::Peer) -> bool {
+    match (own, written) {
+        (open::Peer::Pods(own), hir::Peer::Pods(written)) => is_pods(world, *own, written),
+        (open::Peer::Nodes(own), hir::Peer::Nodes(written)) => is_selector(world, *own, written),
+        (
+            open::Peer::Block(block, except),
+            hir::Peer::Addresses(IpBlock {
+                cidr,
+                except: others,
+            }),
+        ) => is_net(*block, cidr) && all(except, others, |own, written| is_net(*own, written)),
+        (open::Peer::Name(own), hir::Peer::Domain(DomainPattern::Name(written)))
+        | (open::Peer::Subdomains(own), hir::Peer::Domain(DomainPattern::Subdomains(written))) => {
+            is_text(world, *own, written)
+        }
+        (
+            open::Peer::Pods(_)
+            | open::Peer::Nodes(_)
+            | open::Peer::Block(..)
+            | open::Peer::Name(_)
+            | open::Peer::Subdomains(_),
+            _,
+        ) => false,
+    }
 }
 
-fn port(world: &World, own: &open::PortMatch) -> PortMatch {
-    match own {
-        open::PortMatch::Range(protocol, first, last) => PortMatch::Range {
-            protocol: Protocol(*protocol),
-            ports: PortRange {
-                first: *first,
-                last: *last,
-            },
-        },
-        open::PortMatch::Named(protocol, name) => PortMatch::Named {
-            protocol: protocol.map(Protocol),
-            name: world.string(*name).into(),
-        },
+/// Whether a block is what is written, from its first address on.
+fn is_net(own: Net, written: &IpNet) -> bool {
+    (own.first, own.bits) == (written.network(), written.prefix_len())
+}
+
+fn is_port(world: &World, own: &open::PortMatch, written: &PortMatch) -> bool {
+    match (own, written) {
+        (open::PortMatch::Range(own, first, last), PortMatch::Range { protocol, ports }) => {
+            (Protocol(*own), *first, *last) == (*protocol, ports.first, ports.last)
+        }
+        (open::PortMatch::Named(own, number), PortMatch::Named { protocol, name }) => {
+            own.map(Protocol) == *protocol && is_text(world, *number, name)
+        }
+        (open::PortMatch::Range(..) | open::PortMatch::Named(..), _) => false,
     }
 }

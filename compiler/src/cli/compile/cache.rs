@@ -1,5 +1,5 @@
-//! `compile --cache`: a folder with a file for each node, the blobs that these name, and a file with the tables of all kinds of
-//! endpoints.
+//! `compile --cache`: a folder with a file for each node, the blobs that these name, a file with the tables of all kinds of
+//! endpoints, and one with the leaves and who each address is.
 
 use super::super::Failure;
 use super::super::output;
@@ -20,6 +20,8 @@ const BLOBS: &str = "blobs";
 
 /// The file of the tables.
 const TABLES: &str = "tables";
+/// The file of the leaves and addresses.
+const GROUND: &str = "leaves";
 /// The file of the pods whose node is not known.
 const UNASSIGNED: &str = "none";
 /// How the names of files begin that are being written.
@@ -125,6 +127,16 @@ impl Cache {
     /// Keeps tables in place of those that were kept.
     pub(super) fn keep_tables(&self, file: &[u8]) -> Result<(), Failure> {
         self.write(self.folder.join(TABLES), file)
+    }
+
+    /// The leaves and addresses that are kept.
+    pub(super) fn ground(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.folder.join(GROUND)).ok()
+    }
+
+    /// Keeps leaves and addresses in place of those that were kept.
+    pub(super) fn keep_ground(&self, file: &[u8]) -> Result<(), Failure> {
+        self.write(self.folder.join(GROUND), file)
     }
 
     /// Not forced to the disk: a torn file is damaged, and nothing is taken of it.

@@ -9,7 +9,9 @@ use super::cache::{Cache, build};
 use super::{problem, refuse_nobody, refuse_shared_addresses};
 use crate::bundle::{Blob, Digest, Input, Inputs, NotPacked, Packed, Packer};
 use crate::cluster::{NodeId, PodId};
-use crate::compile::{Artifact, CompileError, Compiler, Kept, NotRestored, ProvedCommon, Together};
+use crate::compile::{
+    Artifact, CompileError, Compiler, GroundFile, Kept, NotRestored, ProvedCommon, Together,
+};
 use crate::image::Limits;
 use crate::verify::Fingerprints;
 use rayon::prelude::*;
@@ -130,12 +132,9 @@ pub(in crate::cli) fn each<T: Send>(
 ) -> Result<Made<T>, Failure> {
     let loaded = &session.loaded;
     let preparing = Progress::start(global, "preparing");
-    let compiler = Compiler::new(
-        &loaded.cluster,
-        &loaded.policies,
-        &session.sources,
-        session.program(),
-    );
+    // Where what tells this verdict from others is not known nothing is kept, and nothing taken.
+    let cache = how.cache.and_then(|cache| Some((cache, build()?)));
+    let compiler = prepared(session, cache.as_ref());
     let left_out = session.incomplete();
     let left_out = left_out.iter().map(|text| text.as_str().into());
     let compiler = compiler.incomplete(left_out.collect());
@@ -148,30 +147,29 @@ pub(in crate::cli) fn each<T: Send>(
         let node = node.and_then(|node| loaded.cluster.node(node));
         node.map(|node| &*node.name)
     };
-    let cache = how.cache;
     let put = |blob: &Blob, bytes: &[u8]| {
-        if let Some(cache) = cache {
+        if let Some(cache) = how.cache {
             cache.put(blob, bytes)?;
         }
         how.sink.map_or(Ok(()), |sink| sink(blob, bytes))
     };
     let packer = Packer::new(put);
-    let is_packed = cache.is_some() || how.sink.is_some();
+    let is_packed = how.cache.is_some() || how.sink.is_some();
     let keeping = Keeping {
         compiler: &compiler,
         packer: &packer,
-        cache,
+        cache: how.cache,
         whole: how.whole,
     };
-    let known = cache.map(|cache| {
+    let known = cache.as_ref().map(|(cache, build)| {
         rayon::join(
-            // Where what tells this verdict from others is not known nothing is kept, and nothing taken.
-            || Some((cache, compiler.fingerprints(&build()?))),
+            || (*cache, compiler.fingerprints(build)),
             // Where the sections that images share are wrong each image is made, by which it is found out and told.
             || compiler.prove_common().ok(),
         )
     });
-    let (prints, proved) = known.unwrap_or_default();
+    let (prints, proved) = known.unzip();
+    let proved = proved.flatten();
     let fingerprints = prints.as_ref().map(|(_, prints)| prints);
     let kept = keeping.all(fingerprints, proved.as_ref(), &wanted, &name)?;
     let missing = wanted
@@ -198,7 +196,9 @@ pub(in crate::cli) fn each<T: Send>(
         let packed = is_packed.then(|| packer.add(name(node), artifact.endpoints, &artifact.image));
         let packed = packed.transpose().map_err(NotMade::Packed)?;
         let compared = artifact.compared;
-        if let Some(((cache, fingerprint), packed)) = cache.zip(fingerprint).zip(packed.as_ref()) {
+        if let Some(((cache, fingerprint), packed)) =
+            how.cache.zip(fingerprint).zip(packed.as_ref())
+        {
             let packed = packed.clone();
             let keep = cache.keep(name(node), &fingerprint, &Kept { compared, packed });
             keep.map_err(NotMade::Taken)?;
@@ -247,7 +247,10 @@ pub(in crate::cli) fn each<T: Send>(
         {
             cache.keep_tables(&tables)?;
         }
-        if let Some(cache) = cache.filter(|_| asked.is_empty()) {
+        if let Some((cache, file)) = how.cache.zip(compiler.keep_ground()) {
+            cache.keep_ground(&file)?;
+        }
+        if let Some(cache) = how.cache.filter(|_| asked.is_empty()) {
             cache.sweep(wanted.iter().map(|(node, _)| name(*node)));
         }
         let inputs = how.sink.map(|_| packer.inputs(&inputs(session)));
@@ -262,6 +265,23 @@ pub(in crate::cli) fn each<T: Send>(
     }
     explain::say(global, session, &problems);
     Err(Failure::Input)
+}
+
+/// A compiler, upon what a cache has of another compile.
+fn prepared<'s>(session: &'s Session, cache: Option<&(&Cache, Vec<u8>)>) -> Compiler<'s> {
+    let loaded = &session.loaded;
+    let (cluster, policies) = (&loaded.cluster, &loaded.policies);
+    let (sources, program) = (&session.sources, session.program());
+    let Some((cache, build)) = cache else {
+        return Compiler::new(cluster, policies, sources, program);
+    };
+    let file = cache.ground();
+    let (compiler, found) =
+        Compiler::upon(cluster, policies, sources, program, build, file.as_deref());
+    if found == GroundFile::Unusable {
+        cache.refuse();
+    }
+    compiler
 }
 
 /// An image that is there.

@@ -4,49 +4,13 @@
 //! is told in the words of the caller, since numbers of policies and rules are those of one compile.
 
 use super::{Library, Tabulated, at, merged};
+use crate::kept::{Words, write_list};
 use crate::lir::{Action, ClassId, Decision, Origin, PortClassId, number};
 use crate::opt::sets::intern;
 use rustc_hash::FxHashMap;
 
 /// Who decides, as it is kept.
 pub(crate) type Told = [u32; 3];
-
-/// Words that are read one after another.
-pub(crate) struct Words<'w>(pub(crate) &'w [u32]);
-
-impl<'w> Words<'w> {
-    /// The next word.
-    pub(crate) fn one(&mut self) -> Option<u32> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    /// So many words.
-    pub(crate) fn some(&mut self, count: usize) -> Option<&'w [u32]> {
-        let (own, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(own)
-    }
-
-    /// A list, which begins with how many words it has.
-    pub(crate) fn list(&mut self) -> Option<&'w [u32]> {
-        let count = self.one()?;
-        self.some(count as usize)
-    }
-
-    /// A list of numbers below another.
-    fn below(&mut self, most: u32) -> Option<&'w [u32]> {
-        let list = self.list()?;
-        list.iter().all(|number| *number < most).then_some(list)
-    }
-}
-
-/// Adds a list, which begins with how many words it has.
-pub(crate) fn write_list(words: &mut Vec<u32>, list: impl ExactSizeIterator<Item = u32>) {
-    words.push(number(list.len()));
-    words.extend(list);
-}
 
 /// What a decision does, as it is kept; none of what no rule does where rules are resolved by isolation.
 fn action_word(action: Action) -> Option<u32> {

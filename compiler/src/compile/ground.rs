@@ -1,0 +1,118 @@
+//! What is kept of the ground that all images stand on, for the next compile: the leaves, and who each address is.
+//!
+//! Both hang on the cluster and on where blocks cut its addresses, and on nothing else that policies say; they are kept under the
+//! [digest of all that](ground) once they were proved, so that neither is found nor proved once more. Of bytes that are damaged, or
+//! that another verdict wrote, nothing is taken.
+
+use super::Compiler;
+use crate::cluster::Cluster;
+use crate::hir::PolicySet;
+use crate::image::{Addresses, COUNTS};
+use crate::ir;
+use crate::kept::{self, Form, PRINT, Words, print_of, words_of};
+use crate::lir::Lowering;
+use crate::lir::leaves::Leaves;
+use crate::source::Sources;
+use crate::verify::{ProvedAddresses, ground};
+
+/// How the file begins.
+const FORM: Form = Form {
+    magic: b"VERDICTG",
+    version: 1,
+};
+
+/// What became of a file in which the ground of images was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroundFile {
+    /// There is none.
+    Missing,
+    /// It was taken.
+    Taken,
+    /// It is of other leaves or addresses.
+    Stale,
+    /// It is damaged, or another verdict wrote it.
+    Unusable,
+}
+
+/// What was kept.
+struct Ground {
+    leaves: Leaves,
+    addresses: Addresses,
+    proved: ProvedAddresses,
+}
+
+impl<'a> Compiler<'a> {
+    /// Prepares the images of a cluster upon what was kept of another compile, if it is the same. `build` is what tells this verdict
+    /// from others.
+    #[must_use]
+    pub fn upon(
+        cluster: &'a Cluster,
+        policies: &'a PolicySet,
+        sources: &'a Sources,
+        program: &'a ir::Program,
+        build: &[u8],
+        file: Option<&[u8]>,
+    ) -> (Self, GroundFile) {
+        let (print, found) = rayon::join(
+            || ground(build, cluster, policies, program),
+            || file.map(|file| kept::unsealed(FORM, file)),
+        );
+        let (kept, told) = match found {
+            None => (None, GroundFile::Missing),
+            Some(None) => (None, GroundFile::Unusable),
+            Some(Some(words)) => match words.split_first_chunk() {
+                Some((known, rest)) if *known == words_of(&print) => {
+                    let kept = read(rest, program);
+                    let told = match kept {
+                        Some(_) => GroundFile::Taken,
+                        None => GroundFile::Unusable,
+                    };
+                    (kept, told)
+                }
+                Some(_) => (None, GroundFile::Stale),
+                None => (None, GroundFile::Unusable),
+            },
+        };
+        let mut compiler = match kept {
+            None => Self::new(cluster, policies, sources, program),
+            Some(kept) => {
+                let lowering = Lowering::with(cluster, program, kept.leaves);
+                let known = Some((kept.addresses, kept.proved));
+                Self::made(cluster, policies, sources, lowering, known)
+            }
+        };
+        compiler.ground = (told != GroundFile::Taken).then_some(print);
+        (compiler, told)
+    }
+
+    /// The bytes of a file that keeps the leaves and who each address is, once both are proved; none where they were kept.
+    #[must_use]
+    pub fn keep_ground(&self) -> Option<Vec<u8>> {
+        let print = self.ground.as_ref()?;
+        let (digests, counts) = self.prover.proved_addresses()?;
+        let mut words = words_of(print).to_vec();
+        words.extend(counts);
+        words.extend(digests.iter().flat_map(words_of));
+        if !self.lowering.leaves().write(&mut words) {
+            return None;
+        }
+        self.common.told_addresses().write(&mut words);
+        kept::sealed(FORM, &words)
+    }
+}
+
+/// What a file has behind its digest.
+fn read(words: &[u32], program: &ir::Program) -> Option<Ground> {
+    let mut words = Words(words);
+    let counts = *words.some(COUNTS.len())?.first_chunk()?;
+    let mut digests = ProvedAddresses::default().0;
+    for digest in &mut digests {
+        *digest = print_of(words.some(PRINT)?.first_chunk()?);
+    }
+    let ground = Ground {
+        leaves: Leaves::read(&mut words, program)?,
+        addresses: Addresses::read(&mut words)?,
+        proved: (digests, counts),
+    };
+    words.0.is_empty().then_some(ground)
+}

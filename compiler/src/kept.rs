@@ -1,0 +1,113 @@
+//! Words that are kept between compiles: a file of them that is whole or not used, and how they are read.
+//!
+//! Words are read without trust: whoever reads them looks at every number before it is used as one of something.
+
+use crate::source::to_u32;
+use sha2::{Digest as _, Sha256};
+
+/// How hard the compressor tries: most of the words are small numbers that repeat.
+const LEVEL: i32 = 1;
+/// More bytes of words are neither kept nor unpacked.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// How the files of a kind begin.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    pub(crate) magic: &'static [u8; 8],
+    /// The version of the layout of its words.
+    pub(crate) version: u32,
+}
+
+/// The bytes of a file; none where there are too many.
+pub(crate) fn sealed(form: Form, words: &[u32]) -> Option<Vec<u8>> {
+    if words.len() as u64 * 4 > MOST_BYTES {
+        return None;
+    }
+    let plain: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let mut file = form.magic.to_vec();
+    file.extend(form.version.to_le_bytes());
+    file.extend((plain.len() as u64).to_le_bytes());
+    file.extend(zstd::bulk::compress(&plain, LEVEL).ok()?);
+    let digest = Sha256::digest(&file);
+    file.extend(digest);
+    Some(file)
+}
+
+/// The words of a file that is whole.
+pub(crate) fn unsealed(form: Form, file: &[u8]) -> Option<Vec<u32>> {
+    let (told, digest) = file.split_last_chunk::<32>()?;
+    if <[u8; 32]>::from(Sha256::digest(told)) != *digest {
+        return None;
+    }
+    let (magic, rest) = told.split_first_chunk::<8>()?;
+    let (version, rest) = rest.split_first_chunk::<4>()?;
+    let (length, packed) = rest.split_first_chunk::<8>()?;
+    let length = u64::from_le_bytes(*length);
+    if magic != form.magic || u32::from_le_bytes(*version) != form.version || length > MOST_BYTES {
+        return None;
+    }
+    let plain = zstd::bulk::decompress(packed, usize::try_from(length).ok()?).ok()?;
+    let (words, rest) = plain.as_chunks::<4>();
+    let is_whole = rest.is_empty() && plain.len() as u64 == length;
+    is_whole.then(|| words.iter().map(|word| u32::from_le_bytes(*word)).collect())
+}
+
+/// Words that are read one after another.
+pub(crate) struct Words<'w>(pub(crate) &'w [u32]);
+
+impl<'w> Words<'w> {
+    /// The next word.
+    pub(crate) fn one(&mut self) -> Option<u32> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    /// So many words.
+    pub(crate) fn some(&mut self, count: usize) -> Option<&'w [u32]> {
+        let (own, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(own)
+    }
+
+    /// A list, which begins with how many words it has.
+    pub(crate) fn list(&mut self) -> Option<&'w [u32]> {
+        let count = self.one()?;
+        self.some(count as usize)
+    }
+
+    /// A list of numbers below another.
+    pub(crate) fn below(&mut self, most: u32) -> Option<&'w [u32]> {
+        let list = self.list()?;
+        list.iter().all(|number| *number < most).then_some(list)
+    }
+}
+
+/// Adds a list, which begins with how many words it has.
+pub(crate) fn write_list(words: &mut Vec<u32>, list: impl ExactSizeIterator<Item = u32>) {
+    words.push(to_u32(list.len()));
+    words.extend(list);
+}
+
+/// How many words a digest has.
+pub(crate) const PRINT: usize = 8;
+
+/// A digest as words.
+pub(crate) fn words_of(print: &[u8; 32]) -> [u32; PRINT] {
+    let (chunks, _) = print.as_chunks::<4>();
+    let mut words = [0; PRINT];
+    for (word, bytes) in words.iter_mut().zip(chunks) {
+        *word = u32::from_le_bytes(*bytes);
+    }
+    words
+}
+
+/// Words as a digest.
+pub(crate) fn print_of(words: &[u32; PRINT]) -> [u8; 32] {
+    let mut print = [0; 32];
+    let (chunks, _) = print.as_chunks_mut::<4>();
+    for (bytes, word) in chunks.iter_mut().zip(words) {
+        *bytes = word.to_le_bytes();
+    }
+    print
+}
