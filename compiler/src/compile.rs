@@ -25,7 +25,7 @@ use crate::lir::leaves::Leaves;
 use crate::lir::{self, Lowering, Program, Size};
 use crate::opt::{self, Pass};
 use crate::source::{Sources, Span};
-use crate::verify::{Mismatch, Print, ProvedAddresses, Prover, Subject};
+use crate::verify::{self, Mismatch, Print, ProvedAddresses, Prover, Subject};
 use rustc_hash::FxHashMap;
 use serde_json::value::{RawValue, to_raw_value};
 use std::fmt;
@@ -107,6 +107,34 @@ impl fmt::Display for CompileError {
     }
 }
 
+/// What images say of policies and are asked about them, whoever is there: made while the policies are resolved, or before.
+#[derive(Debug)]
+pub struct Written<'a> {
+    cluster: &'a Cluster,
+    policies: &'a PolicySet,
+    sources: &'a Sources,
+    proof: verify::Written<'a>,
+    world: image::Written<'a>,
+}
+
+impl<'a> Written<'a> {
+    /// Takes the policies of a snapshot.
+    #[must_use]
+    pub fn of(cluster: &'a Cluster, policies: &'a PolicySet, sources: &'a Sources) -> Self {
+        let (proof, world) = rayon::join(
+            || verify::Written::of(cluster, policies),
+            || image::Written::of(cluster, policies, sources),
+        );
+        Self {
+            cluster,
+            policies,
+            sources,
+            proof,
+            world,
+        }
+    }
+}
+
 impl<'a> Compiler<'a> {
     /// Prepares the images of a cluster.
     #[must_use]
@@ -116,36 +144,37 @@ impl<'a> Compiler<'a> {
         sources: &'a Sources,
         program: &'a ir::Program,
     ) -> Self {
-        Self::with(cluster, policies, sources, Lowering::new(cluster, program))
+        let written = Written::of(cluster, policies, sources);
+        Self::with(written, Lowering::new(cluster, program))
     }
 
     /// Prepares the images of a cluster that is lowered.
     #[must_use]
-    pub fn with(
-        cluster: &'a Cluster,
-        policies: &'a PolicySet,
-        sources: &'a Sources,
-        lowering: Lowering<'a>,
-    ) -> Self {
-        Self::made(cluster, policies, sources, lowering, None)
+    pub fn with(written: Written<'a>, lowering: Lowering<'a>) -> Self {
+        Self::made(written, lowering, None)
     }
 
-    /// The same with the sections of addresses that are known, and what is proved of them and of the leaves.
+    /// With the sections of addresses that are known, and what is proved of them and of the leaves.
     fn made(
-        cluster: &'a Cluster,
-        policies: &'a PolicySet,
-        sources: &'a Sources,
+        written: Written<'a>,
         lowering: Lowering<'a>,
         known: Option<(Addresses, ProvedAddresses)>,
     ) -> Self {
+        let Written {
+            cluster,
+            policies,
+            sources,
+            proof,
+            world,
+        } = written;
         let (program, leaves) = (lowering.resolved(), lowering.leaves());
         let (addresses, proved) = known.unzip();
         let common = || {
-            let (world, identities) = image::world(cluster, policies, sources, program, leaves);
+            let (world, identities) = world.with(cluster, program, leaves);
             let addresses = addresses.unwrap_or_else(|| Addresses::of(leaves.v4(), leaves.v6()));
             (Common::of(addresses, world.write()), identities)
         };
-        let prover = || Prover::with(cluster, policies, &lowering, proved);
+        let prover = || Prover::with(cluster, policies, proof, &lowering, proved);
         let (prover, (common, identities)) = rayon::join(prover, common);
         Self {
             cluster,

@@ -31,7 +31,7 @@ pub use error::DecodeError;
 pub use layout::{digest_text, hex, section_name};
 pub use limits::{LimitError, Limits, Resource};
 pub use memory::Memory;
-pub use open::{seen, seen_pod, world};
+pub use open::{Written, seen, seen_pod};
 pub use parts::{Part, Parts};
 pub(crate) use parts::{digest_of, size_of};
 

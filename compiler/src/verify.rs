@@ -123,41 +123,47 @@ impl Subject<'_> {
     }
 }
 
-impl<'a> Prover<'a> {
-    /// Prepares what is the same for all nodes.
-    #[must_use]
-    pub fn new(cluster: &'a Cluster, policies: &'a PolicySet, lowering: &Lowering<'_>) -> Self {
-        Self::with(cluster, policies, lowering, None)
-    }
+/// What the definition is asked about policies, whoever is there.
+#[derive(Debug)]
+pub(crate) struct Written<'a> {
+    lists: matches::Lists<'a>,
+    subjects: subjects::Subjects<'a>,
+    keys: keys::Keys,
+}
 
-    /// The same where the leaves were proved before, and the sections of addresses that are named.
+impl<'a> Written<'a> {
+    pub(crate) fn of(cluster: &'a Cluster, policies: &'a PolicySet) -> Self {
+        let mut lists = matches::Lists::default();
+        Self {
+            subjects: subjects::Subjects::of(cluster, policies, &mut lists),
+            keys: keys::Keys::of(cluster, policies),
+            lists,
+        }
+    }
+}
+
+impl<'a> Prover<'a> {
+    /// Prepares what is the same for all nodes. The sections of addresses that are named were proved before, and the leaves were.
+    #[must_use]
     pub(crate) fn with(
         cluster: &'a Cluster,
         policies: &'a PolicySet,
+        written: Written<'a>,
         lowering: &Lowering<'_>,
         proved: Option<ProvedAddresses>,
     ) -> Self {
-        let ends = || {
-            let ends = ends::Ends::of(cluster, policies, lowering);
-            let leaves = match proved {
-                Some(_) => Ok(()),
-                None => ends.check(cluster, policies, lowering),
-            };
-            (ends, leaves)
+        let ends = ends::Ends::of(cluster, policies, lowering);
+        let leaves = match proved {
+            Some(_) => Ok(()),
+            None => ends.check(cluster, policies, lowering),
         };
-        let subjects = || {
-            let mut lists = matches::Lists::default();
-            let subjects = subjects::Subjects::of(cluster, policies, &mut lists);
-            (lists, subjects, keys::Keys::of(cluster, policies))
-        };
-        let ((ends, leaves), (lists, subjects, keys)) = rayon::join(ends, subjects);
         Self {
             cluster,
             policies,
             ends,
-            keys,
-            lists,
-            subjects,
+            keys: written.keys,
+            lists: written.lists,
+            subjects: written.subjects,
             leaves,
             lines: named::Lines::of(policies),
             proved: proved.map_or_else(OnceLock::new, OnceLock::from),

@@ -23,7 +23,7 @@ use std::time::Instant;
 use threads::on_cpu;
 use verdict_abi::{Query, Use, decide};
 use verdict_compiler::cluster::{PodId, Protocol};
-use verdict_compiler::compile::Compiler;
+use verdict_compiler::compile::{Compiler, Written};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::hir::Direction;
 use verdict_compiler::hir::flow::{Flow, Transport};
@@ -208,7 +208,10 @@ fn measure(folder: std::path::PathBuf) {
     let (cluster, policies) = (&asked.loaded.cluster, &asked.loaded.policies);
     let program = timed(|| Program::resolve(cluster, policies));
     let lowering = timed(|| Lowering::new(cluster, &program));
-    let compiler = timed(|| Compiler::with(cluster, policies, &asked.sources, lowering));
+    let compiler = timed(|| {
+        let written = Written::of(cluster, policies, &asked.sources);
+        Compiler::with(written, lowering)
+    });
     let nodes = compiler.lowering().nodes();
     let mut last = Vec::new();
     for (index, (node, pods)) in nodes.iter().take(NODES).enumerate() {

@@ -7,7 +7,7 @@ use std::sync::{Barrier, Mutex};
 use verdict_compiler::bundle::{Blob, BundleError, Digest, Packer};
 use verdict_compiler::cluster::{NodeId, PodId};
 use verdict_compiler::compile::{
-    CompileError, Compiler, Found, GroundFile, Kept, NotRestored, Together,
+    CompileError, Compiler, Found, GroundFile, Kept, NotRestored, Together, Written,
 };
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::image::{Common, Limits, Parts, Resource};
@@ -67,14 +67,8 @@ fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Count
     let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
     let (cluster, policies) = (&loaded.cluster, &loaded.policies);
     let file = cache.ground.take();
-    let (compiler, ground) = Compiler::upon(
-        cluster,
-        policies,
-        &sources,
-        &program,
-        b"test",
-        file.as_deref(),
-    );
+    let written = Written::of(cluster, policies, &sources);
+    let (compiler, ground) = Compiler::upon(written, &program, Some(b"test"), file.as_deref());
     let full = Compiler::new(cluster, policies, &sources, &program);
     match ground {
         GroundFile::Missing => assert!(file.is_none()),
@@ -489,7 +483,8 @@ fn leaves_are_taken_for_the_same_addresses_alone() {
         let (cluster, policies) = (&loaded.cluster, &loaded.policies);
         let program = ir::Program::resolve(cluster, policies);
         let upon = |build: &[u8], file: Option<&[u8]>| {
-            Compiler::upon(cluster, policies, &sources, &program, build, file)
+            let written = Written::of(cluster, policies, &sources);
+            Compiler::upon(written, &program, Some(build), file)
         };
         let (compiler, found) = upon(b"test", None);
         assert_eq!(found, GroundFile::Missing);

@@ -4,15 +4,12 @@
 //! [digest of all that](ground) once they were proved, so that neither is found nor proved once more. Of bytes that are damaged, or
 //! that another verdict wrote, nothing is taken.
 
-use super::Compiler;
-use crate::cluster::Cluster;
-use crate::hir::PolicySet;
+use super::{Compiler, Written};
 use crate::image::{Addresses, COUNTS};
 use crate::ir;
 use crate::kept::{self, Form, PRINT, Words, print_of, words_of};
 use crate::lir::Lowering;
 use crate::lir::leaves::Leaves;
-use crate::source::Sources;
 use crate::verify::{ProvedAddresses, ground};
 
 /// How the file begins.
@@ -43,25 +40,24 @@ struct Ground {
 
 impl<'a> Compiler<'a> {
     /// Prepares the images of a cluster upon what was kept of another compile, if it is the same. `build` is what tells this verdict
-    /// from others.
+    /// from others: where that is not known nothing is taken, and nothing is kept.
     #[must_use]
     pub fn upon(
-        cluster: &'a Cluster,
-        policies: &'a PolicySet,
-        sources: &'a Sources,
+        written: Written<'a>,
         program: &'a ir::Program,
-        build: &[u8],
+        build: Option<&[u8]>,
         file: Option<&[u8]>,
     ) -> (Self, GroundFile) {
+        let (cluster, policies) = (written.cluster, written.policies);
         let (print, found) = rayon::join(
-            || ground(build, cluster, policies, program),
+            || build.map(|build| ground(build, cluster, policies, program)),
             || file.map(|file| kept::unsealed(FORM, file)),
         );
-        let (kept, told) = match found {
+        let (kept, told) = match found.zip(print.as_ref()) {
             None => (None, GroundFile::Missing),
-            Some(None) => (None, GroundFile::Unusable),
-            Some(Some(words)) => match words.split_first_chunk() {
-                Some((known, rest)) if *known == words_of(&print) => {
+            Some((None, _)) => (None, GroundFile::Unusable),
+            Some((Some(words), print)) => match words.split_first_chunk() {
+                Some((known, rest)) if *known == words_of(print) => {
                     let kept = read(rest, program);
                     let told = match kept {
                         Some(_) => GroundFile::Taken,
@@ -74,14 +70,13 @@ impl<'a> Compiler<'a> {
             },
         };
         let mut compiler = match kept {
-            None => Self::new(cluster, policies, sources, program),
+            None => Self::with(written, Lowering::new(cluster, program)),
             Some(kept) => {
                 let lowering = Lowering::with(cluster, program, kept.leaves);
-                let known = Some((kept.addresses, kept.proved));
-                Self::made(cluster, policies, sources, lowering, known)
+                Self::made(written, lowering, Some((kept.addresses, kept.proved)))
             }
         };
-        compiler.ground = (told != GroundFile::Taken).then_some(print);
+        compiler.ground = print.filter(|_| told != GroundFile::Taken);
         (compiler, told)
     }
 

@@ -20,49 +20,64 @@ use verdict_abi::open::{
     self, Host, LabelSet, LeafWho, NamedPort, Net, Peer, PodSelector, RuleAction, World,
 };
 
-/// What is known of policies and leaves; and the identity in it of each identity of the program.
-#[must_use]
-pub fn world(
-    cluster: &Cluster,
-    policies: &PolicySet,
-    sources: &Sources,
-    program: &ir::Program,
-    leaves: &Leaves,
-) -> (World, Vec<u32>) {
-    let texts = Texts::of(policies, sources);
-    let mut world = World {
-        strings: texts.all.iter().map(|text| (*text).into()).collect(),
-        closed: matches!(policies.resolution, Resolution::Precedence(_)),
-        cidr_matches_pods: policies.semantics.cidr_matches_pods,
-        answers: cluster
-            .names()
+/// What is known of policies, without who is there.
+#[derive(Debug)]
+pub struct Written<'p> {
+    texts: Texts<'p>,
+    /// Without leaves and identities, namespaces and nodes.
+    world: World,
+}
+
+impl<'p> Written<'p> {
+    /// Writes what the policies say.
+    #[must_use]
+    pub fn of(cluster: &Cluster, policies: &'p PolicySet, sources: &'p Sources) -> Self {
+        let texts = Texts::of(policies, sources);
+        let mut world = World {
+            strings: texts.all.iter().map(|text| (*text).into()).collect(),
+            closed: matches!(policies.resolution, Resolution::Precedence(_)),
+            cidr_matches_pods: policies.semantics.cidr_matches_pods,
+            answers: cluster
+                .names()
+                .iter()
+                .map(|(name, addresses)| (name.clone(), addresses.clone()))
+                .collect(),
+            ..World::default()
+        };
+        let made = Made::of(policies, sources, &texts, world.closed);
+        world.policies = policies
+            .policies
             .iter()
-            .map(|(name, addresses)| (name.clone(), addresses.clone()))
-            .collect(),
-        ..World::default()
-    };
-    let is_closed = world.closed;
-    let made = Made::of(policies, sources, &texts, is_closed);
-    world.policies = policies
-        .policies
-        .iter()
-        .map(|own| made.policy(own))
-        .collect();
-    made.lists(&mut world);
-    let identities = who(cluster, &texts, program, &mut world);
-    world.leaves = leaves
-        .list()
-        .iter()
-        .map(|leaf| match leaf.who {
-            Remote::Identity(id) => {
-                LeafWho::Identity(identities.get(id.index()).copied().unwrap_or_default())
-            }
-            Remote::Node(node) => LeafWho::Node(node.0),
-            Remote::UnknownNode => LeafWho::UnknownNode,
-            Remote::Outside => LeafWho::Outside,
-        })
-        .collect();
-    (world, identities)
+            .map(|own| made.policy(own))
+            .collect();
+        made.lists(&mut world);
+        Self { texts, world }
+    }
+
+    /// What is known of policies and leaves; and the identity in it of each identity of the program.
+    #[must_use]
+    pub fn with(
+        self,
+        cluster: &Cluster,
+        program: &ir::Program,
+        leaves: &Leaves,
+    ) -> (World, Vec<u32>) {
+        let Self { texts, mut world } = self;
+        let identities = who(cluster, &texts, program, &mut world);
+        world.leaves = leaves
+            .list()
+            .iter()
+            .map(|leaf| match leaf.who {
+                Remote::Identity(id) => {
+                    LeafWho::Identity(identities.get(id.index()).copied().unwrap_or_default())
+                }
+                Remote::Node(node) => LeafWho::Node(node.0),
+                Remote::UnknownNode => LeafWho::UnknownNode,
+                Remote::Outside => LeafWho::Outside,
+            })
+            .collect();
+        (world, identities)
+    }
 }
 
 /// An end of a flow, as the policies of an image see it.
@@ -131,6 +146,7 @@ impl<K: Eq + Hash, T> Interned<K, T> {
 }
 
 /// The texts that policies name.
+#[derive(Debug)]
 struct Texts<'p> {
     /// Sorted, each once.
     all: Vec<&'p str>,

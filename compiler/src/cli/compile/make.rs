@@ -11,6 +11,7 @@ use crate::bundle::{Blob, Digest, Input, Inputs, NotPacked, Packed, Packer};
 use crate::cluster::{NodeId, PodId};
 use crate::compile::{
     Artifact, CompileError, Compiler, GroundFile, Kept, NotRestored, ProvedCommon, Together,
+    Written,
 };
 use crate::image::Limits;
 use crate::verify::Fingerprints;
@@ -270,15 +271,14 @@ pub(in crate::cli) fn each<T: Send>(
 /// A compiler, upon what a cache has of another compile.
 fn prepared<'s>(session: &'s Session, cache: Option<&(&Cache, Vec<u8>)>) -> Compiler<'s> {
     let loaded = &session.loaded;
-    let (cluster, policies) = (&loaded.cluster, &loaded.policies);
-    let (sources, program) = (&session.sources, session.program());
-    let Some((cache, build)) = cache else {
-        return Compiler::new(cluster, policies, sources, program);
-    };
-    let file = cache.ground();
-    let (compiler, found) =
-        Compiler::upon(cluster, policies, sources, program, build, file.as_deref());
-    if found == GroundFile::Unusable {
+    let (written, program) = rayon::join(
+        || Written::of(&loaded.cluster, &loaded.policies, &session.sources),
+        || session.program(),
+    );
+    let file = cache.and_then(|(cache, _)| cache.ground());
+    let build = cache.map(|(_, build)| build.as_slice());
+    let (compiler, found) = Compiler::upon(written, program, build, file.as_deref());
+    if let Some((cache, _)) = cache.filter(|_| found == GroundFile::Unusable) {
         cache.refuse();
     }
     compiler
