@@ -16,6 +16,7 @@ use crate::ranges::{Ordinal, Ranges};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 /// One leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,8 +71,9 @@ pub struct Leaves {
     by_address: Vec<(u32, u32)>,
     /// The leaves whose address is not known.
     unknown: Vec<u32>,
-    /// By list of peers of the program; none where rules ask for identities ([`super::seen`]).
-    matches: Vec<Match<Ranges<u32>>>,
+    /// By list of peers of the program, once it is asked for: where most tables were kept, most lists are not. Where rules ask for
+    /// identities none is ([`super::seen`]).
+    matches: Vec<OnceLock<Match<Ranges<u32>>>>,
     /// The leaf of each run of addresses: the first address of each, sorted.
     v4: Vec<(u32, LeafId)>,
     v6: Vec<(u128, LeafId)>,
@@ -92,7 +94,7 @@ impl Leaves {
         Self { v4, v6, ..leaves }
     }
 
-    /// Leaves of a sorted list with an end of each, and what lists of peers match; without addresses.
+    /// Leaves of a sorted list with an end of each; without addresses.
     fn listed(program: &ir::Program, list: Vec<Leaf>, examples: Vec<Example>) -> Self {
         let numbered = || (0_u32..).zip(&list);
         let mut by_address: Vec<(u32, u32)> = numbered()
@@ -107,21 +109,16 @@ impl Leaves {
             .map(|(leaf, _)| leaf)
             .collect();
         let of_identity = begins(&list, program.identities.len());
-        let mut leaves = Self {
+        Self {
             list,
             examples,
             of_identity,
             by_address,
             unknown,
-            matches: Vec::new(),
+            matches: program.peers.iter().map(|_| OnceLock::new()).collect(),
             v4: Vec::new(),
             v6: Vec::new(),
-        };
-        if program.kinds.is_none() {
-            let peers = program.peers.par_iter();
-            leaves.matches = peers.map(|peers| leaves.matching(program, peers)).collect();
         }
-        leaves
     }
 
     /// All leaves, by [`LeafId`].
@@ -197,21 +194,24 @@ impl Leaves {
     }
 
     /// What a list of peers matches; everything where there is none.
-    pub(super) fn matched(&self, peers: Option<ir::PeersId>) -> Match<Ranges<u32>> {
-        let Some(peers) = peers else {
+    pub(super) fn matched(
+        &self,
+        program: &ir::Program,
+        peers: Option<ir::PeersId>,
+    ) -> Match<Ranges<u32>> {
+        let Some(id) = peers else {
             return Match {
                 yes: Ranges::new(vec![(0, number(self.list.len()).saturating_sub(1))]),
                 maybe: Ranges::default(),
             };
         };
-        let none = || Match {
+        let known = self.matches.get(id.index());
+        let known = known.zip(program.peers.get(id.index()));
+        let matched = known.map(|(slot, peers)| slot.get_or_init(|| self.matching(program, peers)));
+        matched.cloned().unwrap_or_else(|| Match {
             yes: Ranges::default(),
             maybe: Ranges::default(),
-        };
-        self.matches
-            .get(peers.index())
-            .cloned()
-            .unwrap_or_else(none)
+        })
     }
 
     /// The leaves of some identities, or of all of a node.

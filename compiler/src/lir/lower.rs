@@ -453,7 +453,7 @@ impl<'l> Lower<'l, '_> {
     /// The classes that a list of peers matches.
     fn matched(&self, peers: Option<PeersId>) -> Match<Ranges<u32>> {
         match &self.seen {
-            None => self.from.leaves.matched(peers),
+            None => self.from.leaves.matched(self.from.program, peers),
             Some(seen) => seen.matched(self.from.program, peers),
         }
     }
