@@ -9,7 +9,7 @@ mod cache;
 mod tables;
 
 pub use blame::Contribution;
-pub use cache::{Found, Kept, NotRestored, ProvedCommon};
+pub use cache::{Kept, KeptImages, NotRestored, ProvedCommon};
 pub use tables::{Tables, Together};
 
 use crate::cluster::{Cluster, NodeId, PodId};
@@ -355,6 +355,12 @@ impl<'a> Compiler<'a> {
     #[must_use]
     pub fn compiled(&self) -> &image::Part {
         self.common.world()
+    }
+
+    /// The sections that all images share, by kind.
+    #[must_use]
+    pub fn shared(&self) -> Vec<image::Part> {
+        self.common.sections()
     }
 
     /// How large an image may be.
