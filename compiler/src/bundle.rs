@@ -6,8 +6,9 @@
 //! limits of this module, a blob is what its name says, and an image is what its record says. Where blobs are kept is not
 //! known here.
 //!
-//! The manifest names a record for each node, a record names the chunks that make up the image of the node, directly or by
-//! way of a list; lists are blobs as well, so nodes share them as they share chunks.
+//! The manifest names what all images share, and for each node its image and a record; a record names what is the node's own, so
+//! that it stays as it is where what is shared alone changes. Both name the chunks, directly or by way of a list; lists are blobs
+//! as well, so nodes share them as they share chunks.
 
 mod chunk;
 mod compare;
@@ -23,8 +24,11 @@ pub use compare::{Change, Changes, Decided, Examples, compare};
 pub use digest::Digest;
 pub use error::BundleError;
 pub use manifest::{
-    Blob, Input, Inputs, LimitUsed, List, MAX_MANIFEST, Manifest, Node, Part, Record, SectionRecord,
+    Blob, Input, Inputs, LimitUsed, List, MAX_MANIFEST, Manifest, Node, Part, Record,
+    SectionRecord, Shared,
 };
-pub use pack::{NotPacked, Packed, Packer, Piece};
-pub use read::{Fetch, blobs, blobs_of, image, inputs, record, sections, stored_bytes};
+pub use pack::{NotPacked, Packed, Packer, Stored, Used};
+pub use read::{
+    Fetch, Section, blobs, blobs_of, image, inputs, own_sections, record, stored_bytes,
+};
 pub use sign::{Signer, Verifier};

@@ -10,7 +10,7 @@ mod ground;
 mod tables;
 
 pub use blame::Contribution;
-pub use cache::{Found, Kept, NotRestored, ProvedCommon};
+pub use cache::{Kept, KeptImages, NotRestored, ProvedCommon};
 pub use ground::GroundFile;
 pub use tables::{Tables, Together};
 
@@ -400,6 +400,12 @@ impl<'a> Compiler<'a> {
     #[must_use]
     pub fn compiled(&self) -> &image::Part {
         self.common.world()
+    }
+
+    /// The sections that all images share, by kind.
+    #[must_use]
+    pub fn shared(&self) -> Vec<image::Part> {
+        self.common.sections()
     }
 
     /// How large an image may be.

@@ -28,12 +28,13 @@ pub use decode::{Image, Known};
 pub(crate) use encode::{Addresses, by_action};
 pub use encode::{Common, encode, is_own};
 pub use error::DecodeError;
+pub(crate) use layout::SUBJECTS;
 pub use layout::{digest_text, hex, section_name};
 pub use limits::{LimitError, Limits, Resource};
 pub use memory::Memory;
 pub use open::{Written, seen, seen_pod};
 pub use parts::{Part, Parts};
-pub(crate) use parts::{digest_of, size_of};
+pub(crate) use parts::{Told, digest_of, size_of};
 
 use crate::lir::Program;
 use serde::{Deserialize, Serialize};

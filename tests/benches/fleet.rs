@@ -20,9 +20,11 @@ use rustc_hash::FxHashMap;
 use std::sync::Mutex;
 use std::time::Instant;
 use threads::on_cpu;
-use verdict_compiler::bundle::{self, Blob, BundleError, Digest, Packed, Packer};
+use verdict_compiler::bundle::{
+    self, Blob, BundleError, Digest, Inputs, Manifest, Packed, Packer, Stored,
+};
 use verdict_compiler::cluster::NodeId;
-use verdict_compiler::compile::{Compiler, Found, Kept, Together, Written};
+use verdict_compiler::compile::{Compiler, Kept, KeptImages, Together, Written};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::ir::Program;
 use verdict_tests::asking::Asked;
@@ -33,9 +35,11 @@ type Blobs = FxHashMap<Digest, Vec<u8>>;
 /// What one compile gave.
 struct Fleet {
     packed: Vec<Packed>,
+    /// Without nodes.
+    manifest: Manifest,
     blobs: Blobs,
     images: u64,
-    kept: Vec<Vec<u8>>,
+    kept: Vec<u8>,
     tables: Option<Vec<u8>>,
     ground: Option<Vec<u8>>,
     taken: usize,
@@ -148,11 +152,8 @@ fn fetched(old: &Fleet, new: &Fleet, before: &Packed, after: &Packed) -> f64 {
             let found = fleet.blobs.get(&blob.sha256).cloned();
             found.ok_or(BundleError::Missing(blob.sha256))
         };
-        let record = bundle::record(&fetch, &packed.node).expect("a record");
-        (
-            bundle::blobs_of(&fetch, &packed.node).expect("blobs"),
-            record.bytes,
-        )
+        let blobs = bundle::blobs_of(&fetch, &fleet.manifest, &packed.node);
+        (blobs.expect("blobs"), packed.bytes)
     };
     let (known, _) = blobs(old, before);
     let (mut named, image) = blobs(new, after);
@@ -183,10 +184,10 @@ fn change(folder: &std::path::Path) {
     }
 }
 
-/// What a cache has: a file for each node, and blobs.
+/// What a cache has: a file of all images, one of all tables, and blobs.
 #[derive(Clone, Copy, Default)]
 struct Cache<'f> {
-    files: &'f [Vec<u8>],
+    images: Option<&'f [u8]>,
     tables: Option<&'f [u8]>,
     ground: Option<&'f [u8]>,
     blobs: Option<&'f Blobs>,
@@ -195,7 +196,7 @@ struct Cache<'f> {
 impl Fleet {
     fn cache(&self) -> Cache<'_> {
         Cache {
-            files: &self.kept,
+            images: Some(&self.kept),
             tables: self.tables.as_deref(),
             ground: self.ground.as_deref(),
             blobs: Some(&self.blobs),
@@ -228,33 +229,40 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
         node.map(|node| &*node.name)
     };
     let blobs: Mutex<Blobs> = Mutex::default();
-    let packer = Packer::new(|blob: &Blob, bytes: &[u8]| -> Result<(), BundleError> {
-        blobs
-            .lock()
-            .expect("a map")
-            .insert(blob.sha256, bytes.to_vec());
-        Ok(())
-    });
+    let packer = Packer::new(
+        compiler.shared(),
+        |blob: &Blob, bytes: &[u8]| -> Result<(), BundleError> {
+            blobs
+                .lock()
+                .expect("a map")
+                .insert(blob.sha256, bytes.to_vec());
+            Ok(())
+        },
+    );
     let fetch = |blob: &Blob| {
         let found = cache.blobs.and_then(|blobs| blobs.get(&blob.sha256));
         found.cloned().ok_or(BundleError::Missing(blob.sha256))
     };
+    let stored = Stored {
+        has: &|_| false,
+        fetch: &fetch,
+    };
+    let mut images = KeptImages::default();
     let restored: Vec<_> = phase("taking", || {
-        let nodes = nodes.par_iter().enumerate();
-        let taken = nodes.map(|(index, (node, pods))| {
+        if let Some(file) = cache.images {
+            images = KeptImages::read(file, b"bench").expect("kept images");
+        }
+        let images = &images;
+        let nodes = nodes.par_iter();
+        let taken = nodes.map(|(node, pods)| {
             let fingerprint = compiler.fingerprint(&prints, *node, pods);
-            let found = cache
-                .files
-                .get(index)
-                .map(|file| Found::read(file, &fingerprint));
-            let kept = match found {
-                Some(Found::Kept(kept)) => *kept,
-                Some(Found::Stale | Found::Unusable) | None => return (fingerprint, None),
+            let Some(kept) = images.find(name(*node), &fingerprint) else {
+                return (fingerprint, None);
             };
             let subjects = compiler.subjects_of(*node, pods);
-            let sections = compiler.sections(&common, (*node, pods), &subjects, &kept);
-            let sections = sections.expect("sections that are right");
-            let packed = packer.again(name(*node), &sections, &kept.packed, &fetch);
+            let held = compiler.hold(&common, (*node, pods), &subjects, kept);
+            held.expect("endpoints that are right");
+            let packed = packer.again(name(*node), &subjects, &kept.packed, stored);
             let packed = packed.expect("a packed image");
             (fingerprint, packed.map(|packed| (packed, kept.compared)))
         });
@@ -271,7 +279,7 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
         let kept = kept.and_then(|file| compiler.kept_tables(&prints, file));
         compiler.library_with(kept, missing.into_iter())
     });
-    let made: Vec<(Packed, Vec<u8>)> = phase("making", || {
+    let made: Vec<([u8; 32], Kept)> = phase("making", || {
         let made = nodes.par_iter().zip(restored);
         let made = made.map(|((node, pods), (fingerprint, taken))| {
             let (packed, compared) = taken.unwrap_or_else(|| {
@@ -280,13 +288,21 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
                 let packed = packer.add(name(*node), made.endpoints, &made.image);
                 (packed.expect("a packed image"), made.compared)
             });
-            let kept = Kept {
-                compared,
-                packed: packed.clone(),
-            };
-            (packed, kept.write(&fingerprint))
+            (fingerprint, Kept { compared, packed })
         });
         made.collect()
+    });
+    let packed: Vec<Packed> = made.iter().map(|(_, kept)| kept.packed.clone()).collect();
+    let (manifest, kept) = phase("keeping images", || {
+        let shared = packer.shared(&images.shared, stored);
+        images.shared = shared.expect("what images share");
+        for (fingerprint, kept) in made {
+            images.keep(fingerprint, kept);
+        }
+        let inputs = packer.inputs(&Inputs::default()).expect("inputs");
+        let program = Digest::new(compiler.compiled().digest);
+        let manifest = Manifest::new(program, inputs, images.shared.clone());
+        (manifest, images.write(b"bench"))
     });
     let tables = phase("keeping tables", || {
         let made = library.as_ref().filter(|_| taken < nodes.len());
@@ -296,9 +312,10 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
     let kinds = library.as_ref().map_or(0, Together::taken);
     drop(packer);
     Fleet {
-        images: made.iter().map(|(packed, _)| packed.record.bytes).sum(),
-        kept: made.iter().map(|(_, kept)| kept.clone()).collect(),
-        packed: made.into_iter().map(|(packed, _)| packed).collect(),
+        images: packed.iter().map(|packed| packed.bytes).sum(),
+        kept,
+        manifest,
+        packed,
         blobs: blobs.into_inner().expect("a map"),
         ground: ground.or_else(|| cache.ground.map(<[u8]>::to_vec)),
         tables: tables.or_else(|| cache.tables.map(<[u8]>::to_vec)),

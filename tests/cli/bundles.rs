@@ -609,7 +609,7 @@ fn two_bundles_in_one_run_and_images_beside_them() {
 }
 
 #[test]
-fn a_cache_has_no_files_of_nodes_that_are_gone() {
+fn a_cache_has_nothing_of_nodes_that_are_gone() {
     let place = Place::new();
     let text = fs::read_to_string(place.path("old.yaml")).unwrap();
     let documents = text.split("\n---\n");
@@ -627,6 +627,12 @@ fn a_cache_has_no_files_of_nodes_that_are_gone() {
     };
     place.ends(0, "compile old.yaml --bundle a --cache cache");
     let before = own();
+    let length = || fs::metadata(place.path("cache/images")).unwrap().len();
+    let of_all = length();
+    // The files that a verdict wrote for each node, until one file had all.
+    for name in ["none", &"0123456789abcdef".repeat(4)] {
+        fs::write(place.path("cache").join(name), "older").unwrap();
+    }
     // What two other compiles have not finished: one goes on, the other was ended a day ago.
     for (name, age) in [(".verdict-goes-on", 0), (".verdict-was-ended", 24 * 3600)] {
         let file = fs::File::create(place.path("cache").join(name)).unwrap();
@@ -641,6 +647,16 @@ fn a_cache_has_no_files_of_nodes_that_are_gone() {
     assert_eq!(after.len(), before.len(), "{after:?}");
     assert_eq!(after[0], ".verdict-goes-on");
     assert!(after[1..].iter().all(|name| before.contains(name)));
+    assert!(length() < of_all);
+    // A compile of one node keeps what there is of the others.
+    let of_moved = length();
+    place.ends(
+        0,
+        "compile old.yaml --node worker-1 --bundle c --cache cache",
+    );
+    assert!(length() >= of_moved);
+    let taken = place.ends(0, "compile moved.yaml --bundle a --cache cache");
+    assert!(taken.stdout.contains("images taken"), "{}", taken.stdout);
 }
 
 #[test]
@@ -655,12 +671,7 @@ fn a_cache_says_what_was_taken_of_it() {
         let is_noted = ran.stderr.contains("note[V0713]");
         (count("images"), count("of"), count("tables"), is_noted)
     };
-    let forget = || {
-        let files = fs::read_dir(place.path("cache")).unwrap().flatten();
-        for file in files.filter(|entry| entry.file_name().len() == 64) {
-            fs::remove_file(file.path()).unwrap();
-        }
-    };
+    let forget = || fs::remove_file(place.path("cache/images")).unwrap();
     let (none, all, tables, is_noted) = compiled();
     assert_eq!((none, tables, is_noted), (0, 0, false));
     assert!(all > 1);
@@ -681,4 +692,33 @@ fn a_cache_says_what_was_taken_of_it() {
     assert_eq!(compiled(), (0, all, 0, true));
     forget();
     assert_eq!(compiled(), (0, all, tables, false));
+    // So are images that are damaged.
+    let path = place.path("cache/images");
+    let mut file = fs::read(&path).unwrap();
+    let middle = file.len() / 2;
+    file[middle] ^= 1;
+    fs::write(&path, file).unwrap();
+    assert_eq!(compiled(), (0, all, tables, true));
+    assert_eq!(compiled(), (all, all, 0, false));
+    // Blobs of the cache are looked at where the bundle does not have them, whole: some are damaged, and others gone.
+    let blobs = || files(&place.path("cache/blobs"));
+    for (index, path) in blobs().into_iter().enumerate() {
+        match index % 3 {
+            0 => fs::write(path, "damaged").unwrap(),
+            1 => fs::remove_file(path).unwrap(),
+            _ => {}
+        }
+    }
+    assert_eq!(compiled(), (all, all, 0, false));
+    let before = contents(&place.path("a"));
+    fs::remove_dir_all(place.path("a")).unwrap();
+    let (taken, _, _, is_noted) = compiled();
+    assert!(taken < all && is_noted);
+    assert_eq!(contents(&place.path("a")), before);
+    // And those of the bundle are replaced from there.
+    for path in files(&place.path("a/chunks")) {
+        fs::write(path, "damaged").unwrap();
+    }
+    assert_eq!(compiled(), (all, all, 0, false));
+    assert_eq!(contents(&place.path("a")), before);
 }

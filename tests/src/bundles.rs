@@ -4,10 +4,10 @@ use crate::generate::World;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use verdict_compiler::bundle::{
-    self, Blob, BundleError, Digest, Inputs, Manifest, Node, Packed, Packer,
+    self, Blob, BundleError, Digest, Inputs, Manifest, Node, Packed, Packer, Record, Shared, Stored,
 };
 use verdict_compiler::compile::Compiler;
-use verdict_compiler::image::Limits;
+use verdict_compiler::image::{Limits, Part};
 use verdict_compiler::ir;
 
 /// A bundle, and the images that it was made of.
@@ -27,18 +27,39 @@ pub struct Bundled {
 /// Where a world has no images.
 #[must_use]
 pub fn of(world: &World, seed: u64, backwards: bool) -> Bundled {
+    of_common(world, seed, backwards, common(world, seed))
+}
+
+/// The sections that all images of a world share.
+#[must_use]
+pub fn common(world: &World, seed: u64) -> Vec<Part> {
+    let loaded = world.load_for(seed);
+    let sources = world.sources();
+    let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
+    Compiler::new(&loaded.cluster, &loaded.policies, &sources, &program).shared()
+}
+
+/// As [`of`], with other sections taken for those that all images share.
+///
+/// # Panics
+/// Where a world has no images.
+#[must_use]
+pub fn of_common(world: &World, seed: u64, backwards: bool, common: Vec<Part>) -> Bundled {
     let loaded = world.load_for(seed);
     let sources = world.sources();
     let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
     let compiler = Compiler::new(&loaded.cluster, &loaded.policies, &sources, &program);
     let blobs: Mutex<BTreeMap<Digest, Vec<u8>>> = Mutex::default();
-    let packer = Packer::new(|blob: &Blob, bytes: &[u8]| -> Result<(), BundleError> {
-        blobs
-            .lock()
-            .expect("a map")
-            .insert(blob.sha256, bytes.to_vec());
-        Ok(())
-    });
+    let packer = Packer::new(
+        common,
+        |blob: &Blob, bytes: &[u8]| -> Result<(), BundleError> {
+            blobs
+                .lock()
+                .expect("a map")
+                .insert(blob.sha256, bytes.to_vec());
+            Ok(())
+        },
+    );
     let mut nodes: Vec<_> = compiler.lowering().nodes().iter().collect();
     if backwards {
         nodes.reverse();
@@ -54,7 +75,9 @@ pub fn of(world: &World, seed: u64, backwards: bool) -> Bundled {
         images.insert(name.map(str::to_owned), made.image.write());
     }
     let inputs = packer.inputs(&Inputs::default()).expect("inputs");
-    let mut manifest = Manifest::new(Digest::new(compiler.compiled().digest), inputs);
+    let shared = packer.shared(&Shared::default(), Stored::NOTHING);
+    let program = Digest::new(compiler.compiled().digest);
+    let mut manifest = Manifest::new(program, inputs, shared.expect("shared sections"));
     Packed::list(packed, Limits::default(), &mut manifest);
     drop(packer);
     let images = manifest.nodes.iter().map(|node| {
@@ -81,12 +104,28 @@ impl Bundled {
     ///
     /// # Errors
     /// Where it cannot be put together.
-    pub fn image(&self, node: &Node) -> Result<Vec<u8>, BundleError> {
+    pub fn image(&self, manifest: &Manifest, node: &Node) -> Result<Vec<u8>, BundleError> {
         let fetch = |blob: &Blob| {
             let found = self.blobs.get(&blob.sha256);
             found.cloned().ok_or(BundleError::Missing(blob.sha256))
         };
-        bundle::image(&fetch, node)
+        bundle::image(&fetch, manifest, node)
+    }
+
+    /// All records.
+    ///
+    /// # Errors
+    /// Where one cannot be read.
+    pub fn records(&self) -> Result<Vec<Record>, BundleError> {
+        let manifest = self.read()?;
+        let fetch = |blob: &Blob| {
+            let found = self.blobs.get(&blob.sha256);
+            found.cloned().ok_or(BundleError::Missing(blob.sha256))
+        };
+        let nodes = manifest.nodes.iter();
+        nodes
+            .map(|node| bundle::record(&fetch, &manifest, node))
+            .collect()
     }
 
     /// All images, as far as they can be read.
@@ -95,6 +134,7 @@ impl Bundled {
     /// The first thing that is wrong.
     pub fn all(&self) -> Result<Vec<Vec<u8>>, BundleError> {
         let manifest = self.read()?;
-        manifest.nodes.iter().map(|node| self.image(node)).collect()
+        let nodes = manifest.nodes.iter();
+        nodes.map(|node| self.image(&manifest, node)).collect()
     }
 }

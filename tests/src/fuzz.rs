@@ -138,7 +138,7 @@ pub fn bundle(bytes: &[u8]) {
     }
     let Ok(manifest) = edited.read() else { return };
     for node in &manifest.nodes {
-        if let Ok(image) = edited.image(node) {
+        if let Ok(image) = edited.image(&manifest, node) {
             assert!(images::take(&image));
         }
     }

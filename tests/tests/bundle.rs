@@ -115,6 +115,13 @@ fn manifests_that_no_compile_writes_are_told_apart() {
     assert!(orphan.contains("has no parent"), "{orphan}");
     let unknown = said(&|value| value["policy"] = "x".into());
     assert!(unknown.contains("unknown field"), "{unknown}");
+    let shared = said(&|value| {
+        let sections = value["shared"]["sections"].as_array_mut().unwrap();
+        sections.reverse();
+    });
+    assert!(shared.contains("its sections do not ascend"), "{shared}");
+    let older = said(&|value| value["version"] = 1.into());
+    assert!(older.contains("compile it again"), "{older}");
     let digest = said(&|value| value["program"] = "x".into());
     assert!(digest.contains("64 hexadecimal digits"), "{digest}");
     assert!(Manifest::read(b"").is_err());
@@ -226,4 +233,25 @@ fn what_differs_between_images_is_what_packets_are_told() {
         }
     }
     assert!(with > 5, "{with} with another verdict, {without} without");
+}
+
+#[test]
+fn an_image_that_shares_nothing_is_named_as_a_whole() {
+    for seed in 0..6 {
+        let world = small::world(seed);
+        let (whole, shared) = (
+            bundles::of_common(&world, seed, false, Vec::new()),
+            bundles::of(&world, seed, false),
+        );
+        assert!(whole.read().unwrap().shared.is_empty());
+        assert!(!shared.read().unwrap().shared.is_empty());
+        assert_eq!(whole.all().unwrap(), shared.images);
+        // What others share is that of another cluster.
+        let other = bundles::of_common(&world, seed, false, bundles::common(&small::world(99), 99));
+        assert_eq!(other.all().unwrap(), shared.images);
+        for (one, node) in other.records().unwrap().iter().zip(&shared.images) {
+            assert!(one.whole && !node.is_empty());
+        }
+        assert!(shared.records().unwrap().iter().all(|one| !one.whole));
+    }
 }

@@ -4,10 +4,10 @@
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::{Barrier, Mutex};
-use verdict_compiler::bundle::{Blob, BundleError, Digest, Packer};
+use verdict_compiler::bundle::{Blob, BundleError, Digest, Packer, Shared, Stored};
 use verdict_compiler::cluster::{NodeId, PodId};
 use verdict_compiler::compile::{
-    CompileError, Compiler, Found, GroundFile, Kept, NotRestored, Together, Written,
+    CompileError, Compiler, GroundFile, Kept, KeptImages, NotRestored, Together, Written,
 };
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::image::{Common, Limits, Parts, Resource};
@@ -18,10 +18,10 @@ use verdict_tests::generate::edit::edited;
 use verdict_tests::generate::random::Random;
 use verdict_tests::generate::{World, cilium, small};
 
-/// What is kept: a file for each node by its name, and blobs.
+/// What is kept: a file of the images of all nodes, and blobs.
 #[derive(Default)]
 struct Cache {
-    files: BTreeMap<String, Vec<u8>>,
+    images: Option<Vec<u8>>,
     blobs: BTreeMap<Digest, Vec<u8>>,
     /// The tables of all kinds of endpoints.
     tables: Option<Vec<u8>>,
@@ -36,6 +36,8 @@ struct Counts {
     /// Of these, how often nothing was put together anew.
     as_they_are: usize,
     made: usize,
+    /// How often some of what all images share was taken.
+    shared: usize,
     /// How many kinds of endpoints had tables that were kept, and how often all images were made of such.
     tables: usize,
     by_tables: usize,
@@ -45,13 +47,17 @@ struct Counts {
 }
 
 /// Packs images, and keeps the blobs.
-fn packed<T>(blobs: &mut BTreeMap<Digest, Vec<u8>>, pack: impl FnOnce(&Pack<'_>) -> T) -> T {
+fn packed<T>(
+    compiler: &Compiler<'_>,
+    blobs: &mut BTreeMap<Digest, Vec<u8>>,
+    pack: impl FnOnce(&Pack<'_>) -> T,
+) -> T {
     let new: Mutex<BTreeMap<Digest, Vec<u8>>> = Mutex::default();
     let put = |blob: &Blob, bytes: &[u8]| {
         new.lock().unwrap().insert(blob.sha256, bytes.to_vec());
         Ok(())
     };
-    let packer = Packer::new(&put as &Put<'_>);
+    let packer = Packer::new(compiler.shared(), &put as &Put<'_>);
     let made = pack(&packer);
     drop(packer);
     blobs.extend(new.into_inner().unwrap());
@@ -60,6 +66,12 @@ fn packed<T>(blobs: &mut BTreeMap<Digest, Vec<u8>>, pack: impl FnOnce(&Pack<'_>)
 
 type Put<'p> = dyn Fn(&Blob, &[u8]) -> Result<(), BundleError> + 'p;
 type Pack<'p> = Packer<&'p Put<'p>>;
+
+/// What is stored where nothing is where blobs go.
+fn only<'f>(fetch: &'f (dyn Fn(&Blob) -> Result<Vec<u8>, BundleError> + Sync)) -> Stored<'f> {
+    let has = &|_: &Blob| false;
+    Stored { has, fetch }
+}
 
 /// Compiles all nodes of a world with a cache, and holds each image to the one that is made without.
 fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Counts) {
@@ -86,6 +98,11 @@ fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Count
     let tables = tables.map(|file| compiler.kept_tables(&common, &file).unwrap());
     let together = compiler.library_with(tables, compiler.lowering().nodes().iter());
     counts.tables += together.as_ref().map_or(0, Together::taken);
+    let images = cache.images.take();
+    let mut images = images.map_or(KeptImages::default(), |file| {
+        KeptImages::read(&file, b"test").unwrap()
+    });
+    shared(&compiler, cache, &mut images, counts);
     for (node, pods) in compiler.lowering().nodes() {
         let name = node.and_then(|node| cluster.node(node));
         let name = name.map_or(String::new(), |node| node.name.to_string());
@@ -100,21 +117,17 @@ fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Count
             counts.by_tables += 1;
         }
         let mut blobs = BTreeMap::new();
-        let record = packed(&mut blobs, |packer| {
+        let record = packed(&compiler, &mut blobs, |packer| {
             packer.add(Some(&name), expected.endpoints, &expected.image)
         });
         let record = record.unwrap();
         let fingerprint = compiler.fingerprint(&common, *node, pods);
-        let found = cache
-            .files
-            .get(&name)
-            .map(|file| Found::read(file, &fingerprint));
-        if let Some(Found::Kept(kept)) = found {
+        if let Some(kept) = images.find(Some(&name), &fingerprint) {
             let fetch = |blob: &Blob| {
                 let found = cache.blobs.get(&blob.sha256).cloned();
                 found.ok_or(BundleError::Missing(blob.sha256))
             };
-            let restored = compiler.restore(*node, pods, &kept, &fetch);
+            let restored = compiler.restore(*node, pods, kept, &fetch);
             let restored = restored.unwrap_or_else(|error| panic!("{error:?}\n{}", world.text()));
             assert_eq!(
                 restored.image,
@@ -125,31 +138,80 @@ fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Count
             assert_eq!(restored.endpoints, expected.endpoints);
             let subjects = compiler.subjects_of(*node, pods);
             let proved = proved.as_ref().unwrap();
-            let sections = compiler.sections(proved, (*node, pods), &subjects, &kept);
-            let sections = sections.unwrap();
+            let held = compiler.hold(proved, (*node, pods), &subjects, kept);
+            held.unwrap();
             let mut taken = BTreeMap::new();
-            let again = packed(&mut taken, |packer| {
-                packer.again(Some(&name), &sections, &kept.packed, &fetch)
+            let again = packed(&compiler, &mut taken, |packer| {
+                packer.again(Some(&name), &subjects, &kept.packed, only(&fetch))
             });
-            if let Some(again) = again.unwrap() {
-                assert_eq!(again, record, "node {name}\n{}", world.text());
-                assert_eq!(taken, blobs);
-                counts.as_they_are += 1;
-            }
+            assert_eq!(
+                again.unwrap().as_ref(),
+                Some(&record),
+                "node {name}\n{}",
+                world.text()
+            );
+            assert_eq!(taken, blobs);
+            // What is there already is not even fetched.
+            let has = |blob: &Blob| blobs.get(&blob.sha256) == cache.blobs.get(&blob.sha256);
+            let fetch = &|blob: &Blob| Err(BundleError::Missing(blob.sha256));
+            let mut taken = BTreeMap::new();
+            let again = packed(&compiler, &mut taken, |packer| {
+                let stored = Stored { has: &has, fetch };
+                packer.again(Some(&name), &subjects, &kept.packed, stored)
+            });
+            assert_eq!(again.unwrap().as_ref(), Some(&record));
+            counts.as_they_are += usize::from(taken.is_empty());
             counts.kept += 1;
         } else {
-            assert_ne!(found, Some(Found::Unusable));
             counts.made += 1;
         }
         let kept = Kept {
             compared: expected.compared,
             packed: record,
         };
-        cache.files.insert(name, kept.write(&fingerprint));
+        images.keep(fingerprint, kept);
         cache.blobs.extend(blobs);
     }
+    cache.images = Some(images.write(b"test"));
     cache.tables = together.and_then(|made| compiler.keep_tables(&common, &made));
     cache.ground = compiler.keep_ground().or(file);
+}
+
+/// Packs what all images share, as far as it is not there already, and holds it to what is made without a cache.
+fn shared(
+    compiler: &Compiler<'_>,
+    cache: &mut Cache,
+    images: &mut KeptImages,
+    counts: &mut Counts,
+) {
+    let pack = |before: &Shared, stored: Stored<'_>| {
+        let mut blobs = BTreeMap::new();
+        let made = packed(compiler, &mut blobs, |packer| packer.shared(before, stored));
+        (made.unwrap(), blobs)
+    };
+    let (expected, all) = pack(&Shared::default(), Stored::NOTHING);
+    let fetch = |blob: &Blob| {
+        let found = cache.blobs.get(&blob.sha256).cloned();
+        found.ok_or(BundleError::Missing(blob.sha256))
+    };
+    assert_eq!(
+        pack(&images.shared, only(&fetch)),
+        (expected.clone(), all.clone())
+    );
+    // Those of another compile, that are gone.
+    let gone = pack(&images.shared, Stored::NOTHING);
+    assert_eq!(gone, (expected.clone(), all.clone()));
+    let known = cache.blobs.clone();
+    let has = |blob: &Blob| known.contains_key(&blob.sha256);
+    let stored = Stored {
+        has: &has,
+        fetch: &fetch,
+    };
+    let (made, new) = pack(&images.shared, stored);
+    assert_eq!(made, expected);
+    counts.shared += usize::from(new.len() < all.len());
+    cache.blobs.extend(all);
+    images.shared = made;
 }
 
 /// Where a kind of documents is: file and number.
@@ -247,6 +309,7 @@ fn what_is_kept_is_what_a_full_compile_makes() {
     }
     assert!(counts.kept > 100 && counts.made > 100, "{counts:?}");
     assert!(counts.as_they_are > 20, "{counts:?}");
+    assert!(counts.shared > 100, "{counts:?}");
     assert!(counts.tables > 300 && counts.by_tables > 300, "{counts:?}");
     assert!(counts.ground > 50 && counts.other_ground > 20, "{counts:?}");
 }
@@ -292,7 +355,7 @@ fn kept(compiler: &Compiler<'_>) -> Vec<([u8; 32], Kept)> {
     nodes
         .map(|(node, pods)| {
             let made = compiler.node(*node, pods).unwrap();
-            let packed = packed(&mut BTreeMap::new(), |packer| {
+            let packed = packed(compiler, &mut BTreeMap::new(), |packer| {
                 packer.add(None, made.endpoints, &made.image).unwrap()
             });
             let compared = made.compared;
@@ -337,7 +400,7 @@ fn what_images_share_is_proved_where_all_are_kept() {
         for ((node, pods), (_, kept)) in after.lowering().nodes().iter().zip(&all) {
             for (other, theirs) in after.lowering().nodes() {
                 let subjects = after.subjects_of(*other, theirs);
-                let taken = after.sections(&proved, (*node, pods), &subjects, kept);
+                let taken = after.hold(&proved, (*node, pods), &subjects, kept);
                 assert_eq!(taken.is_ok(), node == other, "world {seed}");
                 found[0] += usize::from(node != other);
             }
@@ -380,7 +443,7 @@ fn what_is_kept_has_the_room_of_an_image() {
     let (node, pods) = roomy.lowering().nodes().first().unwrap();
     let mut blobs = BTreeMap::new();
     let made = roomy.node(*node, pods).unwrap();
-    let packed = packed(&mut blobs, |packer| {
+    let packed = packed(&roomy, &mut blobs, |packer| {
         packer.add(None, made.endpoints, &made.image).unwrap()
     });
     let longest = made.image.sections().iter().map(|part| part.bytes.len());
@@ -398,8 +461,8 @@ fn what_is_kept_has_the_room_of_an_image() {
         let limits = Limits::default().lower(Resource::SectionBytes, most);
         let compiler = compiler().with_limits(limits);
         let subjects = compiler.subjects_of(*node, pods);
-        let sections = compiler.sections(&proved, (*node, pods), &subjects, &kept);
-        assert_eq!(matches!(sections, Err(CompileError::Limit(..))), !has_room);
+        let held = compiler.hold(&proved, (*node, pods), &subjects, &kept);
+        assert_eq!(matches!(held, Err(CompileError::Limit(..))), !has_room);
         let restored = compiler.restore(*node, pods, &kept, &fetch);
         assert_eq!(restored.is_ok(), has_room);
         assert_eq!(
@@ -552,20 +615,28 @@ fn of_what_is_damaged_nothing_is_taken() {
         &mut Counts::default(),
     );
     let mut random = Random::new(5);
-    for file in cache.files.values() {
-        let fingerprint = [7; 32];
-        assert_eq!(Found::read(file, &fingerprint), Found::Stale);
-        for _ in 0..500 {
-            let mut damaged = file.clone();
-            match random.below(3) {
-                0 => damaged.truncate(random.below(file.len())),
-                1 => damaged.push(0),
-                _ => damaged[random.below(file.len())] ^= 1 << random.below(8),
-            }
-            assert_eq!(Found::read(&damaged, &fingerprint), Found::Unusable);
+    let file = cache.images.unwrap();
+    let kept = KeptImages::read(&file, b"test").unwrap();
+    assert_ne!(kept, KeptImages::default());
+    assert_eq!(kept.write(b"test"), file);
+    // There is nothing in that of another verdict.
+    let other = KeptImages::read(&file, b"another");
+    assert_eq!(other, Some(KeptImages::default()));
+    for _ in 0..2000 {
+        let mut damaged = file.clone();
+        match random.below(3) {
+            0 => damaged.truncate(random.below(file.len())),
+            1 => damaged.push(0),
+            _ => damaged[random.below(file.len())] ^= 1 << random.below(8),
+        }
+        assert_eq!(KeptImages::read(&damaged, b"test"), None);
+        // And in one that says that it is whole there is what can be read.
+        if let Some((told, _)) = damaged.split_last_chunk::<32>() {
+            let forged = [told, &Sha256::digest(told)].concat();
+            let _ = KeptImages::read(&forged, b"test");
         }
     }
-    assert_eq!(Found::read(b"", &[0; 32]), Found::Unusable);
+    assert_eq!(KeptImages::read(b"", b"test"), None);
 }
 
 #[test]
@@ -579,14 +650,14 @@ fn a_record_that_is_gone_is_written_anew() {
         let made = compiler.node(*node, pods).unwrap();
         let mut blobs = BTreeMap::new();
         let pack = |packer: &Pack<'_>| packer.add(None, made.endpoints, &made.image);
-        let record = packed(&mut blobs, pack).unwrap();
+        let record = packed(&compiler, &mut blobs, pack).unwrap();
         let kept = Kept {
             compared: made.compared,
             packed: record.clone(),
         };
         let subjects = compiler.subjects_of(*node, pods);
-        let sections = compiler.sections(&common, (*node, pods), &subjects, &kept);
-        let sections = sections.unwrap();
+        let held = compiler.hold(&common, (*node, pods), &subjects, &kept);
+        held.unwrap();
         let own = record.node.record.sha256;
         for damaged in [None, Some(b"another".to_vec())] {
             let fetch = |blob: &Blob| {
@@ -599,8 +670,8 @@ fn a_record_that_is_gone_is_written_anew() {
                 stored.ok_or(BundleError::Missing(blob.sha256))
             };
             let mut taken = BTreeMap::new();
-            let again = packed(&mut taken, |packer| {
-                packer.again(None, &sections, &kept.packed, &fetch)
+            let again = packed(&compiler, &mut taken, |packer| {
+                packer.again(None, &subjects, &kept.packed, only(&fetch))
             });
             assert_eq!(again.unwrap().as_ref(), Some(&record));
             assert_eq!(taken, blobs);

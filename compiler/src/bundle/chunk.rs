@@ -1,10 +1,11 @@
 //! Where the sections of an image are cut, and how a piece becomes a blob.
 //!
 //! Sections that are small stand together in one chunk with those next to them; one that is large is cut where its content
-//! says (FastCDC), so that a change moves no cut but those near it; what is between is a chunk of its own. A blob is a
+//! says (FastCDC), so that a change moves no cut but those near it; what is between is a chunk of its own, and so is the section that
+//! says who the endpoints are: it changes where nothing else of a node does. A blob is a
 //! Zstandard frame: the name is the digest of the stored bytes.
 
-use super::{Blob, BundleError, Digest};
+use super::{Blob, BundleError, Digest, SectionRecord};
 use fastcdc::v2020::FastCDC;
 use std::cell::RefCell;
 use std::io;
@@ -28,12 +29,13 @@ pub(super) struct Group {
     pub(super) is_cut: bool,
 }
 
-/// How sections of these sizes are put together.
-pub(super) fn groups(sizes: &[usize]) -> Vec<Group> {
+/// How sections are put together.
+pub(super) fn groups(sections: &[SectionRecord]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut room = 0;
-    for (index, size) in sizes.iter().enumerate() {
-        let joins = *size < SMALL && *size <= room;
+    for (index, section) in sections.iter().enumerate() {
+        let size = section.size();
+        let joins = size < SMALL && size <= room && !section.is_subjects();
         match groups.last_mut() {
             Some(last) if joins => {
                 last.sections.end = index + 1;
@@ -42,9 +44,9 @@ pub(super) fn groups(sizes: &[usize]) -> Vec<Group> {
             Some(_) | None => {
                 groups.push(Group {
                     sections: index..index + 1,
-                    is_cut: *size >= LARGE,
+                    is_cut: size >= LARGE,
                 });
-                room = SMALL.saturating_sub(*size);
+                room = SMALL.saturating_sub(size);
             }
         }
     }
@@ -118,8 +120,16 @@ mod tests {
 
     #[test]
     fn small_sections_stand_together_and_large_ones_are_cut() {
-        let sizes = [100, 20_000, 200, 10_000, 9_000, 300_000, 5];
-        let found: Vec<_> = groups(&sizes)
+        let sizes = [100, 20_000, 200, 10_000, 9_000, 300_000, 5, 7];
+        let kinds = [1, 2, 3, 4, 5, 6, 7, crate::image::SUBJECTS];
+        let sections = kinds.into_iter().zip(sizes);
+        let sections = sections.map(|(kind, bytes)| SectionRecord {
+            kind,
+            bytes,
+            sha256: Digest::of(b""),
+        });
+        let sections: Vec<SectionRecord> = sections.collect();
+        let found: Vec<_> = groups(&sections)
             .into_iter()
             .map(|group| (group.sections, group.is_cut))
             .collect();
@@ -130,6 +140,7 @@ mod tests {
             (4..5, false),
             (5..6, true),
             (6..7, false),
+            (7..8, false),
         ];
         assert_eq!(found, expected);
     }

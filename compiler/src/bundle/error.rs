@@ -45,8 +45,12 @@ pub enum BundleError {
         /// The nodes that may have been meant, or those that there are, in words.
         known: Box<str>,
     },
+    /// The record of a node, with what all images share, is of another image than the manifest names.
+    OtherRecord(Box<str>),
     /// The chunks of a node make up another image than its record says.
     OtherImage(Box<str>),
+    /// The chunks that all images share make up something else than the manifest says.
+    OtherShared,
     /// What the chunks of a node make up is no image.
     NoImage(Box<str>, DecodeError),
     /// There is no signature, and one was wanted.
@@ -94,6 +98,13 @@ impl fmt::Display for BundleError {
             Self::Unreadable(digest, why) => write!(f, "chunk {digest} cannot be read: {why}"),
             Self::TwoNodes(name) => write!(f, "it has two nodes named `{name}`"),
             Self::NoNode { node, known } => write!(f, "it has no node `{node}`; {known}"),
+            Self::OtherRecord(node) => write!(
+                f,
+                "the record of node `{node}` and what all images share are of another image than the manifest names"
+            ),
+            Self::OtherShared => f.write_str(
+                "the chunks that all images share make up something else than the manifest says",
+            ),
             Self::OtherImage(node) => {
                 write!(
                     f,

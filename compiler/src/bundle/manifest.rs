@@ -4,14 +4,14 @@
 
 use super::{BundleError, Digest, MAX_BLOB};
 use crate::cluster::peer::{did_you_mean, list, nearest};
-use crate::image::size_of;
+use crate::image::{SUBJECTS, Told, digest_of, size_of};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use verdict_abi::{ABI_VERSION, FORMAT_VERSION};
 
 /// The version of the documents.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// The most bytes of a manifest: that of a million nodes.
 pub const MAX_MANIFEST: u64 = 1 << 28;
 /// The most bytes of an image: a gibibyte of addresses of each family and as much for all else is more than a node can hold.
@@ -44,6 +44,9 @@ pub struct Manifest {
     pub program: Digest,
     /// What it was compiled from ([`Inputs`]).
     pub inputs: Blob,
+    /// What all images share.
+    #[serde(default, skip_serializing_if = "Shared::is_empty")]
+    pub shared: Shared,
     /// What was left out of the policies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<Box<str>>,
@@ -84,25 +87,36 @@ pub struct Node {
     /// Its name; none for the pods whose node is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Box<str>>,
-    /// What its image is made of ([`Record`]).
+    /// The digest of the header of its image, which covers every byte of it.
+    pub image: Digest,
+    /// What its image has that others do not share ([`Record`]).
     pub record: Blob,
 }
 
-/// The image of a node.
+/// The sections that all images share. No record names them, so that a record stays as it is where they alone change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shared {
+    /// The sections by kind, ascending.
+    pub sections: Vec<SectionRecord>,
+    /// What they, one after the other, are cut into.
+    pub chunks: Vec<Part>,
+}
+
+/// The image of a node, as far as it is the node's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// The version of this document.
     pub version: u32,
-    /// The digest of the header of the image, which covers every byte of it.
-    pub image: Digest,
-    /// How many bytes the image has.
-    pub bytes: u64,
-    /// How many endpoints it has.
+    /// How many endpoints the image has.
     pub endpoints: u32,
-    /// Its sections in their order: kind, bytes, digest.
+    /// Whether these are all sections of the image, so that it has none of those that others share.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
+    /// Its own sections by kind, ascending: kind, bytes, digest.
     pub sections: Vec<SectionRecord>,
-    /// What the sections, one after the other, are cut into.
+    /// What these, one after the other, are cut into.
     pub chunks: Vec<Part>,
 }
 
@@ -157,6 +171,25 @@ pub struct Input {
 }
 
 impl SectionRecord {
+    /// What a section is told by.
+    pub(crate) fn of(section: &crate::image::Part) -> Self {
+        Self {
+            kind: section.kind,
+            bytes: section.bytes.len() as u64,
+            sha256: Digest::new(section.digest),
+        }
+    }
+
+    /// As the header of an image tells it.
+    fn told(&self) -> Told {
+        (self.kind, self.bytes, *self.sha256.bytes())
+    }
+
+    /// Whether it says who the endpoints are.
+    pub(super) fn is_subjects(&self) -> bool {
+        self.kind == SUBJECTS
+    }
+
     /// Its bytes, as far as memory may have them.
     pub(crate) fn size(&self) -> usize {
         usize::try_from(self.bytes).unwrap_or(usize::MAX)
@@ -195,6 +228,14 @@ impl Part {
     }
 }
 
+impl Shared {
+    /// Whether images share nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sections.is_empty() && self.chunks.is_empty()
+    }
+}
+
 impl Node {
     /// Its name, or what stands for the pods whose node is not known.
     #[must_use]
@@ -204,9 +245,9 @@ impl Node {
 }
 
 impl Manifest {
-    /// A manifest of this version, with nothing in it.
+    /// A manifest of this version, without nodes.
     #[must_use]
-    pub fn new(program: Digest, inputs: Blob) -> Self {
+    pub fn new(program: Digest, inputs: Blob, shared: Shared) -> Self {
         Self {
             version: VERSION,
             fleet: None,
@@ -217,6 +258,7 @@ impl Manifest {
             abi: ABI_VERSION,
             program,
             inputs,
+            shared,
             incomplete: Vec::new(),
             limits: Vec::new(),
             nodes: Vec::new(),
@@ -243,6 +285,11 @@ impl Manifest {
         }
         let manifest: Self = versioned("the manifest", bytes)?;
         manifest.inputs.check()?;
+        check(
+            "the manifest",
+            &manifest.shared.sections,
+            &manifest.shared.chunks,
+        )?;
         let mut names = BTreeSet::new();
         for node in &manifest.nodes {
             node.record.check()?;
@@ -328,16 +375,15 @@ impl Manifest {
 }
 
 impl Record {
-    pub(super) fn read(of: &str, bytes: &[u8]) -> Result<Self, BundleError> {
+    /// Reads the record of a node, which is to be of the image that the manifest names.
+    pub(super) fn read(node: &Node, shared: &Shared, bytes: &[u8]) -> Result<Self, BundleError> {
+        let of = node.text();
         let name = format!("the record of node `{of}`");
         let record: Self = versioned(&name, bytes)?;
-        record
-            .chunks
-            .iter()
-            .try_for_each(|part| part.blob().check())?;
-        let sections = record.sections.iter().map(|section| section.bytes);
-        let sum = sections.fold(0_u64, u64::saturating_add);
-        let given = sum.max(record.bytes);
+        check(&name, &record.sections, &record.chunks)?;
+        // Before any of these sizes is rounded up.
+        let sizes = record.with(shared).map(|section| section.bytes);
+        let given = sizes.fold(0_u64, u64::saturating_add);
         if given > MAX_IMAGE {
             return Err(BundleError::TooLarge {
                 of: format!("the image of node `{of}`").into(),
@@ -345,16 +391,64 @@ impl Record {
                 most: MAX_IMAGE,
             });
         }
-        let told = record.sections.iter();
-        let told = told.map(|section| (section.kind, section.bytes, *section.sha256.bytes()));
-        if size_of(told) != record.bytes {
-            return Err(BundleError::malformed(
-                name,
-                "the image has another size than its sections",
-            ));
+        if record.image(shared) != node.image {
+            return Err(BundleError::OtherRecord(of.into()));
         }
         Ok(record)
     }
+
+    /// All sections of the image, in their order.
+    pub(super) fn with<'s>(
+        &'s self,
+        shared: &'s Shared,
+    ) -> impl Iterator<Item = &'s SectionRecord> + Clone {
+        let shared: &[SectionRecord] = if self.whole { &[] } else { &shared.sections };
+        merged(&self.sections, shared)
+    }
+
+    /// The digest of the header of the image.
+    #[must_use]
+    pub fn image(&self, shared: &Shared) -> Digest {
+        let told = self.with(shared).map(SectionRecord::told);
+        Digest::new(digest_of(told))
+    }
+
+    /// How many bytes the image has.
+    #[must_use]
+    pub fn bytes(&self, shared: &Shared) -> u64 {
+        size_of(self.with(shared).map(SectionRecord::told))
+    }
+
+    /// All chunks, and lists of some, that the image is made of.
+    pub(super) fn parts<'s>(&'s self, shared: &'s Shared) -> impl Iterator<Item = &'s Part> {
+        let shared: &[Part] = if self.whole { &[] } else { &shared.chunks };
+        self.chunks.iter().chain(shared)
+    }
+}
+
+/// Two lists of sections in one order.
+fn merged<'s>(
+    one: &'s [SectionRecord],
+    other: &'s [SectionRecord],
+) -> impl Iterator<Item = &'s SectionRecord> + Clone {
+    let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
+    std::iter::from_fn(move || {
+        let is_first = match (one.peek(), other.peek()) {
+            (Some(first), Some(second)) => first.kind <= second.kind,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if is_first { one.next() } else { other.next() }
+    })
+}
+
+/// Refuses sections that no image has, and sizes that no blob has.
+fn check(of: &str, sections: &[SectionRecord], chunks: &[Part]) -> Result<(), BundleError> {
+    chunks.iter().try_for_each(|part| part.blob().check())?;
+    if sections.is_sorted_by(|one, next| one.kind < next.kind) {
+        return Ok(());
+    }
+    Err(BundleError::malformed(of, "its sections do not ascend"))
 }
 
 impl List {

@@ -5,16 +5,19 @@ use super::manifest::{VERSION, written};
 use super::read::list;
 use super::{
     Blob, BundleError, Digest, Fetch, Inputs, LimitUsed, List, Manifest, Node, Part, Record,
-    SectionRecord,
+    SectionRecord, Shared,
 };
-use crate::image::{Limits, Parts, Resource, digest_of, size_of};
+use crate::image::{Limits, Part as Section, Parts, Resource};
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 use verdict_abi::Config;
 
 /// Makes blobs of images, each blob once. Images may come from several threads.
 pub struct Packer<S> {
+    /// What all images share.
+    common: Vec<Section>,
+    /// The same, as a manifest names it, without chunks.
+    told: Shared,
     /// Takes a new blob.
     sink: S,
     /// What sections became, by their digests.
@@ -23,52 +26,36 @@ pub struct Packer<S> {
 }
 
 /// A packed image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
     /// The node in the manifest.
     pub node: Node,
     /// Its record.
     pub record: Record,
+    /// How many bytes the image has.
+    pub bytes: u64,
     /// How much it has of each resource.
-    used: Used,
+    pub used: Used,
 }
 
 /// How much an image has of each resource.
-type Used = [u64; Resource::ALL.len()];
+pub type Used = [u64; Resource::ALL.len()];
 
-/// A section of an image, with its bytes where they are at hand.
-#[derive(Clone, Copy, Debug)]
-pub struct Piece<'b> {
-    /// Its kind, size and digest.
-    pub told: SectionRecord,
-    /// Its bytes.
-    pub bytes: Option<&'b [u8]>,
+/// Where blobs are that were stored before.
+#[derive(Clone, Copy)]
+pub struct Stored<'s> {
+    /// Whether it is known that the sink has a blob, and has it whole: it need not be given to it.
+    pub has: &'s (dyn Fn(&Blob) -> bool + Sync),
+    /// Gives the bytes of others.
+    pub fetch: &'s Fetch<'s>,
 }
 
-impl<'b> Piece<'b> {
-    /// A section that is at hand.
-    #[must_use]
-    pub fn of(section: &'b crate::image::Part) -> Self {
-        Self {
-            told: SectionRecord {
-                kind: section.kind,
-                bytes: section.bytes.len() as u64,
-                sha256: Digest::new(section.digest),
-            },
-            bytes: Some(&section.bytes),
-        }
-    }
-}
-
-fn sizes(sections: &[Piece<'_>]) -> Vec<usize> {
-    let sizes = sections.iter().map(|section| section.told.size());
-    sizes.collect()
-}
-
-fn name(sections: &[Piece<'_>]) -> Vec<Digest> {
-    let digests = sections.iter().map(|section| section.told.sha256);
-    digests.collect()
+impl Stored<'_> {
+    /// Nothing was.
+    pub const NOTHING: Stored<'static> = Stored {
+        has: &|_| false,
+        fetch: &|blob| Err(BundleError::Missing(blob.sha256)),
+    };
 }
 
 /// Why an image is not packed.
@@ -87,13 +74,51 @@ impl<E> From<BundleError> for NotPacked<E> {
 }
 
 impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
-    /// Gives new blobs to `sink`.
-    pub fn new(sink: S) -> Self {
+    /// Gives new blobs to `sink`. The sections that all images share, by kind, are named in the manifest; an image that has
+    /// others in their place is named by its record as a whole.
+    pub fn new(common: Vec<Section>, sink: S) -> Self {
+        let sections = common.iter().map(SectionRecord::of).collect();
         Self {
+            common,
+            told: Shared {
+                sections,
+                chunks: Vec::new(),
+            },
             sink,
             known: Mutex::default(),
             stored: Mutex::default(),
         }
+    }
+
+    /// Packs what all images share. What was packed `before` as it is now is taken as it was stored.
+    ///
+    /// # Errors
+    /// Where a blob is not taken.
+    pub fn shared(&self, before: &Shared, stored: Stored<'_>) -> Result<Shared, NotPacked<E>> {
+        let name = |of: &[SectionRecord]| -> Vec<Digest> {
+            of.iter().map(|section| section.sha256).collect()
+        };
+        let known = groups(&before.sections).into_iter().zip(&before.chunks);
+        let known = known.map(|(group, part)| {
+            let of = before.sections.get(group.sections).unwrap_or_default();
+            ((name(of), group.is_cut), *part)
+        });
+        let known: FxHashMap<(Vec<Digest>, bool), Part> = known.collect();
+        let sections = self.told.sections.clone();
+        let mut chunks = Vec::new();
+        for group in groups(&sections) {
+            let of = sections.get(group.sections.clone()).unwrap_or_default();
+            let known = known.get(&(name(of), group.is_cut));
+            if let Some(part) = known
+                && self.recall(part, stored)?
+            {
+                chunks.push(*part);
+                continue;
+            }
+            let of = self.common.get(group.sections).unwrap_or_default();
+            chunks.push(self.group(&of.iter().collect::<Vec<_>>(), group.is_cut)?);
+        }
+        Ok(Shared { sections, chunks })
     }
 
     /// Packs the image of a node.
@@ -106,146 +131,145 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
         endpoints: usize,
         image: &Parts,
     ) -> Result<Packed, NotPacked<E>> {
-        let sections: Vec<Piece<'_>> = image.sections().iter().map(Piece::of).collect();
+        let is_shared = |section: &Section| {
+            let mut common = self.common.iter();
+            common.any(|one| one.kind == section.kind && one.digest == section.digest)
+        };
+        let all = image.sections();
+        let whole = all.iter().filter(|one| is_shared(one)).count() != self.common.len();
+        let own = all.iter().filter(|section| whole || !is_shared(section));
+        let own: Vec<&Section> = own.collect();
+        let sections: Vec<SectionRecord> = own.iter().copied().map(SectionRecord::of).collect();
         let mut chunks = Vec::new();
-        for group in groups(&sizes(&sections)) {
-            let of = sections.get(group.sections).unwrap_or_default();
-            // All bytes are at hand.
-            chunks.extend(self.group(of, group.is_cut)?);
+        for group in groups(&sections) {
+            let of = own.get(group.sections).unwrap_or_default();
+            chunks.push(self.group(of, group.is_cut)?);
         }
-        let told = sections.iter().map(|section| section.told);
-        self.packed(node, record(endpoints, told, chunks), None, used(image))
+        let record = Record {
+            version: VERSION,
+            endpoints: crate::lir::number(endpoints),
+            whole,
+            sections,
+            chunks,
+        };
+        let blob = self.store(&written(&record))?;
+        Ok(self.packed(node, record, blob, used(image)))
     }
 
-    /// Packs the image of a node of which some sections are at hand, and all others are those of an image that was packed before:
-    /// its blobs are fetched as they were stored, and not made once more. `None` where that is not enough.
+    /// Packs the image of a node of which all that is its own is as it was before, but for who its endpoints are: its blobs are
+    /// taken as they were stored, and not made once more. `None` where that is not enough.
     ///
     /// # Errors
     /// Where a blob is not taken.
     pub fn again(
         &self,
         node: Option<&str>,
-        sections: &[Piece<'_>],
+        subjects: &Section,
         before: &Packed,
-        fetch: &Fetch<'_>,
+        stored: Stored<'_>,
     ) -> Result<Option<Packed>, NotPacked<E>> {
-        let old = &before.record;
-        let sizes_before: Vec<usize> = old.sections.iter().map(SectionRecord::size).collect();
-        let known = groups(&sizes_before).into_iter().zip(&old.chunks);
-        let known = known.map(|(group, part)| {
-            let of = old.sections.get(group.sections).unwrap_or_default();
-            let name: Vec<Digest> = of.iter().map(|section| section.sha256).collect();
-            ((name, group.is_cut), *part)
-        });
-        let known: FxHashMap<(Vec<Digest>, bool), Part> = known.collect();
-        let mut chunks = Vec::new();
-        for group in groups(&sizes(sections)) {
-            let of = sections.get(group.sections).unwrap_or_default();
-            let name = name(of);
-            if let Some(part) = self.group(of, group.is_cut)? {
-                chunks.push(part);
-                continue;
-            }
-            let Some(part) = known.get(&(name.clone(), group.is_cut)) else {
-                return Ok(None);
-            };
-            if !self.recall(part, fetch)? {
-                return Ok(None);
-            }
-            lock(&self.known).insert(name, *part);
-            chunks.push(*part);
+        let mut record = before.record.clone();
+        // It comes last, and is a chunk by itself.
+        let own = record.sections.last_mut().zip(record.chunks.last_mut());
+        let own = own.filter(|(own, _)| own.is_subjects() && !before.record.whole);
+        let Some((own, part)) = own else {
+            return Ok(None);
+        };
+        let told = SectionRecord::of(subjects);
+        let is_same = *own == told;
+        if !is_same {
+            *own = told;
+            *part = self.group(&[subjects], false)?;
         }
-        let mut used = before.used;
+        for part in &record.chunks {
+            if !self.recall(part, stored)? {
+                return Ok(None);
+            }
+        }
+        let blob = before.node.record;
+        let blob = if is_same && self.recall_blob(&blob, stored)? {
+            blob
+        } else {
+            self.store(&written(&record))?
+        };
+        Ok(Some(self.packed(node, record, blob, before.used)))
+    }
+
+    /// An image of this record.
+    fn packed(&self, node: Option<&str>, record: Record, blob: Blob, mut used: Used) -> Packed {
+        let sizes = record.with(&self.told).map(|section| section.bytes);
+        let largest = sizes.max().unwrap_or_default();
         for (slot, resource) in used.iter_mut().zip(Resource::ALL) {
             if matches!(resource, Resource::SectionBytes) {
-                let sizes = sections.iter().map(|section| section.told.bytes);
-                *slot = sizes.max().unwrap_or_default();
+                *slot = largest;
             }
         }
-        let told = sections.iter().map(|section| section.told);
-        let record = record(old.endpoints as usize, told, chunks);
-        // What is the same was stored under the same name.
-        let is_known = record == *old && self.recall_blob(&before.node.record, fetch)?;
-        let blob = is_known.then_some(before.node.record);
-        self.packed(node, record, blob, used).map(Some)
-    }
-
-    /// An image of this record, whose blob may be stored already.
-    fn packed(
-        &self,
-        node: Option<&str>,
-        record: Record,
-        stored: Option<Blob>,
-        used: Used,
-    ) -> Result<Packed, NotPacked<E>> {
-        Ok(Packed {
+        Packed {
             node: Node {
                 name: node.map(Into::into),
-                record: match stored {
-                    Some(blob) => blob,
-                    None => self.store(&written(&record))?,
-                },
+                image: record.image(&self.told),
+                record: blob,
             },
+            bytes: record.bytes(&self.told),
             record,
             used,
-        })
+        }
     }
 
-    /// What some sections became together; none where their bytes are not at hand.
-    fn group(&self, of: &[Piece<'_>], is_cut: bool) -> Result<Option<Part>, NotPacked<E>> {
-        let name = name(of);
+    /// What some sections became together.
+    fn group(&self, of: &[&Section], is_cut: bool) -> Result<Part, NotPacked<E>> {
+        let name: Vec<Digest> = of
+            .iter()
+            .map(|section| Digest::new(section.digest))
+            .collect();
         if let Some(known) = lock(&self.known).get(&name) {
-            return Ok(Some(*known));
+            return Ok(*known);
         }
-        let whole: Vec<u8>;
-        let bytes: &[u8] = match of {
-            [
-                Piece {
-                    bytes: Some(bytes), ..
-                },
-            ] => bytes,
+        let part = match of {
+            [section] => self.part(&section.bytes, is_cut)?,
             _ => {
-                let bytes = of.iter().map(|section| section.bytes);
-                let Some(bytes) = bytes.collect::<Option<Vec<&[u8]>>>() else {
-                    return Ok(None);
-                };
-                whole = bytes.concat();
-                &whole
+                let bytes: Vec<&[u8]> = of.iter().map(|section| &*section.bytes).collect();
+                self.part(&bytes.concat(), is_cut)?
             }
         };
-        let part = self.part(bytes, is_cut)?;
         lock(&self.known).insert(name, part);
-        Ok(Some(part))
+        Ok(part)
     }
 
     /// Takes what was stored before as it is. False where it cannot be fetched, or is something else.
-    fn recall(&self, part: &Part, fetch: &Fetch<'_>) -> Result<bool, NotPacked<E>> {
-        let chunks = match part {
-            Part::Chunk(_) => Vec::new(),
-            Part::List(blob) => match list(fetch, blob) {
-                Ok(list) => list.chunks,
-                Err(_) => return Ok(false),
-            },
-        };
-        for blob in std::iter::once(part.blob()).chain(&chunks) {
-            if !self.recall_blob(blob, fetch)? {
+    fn recall(&self, part: &Part, stored: Stored<'_>) -> Result<bool, NotPacked<E>> {
+        if lock(&self.stored).contains(&part.blob().sha256) {
+            return Ok(true);
+        }
+        if let Part::List(blob) = part {
+            let Ok(list) = list(stored.fetch, blob) else {
                 return Ok(false);
+            };
+            // The list comes behind all that it names: where it is stored these are.
+            for chunk in &list.chunks {
+                if !self.recall_blob(chunk, stored)? {
+                    return Ok(false);
+                }
             }
         }
-        Ok(true)
+        self.recall_blob(part.blob(), stored)
     }
 
     /// The same of a blob.
-    fn recall_blob(&self, blob: &Blob, fetch: &Fetch<'_>) -> Result<bool, NotPacked<E>> {
+    fn recall_blob(&self, blob: &Blob, stored: Stored<'_>) -> Result<bool, NotPacked<E>> {
         if lock(&self.stored).contains(&blob.sha256) {
             return Ok(true);
         }
-        let stored = fetch(blob).ok().filter(|stored| blob.is_stored(stored));
-        let Some(stored) = stored else {
+        if (stored.has)(blob) {
+            lock(&self.stored).insert(blob.sha256);
+            return Ok(true);
+        }
+        let bytes = (stored.fetch)(blob).ok();
+        let Some(bytes) = bytes.filter(|bytes| blob.is_stored(bytes)) else {
             return Ok(false);
         };
         if lock(&self.stored).insert(blob.sha256) {
-            (self.sink)(blob, &stored).map_err(NotPacked::Sink)?;
+            (self.sink)(blob, &bytes).map_err(NotPacked::Sink)?;
         }
         Ok(true)
     }
@@ -274,25 +298,6 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
             (self.sink)(&blob, &stored).map_err(NotPacked::Sink)?;
         }
         Ok(blob)
-    }
-}
-
-/// The record of an image.
-fn record(
-    endpoints: usize,
-    sections: impl Iterator<Item = SectionRecord> + Clone,
-    chunks: Vec<Part>,
-) -> Record {
-    let told = sections
-        .clone()
-        .map(|section| (section.kind, section.bytes, *section.sha256.bytes()));
-    Record {
-        version: VERSION,
-        image: Digest::new(digest_of(told.clone())),
-        bytes: size_of(told),
-        endpoints: crate::lir::number(endpoints),
-        sections: sections.collect(),
-        chunks,
     }
 }
 
@@ -340,12 +345,7 @@ fn used(image: &Parts) -> Used {
         Resource::V4Entries => count(Config::V4Entries),
         Resource::V6Runs => count(Config::V6Runs),
         Resource::Pages => count(Config::Pages),
-        Resource::SectionBytes => {
-            let sizes = image
-                .sections()
-                .iter()
-                .map(|section| section.bytes.len() as u64);
-            sizes.max().unwrap_or_default()
-        }
+        // Of all sections, once these are told.
+        Resource::SectionBytes => 0,
     })
 }

@@ -1,8 +1,12 @@
 //! From blobs back to images.
 
 use super::manifest::parsed;
-use super::{Blob, BundleError, Digest, Inputs, List, Manifest, Node, Part, Record, open_blob};
+use super::{
+    Blob, BundleError, Digest, Inputs, List, Manifest, Node, Part, Record, SectionRecord, Shared,
+    open_blob,
+};
 use crate::image::{Image, Parts};
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
 /// Gives the stored bytes of a blob.
@@ -13,12 +17,12 @@ fn opened(fetch: &Fetch<'_>, blob: &Blob) -> Result<Vec<u8>, BundleError> {
     open_blob(blob, &fetch(blob)?)
 }
 
-/// The record of a node.
+/// The record of a node. With what all images share it is of the image that the manifest names.
 ///
 /// # Errors
-/// Where it cannot be read.
-pub fn record(fetch: &Fetch<'_>, node: &Node) -> Result<Record, BundleError> {
-    Record::read(node.text(), &opened(fetch, &node.record)?)
+/// Where it cannot be read, or is of another image.
+pub fn record(fetch: &Fetch<'_>, manifest: &Manifest, node: &Node) -> Result<Record, BundleError> {
+    Record::read(node, &manifest.shared, &opened(fetch, &node.record)?)
 }
 
 /// What a bundle was compiled from.
@@ -33,15 +37,16 @@ pub(super) fn list(fetch: &Fetch<'_>, blob: &Blob) -> Result<List, BundleError> 
     List::read(&opened(fetch, blob)?)
 }
 
-/// All blobs that a manifest names.
+/// All blobs that a manifest names. Records that are `known` by their digests are not read.
 ///
 /// # Errors
 /// Where a record or a list cannot be read.
 pub fn blobs(
     fetch: &Fetch<'_>,
     manifest: &Manifest,
+    known: &FxHashMap<Digest, Record>,
 ) -> Result<BTreeMap<Digest, Blob>, BundleError> {
-    let mut found = named(fetch, &manifest.nodes)?;
+    let mut found = named(fetch, manifest, &manifest.nodes, known)?;
     found.insert(manifest.inputs.sha256, manifest.inputs);
     Ok(found)
 }
@@ -50,23 +55,39 @@ pub fn blobs(
 ///
 /// # Errors
 /// Where a record or a list cannot be read.
-pub fn blobs_of(fetch: &Fetch<'_>, node: &Node) -> Result<BTreeMap<Digest, Blob>, BundleError> {
-    named(fetch, std::slice::from_ref(node))
+pub fn blobs_of(
+    fetch: &Fetch<'_>,
+    manifest: &Manifest,
+    node: &Node,
+) -> Result<BTreeMap<Digest, Blob>, BundleError> {
+    let nodes = std::slice::from_ref(node);
+    named(fetch, manifest, nodes, &FxHashMap::default())
 }
 
-fn named(fetch: &Fetch<'_>, nodes: &[Node]) -> Result<BTreeMap<Digest, Blob>, BundleError> {
+fn named(
+    fetch: &Fetch<'_>,
+    manifest: &Manifest,
+    nodes: &[Node],
+    known: &FxHashMap<Digest, Record>,
+) -> Result<BTreeMap<Digest, Blob>, BundleError> {
     let mut found = BTreeMap::new();
     let mut lists = BTreeMap::new();
-    for node in nodes {
-        found.insert(node.record.sha256, node.record);
-        for part in record(fetch, node)?.chunks {
+    let mut add = |record: &Record| {
+        for part in record.parts(&manifest.shared) {
             let blob = *part.blob();
             found.insert(blob.sha256, blob);
             if let Part::List(blob) = part {
-                lists.insert(blob.sha256, blob);
+                lists.insert(blob.sha256, *blob);
             }
         }
+    };
+    for node in nodes {
+        match known.get(&node.record.sha256) {
+            Some(record) => add(record),
+            None => add(&record(fetch, manifest, node)?),
+        }
     }
+    found.extend(nodes.iter().map(|node| (node.record.sha256, node.record)));
     for blob in lists.values() {
         let chunks = list(fetch, blob)?.chunks;
         found.extend(chunks.into_iter().map(|chunk| (chunk.sha256, chunk)));
@@ -81,17 +102,36 @@ pub fn stored_bytes(blobs: &BTreeMap<Digest, Blob>) -> u64 {
     sizes.fold(0, u64::saturating_add)
 }
 
-/// The sections of an image, each with its kind, as the record of a node names them.
+/// A section of an image: its kind and its bytes.
+pub type Section = (u32, Vec<u8>);
+
+/// The sections of an image that are the node's own, as its record names them.
 ///
 /// # Errors
 /// Where a chunk is missing or another, or the whole is not what the record says.
-pub fn sections(
+pub fn own_sections(
     of: &str,
     record: &Record,
     fetch: &Fetch<'_>,
-) -> Result<Vec<(u32, Vec<u8>)>, BundleError> {
+) -> Result<Vec<Section>, BundleError> {
     let other = || BundleError::OtherImage(of.into());
-    let sizes = record.sections.iter().map(|section| section.bytes);
+    sections(&record.sections, &record.chunks, fetch, &other)
+}
+
+/// The sections that all images share.
+fn shared_sections(shared: &Shared, fetch: &Fetch<'_>) -> Result<Vec<Section>, BundleError> {
+    let other = || BundleError::OtherShared;
+    sections(&shared.sections, &shared.chunks, fetch, &other)
+}
+
+/// Sections out of the chunks that they, one after the other, were cut into; `other` tells that these make up something else.
+fn sections(
+    told: &[SectionRecord],
+    chunks: &[Part],
+    fetch: &Fetch<'_>,
+    other: &dyn Fn() -> BundleError,
+) -> Result<Vec<Section>, BundleError> {
+    let sizes = told.iter().map(|section| section.bytes);
     let length = sizes.fold(0_u64, u64::saturating_add);
     let mut whole: Vec<u8> = Vec::new();
     let mut add = |blob: &Blob| {
@@ -102,7 +142,7 @@ pub fn sections(
         whole.extend(opened(fetch, blob)?);
         Ok(())
     };
-    for part in &record.chunks {
+    for part in chunks {
         match part {
             Part::Chunk(blob) => add(blob)?,
             Part::List(blob) => list(fetch, blob)?.chunks.iter().try_for_each(&mut add)?,
@@ -111,9 +151,9 @@ pub fn sections(
     if whole.len() as u64 != length {
         return Err(other());
     }
-    let mut sections = Vec::with_capacity(record.sections.len());
+    let mut sections = Vec::with_capacity(told.len());
     let mut rest = &*whole;
-    for section in &record.sections {
+    for section in told {
         let split = rest.split_at_checked(section.size());
         let (bytes, after) = split.ok_or_else(other)?;
         if Digest::of(bytes) != section.sha256 {
@@ -128,15 +168,21 @@ pub fn sections(
 /// The image of a node: the bytes of its file.
 ///
 /// # Errors
-/// Where a chunk is missing or another, or the whole is not what the record says.
-pub fn image(fetch: &Fetch<'_>, node: &Node) -> Result<Vec<u8>, BundleError> {
-    let record = record(fetch, node)?;
+/// Where a chunk is missing or another, or the whole is not what the manifest and the record say.
+pub fn image(fetch: &Fetch<'_>, manifest: &Manifest, node: &Node) -> Result<Vec<u8>, BundleError> {
+    let record = record(fetch, manifest, node)?;
     let other = || BundleError::OtherImage(node.text().into());
+    let mut sections = own_sections(node.text(), &record, fetch)?;
+    if !record.whole {
+        sections.extend(shared_sections(&manifest.shared, fetch)?);
+    }
+    // The kinds ascend in a file.
+    sections.sort_by_key(|(kind, _)| *kind);
     let mut parts = Parts::default();
-    for (kind, bytes) in sections(node.text(), &record, fetch)? {
+    for (kind, bytes) in sections {
         parts.push(kind, bytes.into());
     }
-    if parts.digest() != *record.image.bytes() || parts.size() as u64 != record.bytes {
+    if parts.digest() != *node.image.bytes() {
         return Err(other());
     }
     let bytes = parts.write();

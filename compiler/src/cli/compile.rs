@@ -122,7 +122,7 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         by_node: compile.explain_passes,
         cache: cache.as_ref(),
         whole: compile.out.is_some(),
-        sink: None,
+        ..How::default()
     };
     if let Some(bundle) = &compile.bundle.check {
         let answer = fleet::check(global, &session, bundle, how, compile.format);
@@ -142,8 +142,10 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
     let put = fleet
         .as_ref()
         .map(|fleet| |blob: &Blob, bytes: &[u8]| fleet.put(blob, bytes));
+    let has = fleet.as_ref().map(|fleet| |blob: &Blob| fleet.has(blob));
     let how = How {
         sink: put.as_ref().map(|put| put as &make::Sink<'_>),
+        has: has.as_ref().map(|has| has as &make::Has<'_>),
         ..how
     };
     let take = |image: Image<'_>| {
@@ -158,6 +160,7 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
     let Made {
         nodes,
         inputs,
+        shared,
         program,
         limits,
         taken,
@@ -177,6 +180,7 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
             packed,
             program,
             inputs,
+            shared,
             limits,
             incomplete: session.incomplete(),
             images_bytes,

@@ -14,6 +14,7 @@ use crate::diff::{self, Programs, Told, Worlds};
 use crate::explain::Context;
 use crate::list::Focus;
 use std::borrow::Cow;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 pub(super) fn run(global: &Global, diff: &Diff) -> Result<Answered, Failure> {
@@ -92,7 +93,7 @@ fn asked<'a>(global: &Global, diff: &'a Diff) -> Result<[AskedSide<'a>; 2], Fail
 /// What was read of one side.
 struct Side {
     name: String,
-    session: Session,
+    session: ManuallyDrop<Session>,
 }
 
 fn open(asked: AskedSide<'_>) -> Side {

@@ -26,6 +26,7 @@ use crate::trace::{self, Asked, Denied, Options, Outcome, Tunnels};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, BufReader, Read, Write};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -202,7 +203,7 @@ impl<'a> Side<'a> {
 
 /// What is compared with.
 struct Old {
-    session: Session,
+    session: ManuallyDrop<Session>,
     kind: EngineKind,
 }
 

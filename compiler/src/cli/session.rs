@@ -16,6 +16,7 @@ use crate::frontend::settings::Settings;
 use crate::ir::Program;
 use crate::source::{FileId, SourceFile, Sources, to_u32};
 use std::collections::HashSet;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -38,8 +39,9 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Reads settings and manifests.
-    pub(super) fn open(global: &Global, inputs: &Inputs) -> Self {
+    /// Reads settings and manifests. A session lasts until the command ends: a million small boxes are given back by the end of the
+    /// process sooner than one by one, and nothing of a session has anything to do when it goes.
+    pub(super) fn open(global: &Global, inputs: &Inputs) -> ManuallyDrop<Self> {
         let (mut sources, mut diagnostics) = read(global, inputs);
         let files = sources.iter().len();
         let settings = SettingsTexts::read(global, &inputs.paths, files);
@@ -61,13 +63,13 @@ impl Session {
             diagnostics.iter_mut().for_each(make_strict);
         }
         diagnostics.sort_by(|one, other| one.order().cmp(&other.order()));
-        Self {
+        ManuallyDrop::new(Self {
             sources,
             loaded,
             diagnostics,
             files,
             program: OnceLock::new(),
-        }
+        })
     }
 
     /// The policies resolved over the cluster: made once.

@@ -1,38 +1,32 @@
-//! What is kept of an image that was proved, for the next compile.
+//! What is kept of the images that were proved, for the next compile.
 //!
-//! Kept is what the image became when it was packed ([`Packed`]), under the [fingerprint](Compiler::fingerprint) of the proof; the
-//! blobs that it names are kept beside it. The fingerprint covers everything that the sections hang on that are the node's own.
-//! So these are taken as they are, and the sections that all images share are those of this compile: they are proved once, before
-//! any image is taken ([`ProvedCommon`]), and so is who the endpoints of each are. Of bytes that are damaged, or that another verdict
-//! wrote, nothing is taken.
+//! Kept is what the image of a node became when it was packed ([`Packed`]), under the [fingerprint](Compiler::fingerprint) of the
+//! proof; those of all nodes stand in one file ([`KeptImages`]), and the blobs that they name are kept beside it. The fingerprint
+//! covers everything that the sections hang on that are the node's own. So these are taken as they are, and the sections that all
+//! images share are those of this compile: they are proved once, before any image is taken ([`ProvedCommon`]), and so is who the
+//! endpoints of each are. Of bytes that are damaged, or that another verdict wrote, nothing is taken.
 
 use super::{Artifact, CompileError, Compiler};
-use crate::bundle::{BundleError, Fetch, Packed, Piece, sections};
+use crate::bundle::{
+    Blob, BundleError, Digest, Fetch, Node, Packed, Part as Chunks, Record, SectionRecord, Shared,
+    Used, own_sections,
+};
 use crate::cluster::{NodeId, PodId};
 use crate::hir::PerDirection;
 use crate::image::{DecodeError, Part, Resource, is_own};
 use crate::lir::{ChainId, Endpoint, Program, host_name};
 use crate::opt;
 use crate::verify::Fingerprints;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use verdict_abi::open::{Subjects, World};
 
 /// The first bytes.
 const MAGIC: &[u8; 8] = b"VERDICTC";
 /// The version of this layout.
-const VERSION: u32 = 2;
-
-/// What was found in a cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// An image for the same proof.
-    Kept(Box<Kept>),
-    /// One for another proof.
-    Stale,
-    /// Bytes that are damaged, or that another verdict wrote.
-    Unusable,
-}
+const VERSION: u32 = 3;
 
 /// What is kept of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,52 +37,141 @@ pub struct Kept {
     pub packed: Packed,
 }
 
-impl Kept {
+/// What is kept of the images of all nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptImages {
+    /// What the sections became that all of them share.
+    pub shared: Shared,
+    /// By node, with the fingerprint of its proof.
+    nodes: BTreeMap<Option<Box<str>>, ([u8; 32], Kept)>,
+}
+
+/// A file of such.
+#[derive(Serialize, Deserialize)]
+struct File {
+    build: Digest,
+    shared: Shared,
+    nodes: Vec<Entry>,
+}
+
+/// A node of it. Nothing may be left out: there are no names of fields in a file.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    name: Option<Box<str>>,
+    fingerprint: [u8; 32],
+    compared: u64,
+    image: Digest,
+    bytes: u64,
+    record: Blob,
+    endpoints: u32,
+    version: u32,
+    whole: bool,
+    sections: Vec<SectionRecord>,
+    chunks: Vec<Chunks>,
+    used: Used,
+}
+
+impl KeptImages {
+    /// Reads the bytes of a file. There is nothing in that of another `build`; `None` where they are damaged, or have another
+    /// layout.
+    #[must_use]
+    pub fn read(file: &[u8], build: &[u8]) -> Option<Self> {
+        let (told, digest) = file.split_last_chunk::<32>()?;
+        if <[u8; 32]>::from(Sha256::digest(told)) != *digest {
+            return None;
+        }
+        let (magic, rest) = told.split_first_chunk::<8>()?;
+        let (version, rest) = rest.split_first_chunk::<4>()?;
+        if magic != MAGIC || u32::from_le_bytes(*version) != VERSION {
+            return None;
+        }
+        let file: File = postcard::from_bytes(rest).ok()?;
+        if file.build != Digest::of(build) {
+            return Some(Self::default());
+        }
+        Some(Self {
+            shared: file.shared,
+            nodes: file.nodes.into_iter().map(Entry::read).collect(),
+        })
+    }
+
     /// The bytes of a file.
     #[must_use]
-    pub fn write(&self, fingerprint: &[u8; 32]) -> Vec<u8> {
+    pub fn write(&self, build: &[u8]) -> Vec<u8> {
+        let told = File {
+            build: Digest::of(build),
+            shared: self.shared.clone(),
+            nodes: self.nodes.values().map(Entry::of).collect(),
+        };
         let mut file = Vec::new();
         file.extend(MAGIC);
         file.extend(VERSION.to_le_bytes());
-        file.extend(fingerprint);
-        file.extend(self.compared.to_le_bytes());
-        // A struct of strings and numbers is JSON.
-        file.extend(serde_json::to_vec(&self.packed).unwrap_or_default());
+        // Strings and numbers always have room in memory.
+        let mut file = postcard::to_extend(&told, file).unwrap_or_default();
         let digest = Sha256::digest(&file);
         file.extend(digest);
         file
     }
-}
 
-impl Found {
-    /// Reads the bytes of a file.
+    /// What is kept of the image of a node for this proof.
     #[must_use]
-    pub fn read(file: &[u8], fingerprint: &[u8; 32]) -> Self {
-        let Some((told, digest)) = file.split_last_chunk::<32>() else {
-            return Self::Unusable;
-        };
-        if <[u8; 32]>::from(Sha256::digest(told)) != *digest {
-            return Self::Unusable;
-        }
-        read(told, fingerprint).unwrap_or(Self::Unusable)
+    pub fn find(&self, node: Option<&str>, fingerprint: &[u8; 32]) -> Option<&Kept> {
+        let (own, kept) = self.nodes.get(&node.map(Box::from))?;
+        (own == fingerprint).then_some(kept)
+    }
+
+    /// Keeps the image of a node in place of what was kept of it.
+    pub fn keep(&mut self, fingerprint: [u8; 32], kept: Kept) {
+        let name = kept.packed.node.name.clone();
+        self.nodes.insert(name, (fingerprint, kept));
+    }
+
+    /// Keeps those of some nodes alone.
+    pub fn retain(&mut self, is_kept: impl Fn(Option<&str>) -> bool) {
+        self.nodes.retain(|name, _| is_kept(name.as_deref()));
     }
 }
 
-fn read(told: &[u8], fingerprint: &[u8; 32]) -> Option<Found> {
-    let (magic, rest) = told.split_first_chunk::<8>()?;
-    let (version, rest) = rest.split_first_chunk::<4>()?;
-    if magic != MAGIC || u32::from_le_bytes(*version) != VERSION {
-        return None;
+impl Entry {
+    fn of((fingerprint, kept): &([u8; 32], Kept)) -> Self {
+        let Kept { compared, packed } = kept.clone();
+        let (node, record) = (packed.node, packed.record);
+        Self {
+            name: node.name,
+            fingerprint: *fingerprint,
+            compared,
+            image: node.image,
+            bytes: packed.bytes,
+            record: node.record,
+            endpoints: record.endpoints,
+            version: record.version,
+            whole: record.whole,
+            sections: record.sections,
+            chunks: record.chunks,
+            used: packed.used,
+        }
     }
-    let (own, rest) = rest.split_first_chunk::<32>()?;
-    if own != fingerprint {
-        return Some(Found::Stale);
+
+    fn read(self) -> (Option<Box<str>>, ([u8; 32], Kept)) {
+        let packed = Packed {
+            node: Node {
+                name: self.name.clone(),
+                image: self.image,
+                record: self.record,
+            },
+            record: Record {
+                version: self.version,
+                endpoints: self.endpoints,
+                whole: self.whole,
+                sections: self.sections,
+                chunks: self.chunks,
+            },
+            bytes: self.bytes,
+            used: self.used,
+        };
+        let compared = self.compared;
+        (self.name, (self.fingerprint, Kept { compared, packed }))
     }
-    let (compared, rest) = rest.split_first_chunk::<8>()?;
-    Some(Found::Kept(Box::new(Kept {
-        compared: u64::from_le_bytes(*compared),
-        packed: serde_json::from_slice(rest).ok()?,
-    })))
 }
 
 /// Why what was kept is not used.
@@ -150,17 +233,18 @@ impl<'a> Compiler<'a> {
         self.prover.fingerprint(of, &self.lowering, node, pods)
     }
 
-    /// The sections that the image of a node has now, of which some were kept: those that are not its own are at hand, and proved.
+    /// Holds what was kept of a node's image to what is now: `subjects` says who the endpoints are, and there is room for each
+    /// section. Those that all images share are proved.
     ///
     /// # Errors
     /// Where there is no room for one, or `subjects` does not say who the endpoints are.
-    pub fn sections<'s>(
-        &'s self,
+    pub fn hold(
+        &self,
         common: &ProvedCommon,
         (node, pods): (Option<NodeId>, &[PodId]),
-        subjects: &'s Part,
+        subjects: &Part,
         kept: &Kept,
-    ) -> Result<Vec<Piece<'s>>, CompileError> {
+    ) -> Result<(), CompileError> {
         let ProvedCommon(world) = common;
         let who = Subjects::read(&subjects.bytes, world).map_err(|why| {
             let of = "subjects";
@@ -169,21 +253,10 @@ impl<'a> Compiler<'a> {
         let proved = self.prover.who_are(node, pods, world, &who);
         proved.map_err(CompileError::Mismatch)?;
         let own = kept.packed.record.sections.iter();
-        let own = own.filter(|section| is_own(section.kind));
-        let own = own.map(|section| Piece {
-            told: *section,
-            bytes: None,
-        });
-        let common = self
-            .common
-            .addresses()
-            .iter()
-            .chain([self.common.world(), subjects]);
-        let mut all: Vec<Piece<'_>> = own.chain(common.map(Piece::of)).collect();
-        // The kinds ascend in a file.
-        all.sort_by_key(|piece| piece.told.kind);
-        self.hold_sizes(all.iter().map(|piece| piece.told.size()), pods)?;
-        Ok(all)
+        let own = own.map(SectionRecord::size);
+        let common = self.common.addresses().iter();
+        let common = common.chain([self.common.world(), subjects]);
+        self.hold_sizes(own.chain(common.map(|part| part.bytes.len())), pods)
     }
 
     /// Looks whether there is room for each section of an image that was kept.
@@ -216,7 +289,7 @@ impl<'a> Compiler<'a> {
         fetch: &Fetch<'_>,
     ) -> Result<Artifact, NotRestored> {
         let packed = &kept.packed;
-        let sections = sections(packed.node.text(), &packed.record, fetch)?;
+        let sections = own_sections(packed.node.text(), &packed.record, fetch)?;
         let own = sections.iter().filter(|(kind, _)| is_own(*kind));
         let own = own.map(|(kind, bytes)| (*kind, bytes.as_slice()));
         let image = self.common.with(own, self.subjects(node, pods).write());

@@ -90,6 +90,15 @@ impl Common {
         Parts::of(parts)
     }
 
+    /// All of them, by kind.
+    #[must_use]
+    pub fn sections(&self) -> Vec<Part> {
+        let all = self.addresses.iter().chain([&self.world]);
+        let mut all: Vec<Part> = all.cloned().collect();
+        all.sort_by_key(|part| part.kind);
+        all
+    }
+
     /// The section `world`.
     #[must_use]
     pub fn world(&self) -> &Part {

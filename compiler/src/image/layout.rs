@@ -8,7 +8,7 @@ pub(super) const SOURCE: u32 = 64;
 /// No map either: the policies with their selectors, and who leaves are ([`verdict_abi::open::World`]).
 pub(super) const WORLD: u32 = 65;
 /// No map either: who the endpoints are ([`verdict_abi::open::Subjects`]).
-pub(super) const SUBJECTS: u32 = 66;
+pub(crate) const SUBJECTS: u32 = 66;
 
 /// Where the first section entry stands in the header.
 pub(super) const ENTRIES: usize = 32;

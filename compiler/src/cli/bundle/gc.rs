@@ -7,6 +7,7 @@ use super::open::{Bundle, Generation};
 use super::write::{folder_of, lock_folder, name_of};
 use super::{CHUNKS, MANIFESTS, STAGING, generation_path, place};
 use crate::bundle::{self, BundleError};
+use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -108,7 +109,7 @@ fn named(bundle: &Bundle, generations: &[Generation]) -> Result<BTreeSet<PathBuf
     let mut named = BTreeSet::new();
     for Generation { manifest, files } in generations {
         named.extend(files.iter().cloned());
-        let blobs = bundle::blobs(&|blob| bundle.fetch(blob), manifest)?;
+        let blobs = bundle::blobs(&|blob| bundle.fetch(blob), manifest, &FxHashMap::default())?;
         named.extend(blobs.keys().map(|digest| place(bundle.form, digest)));
     }
     if bundle.form == BundleForm::Dir {

@@ -7,8 +7,9 @@ use super::archive::Archive;
 use super::oci::{INDEX_FILE, Image, Index, LAYOUT_FILE, parsed};
 use super::problem::NotTaken;
 use super::{MANIFEST, MANIFESTS, generation_path, place};
-use crate::bundle::{self, Blob, BundleError, Digest, MAX_MANIFEST, Manifest, Node};
+use crate::bundle::{self, Blob, BundleError, Digest, MAX_MANIFEST, Manifest, Node, Record};
 use crate::packed::Packed;
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -108,7 +109,7 @@ impl Bundle {
 
     /// The image of a node.
     pub(in crate::cli) fn image(&self, node: &Node) -> Result<Vec<u8>, BundleError> {
-        bundle::image(&|blob| self.fetch(blob), node)
+        bundle::image(&|blob| self.fetch(blob), &self.manifest, node)
     }
 
     /// The blobs that the image of a node is made of, or those of all nodes.
@@ -118,9 +119,22 @@ impl Bundle {
     ) -> Result<BTreeMap<Digest, Blob>, BundleError> {
         let fetch = |blob: &Blob| self.fetch(blob);
         match node {
-            Some(node) => bundle::blobs_of(&fetch, node),
-            None => bundle::blobs(&fetch, &self.manifest),
+            Some(node) => bundle::blobs_of(&fetch, &self.manifest, node),
+            None => self.blobs_with(&FxHashMap::default()),
         }
+    }
+
+    /// The blobs that the images of all nodes are made of; records that are `known` by their digests are not read.
+    pub(in crate::cli) fn blobs_with(
+        &self,
+        known: &FxHashMap<Digest, Record>,
+    ) -> Result<BTreeMap<Digest, Blob>, BundleError> {
+        bundle::blobs(&|blob| self.fetch(blob), &self.manifest, known)
+    }
+
+    /// The record of a node.
+    pub(in crate::cli) fn record(&self, node: &Node) -> Result<Record, BundleError> {
+        bundle::record(&|blob| self.fetch(blob), &self.manifest, node)
     }
 
     /// All generations that a folder or a layout still has, the newest first.
@@ -319,8 +333,10 @@ fn file(path: &Path, most: u64) -> Result<Option<Vec<u8>>, NotOpened> {
             most,
         }));
     }
-    let mut bytes = Vec::new();
-    let mut taken = File::open(path).map_err(io)?.take(most);
-    taken.read_to_end(&mut bytes).map_err(io)?;
+    // What is asked for is read in one go; what may have come behind it meanwhile is not.
+    let length = known.len().min(most);
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    let mut taken = File::open(path).map_err(io)?;
+    taken.read_exact(&mut bytes).map_err(io)?;
     Ok(Some(bytes))
 }

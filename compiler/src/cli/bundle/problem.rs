@@ -70,7 +70,10 @@ pub(in crate::cli) fn refused(path: &Path, error: &BundleError) -> Diagnostic {
             &codes::NO_NODE,
             "name it as the manifests do: `--node NAME`; `verdict image inspect BUNDLE` lists all",
         ),
-        BundleError::OtherImage(_) | BundleError::NoImage(..) => (
+        BundleError::OtherRecord(_)
+        | BundleError::OtherImage(_)
+        | BundleError::OtherShared
+        | BundleError::NoImage(..) => (
             &codes::CHUNK_DAMAGED,
             "it was not written by this verdict, or changed on purpose: do not use it, and compile it again",
         ),

@@ -10,7 +10,8 @@ use super::oci::{INDEX_FILE, Image, Index, LAYOUT, LAYOUT_FILE, written};
 use super::open::Bundle;
 use super::problem::NotTaken;
 use super::{MANIFEST, STAGING, archive, blob_path, generation_path, place};
-use crate::bundle::{Blob, Digest, Manifest, Signer};
+use crate::bundle::{Blob, Digest, Manifest, Record, Signer};
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::fs::{File, create_dir_all, rename};
 use std::io::{self, Write as _};
@@ -120,6 +121,17 @@ impl Writer {
         self.previous.as_ref()
     }
 
+    /// Whether a blob is there, and whole: it is one of the new generation then, as if it had been put there.
+    pub(in crate::cli) fn has(&self, blob: &Blob) -> bool {
+        let into = self.previous.as_ref().filter(|_| self.staging.is_some());
+        let found = into.and_then(|previous| previous.fetch(blob).ok());
+        let is_there = found.is_some_and(|stored| blob.is_stored(&stored));
+        if is_there {
+            lock(&self.blobs).insert(blob.sha256, *blob);
+        }
+        is_there
+    }
+
     /// Takes a blob.
     pub(in crate::cli) fn put(&self, blob: &Blob, bytes: &[u8]) -> Result<(), Failure> {
         lock(&self.blobs).insert(blob.sha256, *blob);
@@ -151,10 +163,11 @@ impl Writer {
     }
 
     /// Puts the bundle in its place, as the generation after what `parent` is, or after what is there. Where that says the
-    /// same, it stays.
+    /// same, it stays. `records` are those of the nodes, by their digests.
     pub(in crate::cli) fn commit(
         self,
         manifest: Manifest,
+        records: &FxHashMap<Digest, Record>,
         parent: Option<&Bundle>,
         signer: Option<&Signer>,
     ) -> Result<Committed, Failure> {
@@ -175,7 +188,7 @@ impl Writer {
         };
         let known = same.and_then(|same| same.signature.clone());
         let signature = signer.map(|signer| signer.sign(&text).to_vec()).or(known);
-        let old = parent.map(|parent| parent.blobs(None).unwrap_or_default());
+        let old = parent.map(|parent| parent.blobs_with(records).unwrap_or_default());
         let blobs = lock(&self.blobs).clone();
         let is_new = |digest: &Digest| !old.as_ref().is_some_and(|old| old.contains_key(digest));
         let new: Vec<&Blob> = blobs.values().filter(|blob| is_new(&blob.sha256)).collect();

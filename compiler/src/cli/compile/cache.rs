@@ -1,15 +1,16 @@
-//! `compile --cache`: a folder with a file for each node, the blobs that these name, a file with the tables of all kinds of
-//! endpoints, and one with the leaves and who each address is.
+//! `compile --cache`: a folder with a file for the images of all nodes, the blobs that it names, a file with the tables of all kinds
+//! of endpoints, and one with the leaves and who each address is.
 
 use super::super::Failure;
 use super::super::output;
-use crate::bundle::{Blob, BundleError, Digest};
-use crate::compile::{Compiler, Found, Kept, Tables};
+use crate::bundle::{Blob, BundleError, Digest, Shared};
+use crate::compile::{Compiler, Kept, KeptImages, Tables};
 use crate::diagnostic::{Diagnostic, codes, counted};
 use crate::verify::Fingerprints;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fs::DirEntry;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -18,11 +19,13 @@ use std::time::Duration;
 /// The folder of the blobs.
 const BLOBS: &str = "blobs";
 
+/// The file of the images.
+const IMAGES: &str = "images";
 /// The file of the tables.
 const TABLES: &str = "tables";
 /// The file of the leaves and addresses.
 const GROUND: &str = "leaves";
-/// The file of the pods whose node is not known.
+/// The file of the pods whose node is not known, as it was named where each node had a file. Those of others were named by digests.
 const UNASSIGNED: &str = "none";
 /// How the names of files begin that are being written.
 const TEMPORARY: &str = ".verdict-";
@@ -35,22 +38,41 @@ pub(in crate::cli) struct Cache {
     unusable: AtomicUsize,
     /// The blobs of this compile.
     named: Mutex<BTreeSet<Digest>>,
+    /// What this compile adds to the images that are kept.
+    new: Mutex<Vec<([u8; 32], Kept)>>,
 }
 
 /// What tells this verdict from others: its version and its bytes. `None` where these cannot be read, as when the program was
 /// replaced while it runs: nothing is kept then, and nothing taken.
 pub(super) fn build() -> Option<Vec<u8>> {
-    let program = std::env::current_exe().and_then(std::fs::read).ok()?;
+    let program = std::env::current_exe()
+        .and_then(|path| hashed(&path))
+        .ok()?;
     let mut build = env!("CARGO_PKG_VERSION").as_bytes().to_vec();
-    build.extend(Digest::of(&program).bytes());
+    build.extend(program);
     Some(build)
 }
 
-/// Names of nodes are no names of files.
-fn file_name(node: Option<&str>) -> String {
-    node.map_or(UNASSIGNED.to_owned(), |node| {
-        Digest::of(node.as_bytes()).to_string()
-    })
+/// How many bytes of the program are held at once: those of a whole program are new pages, which cost more than hashing them.
+const AT_ONCE: usize = 1 << 16;
+
+/// The SHA-256 digest of a file.
+fn hashed(path: &Path) -> std::io::Result<[u8; 32]> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; AT_ONCE];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(hasher.finalize().into());
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+    }
+}
+
+/// A lock whose holder never panics.
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Removes some of the files of a folder, which are told by name.
@@ -79,24 +101,20 @@ impl Cache {
             folder: folder.to_owned(),
             unusable: AtomicUsize::new(0),
             named: Mutex::default(),
+            new: Mutex::default(),
         })
     }
 
-    fn path(&self, node: Option<&str>) -> PathBuf {
-        self.folder.join(file_name(node))
-    }
-
-    /// What is kept of the image of a node.
-    pub(super) fn find(&self, node: Option<&str>, fingerprint: &[u8; 32]) -> Option<Kept> {
-        let file = std::fs::read(self.path(node)).ok()?;
-        match Found::read(&file, fingerprint) {
-            Found::Kept(kept) => Some(*kept),
-            Found::Stale => None,
-            Found::Unusable => {
-                self.refuse();
-                None
-            }
+    /// The images that are kept.
+    pub(super) fn images(&self, build: &[u8]) -> KeptImages {
+        let Ok(file) = std::fs::read(self.folder.join(IMAGES)) else {
+            return KeptImages::default();
+        };
+        let found = KeptImages::read(&file, build);
+        if found.is_none() {
+            self.refuse();
         }
+        found.unwrap_or_default()
     }
 
     /// Counts a file of which nothing is taken.
@@ -104,14 +122,32 @@ impl Cache {
         self.unusable.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Keeps the image of a node.
-    pub(super) fn keep(
+    /// Keeps the image of a node, once all are kept.
+    pub(super) fn keep(&self, fingerprint: [u8; 32], kept: Kept) {
+        lock(&self.new).push((fingerprint, kept));
+    }
+
+    /// Keeps images in place of those that were kept `before`: with these those that were made and, of a compile of all, no others
+    /// than of `nodes`.
+    pub(super) fn keep_images(
         &self,
-        node: Option<&str>,
-        fingerprint: &[u8; 32],
-        kept: &Kept,
+        build: &[u8],
+        before: KeptImages,
+        shared: Shared,
+        nodes: Option<&BTreeSet<Option<&str>>>,
     ) -> Result<(), Failure> {
-        self.write(self.path(node), &kept.write(fingerprint))
+        let mut images = before.clone();
+        for (fingerprint, kept) in std::mem::take(&mut *lock(&self.new)) {
+            images.keep(fingerprint, kept);
+        }
+        images.shared = shared;
+        if let Some(nodes) = nodes {
+            images.retain(|node| nodes.contains(&node));
+        }
+        if images == before {
+            return Ok(());
+        }
+        self.write(self.folder.join(IMAGES), &images.write(build))
     }
 
     /// The tables that are kept.
@@ -158,13 +194,17 @@ impl Cache {
 
     /// Keeps a blob.
     pub(super) fn put(&self, blob: &Blob, bytes: &[u8]) -> Result<(), Failure> {
-        let is_new = self.names().insert(blob.sha256);
         let path = self.blob(&blob.sha256);
-        let is_there = std::fs::metadata(&path).is_ok_and(|known| known.len() == blob.bytes);
-        if !is_new || is_there {
+        let is_there = || std::fs::metadata(&path).is_ok_and(|known| known.len() == blob.bytes);
+        if !self.name(blob) || is_there() {
             return Ok(());
         }
         self.write(path, bytes)
+    }
+
+    /// Says that an image of this compile has a blob. False where that was said.
+    pub(super) fn name(&self, blob: &Blob) -> bool {
+        lock(&self.named).insert(blob.sha256)
     }
 
     /// The stored bytes of a blob. One that is damaged is gone after this, so that it is written anew.
@@ -172,6 +212,8 @@ impl Cache {
         let path = self.blob(&blob.sha256);
         let bytes = std::fs::read(&path).map_err(|_| BundleError::Missing(blob.sha256))?;
         if blob.is_stored(&bytes) {
+            // It need not be put there once more.
+            self.name(blob);
             return Ok(bytes);
         }
         self.refuse();
@@ -179,27 +221,20 @@ impl Cache {
         Err(BundleError::Damaged(blob.sha256))
     }
 
-    /// Removes what no image of this compile has: blobs, files of other nodes, and what a compile left that was ended. What cannot
-    /// be removed stays.
-    pub(super) fn sweep<'n>(&self, nodes: impl Iterator<Item = Option<&'n str>>) {
-        let named = self.names();
+    /// Removes what no image of this compile has: blobs, the files that an older verdict wrote for each node, and what a compile
+    /// left that was ended. What cannot be removed stays.
+    pub(super) fn sweep(&self) {
+        let named = lock(&self.named);
         remove(&self.folder.join(BLOBS), |name, _| {
             let digest = name.parse::<Digest>();
             digest.is_ok_and(|digest| !named.contains(&digest))
         });
-        let nodes: BTreeSet<String> = nodes.map(file_name).collect();
         remove(&self.folder, |name, entry| {
             if name.starts_with(TEMPORARY) {
                 return is_old(entry);
             }
-            let is_of_node = name == UNASSIGNED || name.parse::<Digest>().is_ok();
-            is_of_node && !nodes.contains(name)
+            name == UNASSIGNED || name.parse::<Digest>().is_ok()
         });
-    }
-
-    /// A lock whose holder never panics.
-    fn names(&self) -> std::sync::MutexGuard<'_, BTreeSet<Digest>> {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What there is to say of files that were not used.

@@ -6,9 +6,10 @@ use super::super::output::Answer;
 use super::super::session::Session;
 use super::super::{Answered, Failure, render};
 use super::{How, Image, ImageReport, Made, each};
-use crate::bundle::{Blob, Digest, Manifest, Packed, Signer, record};
+use crate::bundle::{Blob, Digest, Manifest, Packed, Record, Shared, Signer};
 use crate::diagnostic::counted;
 use crate::image::Limits;
+use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -64,6 +65,7 @@ pub(super) struct Contents {
     pub(super) packed: Vec<Packed>,
     pub(super) program: Digest,
     pub(super) inputs: Blob,
+    pub(super) shared: Shared,
     pub(super) limits: Limits,
     pub(super) incomplete: Vec<String>,
     pub(super) images_bytes: u64,
@@ -103,6 +105,11 @@ impl Fleet {
         })
     }
 
+    /// Whether a blob is there, and whole.
+    pub(super) fn has(&self, blob: &Blob) -> bool {
+        self.writer.has(blob)
+    }
+
     /// Takes a blob.
     pub(super) fn put(&self, blob: &Blob, bytes: &[u8]) -> Result<(), Failure> {
         self.writer.put(blob, bytes)
@@ -110,9 +117,12 @@ impl Fleet {
 
     /// Puts everything in its place.
     pub(super) fn commit(self, contents: Contents) -> Result<BundleReport, Failure> {
-        let mut manifest = Manifest::new(contents.program, contents.inputs);
+        let mut manifest = Manifest::new(contents.program, contents.inputs, contents.shared);
         manifest.fleet.clone_from(&self.fleet);
         manifest.incomplete = contents.incomplete.into_iter().map(Into::into).collect();
+        let records = contents.packed.iter();
+        let records = records.map(|one| (one.node.record.sha256, one.record.clone()));
+        let records: FxHashMap<Digest, Record> = records.collect();
         Packed::list(contents.packed, contents.limits, &mut manifest);
         let Committed {
             form,
@@ -126,9 +136,12 @@ impl Fleet {
             bytes,
             new_chunks,
             new_bytes,
-        } = self
-            .writer
-            .commit(manifest, self.parent.as_ref(), self.signer.as_ref())?;
+        } = self.writer.commit(
+            manifest,
+            &records,
+            self.parent.as_ref(),
+            self.signer.as_ref(),
+        )?;
         Ok(BundleReport {
             bundle: self.path.display().to_string(),
             form: form.text(),
@@ -235,7 +248,6 @@ pub(super) fn check(
         missing: Vec::new(),
         gone: Vec::new(),
     };
-    let fetch = |blob: &Blob| bundle.fetch(blob);
     for node in &bundle.manifest.nodes {
         let compiled = nodes
             .iter()
@@ -244,11 +256,12 @@ pub(super) fn check(
             report.gone.push(node.text().to_owned());
             continue;
         };
-        let record = record(&fetch, node).map_err(|error| {
+        // What the manifest names is what is there, as far as that is looked at.
+        bundle.record(node).map_err(|error| {
             say(global, &[refused(path, &error)]);
             Failure::Input
         })?;
-        if record.image != *compiled {
+        if node.image != *compiled {
             report.changed.push(node.text().to_owned());
         }
     }

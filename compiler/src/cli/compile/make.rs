@@ -7,15 +7,17 @@ use super::super::session::Session;
 use super::super::{Failure, explain, output};
 use super::cache::{Cache, build};
 use super::{problem, refuse_nobody, refuse_shared_addresses};
-use crate::bundle::{Blob, Digest, Input, Inputs, NotPacked, Packed, Packer};
+use crate::bundle::{Blob, Digest, Input, Inputs, NotPacked, Packed, Packer, Shared, Stored};
 use crate::cluster::{NodeId, PodId};
 use crate::compile::{
-    Artifact, CompileError, Compiler, GroundFile, Kept, NotRestored, ProvedCommon, Together,
-    Written,
+    Artifact, CompileError, Compiler, GroundFile, Kept, KeptImages, NotRestored, ProvedCommon,
+    Together, Written,
 };
 use crate::image::Limits;
 use crate::verify::Fingerprints;
 use rayon::prelude::*;
+use std::collections::BTreeSet;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 /// Takes the image of a node. It is called from several threads.
@@ -23,6 +25,9 @@ pub(in crate::cli) type Take<'t, T> = dyn Fn(Image<'_>) -> Result<T, Failure> + 
 
 /// Takes a blob. It is called from several threads.
 pub(in crate::cli) type Sink<'s> = dyn Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync + 's;
+
+/// Whether a blob is there, and whole, where blobs go. It is called from several threads.
+pub(in crate::cli) type Has<'h> = dyn Fn(&Blob) -> bool + Sync + 'h;
 
 /// The image of a node.
 #[derive(Clone, Copy)]
@@ -40,7 +45,7 @@ impl Image<'_> {
     /// The digest of the header.
     pub(in crate::cli) fn digest(&self) -> Digest {
         let made = self.artifact.map(|made| Digest::new(made.image.digest()));
-        let made = made.or_else(|| Some(self.packed?.record.image));
+        let made = made.or_else(|| Some(self.packed?.node.image));
         // It is one or the other.
         made.unwrap_or(Digest::new([0; 32]))
     }
@@ -48,7 +53,7 @@ impl Image<'_> {
     /// How many bytes the file has.
     pub(in crate::cli) fn size(&self) -> u64 {
         let made = self.artifact.map(|made| made.image.size() as u64);
-        made.or_else(|| Some(self.packed?.record.bytes))
+        made.or_else(|| Some(self.packed?.bytes))
             .unwrap_or_default()
     }
 
@@ -65,6 +70,8 @@ impl Image<'_> {
 pub(in crate::cli) struct How<'c> {
     /// Where the blobs of images go; none where images are not packed.
     pub(in crate::cli) sink: Option<&'c Sink<'c>>,
+    /// Tells which blobs are there already.
+    pub(in crate::cli) has: Option<&'c Has<'c>>,
     /// Whether the bytes of all images are wanted, those that were kept among them.
     pub(in crate::cli) whole: bool,
     /// The passes run for each node by itself, so that the sizes after each are known; else once for all, as far as they do
@@ -80,6 +87,8 @@ pub(in crate::cli) struct Made<T> {
     pub(in crate::cli) nodes: Vec<T>,
     /// What the images are compiled from, packed, where there is a sink.
     pub(in crate::cli) inputs: Option<Blob>,
+    /// What all images share, packed, where there is a sink or a cache.
+    pub(in crate::cli) shared: Shared,
     /// The digest of what was compiled, free of any node.
     pub(in crate::cli) program: Digest,
     /// How large an image may be.
@@ -138,7 +147,8 @@ pub(in crate::cli) fn each<T: Send>(
     let compiler = prepared(session, cache.as_ref());
     let left_out = session.incomplete();
     let left_out = left_out.iter().map(|text| text.as_str().into());
-    let compiler = compiler.incomplete(left_out.collect());
+    // As with the session, and what it is made of.
+    let compiler = ManuallyDrop::new(compiler.incomplete(left_out.collect()));
     let nodes = compiler.lowering().nodes().iter();
     let wanted: Vec<_> = nodes
         .filter(|(node, _)| asked.is_empty() || asked.contains(node))
@@ -154,25 +164,31 @@ pub(in crate::cli) fn each<T: Send>(
         }
         how.sink.map_or(Ok(()), |sink| sink(blob, bytes))
     };
-    let packer = Packer::new(put);
+    let packer = Packer::new(compiler.shared(), put);
     let is_packed = how.cache.is_some() || how.sink.is_some();
-    let keeping = Keeping {
-        compiler: &compiler,
-        packer: &packer,
-        cache: how.cache,
-        whole: how.whole,
-    };
     let known = cache.as_ref().map(|(cache, build)| {
         rayon::join(
-            || (*cache, compiler.fingerprints(build)),
+            || (*cache, compiler.fingerprints(build), build, cache.images(build)),
             // Where the sections that images share are wrong each image is made, by which it is found out and told.
             || compiler.prove_common().ok(),
         )
     });
-    let (prints, proved) = known.unzip();
+    let (known, proved) = known.unzip();
     let proved = proved.flatten();
-    let fingerprints = prints.as_ref().map(|(_, prints)| prints);
-    let kept = keeping.all(fingerprints, proved.as_ref(), &wanted, &name)?;
+    let kept = match &known {
+        Some((cache, prints, _, images)) => {
+            let keeping = Keeping {
+                compiler: &compiler,
+                packer: &packer,
+                cache,
+                images,
+                has: how.has,
+                whole: how.whole,
+            };
+            keeping.all(prints, proved.as_ref(), &wanted, &name)?
+        }
+        None => wanted.iter().map(|_| (None, None)).collect(),
+    };
     let missing = wanted
         .iter()
         .zip(&kept)
@@ -180,8 +196,8 @@ pub(in crate::cli) fn each<T: Send>(
     let missing: Vec<_> = missing.map(|(group, _)| group).cloned().collect();
     let library = (!how.by_node && !missing.is_empty())
         .then(|| {
-            let tables = prints.as_ref();
-            let tables = tables.and_then(|(cache, prints)| cache.tables(&compiler, prints));
+            let tables = known.as_ref();
+            let tables = tables.and_then(|(cache, prints, ..)| cache.tables(&compiler, prints));
             compiler.library_with(tables, missing.iter())
         })
         .flatten();
@@ -201,8 +217,7 @@ pub(in crate::cli) fn each<T: Send>(
             how.cache.zip(fingerprint).zip(packed.as_ref())
         {
             let packed = packed.clone();
-            let keep = cache.keep(name(node), &fingerprint, &Kept { compared, packed });
-            keep.map_err(NotMade::Taken)?;
+            cache.keep(fingerprint, Kept { compared, packed });
         }
         Ok(Restored {
             artifact: Some(artifact),
@@ -243,7 +258,7 @@ pub(in crate::cli) fn each<T: Send>(
         }
     }
     if problems.is_empty() {
-        if let Some(((cache, prints), made)) = prints.as_ref().zip(library.as_ref())
+        if let Some(((cache, prints, ..), made)) = known.as_ref().zip(library.as_ref())
             && let Some(tables) = compiler.keep_tables(prints, made)
         {
             cache.keep_tables(&tables)?;
@@ -251,14 +266,29 @@ pub(in crate::cli) fn each<T: Send>(
         if let Some((cache, file)) = how.cache.zip(compiler.keep_ground()) {
             cache.keep_ground(&file)?;
         }
+        let shared = match &known {
+            _ if !is_packed => Ok(Shared::default()),
+            Some((cache, _, _, images)) => {
+                let again = |stored: Stored<'_>| packer.shared(&images.shared, stored);
+                stored(cache, how.has, again)
+            }
+            None => packer.shared(&Shared::default(), Stored::NOTHING),
+        };
+        let shared = shared.map_err(|error| not_packed(global, error))?;
+        if let Some((cache, _, build, images)) = known {
+            let nodes = || wanted.iter().map(|(node, _)| name(*node)).collect();
+            let nodes: Option<BTreeSet<_>> = asked.is_empty().then(nodes);
+            cache.keep_images(build, images, shared.clone(), nodes.as_ref())?;
+        }
         if let Some(cache) = how.cache.filter(|_| asked.is_empty()) {
-            cache.sweep(wanted.iter().map(|(node, _)| name(*node)));
+            cache.sweep();
         }
         let inputs = how.sink.map(|_| packer.inputs(&inputs(session)));
         let inputs = inputs.transpose();
         return Ok(Made {
             nodes: taken,
             inputs: inputs.map_err(|error| not_packed(global, error))?,
+            shared,
             program: Digest::new(compiler.compiled().digest),
             limits: compiler.limits(),
             taken: from_cache,
@@ -298,7 +328,9 @@ type KeptNode = (Option<[u8; 32]>, Option<Restored>);
 struct Keeping<'k, 'a, S> {
     compiler: &'k Compiler<'a>,
     packer: &'k Packer<S>,
-    cache: Option<&'k Cache>,
+    cache: &'k Cache,
+    images: &'k KeptImages,
+    has: Option<&'k Has<'k>>,
     whole: bool,
 }
 
@@ -306,19 +338,16 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
     /// What the cache has of the images of some nodes.
     fn all<'n>(
         &self,
-        prints: Option<&Fingerprints>,
+        prints: &Fingerprints,
         common: Option<&ProvedCommon>,
         wanted: &[(Option<NodeId>, Vec<PodId>)],
         name: &(impl Fn(Option<NodeId>) -> Option<&'n str> + Sync),
     ) -> Result<Vec<KeptNode>, Failure> {
-        let Some((cache, prints)) = self.cache.zip(prints) else {
-            return Ok(wanted.iter().map(|_| (None, None)).collect());
-        };
         let find = |(node, pods): &(Option<NodeId>, Vec<PodId>)| {
             let fingerprint = self.compiler.fingerprint(prints, *node, pods);
             let kept = common.and_then(|common| {
-                let kept = cache.find(name(*node), &fingerprint)?;
-                Some(self.one(cache, common, (*node, pods), name(*node), &kept))
+                let kept = self.images.find(name(*node), &fingerprint)?;
+                Some(self.one(common, (*node, pods), name(*node), kept))
             });
             Ok((Some(fingerprint), kept.transpose()?.flatten()))
         };
@@ -328,13 +357,12 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
     /// An image of which everything is kept. `None` where something is missing or damaged.
     fn one(
         &self,
-        cache: &Cache,
         common: &ProvedCommon,
         (node, pods): (Option<NodeId>, &[PodId]),
         name: Option<&str>,
         kept: &Kept,
     ) -> Result<Option<Restored>, Failure> {
-        let fetch = |blob: &Blob| cache.fetch(blob);
+        let cache = self.cache;
         let compared = kept.compared;
         let failed = |error| match error {
             NotPacked::Sink(failure) => Err(failure),
@@ -345,10 +373,12 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
             let subjects = self.compiler.subjects_of(node, pods);
             let of = (node, pods);
             // What is wrong with the endpoints, or has no room, is told where the image is made.
-            let Ok(sections) = self.compiler.sections(common, of, &subjects, kept) else {
+            if self.compiler.hold(common, of, &subjects, kept).is_err() {
                 return Ok(None);
-            };
-            match self.packer.again(name, &sections, &kept.packed, &fetch) {
+            }
+            let again =
+                |stored: Stored<'_>| self.packer.again(name, &subjects, &kept.packed, stored);
+            match stored(cache, self.has, again) {
                 Ok(Some(packed)) => {
                     return Ok(Some(Restored {
                         artifact: None,
@@ -356,11 +386,11 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
                         compared,
                     }));
                 }
-                // Small sections that stand together with others may have to be put together anew.
-                Ok(None) => {}
+                Ok(None) => return Ok(None),
                 Err(error) => return failed(error),
             }
         }
+        let fetch = |blob: &Blob| cache.fetch(blob);
         let artifact = match self.compiler.restore(node, pods, kept, &fetch) {
             Ok(artifact) => artifact,
             Err(NotRestored::Bundle(_) | NotRestored::Compile(CompileError::Limit(..))) => {
@@ -381,6 +411,21 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
             Err(error) => failed(error),
         }
     }
+}
+
+/// Does something with what is stored: in a cache, and where blobs go.
+fn stored<T>(cache: &Cache, has: Option<&Has<'_>>, act: impl FnOnce(Stored<'_>) -> T) -> T {
+    let there = |blob: &Blob| {
+        let is_there = has.is_some_and(|has| has(blob));
+        if is_there {
+            cache.name(blob);
+        }
+        is_there
+    };
+    act(Stored {
+        has: &there,
+        fetch: &|blob| cache.fetch(blob),
+    })
 }
 
 /// Why there is no image.

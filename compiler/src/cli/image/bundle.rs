@@ -3,7 +3,7 @@
 use super::super::Failure;
 use super::super::args::Global;
 use super::super::bundle::{Bundle, refused, say};
-use crate::bundle::{BundleError, Node, record, stored_bytes};
+use crate::bundle::{BundleError, Node, stored_bytes};
 use crate::diagnostic::counted;
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -156,12 +156,12 @@ fn report(bundle: &Bundle) -> Result<BundleReport, BundleError> {
 }
 
 fn node(bundle: &Bundle, node: &Node) -> Result<NodeReport, BundleError> {
-    let record = record(&|blob| bundle.fetch(blob), node)?;
+    let record = bundle.record(node)?;
     let blobs = bundle.blobs(Some(node))?;
     Ok(NodeReport {
         node: node.name.as_deref().map(str::to_owned),
-        image: record.image.to_string(),
-        bytes: record.bytes,
+        image: node.image.to_string(),
+        bytes: record.bytes(&bundle.manifest.shared),
         endpoints: record.endpoints,
         chunks: blobs.len(),
         stored_bytes: stored_bytes(&blobs),

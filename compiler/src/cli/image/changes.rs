@@ -6,7 +6,7 @@ use super::super::output::Answer;
 use super::super::render::json;
 use super::super::{Answered, Failure};
 use super::explain::{SideReport, side};
-use crate::bundle::{BundleError, Change, Changes, Decided, Examples, Node, compare, record};
+use crate::bundle::{BundleError, Change, Changes, Decided, Examples, Node, compare};
 use crate::diagnostic::counted;
 use crate::hir::Direction;
 use crate::image::Image;
@@ -204,13 +204,11 @@ fn node_diff(
         Failure::Input
     };
     let before = old.manifest.node(node.text());
-    if before.is_some_and(|before| before.record == node.record) {
+    if before.is_some_and(|before| before.image == node.image) {
         return Ok(None);
     }
     let mut blobs = new.blobs(Some(node)).map_err(|error| of(new, &error))?;
-    let image_bytes = record(&|blob| new.fetch(blob), node)
-        .map_err(|error| of(new, &error))?
-        .bytes;
+    let record = new.record(node).map_err(|error| of(new, &error))?;
     let mut told = match before {
         None => NodeDiff {
             status: "new",
@@ -230,7 +228,7 @@ fn node_diff(
         }
     };
     told.fetch_bytes = crate::bundle::stored_bytes(&blobs);
-    told.image_bytes = image_bytes;
+    told.image_bytes = record.bytes(&new.manifest.shared);
     Ok(Some(told))
 }
 

@@ -9,7 +9,7 @@ use super::super::render::json;
 use super::super::session::Session;
 use super::super::{Answered, Failure};
 use super::changes::{ChangeReport, packet, said, told};
-use crate::bundle::{Blob, BundleError, Changes, Examples, Verifier, compare, record};
+use crate::bundle::{BundleError, Changes, Examples, Verifier, compare};
 use crate::diagnostic::{Diagnostic, counted};
 use crate::image::Image;
 use rayon::prelude::*;
@@ -195,7 +195,6 @@ fn against(global: &Global, session: &Session, bundle: &Bundle) -> Result<Agains
         say(global, &[refused(&bundle.path, error)]);
         Failure::Input
     };
-    let fetch = |blob: &Blob| bundle.fetch(blob);
     // By node what differs, if anything does.
     let take = |image: Compiled<'_>| {
         let name = image.node;
@@ -206,8 +205,7 @@ fn against(global: &Global, session: &Session, bundle: &Bundle) -> Result<Agains
             let told = "the bundle has no image of it".to_owned();
             return Ok((node.clone(), Some(FirstReport::general(node, "node", told))));
         };
-        let said = record(&fetch, node).map_err(|error| of(&error))?;
-        if said.image == image.digest() {
+        if node.image == image.digest() {
             return Ok((node.text().to_owned(), None));
         }
         let bytes = bundle.image(node).map_err(|error| of(&error))?;
