@@ -93,7 +93,7 @@ impl Common {
     /// All of them, by kind.
     #[must_use]
     pub fn sections(&self) -> Vec<Part> {
-        let all = self.addresses.iter().chain([&self.world]);
+        let all = self.addresses().iter().chain([&self.world]);
         let mut all: Vec<Part> = all.cloned().collect();
         all.sort_by_key(|part| part.kind);
         all
