@@ -168,7 +168,14 @@ pub(in crate::cli) fn each<T: Send>(
     let is_packed = how.cache.is_some() || how.sink.is_some();
     let known = cache.as_ref().map(|(cache, build)| {
         rayon::join(
-            || (*cache, compiler.fingerprints(build), build, cache.images(build)),
+            || {
+                (
+                    *cache,
+                    compiler.fingerprints(build),
+                    build,
+                    cache.images(build),
+                )
+            },
             // Where the sections that images share are wrong each image is made, by which it is found out and told.
             || compiler.prove_common().ok(),
         )
