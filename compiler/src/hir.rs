@@ -28,6 +28,7 @@ use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// The way of a flow as seen from the endpoint that is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -329,8 +330,8 @@ pub enum NamespaceSelector {
 /// A label selector: every requirement must hold; without any it selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Selector {
-    /// The requirements, as written.
-    pub requirements: Vec<Requirement>,
+    /// The requirements, as written. Many hold on to the same ones.
+    pub requirements: Arc<[Requirement]>,
 }
 
 /// One requirement of a selector.
@@ -422,7 +423,7 @@ impl Selector {
             return None;
         }
         let mut asked: BTreeMap<&str, Asked<'_>> = BTreeMap::new();
-        for requirement in &self.requirements {
+        for requirement in self.requirements.iter() {
             let of_key = asked.entry(&requirement.key).or_default();
             of_key.add(&requirement.operator);
         }

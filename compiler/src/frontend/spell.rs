@@ -250,7 +250,7 @@ fn block_value(block: &IpBlock) -> Value {
 fn selector_value(selector: &Selector) -> Value {
     let mut labels = serde_json::Map::new();
     let mut expressions = Vec::new();
-    for Requirement { key, operator } in &selector.requirements {
+    for Requirement { key, operator } in selector.requirements.iter() {
         let (operator, values) = match operator {
             Operator::In(values) => match values.as_slice() {
                 [only] if !labels.contains_key(&**key) => {

@@ -160,7 +160,7 @@ struct Found<'p> {
 
 impl<'p> Found<'p> {
     fn selector(&mut self, selector: &'p hir::Selector) {
-        for requirement in &selector.requirements {
+        for requirement in selector.requirements.iter() {
             self.all.insert(&requirement.key);
             match &requirement.operator {
                 hir::Operator::In(values) | hir::Operator::NotIn(values) => {

@@ -147,10 +147,11 @@ mod tests {
         for one in &operators {
             for other in &operators {
                 let selector = Selector {
-                    requirements: vec![
+                    requirements: [
                         requirement("app", one.clone()),
                         requirement("tier", other.clone()),
-                    ],
+                    ]
+                    .into(),
                 };
                 let expected: Vec<u32> = (0..)
                     .zip(&sets)

@@ -360,7 +360,7 @@ fn pods_text(view: View<'_>, tier: Tier, selector: &PodSelector) -> String {
 }
 
 fn namespaces_text(selector: &Selector) -> String {
-    let name = match selector.requirements.as_slice() {
+    let name = match &*selector.requirements {
         [only] if *only.key == *NAMESPACE_NAME_LABEL => match &only.operator {
             Operator::In(names) => names.first(),
             Operator::NotIn(_) | Operator::Exists | Operator::DoesNotExist => None,

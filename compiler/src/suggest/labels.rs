@@ -175,7 +175,7 @@ fn given(of: Labelled, known: &Labels, labels: Pairs) -> Vec<Label> {
 /// What labels lack to be selected; `None` where it is no label more, nor, where they may change, another value.
 fn missing(selector: &Selector, labels: &Labels, may_change: bool) -> Option<Pairs> {
     let mut missing = Pairs::new();
-    for requirement in &selector.requirements {
+    for requirement in selector.requirements.iter() {
         if requirement.matches(labels) {
             continue;
         }

@@ -8,8 +8,8 @@
 
 use crate::cluster::NAMESPACE_NAME_LABEL;
 use crate::hir::{
-    IdentitySelector, NamespaceSelector, Operator, PodSelector, Requirement, Selector,
-    SourcedRequirement, Subject,
+    IdentitySelector, NamespaceSelector, Operator, PodSelector, Requirement, SourcedRequirement,
+    Subject,
 };
 use crate::identity::{Options, key, source};
 use crate::ir::Program;
@@ -39,18 +39,18 @@ enum Of {
 }
 
 fn of_identities(options: &Options, selector: &IdentitySelector) -> Option<PodSelector> {
-    let (mut namespaces, mut pods) = (Selector::everything(), Selector::everything());
+    let (mut namespaces, mut pods) = (Vec::new(), Vec::new());
     for requirement in &selector.requirements {
         match of(options, requirement) {
-            Of::Namespace(requirement) => namespaces.requirements.push(requirement),
-            Of::Pod(requirement) => pods.requirements.push(requirement),
+            Of::Namespace(requirement) => namespaces.push(requirement),
+            Of::Pod(requirement) => pods.push(requirement),
             Of::Constant(true) => {}
             Of::Constant(false) => return None,
         }
     }
     Some(PodSelector {
-        namespaces: NamespaceSelector::Labels(namespaces),
-        pods,
+        namespaces: NamespaceSelector::Labels(namespaces.into_iter().collect()),
+        pods: pods.into_iter().collect(),
     })
 }
 

@@ -9,7 +9,8 @@ use crate::identity::{key, source};
 
 /// A selector with `source:key`; a key without a source has any.
 pub(super) fn sourced(node: Option<NodeRef<'_>>) -> Result<IdentitySelector, Unread> {
-    let requirements = plain(node)?.requirements.into_iter();
+    let plain = plain(node)?;
+    let requirements = plain.requirements.iter().cloned();
     Ok(requirements.map(requirement).collect())
 }
 
@@ -19,7 +20,8 @@ pub(super) fn of_source(
     source: &str,
     before: &str,
 ) -> Result<IdentitySelector, Unread> {
-    let requirements = plain(node)?.requirements.into_iter();
+    let plain = plain(node)?;
+    let requirements = plain.requirements.iter().cloned();
     let of = |Requirement { key, operator }| {
         SourcedRequirement::new(source, &format!("{before}{key}"), operator)
     };

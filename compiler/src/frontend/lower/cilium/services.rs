@@ -54,7 +54,7 @@ fn service(item: NodeRef<'_>) -> Result<ServicePeer, Unread> {
     let node = read(item, item.get("k8sServiceSelector"))?;
     let labels = selector(node.get("selector"))?;
     // Keys may name a source, and only one of services' labels can be meant.
-    let labels = labels.requirements.into_iter().map(|mut requirement| {
+    let labels = labels.requirements.iter().cloned().map(|mut requirement| {
         if let Some((source::K8S | source::ANY, key)) = requirement.key.split_once(':') {
             requirement.key = key.into();
         }
