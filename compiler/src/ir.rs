@@ -25,6 +25,7 @@ pub(crate) mod kinds;
 mod partition;
 pub(crate) mod precedence;
 mod resolve;
+mod members;
 mod set;
 pub(crate) mod tiers;
 pub mod verify;
@@ -40,6 +41,7 @@ use crate::ranges::Ranges;
 use partition::Partition;
 use set::IdSet;
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use tiers::LastOf;
 
 ids! {
@@ -69,6 +71,7 @@ pub struct Program {
     /// Those of one policy and direction stand together, in their order.
     pub(crate) rules: Vec<Rule>,
     pub(crate) selectors: Vec<Selector>,
+    members: members::Members,
     pub(crate) peers: Vec<Peers>,
     pub(crate) ports: Vec<Ports>,
     pub(crate) tables: Vec<Table>,
@@ -138,14 +141,15 @@ pub(crate) struct Selector {
     pub(crate) written: hir::Subject,
     /// Whether pods on the network of a node are among those that it may select.
     pub(crate) hosts_are_pods: bool,
-    pub(crate) selected: IdSet,
+    /// [`Program::selected`], once it is asked for.
+    selected: OnceLock<IdSet>,
 }
 
 /// A list of peers, resolved.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
-    /// The identities that any of the pod peers selects.
-    pub(crate) pods: IdSet,
+    /// [`Program::pods`], once it is asked for.
+    pods: OnceLock<IdSet>,
     /// The pod peers, for pods that have no identity.
     pub(crate) selectors: Vec<SelectorId>,
     /// The nodes that any of the node peers selects.
@@ -279,6 +283,32 @@ pub struct Size {
 }
 
 impl Program {
+    /// The identities that a selector selects.
+    pub(crate) fn selected<'p>(&self, selector: &'p Selector) -> &'p IdSet {
+        selector.selected.get_or_init(|| {
+            let written = selector.written.pods();
+            let select = |pods| self.members.select(pods, selector.hosts_are_pods);
+            written.map_or(IdSet::default(), |pods| IdSet::new(select(pods)))
+        })
+    }
+
+    /// The identities that any of the pod peers of a list selects, and those that are nodes to it which one of the others selects; none
+    /// where rules are resolved by precedence.
+    pub(crate) fn pods<'p>(&self, peers: &'p Peers) -> &'p IdSet {
+        peers.pods.get_or_init(|| {
+            if self.kinds.is_some() {
+                return IdSet::default();
+            }
+            let selectors = peers.selectors.iter();
+            let selectors = selectors.filter_map(|own| self.selectors.get(own.index()));
+            let selected = selectors.flat_map(|own| self.selected(own).to_vec());
+            let nodes = peers.node_selectors.iter();
+            let nodes = nodes.filter(|_| !peers.hosts_are_pods);
+            let on_nodes = nodes.flat_map(|nodes| self.members.on_nodes(nodes));
+            IdSet::new(selected.chain(on_nodes).collect())
+        })
+    }
+
     /// How large the program is.
     #[must_use]
     pub fn size(&self) -> Size {

@@ -497,7 +497,7 @@ fn groups(program: &Program, of_table: &[PerDirection<ChainId>]) -> Groups {
     };
     for peers in &program.peers {
         let members = match &program.kinds {
-            None => &peers.pods,
+            None => program.pods(peers),
             Some(_) => &peers.kinds,
         };
         split(&mut of, &mut sizes, &members.to_vec());

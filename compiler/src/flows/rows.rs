@@ -610,7 +610,7 @@ fn touched(
 ) -> [Vec<(Alternative, Truth)>; 2] {
     let by_address = peers.domains || peers.block_families != BlockFamilies::default();
     if !by_address && peers.nodes.is_empty() && peers.node_selectors.is_empty() {
-        let named = ends.of_identities(&peers.pods.to_vec());
+        let named = ends.of_identities(&program.pods(peers).to_vec());
         let named = named.into_iter().map(|end| ((end, 0), Truth::Yes));
         let named: Vec<_> = named.collect();
         return [named.clone(), named];

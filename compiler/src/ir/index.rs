@@ -10,36 +10,43 @@ use crate::hir::{Operator, Requirement, Selector};
 use rustc_hash::FxHashMap;
 
 /// Label sets by what is in them.
-pub(super) struct LabelIndex<'c> {
-    sets: Vec<&'c Labels>,
-    by_key: FxHashMap<&'c str, Postings<'c>>,
+#[derive(Debug)]
+pub(super) struct LabelIndex {
+    sets: Vec<Labels>,
+    by_key: FxHashMap<Box<str>, Postings>,
 }
 
 /// Where a key occurs, as indices into the label sets: sorted.
-#[derive(Default)]
-struct Postings<'c> {
+#[derive(Debug, Default)]
+struct Postings {
     all: Vec<u32>,
-    by_value: FxHashMap<&'c str, Vec<u32>>,
+    by_value: FxHashMap<Box<str>, Vec<u32>>,
 }
 
 /// So many candidates are sooner asked one by one than looked up.
 const FEW: usize = 16;
 
-impl<'c> LabelIndex<'c> {
-    pub(super) fn new(sets: Vec<&'c Labels>) -> Self {
-        let mut by_key: FxHashMap<&str, Postings<'_>> = FxHashMap::default();
-        for (index, labels) in sets.iter().enumerate() {
+impl LabelIndex {
+    pub(super) fn new<'c>(sets: impl Iterator<Item = &'c Labels>) -> Self {
+        let sets: Vec<Labels> = sets.cloned().collect();
+        let mut by_key: FxHashMap<&str, (Vec<u32>, FxHashMap<&str, Vec<u32>>)> =
+            FxHashMap::default();
+        for (labels, index) in sets.iter().zip(0..) {
             for (key, value) in labels.iter() {
-                let postings = by_key.entry(key).or_default();
-                postings.all.push(super::id(index));
-                postings
-                    .by_value
-                    .entry(value)
-                    .or_default()
-                    .push(super::id(index));
+                let (all, by_value) = by_key.entry(key).or_default();
+                all.push(index);
+                by_value.entry(value).or_default().push(index);
             }
         }
-        Self { sets, by_key }
+        let by_key = by_key.into_iter().map(|(key, (all, by_value))| {
+            let by_value = by_value.into_iter();
+            let by_value = by_value.map(|(value, sets)| (value.into(), sets)).collect();
+            (key.into(), Postings { all, by_value })
+        });
+        Self {
+            by_key: by_key.collect(),
+            sets,
+        }
     }
 
     /// The label sets that a selector matches, sorted.
@@ -134,7 +141,7 @@ mod tests {
         .take(4 * times)
         .map(|labels| labels.iter().copied().collect())
         .collect();
-        let index = LabelIndex::new(sets.iter().collect());
+        let index = LabelIndex::new(sets.iter());
         let values = |values: &[&str]| values.iter().map(|value| Box::from(*value)).collect();
         let operators = [
             Operator::In(values(&["b", "a", "b"])),

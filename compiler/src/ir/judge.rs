@@ -511,7 +511,7 @@ impl Other<'_> {
                 .filter_map(|selector| program.selectors.get(selector.index()))
         };
         match &self.who {
-            OtherKind::Identity(identity) => peers.pods.contains(identity.0),
+            OtherKind::Identity(identity) => program.pods(peers).contains(identity.0),
             OtherKind::Fresh(pod) => {
                 let mut written = selectors().filter_map(|selector| selector.written.pods());
                 written.any(|selector| spec::selects(selector, pod))

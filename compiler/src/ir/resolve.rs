@@ -1,10 +1,10 @@
 //! From a cluster and a policy set to a program.
 //!
-//! Cost: one step per pod, one evaluation per distinct selector, and one step for each identity that a policy
-//! selects.
+//! Cost: one step per pod, one evaluation per distinct selector of a subject, and one step for each identity that a policy
+//! selects; what selectors of peers select is found once it is asked for.
 
-use super::index::LabelIndex;
 use super::kinds::Kinds;
+use super::members::Members;
 use super::partition::Partition;
 use super::precedence::matching;
 use super::set::IdSet;
@@ -14,14 +14,12 @@ use super::{
     Ports, PortsId, Program, ProtocolPorts, Rule, RuleRange, Selector, SelectorId, Step, Table,
     TableId, id,
 };
-use crate::cluster::{
-    Cluster, HostNetwork, LabelsId, NO_LABELS, NamedPort, NamespaceId, NodeId, Pod, PodId, Protocol,
-};
+use crate::cluster::{Cluster, HostNetwork, NamedPort, Pod, PodId, Protocol};
 use crate::hir::spec::precedence::is_named_port;
 use crate::hir::spec::precedence::matches::may_be_behind;
 use crate::hir::{
-    self, Direction, DomainPattern, IdentitySelector, IpBlock, NamespaceSelector, Peer,
-    PerDirection, PodSelector, PolicySet, PortMatch, PortRange, Resolution, Subject, Tier,
+    self, Direction, DomainPattern, IdentitySelector, IpBlock, Peer, PerDirection, PodSelector,
+    PolicySet, PortMatch, PortRange, Resolution, Subject, Tier,
 };
 use crate::ranges::Ranges;
 use ipnet::IpNet;
@@ -29,6 +27,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 impl Program {
     /// Resolves a policy set against the cluster.
@@ -54,6 +53,7 @@ impl Program {
             ports,
             addresses,
             kinds,
+            members,
             ..
         } = resolver;
         let mut program = Self {
@@ -62,6 +62,7 @@ impl Program {
             policies,
             rules,
             selectors,
+            members,
             peers,
             ports,
             tables: Vec::new(),
@@ -82,8 +83,8 @@ impl Program {
     fn make_tables(&mut self) {
         let mut governing: Vec<Vec<u32>> = vec![Vec::new(); self.identities.len()];
         for (index, policy) in self.policies.iter().enumerate() {
-            let selected = self.selectors.get(policy.subject.index());
-            for identity in selected.map_or(Vec::new(), |selector| selector.selected.to_vec()) {
+            let subject = self.selectors.get(policy.subject.index());
+            for identity in subject.map_or(Vec::new(), |own| self.selected(own).to_vec()) {
                 if let Some(list) = governing.get_mut(identity as usize) {
                     list.push(id(index));
                 }
@@ -228,7 +229,7 @@ fn identity(
 /// What is shared while policies are resolved: indices, and what is interned so far.
 struct Resolver<'c> {
     cluster: &'c Cluster,
-    members: Members<'c>,
+    members: Members,
     addresses: AddressClasses,
     kinds: Option<Kinds>,
     selectors: Vec<Selector>,
@@ -327,7 +328,7 @@ impl<'c> Resolver<'c> {
         self.selectors.push(Selector {
             written: Subject::Pods(selector.clone()),
             hosts_are_pods,
-            selected: IdSet::new(self.members.select(selector, hosts_are_pods)),
+            selected: OnceLock::new(),
         });
         self.pod_selector_ids.insert(key, new);
         new
@@ -340,7 +341,7 @@ impl<'c> Resolver<'c> {
             selectors.push(Selector {
                 written: subject.clone(),
                 hosts_are_pods: false,
-                selected: IdSet::default(),
+                selected: OnceLock::new(),
             });
             SelectorId(id(selectors.len() - 1))
         })
@@ -353,7 +354,7 @@ impl<'c> Resolver<'c> {
             selectors.push(Selector {
                 written: Subject::Endpoints(selector.clone()),
                 hosts_are_pods: false,
-                selected: IdSet::default(),
+                selected: OnceLock::new(),
             });
             SelectorId(id(selectors.len() - 1))
         })
@@ -406,22 +407,16 @@ impl<'c> Resolver<'c> {
             peers.selectors = selectors.map(|one| self.identities(one)).collect();
             return peers;
         }
-        let (mut pods, mut nodes) = (Vec::new(), Vec::new());
+        let mut nodes = Vec::new();
         let (mut blocks, mut answers) = (Vec::new(), Vec::new());
         for peer in written {
             match peer {
                 Peer::Pods(selector) => {
                     let selector = self.selector(selector, hosts_are_pods);
                     peers.selectors.push(selector);
-                    if let Some(selector) = self.selectors.get(selector.index()) {
-                        pods.append(&mut selector.selected.to_vec());
-                    }
                 }
                 Peer::Nodes(selector) => {
                     nodes.append(&mut self.select_nodes(selector));
-                    if !hosts_are_pods {
-                        pods.append(&mut self.members.on_nodes(selector));
-                    }
                     peers.node_selectors.push(selector.clone());
                 }
                 Peer::Addresses(block) => {
@@ -441,7 +436,6 @@ impl<'c> Resolver<'c> {
                 Peer::Identities(_) => {}
             }
         }
-        peers.pods = IdSet::new(pods);
         peers.nodes = IdSet::new(nodes);
         peers.blocks = Ranges::new(blocks);
         peers.answers = Ranges::new(answers);
@@ -477,129 +471,6 @@ fn hosts_are_pods(tier: Tier) -> bool {
     match tier {
         Tier::Namespace => true,
         Tier::Admin | Tier::Baseline => false,
-    }
-}
-
-/// The identities by what selectors ask of them.
-struct Members<'c> {
-    cluster: &'c Cluster,
-    /// The identities of each namespace: they stand together.
-    of_namespace: Vec<(u32, u32)>,
-    namespaces: LabelIndex<'c>,
-    /// The label sets that identities have, and the identities of each.
-    labels: LabelIndex<'c>,
-    of_labels: Vec<Vec<(NamespaceId, u32)>>,
-    /// By identity, an index into `of_labels`.
-    labels_of: Vec<u32>,
-    /// The identities of pods on the network of a node, in order, each with the node.
-    hosts: Vec<(u32, Option<NodeId>)>,
-}
-
-impl<'c> Members<'c> {
-    fn new(cluster: &'c Cluster, identities: &[Identity]) -> Self {
-        let namespaces = cluster.namespaces().iter();
-        let mut of_namespace = vec![(0, 0); namespaces.len()];
-        let mut slots: FxHashMap<LabelsId, u32> = FxHashMap::default();
-        let mut sets = Vec::new();
-        let mut of_labels: Vec<Vec<(NamespaceId, u32)>> = Vec::new();
-        let mut labels_of = Vec::with_capacity(identities.len());
-        let mut hosts = Vec::new();
-        for (index, identity) in (0_u32..).zip(identities) {
-            if let Some((first, end)) = of_namespace.get_mut(identity.namespace.index()) {
-                *first = if end == first { index } else { *first };
-                *end = index + 1;
-            }
-            let slot = *slots.entry(identity.labels).or_insert_with(|| {
-                sets.push(cluster.labels(identity.labels));
-                of_labels.push(Vec::new());
-                id(of_labels.len() - 1)
-            });
-            labels_of.push(slot);
-            hosts.extend(identity.host.map(|node| (index, node)));
-            if let Some(list) = of_labels.get_mut(slot as usize) {
-                list.push((identity.namespace, index));
-            }
-        }
-        Self {
-            cluster,
-            of_namespace,
-            namespaces: LabelIndex::new(namespaces.map(|ns| cluster.labels(ns.labels)).collect()),
-            labels: LabelIndex::new(sets),
-            of_labels,
-            labels_of,
-            hosts,
-        }
-    }
-
-    /// The identities on the networks of the nodes that a selector selects.
-    fn on_nodes(&self, selector: &hir::Selector) -> Vec<u32> {
-        let selected = self.hosts.iter().filter(|(_, node)| {
-            let node = node.and_then(|node| self.cluster.node(node));
-            let labels = node.map(|node| self.cluster.labels(node.labels));
-            let labels = labels.unwrap_or(&NO_LABELS);
-            selector.matches(labels)
-        });
-        selected.map(|(identity, _)| *identity).collect()
-    }
-
-    /// The identities that a selector selects, with or without those on the network of a node.
-    fn select(&self, selector: &PodSelector, hosts_are_pods: bool) -> Vec<u32> {
-        let mut selected = self.select_all(selector);
-        if !hosts_are_pods && !self.hosts.is_empty() {
-            let hosts = &self.hosts;
-            selected.retain(|id| hosts.binary_search_by_key(id, |(host, _)| *host).is_err());
-        }
-        selected
-    }
-
-    /// The identities that a selector selects.
-    fn select_all(&self, selector: &PodSelector) -> Vec<u32> {
-        let namespaces = self.select_namespaces(&selector.namespaces);
-        let ranges = || {
-            namespaces
-                .iter()
-                .filter_map(|namespace| self.of_namespace.get(*namespace as usize))
-        };
-        let here: usize = ranges().map(|(first, end)| (end - first) as usize).sum();
-        if selector.pods.requirements.is_empty() {
-            return ranges().flat_map(|(first, end)| *first..*end).collect();
-        }
-        let labels = self.labels.select(&selector.pods);
-        let lists = || {
-            labels
-                .iter()
-                .filter_map(|slot| self.of_labels.get(*slot as usize))
-        };
-        if lists().map(Vec::len).sum::<usize>() <= here {
-            lists()
-                .flatten()
-                .filter(|(namespace, _)| namespaces.binary_search(&namespace.0).is_ok())
-                .map(|(_, identity)| *identity)
-                .collect()
-        } else {
-            let is_selected = |identity: &u32| {
-                let slot = self.labels_of.get(*identity as usize);
-                slot.is_some_and(|slot| labels.binary_search(slot).is_ok())
-            };
-            ranges()
-                .flat_map(|(first, end)| *first..*end)
-                .filter(is_selected)
-                .collect()
-        }
-    }
-
-    /// The namespaces that a selector selects, sorted.
-    fn select_namespaces(&self, selector: &NamespaceSelector) -> Vec<u32> {
-        match selector {
-            NamespaceSelector::Named(name) => self
-                .cluster
-                .namespaces()
-                .binary_search_by(|namespace| namespace.name.cmp(name))
-                .map(id)
-                .into_iter()
-                .collect(),
-            NamespaceSelector::Labels(selector) => self.namespaces.select(selector),
-        }
     }
 }
 

@@ -140,7 +140,7 @@ fn members<'c>(
 fn selectors(program: &Program, cluster: &Cluster) -> Result<(), Violation> {
     for (identity, pod) in members(program, cluster) {
         for selector in &program.selectors {
-            let selected = selector.selected.contains(identity.0);
+            let selected = program.selected(selector).contains(identity.0);
             let sees = selector.hosts_are_pods || pod.host.is_none();
             let written = selector.written.pods();
             let expected = sees && written.is_some_and(|written| spec::selects(written, &pod));
@@ -157,7 +157,7 @@ fn tables(program: &Program) -> Result<(), Violation> {
         let table = program.tables.get(table.index());
         let selecting = (0_u32..).zip(&program.policies).filter(|(_, policy)| {
             let subject = program.selectors.get(policy.subject.index());
-            subject.is_some_and(|subject| subject.selected.contains(identity.0))
+            subject.is_some_and(|subject| program.selected(subject).contains(identity.0))
         });
         let same = table.is_some_and(|table| {
             let governing = table.governing.iter().copied();

@@ -242,7 +242,7 @@ impl Leaves {
                 (_, last) => yes.extend(last.map(|last| (first, last))),
             }
         };
-        for identity in peers.pods.to_vec() {
+        for identity in program.pods(peers).to_vec() {
             add(Remote::Identity(IdentityId(identity)));
         }
         for node in peers.nodes.to_vec() {
