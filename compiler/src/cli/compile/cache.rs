@@ -1,18 +1,23 @@
-//! `compile --cache`: a folder with a file for each node, the blobs that these name, and a file with the tables of all kinds of
-//! endpoints.
+//! `compile --cache`: a folder with a file for each node, the blobs that these name, a file with the tables of all kinds of
+//! endpoints, and one with what the texts say.
 
 use super::super::Failure;
 use super::super::output;
 use crate::bundle::{Blob, BundleError, Digest};
 use crate::compile::{Compiler, Found, Kept, Tables};
 use crate::diagnostic::{Diagnostic, codes, counted};
+use crate::frontend::kept::{Keeping, SMALLEST};
+use crate::frontend::load::{self, Loaded};
+use crate::frontend::settings::Settings;
+use crate::source::Sources;
 use crate::verify::Fingerprints;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
-use std::fs::DirEntry;
+use std::fs::{DirEntry, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// The folder of the blobs.
@@ -20,6 +25,8 @@ const BLOBS: &str = "blobs";
 
 /// The file of the tables.
 const TABLES: &str = "tables";
+/// The file of what the texts say.
+const TEXTS: &str = "texts";
 /// The file of the pods whose node is not known.
 const UNASSIGNED: &str = "none";
 /// How the names of files begin that are being written.
@@ -30,17 +37,18 @@ const ABANDONED: Duration = Duration::from_hours(1);
 /// Where images are kept between compiles.
 pub(in crate::cli) struct Cache {
     folder: PathBuf,
+    build: OnceLock<Option<Vec<u8>>>,
     unusable: AtomicUsize,
     /// The blobs of this compile.
     named: Mutex<BTreeSet<Digest>>,
 }
 
-/// What tells this verdict from others: its version and its bytes. `None` where these cannot be read, as when the program was
-/// replaced while it runs: nothing is kept then, and nothing taken.
-pub(super) fn build() -> Option<Vec<u8>> {
-    let program = std::env::current_exe().and_then(std::fs::read).ok()?;
+fn build() -> Option<Vec<u8>> {
+    let mut program = std::env::current_exe().and_then(File::open).ok()?;
+    let mut digest = Sha256::new();
+    std::io::copy(&mut program, &mut digest).ok()?;
     let mut build = env!("CARGO_PKG_VERSION").as_bytes().to_vec();
-    build.extend(Digest::of(&program).bytes());
+    build.extend(digest.finalize());
     Some(build)
 }
 
@@ -75,9 +83,35 @@ impl Cache {
         std::fs::create_dir_all(folder.join(BLOBS)).map_err(failed)?;
         Ok(Self {
             folder: folder.to_owned(),
+            build: OnceLock::new(),
             unusable: AtomicUsize::new(0),
             named: Mutex::default(),
         })
+    }
+
+    /// What tells this verdict from others: its version and its bytes. `None` where these cannot be read, as when the program was
+    /// replaced while it runs: nothing is kept then, and nothing taken.
+    pub(super) fn build(&self) -> Option<&[u8]> {
+        self.build.get_or_init(build).as_deref()
+    }
+
+    /// What texts say. Those of which it is kept are not read, and what the others say is kept in its turn.
+    pub(super) fn load(&self, sources: &Sources, settings: &Settings) -> Result<Loaded, Failure> {
+        let path = self.folder.join(TEXTS);
+        let file = std::fs::read(&path).ok();
+        let keeping = self.build().map(|build| Keeping {
+            build,
+            file: file.as_deref(),
+            smallest: SMALLEST,
+        });
+        let (loaded, readings) = load::load_with(sources, settings, keeping);
+        if readings.unusable {
+            self.refuse();
+        }
+        if let Some(file) = readings.file {
+            self.write(path, &file)?;
+        }
+        Ok(loaded)
     }
 
     fn path(&self, node: Option<&str>) -> PathBuf {

@@ -5,7 +5,7 @@ use super::super::bundle::{refused, say};
 use super::super::progress::Progress;
 use super::super::session::Session;
 use super::super::{Failure, explain, output};
-use super::cache::{Cache, build};
+use super::cache::Cache;
 use super::{problem, refuse_nobody, refuse_shared_addresses};
 use crate::bundle::{Blob, Digest, Input, Inputs, NotPacked, Packed, Packer};
 use crate::cluster::{NodeId, PodId};
@@ -166,7 +166,7 @@ pub(in crate::cli) fn each<T: Send>(
     let known = cache.map(|cache| {
         rayon::join(
             // Where what tells this verdict from others is not known nothing is kept, and nothing taken.
-            || Some((cache, compiler.fingerprints(&build()?))),
+            || Some((cache, compiler.fingerprints(cache.build()?))),
             // Where the sections that images share are wrong each image is made, by which it is found out and told.
             || compiler.prove_common().ok(),
         )
@@ -385,7 +385,7 @@ fn not_packed(global: &Global, error: NotPacked<Failure>) -> Failure {
 fn inputs(session: &Session) -> Inputs {
     let inputs = session.sources.iter().map(|(_, source)| Input {
         file: source.name().to_string().into(),
-        sha256: Digest::of(source.text().as_bytes()),
+        sha256: Digest::new(*source.sha256()),
         bytes: source.text().len() as u64,
     });
     let mut inputs: Vec<Input> = inputs.collect();

@@ -9,8 +9,8 @@ use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::frontend::kinds::{Kind, Role};
 use crate::hir::spec::precedence::has_subject;
 use crate::hir::{
-    IdentitySelector, NamespaceSelector, Peer, PodSelector, Policy, PolicySet, Requirement,
-    Resolution, Rule, RuleOrigin, Selector, Subject, Tier,
+    IdentitySelector, NamespaceSelector, Operator, Peer, PodSelector, Policy, PolicySet,
+    Requirement, Resolution, Rule, RuleOrigin, Selector, Subject, Tier,
 };
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +19,12 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Selected<'a> {
     groups: Groups<'a>,
     unseen: Unseen<'a>,
-    peers: FxHashMap<&'a PodSelector, bool>,
+    /// What peers lack, and what to do.
+    peers: FxHashMap<&'a PodSelector, Option<Lack>>,
 }
+
+/// What a peer lacks, and what to do.
+type Lack = (&'static str, &'static str);
 
 impl<'a> Selected<'a> {
     pub(super) fn of(cluster: &'a Cluster, refused: &'a [ObjectRef]) -> Self {
@@ -37,7 +41,11 @@ impl<'a> Selected<'a> {
     }
 
     /// A policy whose subject is empty, or host-networked pods only.
-    pub(super) fn subject(&self, policy: &Policy, subjects: &Subjects) -> Option<Diagnostic> {
+    pub(super) fn subject(
+        &mut self,
+        policy: &'a Policy,
+        subjects: &Subjects,
+    ) -> Option<Diagnostic> {
         let written = policy.subject.pods()?;
         if self.unseen.may_hold(written) || is_never(written) {
             return None;
@@ -128,26 +136,20 @@ impl<'a> Selected<'a> {
     }
 
     /// What a peer lacks, and what to do.
-    fn nobody(&mut self, peer: &'a Peer) -> Option<(&'static str, &'static str)> {
+    fn nobody(&mut self, peer: &'a Peer) -> Option<Lack> {
         match peer {
-            Peer::Pods(pods) if self.unseen.may_hold(pods) || is_never(pods) => None,
             Peer::Pods(pods) => {
-                let groups = &self.groups;
-                let any = *self.peers.entry(pods).or_insert_with(|| groups.any(pods));
-                if any {
-                    return None;
-                }
-                Some(if groups.governed(pods).next().is_none() {
-                    (
-                        "no namespace has these labels",
-                        "compare them with the labels of the namespaces: what manifests do not define has no labels but its name",
-                    )
-                } else {
-                    (
-                        "no pod has these labels there",
-                        "compare them, and the namespace, with those of the pods",
-                    )
-                })
+                let Self {
+                    groups,
+                    unseen,
+                    peers,
+                } = self;
+                let lack = || {
+                    let is_open = unseen.may_hold(pods) || is_never(pods);
+                    let is_nobody = !is_open && matches!(groups.selected(pods), Found::Nothing);
+                    is_nobody.then(|| groups.lack(pods))
+                };
+                *peers.entry(pods).or_insert_with(lack)
             }
             Peer::Nodes(nodes) => {
                 let cluster = self.groups.cluster;
@@ -286,6 +288,10 @@ struct Groups<'a> {
     /// By name, where each stands.
     named: FxHashMap<&'a str, usize>,
     namespaces: Vec<BTreeMap<LabelsId, bool>>,
+    /// All labels of pods.
+    label_sets: Vec<LabelsId>,
+    /// Those that have a value of a key, of the keys that were asked for.
+    by_label: FxHashMap<&'a str, FxHashMap<&'a str, Vec<LabelsId>>>,
 }
 
 impl<'a> Groups<'a> {
@@ -297,10 +303,16 @@ impl<'a> Groups<'a> {
             }
         }
         let named = cluster.namespaces().iter().zip(0..);
+        let label_sets: BTreeSet<LabelsId> = namespaces
+            .iter()
+            .flat_map(|groups: &BTreeMap<LabelsId, bool>| groups.keys().copied())
+            .collect();
         Self {
             cluster,
             named: named.map(|(own, index)| (&*own.name, index)).collect(),
             namespaces,
+            label_sets: label_sets.into_iter().collect(),
+            by_label: FxHashMap::default(),
         }
     }
 
@@ -324,24 +336,73 @@ impl<'a> Groups<'a> {
         })
     }
 
-    /// Whether a peer selects any pod.
-    fn any(&self, peer: &PodSelector) -> bool {
-        let mut groups = self.governed(peer).flat_map(|(_, groups)| groups.keys());
-        groups.any(|labels| peer.pods.matches(self.cluster.labels(*labels)))
-    }
-
-    /// What a subject selects.
-    fn selected(&self, subject: &PodSelector) -> Found {
-        let groups = self.governed(subject).flat_map(|(_, groups)| groups);
-        let selected =
-            groups.filter(|(labels, _)| subject.pods.matches(self.cluster.labels(**labels)));
+    /// What a selector selects.
+    fn selected(&mut self, pods: &'a PodSelector) -> Found {
+        let candidates = self.candidates(&pods.pods);
         let mut found = Found::Nothing;
-        for (_, hosts_only) in selected {
-            if !hosts_only {
-                return Found::Pods;
+        for (_, groups) in self.governed(pods) {
+            let hosts_only = match &candidates {
+                Some(some) => {
+                    let some = some.iter();
+                    self.hosts_only(pods, some.filter_map(|labels| groups.get_key_value(labels)))
+                }
+                None => self.hosts_only(pods, groups),
+            };
+            match hosts_only {
+                Some(true) => found = Found::HostsOnly,
+                Some(false) => return Found::Pods,
+                None => {}
             }
-            found = Found::HostsOnly;
         }
         found
+    }
+
+    /// Whether all pods that a selector selects use their node's network; `None` where it selects none.
+    fn hosts_only<'g>(
+        &self,
+        pods: &PodSelector,
+        groups: impl IntoIterator<Item = (&'g LabelsId, &'g bool)>,
+    ) -> Option<bool> {
+        let groups = groups.into_iter();
+        let mut selected =
+            groups.filter(|(labels, _)| pods.pods.matches(self.cluster.labels(**labels)));
+        let (_, first) = selected.next()?;
+        Some(*first && selected.all(|(_, hosts_only)| *hosts_only))
+    }
+
+    /// The label sets that have a value which a selector asks for; `None` where it asks for none, and any set may do.
+    fn candidates(&mut self, selector: &'a Selector) -> Option<Vec<LabelsId>> {
+        let mut asked = selector.requirements.iter();
+        let (key, values) = asked.find_map(|one| match &one.operator {
+            Operator::In(values) => Some((&*one.key, values)),
+            Operator::NotIn(_) | Operator::Exists | Operator::DoesNotExist => None,
+        })?;
+        let (cluster, sets) = (self.cluster, &self.label_sets);
+        let of_key = self.by_label.entry(key).or_insert_with(|| {
+            let mut of_key: FxHashMap<&str, Vec<LabelsId>> = FxHashMap::default();
+            for labels in sets {
+                if let Some(value) = cluster.labels(*labels).get(key) {
+                    of_key.entry(value).or_default().push(*labels);
+                }
+            }
+            of_key
+        });
+        let sets = values.iter().filter_map(|value| of_key.get(&**value));
+        Some(sets.flatten().copied().collect())
+    }
+
+    /// What a peer lacks that selects nobody.
+    fn lack(&self, peer: &PodSelector) -> Lack {
+        if self.governed(peer).next().is_none() {
+            (
+                "no namespace has these labels",
+                "compare them with the labels of the namespaces: what manifests do not define has no labels but its name",
+            )
+        } else {
+            (
+                "no pod has these labels there",
+                "compare them, and the namespace, with those of the pods",
+            )
+        }
     }
 }
