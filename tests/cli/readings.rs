@@ -77,23 +77,14 @@ fn what_is_damaged_is_noted_and_written_anew() {
     let mut other = whole.clone();
     // The version of the layout.
     other[8] ^= 1;
-    let flipped = |at: usize| {
-        let mut file = whole.clone();
-        file[at] ^= 1;
-        file
-    };
-    let damaged = [
-        other,
-        flipped(60),
-        flipped(whole.len() - 1),
-        whole[..whole.len() / 2].to_vec(),
-        Vec::new(),
-    ];
-    for (file, round) in damaged.iter().zip(["b", "c", "d", "e", "f"]) {
+    let mut flipped = whole.clone();
+    flipped[60] ^= 1;
+    let damaged = [other, flipped, whole[..whole.len() / 2].to_vec()];
+    for (file, round) in damaged.iter().zip(["b", "c", "d"]) {
         fs::write(&path, file).unwrap();
         let ran = compiled(&place, round);
         assert!(ran.stderr.contains("note[V0713]"), "{}", ran.stderr);
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
-    assert!(!compiled(&place, "g").stderr.contains("V0713"));
+    assert!(!compiled(&place, "e").stderr.contains("V0713"));
 }

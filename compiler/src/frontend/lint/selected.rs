@@ -282,6 +282,20 @@ enum Found {
     Pods,
 }
 
+impl Found {
+    /// Of pods, whether each uses its node's network.
+    fn of(pods: impl Iterator<Item = bool>) -> Self {
+        let mut found = Self::Nothing;
+        for hosts_only in pods {
+            if !hosts_only {
+                return Self::Pods;
+            }
+            found = Self::HostsOnly;
+        }
+        found
+    }
+}
+
 /// The pods of each namespace by their labels: whether all of them use their node's network.
 struct Groups<'a> {
     cluster: &'a Cluster,
@@ -290,28 +304,37 @@ struct Groups<'a> {
     namespaces: Vec<BTreeMap<LabelsId, bool>>,
     /// All labels of pods.
     label_sets: Vec<LabelsId>,
+    /// The namespaces in which pods have them.
+    places: FxHashMap<LabelsId, Vec<(usize, bool)>>,
     /// Those that have a value of a key, of the keys that were asked for.
     by_label: FxHashMap<&'a str, FxHashMap<&'a str, Vec<LabelsId>>>,
 }
 
 impl<'a> Groups<'a> {
     fn of(cluster: &'a Cluster) -> Self {
-        let mut namespaces = vec![BTreeMap::new(); cluster.namespaces().len()];
+        let mut namespaces: Vec<BTreeMap<LabelsId, bool>> =
+            vec![BTreeMap::new(); cluster.namespaces().len()];
         for pod in cluster.pods() {
             if let Some(groups) = namespaces.get_mut(pod.namespace.index()) {
                 *groups.entry(pod.labels).or_insert(true) &= pod.host_network;
             }
         }
         let named = cluster.namespaces().iter().zip(0..);
-        let label_sets: BTreeSet<LabelsId> = namespaces
-            .iter()
-            .flat_map(|groups: &BTreeMap<LabelsId, bool>| groups.keys().copied())
-            .collect();
+        let mut places: FxHashMap<LabelsId, Vec<(usize, bool)>> = FxHashMap::default();
+        for (namespace, groups) in namespaces.iter().enumerate() {
+            for (labels, hosts_only) in groups {
+                let of_labels = places.entry(*labels).or_default();
+                of_labels.push((namespace, *hosts_only));
+            }
+        }
+        let mut label_sets: Vec<LabelsId> = places.keys().copied().collect();
+        label_sets.sort_unstable();
         Self {
             cluster,
             named: named.map(|(own, index)| (&*own.name, index)).collect(),
             namespaces,
-            label_sets: label_sets.into_iter().collect(),
+            label_sets,
+            places,
             by_label: FxHashMap::default(),
         }
     }
@@ -338,36 +361,28 @@ impl<'a> Groups<'a> {
 
     /// What a selector selects.
     fn selected(&mut self, pods: &'a PodSelector) -> Found {
-        let candidates = self.candidates(&pods.pods);
-        let mut found = Found::Nothing;
-        for (_, groups) in self.governed(pods) {
-            let hosts_only = match &candidates {
-                Some(some) => {
-                    let some = some.iter();
-                    self.hosts_only(pods, some.filter_map(|labels| groups.get_key_value(labels)))
-                }
-                None => self.hosts_only(pods, groups),
-            };
-            match hosts_only {
-                Some(true) => found = Found::HostsOnly,
-                Some(false) => return Found::Pods,
-                None => {}
+        let cluster = self.cluster;
+        let is_meant = |labels: &LabelsId| pods.pods.matches(cluster.labels(*labels));
+        match &pods.namespaces {
+            NamespaceSelector::Named(_) => {
+                let groups = self.governed(pods).flat_map(|(_, groups)| groups);
+                let groups = groups.filter(|(labels, _)| is_meant(labels));
+                Found::of(groups.map(|(_, hosts_only)| *hosts_only))
+            }
+            // Of many namespaces, most have no pod with the labels.
+            NamespaceSelector::Labels(selector) => {
+                let is_among = |namespace: usize| {
+                    let namespace = cluster.namespaces().get(namespace);
+                    namespace.is_some_and(|one| selector.matches(cluster.labels(one.labels)))
+                };
+                let candidates = self.candidates(&pods.pods);
+                let sets = candidates.as_deref().unwrap_or(&self.label_sets);
+                let meant = sets.iter().filter(|labels| is_meant(labels));
+                let places = meant.filter_map(|labels| self.places.get(labels)).flatten();
+                let places = places.filter(|(namespace, _)| is_among(*namespace));
+                Found::of(places.map(|(_, hosts_only)| *hosts_only))
             }
         }
-        found
-    }
-
-    /// Whether all pods that a selector selects use their node's network; `None` where it selects none.
-    fn hosts_only<'g>(
-        &self,
-        pods: &PodSelector,
-        groups: impl IntoIterator<Item = (&'g LabelsId, &'g bool)>,
-    ) -> Option<bool> {
-        let groups = groups.into_iter();
-        let mut selected =
-            groups.filter(|(labels, _)| pods.pods.matches(self.cluster.labels(**labels)));
-        let (_, first) = selected.next()?;
-        Some(*first && selected.all(|(_, hosts_only)| *hosts_only))
     }
 
     /// The label sets that have a value which a selector asks for; `None` where it asks for none, and any set may do.
