@@ -24,4 +24,5 @@ mod enforcement;
 mod secret;
 mod conflicts;
 mod lint;
+pub mod kept;
 pub mod load;

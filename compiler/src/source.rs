@@ -4,6 +4,7 @@
 //! character boundaries; [`Sources::location`] turns it into a 1-based line and column. Refused: files of
 //! 4 GiB and more, and bytes that are neither UTF-8 nor UTF-16 with a byte order mark.
 
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -98,6 +99,7 @@ pub struct SourceFile {
     text: String,
     encoding: Encoding,
     line_starts: OnceLock<Vec<u32>>,
+    sha256: OnceLock<[u8; 32]>,
     /// What is not to be shown, ascending.
     secrets: Vec<Range<u32>>,
 }
@@ -118,6 +120,7 @@ impl SourceFile {
             text,
             encoding,
             line_starts: OnceLock::new(),
+            sha256: OnceLock::new(),
             secrets: Vec::new(),
         })
     }
@@ -132,6 +135,13 @@ impl SourceFile {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The SHA-256 digest of the text, made on first use.
+    #[must_use]
+    pub fn sha256(&self) -> &[u8; 32] {
+        self.sha256
+            .get_or_init(|| Sha256::digest(self.text.as_bytes()).into())
     }
 
     /// How the text was written in the bytes that were given.

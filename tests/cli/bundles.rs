@@ -71,7 +71,7 @@ pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(super) fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let named = |path: PathBuf| {
         let bytes = fs::read(&path).unwrap();
         (path.strip_prefix(folder).unwrap().to_owned(), bytes)

@@ -14,6 +14,7 @@ mod bundles;
 mod endings;
 mod hostile;
 mod images;
+mod readings;
 mod schemas;
 mod streams;
 

@@ -6,6 +6,7 @@ use crate::asking::Asked;
 use crate::bundles::{self, Bundled};
 use crate::generate::small;
 use crate::images;
+use crate::readings;
 use std::sync::LazyLock;
 use verdict_compiler::bundle::{Blob, Digest, Manifest, open_blob};
 use verdict_compiler::cli::args::{CheckFormat, Color, Common, Global};
@@ -106,6 +107,44 @@ pub fn image(bytes: &[u8]) {
         edited.truncate(edited.len() - usize::from(*last) * 16);
     }
     images::take(&images::sealed(edited));
+}
+
+/// Texts, and a file of what they say that [`texts`] edits.
+static TEXTS: LazyLock<(Sources, Vec<u8>)> = LazyLock::new(|| {
+    let sources = small::world(4).sources();
+    let (_, kept) = readings::read(&sources, &Settings::default(), None);
+    (sources, kept.file.expect("it has a cluster"))
+});
+
+/// Any bytes to what is kept of texts, as they are and with the digest put right; and a good file with each four bytes as an
+/// edit, a place and a value. What is taken of it is at places of the texts.
+///
+/// # Panics
+/// Where reading does, or breaks its word.
+pub fn texts(bytes: &[u8]) {
+    let (sources, file) = &*TEXTS;
+    let take = |file: &[u8]| {
+        let (loaded, _) = readings::read(sources, &Settings::default(), Some(file));
+        for diagnostic in &loaded.diagnostics {
+            for label in diagnostic.label.iter().chain(&diagnostic.related) {
+                let source = sources.get(label.span.file).expect("one of the texts");
+                assert!(source.text().get(label.span.range()).is_some());
+            }
+        }
+    };
+    take(bytes);
+    take(&readings::sealed(bytes.to_vec()));
+    let mut edited = file.clone();
+    for edit in bytes.chunks_exact(4).take(64) {
+        let &[low, middle, high, value] = edit else {
+            continue;
+        };
+        let at = u32::from_le_bytes([low, middle, high, 0]) as usize % edited.len();
+        if let Some(byte) = edited.get_mut(at) {
+            *byte = value;
+        }
+    }
+    take(&readings::sealed(edited));
 }
 
 /// A bundle whose documents and chunks [`bundle`] edits.

@@ -5,6 +5,7 @@ pub mod judging;
 pub mod asking;
 pub mod images;
 pub mod bundles;
+pub mod readings;
 pub mod fuzz;
 pub mod packets;
 pub mod datapath;

@@ -9,8 +9,9 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, TestCaseError, TestRng, TestRunner};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use verdict_compiler::frontend::settings::Settings;
 use verdict_tests::generate::small;
-use verdict_tests::{bundles, fuzz, images};
+use verdict_tests::{bundles, fuzz, images, readings};
 
 /// How many mutated files each body is run on, unless it is set.
 const INPUTS: u32 = 400;
@@ -184,6 +185,19 @@ fn the_decoder_takes_any_bytes() {
         .map(|seed| images::of(&small::world(seed), seed))
         .collect();
     run(fuzz::image, &images, MAX_IMAGE_BYTES);
+}
+
+#[test]
+fn what_is_kept_of_texts_takes_any_bytes() {
+    let files: Vec<Vec<u8>> = [4, 7, 11]
+        .into_iter()
+        .filter_map(|seed| {
+            readings::read(&small::world(seed).sources(), &Settings::default(), None)
+                .1
+                .file
+        })
+        .collect();
+    run(fuzz::texts, &files, MAX_BYTES);
 }
 
 #[test]

@@ -510,7 +510,8 @@ pub struct Compile {
     /// How to show what was made.
     #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
     pub format: ImageFormat,
-    /// Keep images there that were proved, and take from there those whose proof would be about the same; the result is the same.
+    /// Keep there images that were proved and what large manifests of the cluster say, and take from there what would be made or read
+    /// again; the result is the same.
     #[arg(long, value_name = "DIR", conflicts_with = "explain_passes")]
     pub cache: Option<PathBuf>,
     /// A bundle.

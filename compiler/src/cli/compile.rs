@@ -26,6 +26,7 @@ use crate::lir::Size;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 /// How the name of the file of an image ends.
@@ -112,12 +113,19 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         let message = "`--target cilium` makes a folder of maps for each node, and no bundle";
         return Err(Failure::Usage(message.into()));
     }
-    let session = Session::open(global, &compile.inputs);
-    match compile.target {
-        Target::Image => ready(global, &session, Session::imageable)?,
-        Target::Cilium => ready(global, &session, Session::answerable)?,
-    }
     let cache = compile.cache.as_deref().map(Cache::open).transpose()?;
+    let session = match &cache {
+        Some(cache) => Session::open_by(global, &compile.inputs, |sources, settings| {
+            cache.load(sources, settings)
+        })?,
+        None => Session::open(global, &compile.inputs),
+    };
+    // The program ends with the command: to take a fleet's texts and objects apart would be for nothing.
+    let session = &*ManuallyDrop::new(session);
+    match compile.target {
+        Target::Image => ready(global, session, Session::imageable)?,
+        Target::Cilium => ready(global, session, Session::answerable)?,
+    }
     let how = How {
         by_node: compile.explain_passes,
         cache: cache.as_ref(),
@@ -125,13 +133,13 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         ..How::default()
     };
     if let Some(bundle) = &compile.bundle.check {
-        let answer = fleet::check(global, &session, bundle, how, compile.format);
+        let answer = fleet::check(global, session, bundle, how, compile.format);
         cache::tell(global, cache.as_ref());
         return answer;
     }
-    let asked = asked_nodes(global, &session, &compile.node)?;
+    let asked = asked_nodes(global, session, &compile.node)?;
     if let (Target::Cilium, Some(out)) = (compile.target, &compile.out) {
-        cilium::write(global, &session, compile, out, &asked)?;
+        cilium::write(global, session, compile, out, &asked)?;
         return Ok(session.incomplete().is_empty().into());
     }
     let fleet = compile.bundle.bundle.as_deref();
@@ -164,7 +172,7 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         program,
         limits,
         taken,
-    } = each(global, &session, &asked, how, &take)?;
+    } = each(global, session, &asked, how, &take)?;
     cache::tell(global, cache.as_ref());
     let mut images = Vec::with_capacity(nodes.len());
     let mut staged = Vec::new();

@@ -42,34 +42,23 @@ impl Session {
     /// Reads settings and manifests. A session lasts until the command ends: a million small boxes are given back by the end of the
     /// process sooner than one by one, and nothing of a session has anything to do when it goes.
     pub(super) fn open(global: &Global, inputs: &Inputs) -> ManuallyDrop<Self> {
-        let (mut sources, mut diagnostics) = read(global, inputs);
-        let files = sources.iter().len();
-        let settings = SettingsTexts::read(global, &inputs.paths, files);
-        diagnostics.extend(settings.diagnostics);
-        diagnostics.extend(settings.settings.without_effect());
-        let mut loaded = {
-            let _progress = Progress::start(global, "checking");
-            load::load(&sources, &settings.settings)
-        };
-        diagnostics.append(&mut loaded.diagnostics);
-        sources.hide(&loaded.secrets);
-        if loaded.documents == 0 && !diagnostics.iter().any(is_error) {
-            diagnostics.push(input::nothing_in_files(&sources));
-        }
-        for text in settings.texts {
-            sources.add(text);
-        }
-        if global.strict {
-            diagnostics.iter_mut().for_each(make_strict);
-        }
-        diagnostics.sort_by(|one, other| one.order().cmp(&other.order()));
-        ManuallyDrop::new(Self {
-            sources,
-            loaded,
-            diagnostics,
-            files,
-            program: OnceLock::new(),
-        })
+        let texts = Texts::read(global, inputs);
+        let loaded = texts.loaded(global, load::load);
+        ManuallyDrop::new(texts.say(global, loaded))
+    }
+
+    /// The same, by another way from texts to what they say.
+    ///
+    /// # Errors
+    /// Those of that way.
+    pub(super) fn open_by(
+        global: &Global,
+        inputs: &Inputs,
+        load: impl FnOnce(&Sources, &Settings) -> Result<Loaded, Failure>,
+    ) -> Result<ManuallyDrop<Self>, Failure> {
+        let texts = Texts::read(global, inputs);
+        let loaded = texts.loaded(global, load)?;
+        Ok(ManuallyDrop::new(texts.say(global, loaded)))
     }
 
     /// The policies resolved over the cluster: made once.
@@ -219,6 +208,61 @@ impl Session {
             missing.push("documents that have errors".into());
         }
         missing
+    }
+}
+
+/// The texts of one run, before it is known what they say.
+struct Texts {
+    sources: Sources,
+    settings: SettingsTexts,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Texts {
+    fn read(global: &Global, inputs: &Inputs) -> Self {
+        let (sources, diagnostics) = read(global, inputs);
+        let settings = SettingsTexts::read(global, &inputs.paths, sources.iter().len());
+        Self {
+            sources,
+            settings,
+            diagnostics,
+        }
+    }
+
+    fn loaded<T>(&self, global: &Global, load: impl FnOnce(&Sources, &Settings) -> T) -> T {
+        let _progress = Progress::start(global, "checking");
+        load(&self.sources, &self.settings.settings)
+    }
+
+    /// Puts together what there is to say.
+    fn say(self, global: &Global, mut loaded: Loaded) -> Session {
+        let Self {
+            mut sources,
+            settings,
+            mut diagnostics,
+        } = self;
+        let files = sources.iter().len();
+        diagnostics.extend(settings.diagnostics);
+        diagnostics.extend(settings.settings.without_effect());
+        diagnostics.append(&mut loaded.diagnostics);
+        sources.hide(&loaded.secrets);
+        if loaded.documents == 0 && !diagnostics.iter().any(is_error) {
+            diagnostics.push(input::nothing_in_files(&sources));
+        }
+        for text in settings.texts {
+            sources.add(text);
+        }
+        if global.strict {
+            diagnostics.iter_mut().for_each(make_strict);
+        }
+        diagnostics.sort_by(|one, other| one.order().cmp(&other.order()));
+        Session {
+            sources,
+            loaded,
+            diagnostics,
+            files,
+            program: OnceLock::new(),
+        }
     }
 }
 

@@ -35,11 +35,11 @@ use sets::Sets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// Puts a cluster together. `referred` are the namespaces that policies name, with the places where they do;
+/// Puts a cluster together of objects, which come in parts. `referred` are the namespaces that policies name, with the places where they do;
 /// `refused`, sorted, are the objects that had errors: that they are missing is known and not said again.
 #[must_use]
 pub fn build<S: AsRef<str>>(
-    objects: Vec<Object>,
+    objects: Vec<Vec<Object>>,
     referred: impl IntoIterator<Item = (S, Span)>,
     refused: &[ObjectRef],
 ) -> (Cluster, Vec<Diagnostic>) {

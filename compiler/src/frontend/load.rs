@@ -5,6 +5,7 @@
 //! the texts and their names only, not on their order or on the number of threads.
 
 pub(crate) use super::enforcement::resolution;
+use super::kept::{Keeping, Known, Readings};
 use super::kinds::{Kind, Recognised};
 use super::lower::{self, Draft};
 use super::manifest::{self, NodeRef, Value};
@@ -19,7 +20,7 @@ use crate::cluster::object::Object;
 use crate::cluster::{Cluster, build};
 use crate::diagnostic::{Diagnostic, ObjectRef, Severity, codes};
 use crate::hir::PolicySet;
-use crate::source::{SourceFile, Sources, Span};
+use crate::source::{FileId, SourceFile, Sources, Span};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -65,31 +66,53 @@ impl Loaded {
 /// Reads all texts.
 #[must_use]
 pub fn load(sources: &Sources, settings: &Settings) -> Loaded {
+    load_with(sources, settings, None).0
+}
+
+/// Reads all texts but those of which it is known what they say. The result is the same.
+#[must_use]
+pub fn load_with(
+    sources: &Sources,
+    settings: &Settings,
+    keeping: Option<Keeping<'_>>,
+) -> (Loaded, Readings) {
     let (settings, diagnostics) = cilium_config::with_config_map(sources, settings);
     let interner = &Interner::default();
-    let part = || Reader::new(&settings, interner);
-    let parts: Vec<Reader<'_>> = sources
-        .iter()
-        .collect::<Vec<_>>()
-        .into_par_iter()
-        .flat_map(|(id, file)| {
-            let chunks = manifest::split(id, file).into_par_iter();
-            chunks.fold(part, move |reader, chunk| {
-                reader.with_document(file, &chunk)
-            })
+    let known = keeping.map(|keeping| Known::new(keeping, &settings, interner));
+    let texts = sources.iter().collect::<Vec<_>>().into_par_iter();
+    let mut texts: Vec<Vec<Read>> = texts
+        .map(|(id, file)| {
+            let known = known.as_ref().and_then(|known| known.take(id, file));
+            known.map_or_else(|| read(id, file, &settings, interner), |known| vec![known])
         })
         .collect();
+    let readings = known.map(|known| known.keep(sources, &texts));
+    // They are most of what was read: they stay where they are.
+    let objects = texts.iter_mut().flatten();
+    let objects = objects.map(|part| std::mem::take(&mut part.objects));
+    let objects: Vec<Vec<Object>> = objects.collect();
     let mut all = Read {
         diagnostics,
         ..Read::default()
     };
-    all.append_all(parts);
-    finish(all, settings)
+    all.append_all(texts.into_iter().flatten().collect());
+    let loaded = finish(all, objects, settings);
+    (loaded, readings.unwrap_or_default())
 }
 
-fn finish(all: Read, settings: Settings) -> Loaded {
+/// Reads a text with any threads: its parts, in their order.
+fn read(id: FileId, file: &SourceFile, settings: &Settings, interner: &Interner) -> Vec<Read> {
+    let chunks = manifest::split(id, file).into_par_iter();
+    let parts = chunks.fold(
+        || Reader::new(settings, interner),
+        |reader, chunk| reader.with_document(file, &chunk),
+    );
+    parts.map(|part| part.read).collect()
+}
+
+fn finish(all: Read, objects: Vec<Vec<Object>>, settings: Settings) -> Loaded {
     let Read {
-        objects,
+        objects: _,
         drafts,
         mut diagnostics,
         documents,
@@ -157,7 +180,7 @@ fn finish(all: Read, settings: Settings) -> Loaded {
 
 /// A policy, and whether it has a name of its own.
 #[derive(Debug)]
-struct Lowered {
+pub(super) struct Lowered {
     draft: Draft,
     is_named: bool,
     /// Where its subject is named.
@@ -168,18 +191,18 @@ struct Lowered {
 
 /// What a part of the texts says.
 #[derive(Debug, Default)]
-struct Read {
-    objects: Vec<Object>,
-    drafts: Vec<Lowered>,
-    diagnostics: Vec<Diagnostic>,
-    documents: usize,
-    count: usize,
-    refused: Vec<ObjectRef>,
-    mendable: Vec<ObjectRef>,
-    unsupported: Vec<ObjectRef>,
-    unusable: Vec<ObjectRef>,
-    foreign: Vec<ObjectRef>,
-    secrets: Vec<Span>,
+pub(super) struct Read {
+    pub(super) objects: Vec<Object>,
+    pub(super) drafts: Vec<Lowered>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) documents: usize,
+    pub(super) count: usize,
+    pub(super) refused: Vec<ObjectRef>,
+    pub(super) mendable: Vec<ObjectRef>,
+    pub(super) unsupported: Vec<ObjectRef>,
+    pub(super) unusable: Vec<ObjectRef>,
+    pub(super) foreign: Vec<ObjectRef>,
+    pub(super) secrets: Vec<Span>,
 }
 
 impl Read {
@@ -197,10 +220,10 @@ impl Read {
         self.secrets.append(&mut other.secrets);
     }
 
-    fn append_all(&mut self, parts: Vec<Reader<'_>>) {
-        let objects = parts.iter().map(|part| part.read.objects.len()).sum();
+    fn append_all(&mut self, parts: Vec<Self>) {
+        let objects = parts.iter().map(|part| part.objects.len()).sum();
         self.objects.reserve(objects);
-        parts.into_iter().for_each(|part| self.append(part.read));
+        parts.into_iter().for_each(|part| self.append(part));
     }
 }
 
@@ -251,7 +274,7 @@ impl<'r> Reader<'r> {
         check_list(root, &mut self.read);
         let (settings, interner) = (self.settings, self.interner);
         let items: Vec<NodeRef<'_>> = items(root).collect();
-        let parts: Vec<Reader<'_>> = items
+        let parts: Vec<Read> = items
             .into_par_iter()
             .fold(
                 || Reader::new(settings, interner),
@@ -260,6 +283,7 @@ impl<'r> Reader<'r> {
                     reader
                 },
             )
+            .map(|part| part.read)
             .collect();
         self.read.append_all(parts);
     }

@@ -1,19 +1,23 @@
-//! `compile --cache`: a folder with a file for the images of all nodes, the blobs that it names, a file with the tables of all kinds
-//! of endpoints, and one with the leaves and who each address is.
+//! `compile --cache`: a folder with a file for the images of all nodes, the blobs that it names, and files with the tables of all
+//! kinds of endpoints, with the leaves and who each address is, and with what the texts say.
 
 use super::super::Failure;
 use super::super::output;
 use crate::bundle::{Blob, BundleError, Digest, Shared};
 use crate::compile::{Compiler, Kept, KeptImages, Tables};
 use crate::diagnostic::{Diagnostic, codes, counted};
+use crate::frontend::kept::{Keeping, SMALLEST};
+use crate::frontend::load::{self, Loaded};
+use crate::frontend::settings::Settings;
+use crate::source::Sources;
 use crate::verify::Fingerprints;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
-use std::fs::DirEntry;
+use std::fs::{DirEntry, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// The folder of the blobs.
@@ -25,6 +29,8 @@ const IMAGES: &str = "images";
 const TABLES: &str = "tables";
 /// The file of the leaves and addresses.
 const GROUND: &str = "leaves";
+/// The file of what the texts say.
+const TEXTS: &str = "texts";
 /// The file of the pods whose node is not known, as it was named where each node had a file. Those of others were named by digests.
 const UNASSIGNED: &str = "none";
 /// How the names of files begin that are being written.
@@ -35,6 +41,7 @@ const ABANDONED: Duration = Duration::from_hours(1);
 /// Where images are kept between compiles.
 pub(in crate::cli) struct Cache {
     folder: PathBuf,
+    build: OnceLock<Option<Vec<u8>>>,
     unusable: AtomicUsize,
     /// The blobs of this compile.
     named: Mutex<BTreeSet<Digest>>,
@@ -42,9 +49,7 @@ pub(in crate::cli) struct Cache {
     new: Mutex<Vec<([u8; 32], Kept)>>,
 }
 
-/// What tells this verdict from others: its version and its bytes. `None` where these cannot be read, as when the program was
-/// replaced while it runs: nothing is kept then, and nothing taken.
-pub(super) fn build() -> Option<Vec<u8>> {
+fn build() -> Option<Vec<u8>> {
     let program = std::env::current_exe()
         .and_then(|path| hashed(&path))
         .ok()?;
@@ -58,7 +63,7 @@ const AT_ONCE: usize = 1 << 16;
 
 /// The SHA-256 digest of a file.
 fn hashed(path: &Path) -> std::io::Result<[u8; 32]> {
-    let mut file = std::fs::File::open(path)?;
+    let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; AT_ONCE];
     loop {
@@ -99,10 +104,36 @@ impl Cache {
         std::fs::create_dir_all(folder.join(BLOBS)).map_err(failed)?;
         Ok(Self {
             folder: folder.to_owned(),
+            build: OnceLock::new(),
             unusable: AtomicUsize::new(0),
             named: Mutex::default(),
             new: Mutex::default(),
         })
+    }
+
+    /// What tells this verdict from others: its version and its bytes. `None` where these cannot be read, as when the program was
+    /// replaced while it runs: nothing is kept then, and nothing taken.
+    pub(super) fn build(&self) -> Option<&[u8]> {
+        self.build.get_or_init(build).as_deref()
+    }
+
+    /// What texts say. Those of which it is kept are not read, and what the others say is kept in its turn.
+    pub(super) fn load(&self, sources: &Sources, settings: &Settings) -> Result<Loaded, Failure> {
+        let path = self.folder.join(TEXTS);
+        let file = std::fs::read(&path).ok();
+        let keeping = self.build().map(|build| Keeping {
+            build,
+            file: file.as_deref(),
+            smallest: SMALLEST,
+        });
+        let (loaded, readings) = load::load_with(sources, settings, keeping);
+        if readings.unusable {
+            self.refuse();
+        }
+        if let Some(file) = readings.file {
+            self.write(path, &file)?;
+        }
+        Ok(loaded)
     }
 
     /// The images that are kept.

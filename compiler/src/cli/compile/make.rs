@@ -5,7 +5,7 @@ use super::super::bundle::{refused, say};
 use super::super::progress::Progress;
 use super::super::session::Session;
 use super::super::{Failure, explain, output};
-use super::cache::{Cache, build};
+use super::cache::Cache;
 use super::{problem, refuse_nobody, refuse_shared_addresses};
 use crate::bundle::{Blob, Digest, Input, Inputs, NotPacked, Packed, Packer, Shared, Stored};
 use crate::cluster::{NodeId, PodId};
@@ -143,8 +143,8 @@ pub(in crate::cli) fn each<T: Send>(
     let loaded = &session.loaded;
     let preparing = Progress::start(global, "preparing");
     // Where what tells this verdict from others is not known nothing is kept, and nothing taken.
-    let cache = how.cache.and_then(|cache| Some((cache, build()?)));
-    let compiler = prepared(session, cache.as_ref());
+    let cache = how.cache.and_then(|cache| Some((cache, cache.build()?)));
+    let compiler = prepared(session, cache);
     let left_out = session.incomplete();
     let left_out = left_out.iter().map(|text| text.as_str().into());
     // As with the session, and what it is made of.
@@ -166,11 +166,11 @@ pub(in crate::cli) fn each<T: Send>(
     };
     let packer = Packer::new(compiler.shared(), put);
     let is_packed = how.cache.is_some() || how.sink.is_some();
-    let known = cache.as_ref().map(|(cache, build)| {
+    let known = cache.map(|(cache, build)| {
         rayon::join(
             || {
                 (
-                    *cache,
+                    cache,
                     compiler.fingerprints(build),
                     build,
                     cache.images(build),
@@ -306,14 +306,14 @@ pub(in crate::cli) fn each<T: Send>(
 }
 
 /// A compiler, upon what a cache has of another compile.
-fn prepared<'s>(session: &'s Session, cache: Option<&(&Cache, Vec<u8>)>) -> Compiler<'s> {
+fn prepared<'s>(session: &'s Session, cache: Option<(&Cache, &[u8])>) -> Compiler<'s> {
     let loaded = &session.loaded;
     let (written, program) = rayon::join(
         || Written::of(&loaded.cluster, &loaded.policies, &session.sources),
         || session.program(),
     );
     let file = cache.and_then(|(cache, _)| cache.ground());
-    let build = cache.map(|(_, build)| build.as_slice());
+    let build = cache.map(|(_, build)| build);
     let (compiler, found) = Compiler::upon(written, program, build, file.as_deref());
     if let Some((cache, _)) = cache.filter(|_| found == GroundFile::Unusable) {
         cache.refuse();
@@ -457,7 +457,7 @@ fn not_packed(global: &Global, error: NotPacked<Failure>) -> Failure {
 fn inputs(session: &Session) -> Inputs {
     let inputs = session.sources.iter().map(|(_, source)| Input {
         file: source.name().to_string().into(),
-        sha256: Digest::of(source.text().as_bytes()),
+        sha256: Digest::new(*source.sha256()),
         bytes: source.text().len() as u64,
     });
     let mut inputs: Vec<Input> = inputs.collect();

@@ -8,7 +8,7 @@ use super::report::Report;
 use crate::cluster::{Cluster, Node, NodeId, Owner, Pod, PodId};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::{Span, to_u32};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::net::IpAddr;
 
 /// The first owner of each address, and the others of those that have several: pods beside pods, nodes beside
@@ -16,7 +16,10 @@ use std::net::IpAddr;
 pub(super) type Owners = (FxHashMap<IpAddr, Owner>, FxHashMap<IpAddr, Vec<Owner>>);
 
 pub(super) fn build(cluster: &Cluster, report: &mut Report) -> Owners {
-    let mut owners = FxHashMap::default();
+    let of_nodes = cluster.nodes.iter().map(|node| node.addresses.len());
+    let of_pods = cluster.pods.iter().map(|pod| pod.addresses.len());
+    let count = of_nodes.chain(of_pods).sum();
+    let mut owners = FxHashMap::with_capacity_and_hasher(count, FxBuildHasher);
     let mut more: FxHashMap<IpAddr, Vec<Owner>> = FxHashMap::default();
     for (index, node) in cluster.nodes.iter().enumerate() {
         let id = NodeId(to_u32(index));

@@ -28,12 +28,18 @@ pub(super) struct Declared<'r> {
 }
 
 impl<'r> Declared<'r> {
-    pub(super) fn new(objects: Vec<Object>, refused: &'r [ObjectRef], report: &mut Report) -> Self {
+    pub(super) fn new(
+        objects: Vec<Vec<Object>>,
+        refused: &'r [ObjectRef],
+        report: &mut Report,
+    ) -> Self {
         let mut declared = Self {
             refused,
+            // Most objects are pods. What is not used of it takes no memory.
+            pods: Vec::with_capacity(objects.iter().map(Vec::len).sum()),
             ..Self::default()
         };
-        for object in objects {
+        for object in objects.into_iter().flatten() {
             declared.add(object);
         }
         sort_once(&mut declared.namespaces, report);
@@ -98,26 +104,30 @@ fn sort_once<T: object::Declared>(objects: &mut Vec<T>, report: &mut Report) {
     });
 }
 
-/// Sorts objects: by namespace first, of which there are few, so that most comparisons are within one.
+/// Sorts objects: by namespace and kind first, of which there are few, so that most comparisons are of two names. Objects are
+/// large, so it is their keys that are moved about.
 fn sort<T: object::Declared>(objects: &mut Vec<T>) {
-    let mut groups: FxHashMap<Box<str>, Vec<T>> = FxHashMap::default();
-    let count = objects.len();
-    for object in objects.drain(..) {
-        let namespace = object.id().namespace;
-        match groups.get_mut(namespace) {
-            Some(group) => group.push(object),
-            None => {
-                groups.insert(namespace.into(), vec![object]);
-            }
-        }
+    type Group<'o> = Vec<(&'o str, Span, usize)>;
+    let mut groups: FxHashMap<(&str, &str), Group<'_>> = FxHashMap::default();
+    for (index, object) in objects.iter().enumerate() {
+        let Id {
+            kind,
+            namespace,
+            name,
+        } = object.id();
+        let group = groups.entry((namespace, kind)).or_default();
+        group.push((name, object.span(), index));
     }
-    let mut groups: Vec<(Box<str>, Vec<T>)> = groups.into_iter().collect();
-    groups.sort_by(|(one, _), (other, _)| one.cmp(other));
-    objects.reserve(count);
+    let mut groups: Vec<((&str, &str), Group<'_>)> = groups.into_iter().collect();
+    groups.sort_unstable_by_key(|(key, _)| *key);
+    let mut order: Vec<usize> = Vec::with_capacity(objects.len());
     for (_, mut group) in groups {
-        group.sort_by(|one, other| (one.id(), one.span()).cmp(&(other.id(), other.span())));
-        objects.append(&mut group);
+        group.sort_unstable();
+        order.extend(group.into_iter().map(|(_, _, index)| index));
     }
+    let mut unsorted: Vec<Option<T>> = std::mem::take(objects).into_iter().map(Some).collect();
+    let sorted = order.into_iter();
+    objects.extend(sorted.filter_map(|index| unsorted.get_mut(index)?.take()));
 }
 
 /// Whether a name is the object's own: what `generateName` gives, the server completes, and ours need none.

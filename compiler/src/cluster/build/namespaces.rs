@@ -3,9 +3,12 @@
 use super::declared::Declared;
 use super::report::{Report, Tally};
 use super::sets::Sets;
-use crate::cluster::{Cluster, Labels, NAMESPACE_NAME_LABEL, Namespace, ServiceAccount};
+use crate::cluster::{
+    Cluster, Labels, NAMESPACE_NAME_LABEL, Namespace, NamespaceId, ServiceAccount,
+};
 use crate::diagnostic::codes;
 use crate::source::Span;
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,7 +21,7 @@ pub(super) fn build<'d, 'r: 'd>(
     sets: &mut Sets,
     report: &mut Report,
 ) -> Vec<Namespace> {
-    let mut places: BTreeMap<&str, Span> = BTreeMap::new();
+    let mut places: FxHashMap<&str, Span> = FxHashMap::default();
     let referred = referred
         .into_iter()
         .map(|(name, span)| -> (&'d str, Span) { (name, span) });
@@ -29,6 +32,7 @@ pub(super) fn build<'d, 'r: 'd>(
     for namespace in &declared.namespaces {
         places.remove(&*namespace.name);
     }
+    let places = BTreeMap::from_iter(places);
     report_undefined(declared, &places, report);
     let implied = places
         .into_keys()
@@ -46,6 +50,32 @@ pub(super) fn build<'d, 'r: 'd>(
             span,
         })
         .collect()
+}
+
+/// The ids of the namespaces of objects that are sorted by them: each is looked for once.
+pub(super) struct InTurn<'c> {
+    cluster: &'c Cluster,
+    last: Option<(Arc<str>, Option<NamespaceId>)>,
+}
+
+impl<'c> InTurn<'c> {
+    pub(super) fn of(cluster: &'c Cluster) -> Self {
+        Self {
+            cluster,
+            last: None,
+        }
+    }
+
+    pub(super) fn find(&mut self, name: &Arc<str>) -> Option<NamespaceId> {
+        if let Some((last, id)) = &self.last
+            && last == name
+        {
+            return *id;
+        }
+        let id = self.cluster.find_namespace(name);
+        self.last = Some((Arc::clone(name), id));
+        id
+    }
 }
 
 fn with_name(labels: &Labels, name: &str) -> Arc<Labels> {

@@ -44,7 +44,7 @@ fn from_declared(node: &object::Node, sets: &mut Sets) -> Node {
 }
 
 fn implied(declared: &Declared, report: &mut Report) -> Vec<Box<str>> {
-    let mut places: BTreeMap<&str, Span> = BTreeMap::new();
+    let mut places: FxHashMap<&str, Span> = FxHashMap::default();
     for pod in &declared.pods {
         if let Some(name) = name_for(pod) {
             let first = places.entry(name).or_insert(pod.span);
@@ -54,6 +54,7 @@ fn implied(declared: &Declared, report: &mut Report) -> Vec<Box<str>> {
     for node in &declared.nodes {
         places.remove(&*node.name);
     }
+    let places = BTreeMap::from_iter(places);
     let mut undefined = Tally::default();
     for (name, span) in &places {
         if !declared.is_refused(NODE_KIND, None, name) {

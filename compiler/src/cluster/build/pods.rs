@@ -1,5 +1,6 @@
 //! Pods, declared and stood in for, in their order.
 
+use super::namespaces::InTurn;
 use super::nodes;
 use super::report::{Report, Tally};
 use super::sets::Sets;
@@ -34,16 +35,9 @@ pub(super) fn build(
         .filter_map(|stand_in| from_stand_in(stand_in, cluster, sets));
     pods.extend(stood_in);
     let nodes = nodes::ByName::new(&cluster.nodes);
-    // They are sorted by namespace.
-    let mut namespace = (Arc::default(), None);
+    let mut namespaces = InTurn::of(cluster);
     for (pod, maker) in declared.into_iter().zip(makers) {
-        if namespace.0 != pod.namespace || namespace.1.is_none() {
-            namespace = (
-                Arc::clone(&pod.namespace),
-                cluster.find_namespace(&pod.namespace),
-            );
-        }
-        let place = (namespace.1, nodes.of_pod(&pod));
+        let place = (namespaces.find(&pod.namespace), nodes.of_pod(&pod));
         pods.extend(from_declared(pod, place, maker, cluster, sets));
     }
     pods.sort_by(|(one, _), (other, _)| order(one).cmp(&order(other)));

@@ -5,6 +5,7 @@
 //! followed.
 
 use super::declared::Declared;
+use super::namespaces::InTurn;
 use super::nodes::NODE_KIND;
 use super::report::{Report, Tally};
 use crate::cluster::object::{self, Id, Pod, Template};
@@ -53,10 +54,11 @@ pub(super) fn build(declared: &Declared, cluster: &Cluster, report: &mut Report)
             tops.entry(key).or_default().add_workload(key, workload);
         }
     }
+    let mut namespaces = InTurn::of(cluster);
     let keys: Vec<Option<Key<'_>>> = declared
         .pods
         .iter()
-        .map(|pod| chains.key_of_pod(pod, cluster))
+        .map(|pod| chains.key_of_pod(pod, &mut namespaces))
         .collect();
     // Sorted by name, the pods of a workload stand together.
     let pods: Vec<(Option<Key<'_>>, Span)> = keys
@@ -158,7 +160,7 @@ impl<'a> Chains<'a> {
         Some((namespace, kind, name))
     }
 
-    fn key_of_pod(&self, pod: &'a Pod, cluster: &Cluster) -> Option<Key<'a>> {
+    fn key_of_pod(&self, pod: &'a Pod, namespaces: &mut InTurn<'_>) -> Option<Key<'a>> {
         let owner = pod.owner.as_ref()?;
         if *owner.kind == *NODE_KIND {
             return None;
@@ -172,7 +174,7 @@ impl<'a> Chains<'a> {
             Some(workload) => top_of(workload),
             None => self.guess(id, &pod.template.labels),
         };
-        Some((cluster.find_namespace(&pod.namespace)?, kind, name))
+        Some((namespaces.find(&pod.namespace)?, kind, name))
     }
 
     /// The top above an owner that is not declared: a Deployment or CronJob that is, and that names what it

@@ -9,8 +9,8 @@ use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::frontend::kinds::{Kind, Role};
 use crate::hir::spec::precedence::has_subject;
 use crate::hir::{
-    IdentitySelector, NamespaceSelector, Peer, PodSelector, Policy, PolicySet, Requirement,
-    Resolution, Rule, RuleOrigin, Selector, Subject, Tier,
+    IdentitySelector, NamespaceSelector, Operator, Peer, PodSelector, Policy, PolicySet,
+    Requirement, Resolution, Rule, RuleOrigin, Selector, Subject, Tier,
 };
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +19,12 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Selected<'a> {
     groups: Groups<'a>,
     unseen: Unseen<'a>,
-    peers: FxHashMap<&'a PodSelector, bool>,
+    /// What peers lack, and what to do.
+    peers: FxHashMap<&'a PodSelector, Option<Lack>>,
 }
+
+/// What a peer lacks, and what to do.
+type Lack = (&'static str, &'static str);
 
 impl<'a> Selected<'a> {
     pub(super) fn of(cluster: &'a Cluster, refused: &'a [ObjectRef]) -> Self {
@@ -37,7 +41,11 @@ impl<'a> Selected<'a> {
     }
 
     /// A policy whose subject is empty, or host-networked pods only.
-    pub(super) fn subject(&self, policy: &Policy, subjects: &Subjects) -> Option<Diagnostic> {
+    pub(super) fn subject(
+        &mut self,
+        policy: &'a Policy,
+        subjects: &Subjects,
+    ) -> Option<Diagnostic> {
         let written = policy.subject.pods()?;
         if self.unseen.may_hold(written) || is_never(written) {
             return None;
@@ -128,26 +136,20 @@ impl<'a> Selected<'a> {
     }
 
     /// What a peer lacks, and what to do.
-    fn nobody(&mut self, peer: &'a Peer) -> Option<(&'static str, &'static str)> {
+    fn nobody(&mut self, peer: &'a Peer) -> Option<Lack> {
         match peer {
-            Peer::Pods(pods) if self.unseen.may_hold(pods) || is_never(pods) => None,
             Peer::Pods(pods) => {
-                let groups = &self.groups;
-                let any = *self.peers.entry(pods).or_insert_with(|| groups.any(pods));
-                if any {
-                    return None;
-                }
-                Some(if groups.governed(pods).next().is_none() {
-                    (
-                        "no namespace has these labels",
-                        "compare them with the labels of the namespaces: what manifests do not define has no labels but its name",
-                    )
-                } else {
-                    (
-                        "no pod has these labels there",
-                        "compare them, and the namespace, with those of the pods",
-                    )
-                })
+                let Self {
+                    groups,
+                    unseen,
+                    peers,
+                } = self;
+                let lack = || {
+                    let is_open = unseen.may_hold(pods) || is_never(pods);
+                    let is_nobody = !is_open && matches!(groups.selected(pods), Found::Nothing);
+                    is_nobody.then(|| groups.lack(pods))
+                };
+                *peers.entry(pods).or_insert_with(lack)
             }
             Peer::Nodes(nodes) => {
                 let cluster = self.groups.cluster;
@@ -280,27 +282,60 @@ enum Found {
     Pods,
 }
 
+impl Found {
+    /// Of pods, whether each uses its node's network.
+    fn of(pods: impl Iterator<Item = bool>) -> Self {
+        let mut found = Self::Nothing;
+        for hosts_only in pods {
+            if !hosts_only {
+                return Self::Pods;
+            }
+            found = Self::HostsOnly;
+        }
+        found
+    }
+}
+
 /// The pods of each namespace by their labels: whether all of them use their node's network.
 struct Groups<'a> {
     cluster: &'a Cluster,
     /// By name, where each stands.
     named: FxHashMap<&'a str, usize>,
     namespaces: Vec<BTreeMap<LabelsId, bool>>,
+    /// All labels of pods.
+    label_sets: Vec<LabelsId>,
+    /// The namespaces in which pods have them.
+    places: FxHashMap<LabelsId, Vec<(usize, bool)>>,
+    /// Those that have a value of a key, of the keys that were asked for.
+    by_label: FxHashMap<&'a str, FxHashMap<&'a str, Vec<LabelsId>>>,
 }
 
 impl<'a> Groups<'a> {
     fn of(cluster: &'a Cluster) -> Self {
-        let mut namespaces = vec![BTreeMap::new(); cluster.namespaces().len()];
+        let mut namespaces: Vec<BTreeMap<LabelsId, bool>> =
+            vec![BTreeMap::new(); cluster.namespaces().len()];
         for pod in cluster.pods() {
             if let Some(groups) = namespaces.get_mut(pod.namespace.index()) {
                 *groups.entry(pod.labels).or_insert(true) &= pod.host_network;
             }
         }
         let named = cluster.namespaces().iter().zip(0..);
+        let mut places: FxHashMap<LabelsId, Vec<(usize, bool)>> = FxHashMap::default();
+        for (namespace, groups) in namespaces.iter().enumerate() {
+            for (labels, hosts_only) in groups {
+                let of_labels = places.entry(*labels).or_default();
+                of_labels.push((namespace, *hosts_only));
+            }
+        }
+        let mut label_sets: Vec<LabelsId> = places.keys().copied().collect();
+        label_sets.sort_unstable();
         Self {
             cluster,
             named: named.map(|(own, index)| (&*own.name, index)).collect(),
             namespaces,
+            label_sets,
+            places,
+            by_label: FxHashMap::default(),
         }
     }
 
@@ -324,24 +359,65 @@ impl<'a> Groups<'a> {
         })
     }
 
-    /// Whether a peer selects any pod.
-    fn any(&self, peer: &PodSelector) -> bool {
-        let mut groups = self.governed(peer).flat_map(|(_, groups)| groups.keys());
-        groups.any(|labels| peer.pods.matches(self.cluster.labels(*labels)))
+    /// What a selector selects.
+    fn selected(&mut self, pods: &'a PodSelector) -> Found {
+        let cluster = self.cluster;
+        let is_meant = |labels: &LabelsId| pods.pods.matches(cluster.labels(*labels));
+        match &pods.namespaces {
+            NamespaceSelector::Named(_) => {
+                let groups = self.governed(pods).flat_map(|(_, groups)| groups);
+                let groups = groups.filter(|(labels, _)| is_meant(labels));
+                Found::of(groups.map(|(_, hosts_only)| *hosts_only))
+            }
+            // Of many namespaces, most have no pod with the labels.
+            NamespaceSelector::Labels(selector) => {
+                let is_among = |namespace: usize| {
+                    let namespace = cluster.namespaces().get(namespace);
+                    namespace.is_some_and(|one| selector.matches(cluster.labels(one.labels)))
+                };
+                let candidates = self.candidates(&pods.pods);
+                let sets = candidates.as_deref().unwrap_or(&self.label_sets);
+                let meant = sets.iter().filter(|labels| is_meant(labels));
+                let places = meant.filter_map(|labels| self.places.get(labels)).flatten();
+                let places = places.filter(|(namespace, _)| is_among(*namespace));
+                Found::of(places.map(|(_, hosts_only)| *hosts_only))
+            }
+        }
     }
 
-    /// What a subject selects.
-    fn selected(&self, subject: &PodSelector) -> Found {
-        let groups = self.governed(subject).flat_map(|(_, groups)| groups);
-        let selected =
-            groups.filter(|(labels, _)| subject.pods.matches(self.cluster.labels(**labels)));
-        let mut found = Found::Nothing;
-        for (_, hosts_only) in selected {
-            if !hosts_only {
-                return Found::Pods;
+    /// The label sets that have a value which a selector asks for; `None` where it asks for none, and any set may do.
+    fn candidates(&mut self, selector: &'a Selector) -> Option<Vec<LabelsId>> {
+        let mut asked = selector.requirements.iter();
+        let (key, values) = asked.find_map(|one| match &one.operator {
+            Operator::In(values) => Some((&*one.key, values)),
+            Operator::NotIn(_) | Operator::Exists | Operator::DoesNotExist => None,
+        })?;
+        let (cluster, sets) = (self.cluster, &self.label_sets);
+        let of_key = self.by_label.entry(key).or_insert_with(|| {
+            let mut of_key: FxHashMap<&str, Vec<LabelsId>> = FxHashMap::default();
+            for labels in sets {
+                if let Some(value) = cluster.labels(*labels).get(key) {
+                    of_key.entry(value).or_default().push(*labels);
+                }
             }
-            found = Found::HostsOnly;
+            of_key
+        });
+        let sets = values.iter().filter_map(|value| of_key.get(&**value));
+        Some(sets.flatten().copied().collect())
+    }
+
+    /// What a peer lacks that selects nobody.
+    fn lack(&self, peer: &PodSelector) -> Lack {
+        if self.governed(peer).next().is_none() {
+            (
+                "no namespace has these labels",
+                "compare them with the labels of the namespaces: what manifests do not define has no labels but its name",
+            )
+        } else {
+            (
+                "no pod has these labels there",
+                "compare them, and the namespace, with those of the pods",
+            )
         }
-        found
     }
 }

@@ -127,7 +127,7 @@ fn clusters_are_built() {
         let name = path.file_stem().unwrap().to_str().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let mut case = read(0, &text);
-        let (cluster, more) = build(case.objects, case.referred, &[]);
+        let (cluster, more) = build(vec![case.objects], case.referred, &[]);
         case.diagnostics.extend(more);
         let said = show(&case.source, &case.diagnostics);
         let shown = format!("{text}====\n{cluster}====\n{said}");
@@ -145,7 +145,7 @@ fn pool() -> Vec<Object> {
 }
 
 fn built(objects: Vec<Object>) -> (String, Vec<Diagnostic>) {
-    let (cluster, diagnostics) = build(objects, [] as [(&str, Span); 0], &[]);
+    let (cluster, diagnostics) = build(vec![objects], [] as [(&str, Span); 0], &[]);
     (cluster.to_string(), diagnostics)
 }
 
@@ -169,7 +169,7 @@ proptest! {
     fn decoding_and_building_are_total(texts in proptest::collection::vec(document(), 0..8)) {
         let text = texts.join("\n---\n");
         let case = read(0, &text);
-        let (cluster, diagnostics) = build(case.objects, case.referred, &[]);
+        let (cluster, diagnostics) = build(vec![case.objects], case.referred, &[]);
         let _ = (cluster.to_string(), show(&case.source, &diagnostics));
     }
 }
@@ -359,7 +359,7 @@ names: {api.example.com: [192.0.2.7]}
 
 fn shop() -> Cluster {
     let case = read(0, SHOP);
-    build(case.objects, case.referred, &[]).0
+    build(vec![case.objects], case.referred, &[]).0
 }
 
 fn name_of(cluster: &Cluster, resolved: &Resolved) -> String {
