@@ -23,24 +23,31 @@ struct Postings {
     by_value: FxHashMap<Box<str>, Vec<u32>>,
 }
 
+/// The same, by the texts as they stand in the sets.
+#[derive(Default)]
+struct Found<'c> {
+    all: Vec<u32>,
+    by_value: FxHashMap<&'c str, Vec<u32>>,
+}
+
 /// So many candidates are sooner asked one by one than looked up.
 const FEW: usize = 16;
 
 impl LabelIndex {
     pub(super) fn new<'c>(sets: impl Iterator<Item = &'c Labels>) -> Self {
         let sets: Vec<Labels> = sets.cloned().collect();
-        let mut by_key: FxHashMap<&str, (Vec<u32>, FxHashMap<&str, Vec<u32>>)> =
-            FxHashMap::default();
+        let mut by_key: FxHashMap<&str, Found<'_>> = FxHashMap::default();
         for (labels, index) in sets.iter().zip(0..) {
             for (key, value) in labels.iter() {
-                let (all, by_value) = by_key.entry(key).or_default();
-                all.push(index);
-                by_value.entry(value).or_default().push(index);
+                let found = by_key.entry(key).or_default();
+                found.all.push(index);
+                found.by_value.entry(value).or_default().push(index);
             }
         }
-        let by_key = by_key.into_iter().map(|(key, (all, by_value))| {
+        let by_key = by_key.into_iter().map(|(key, Found { all, by_value })| {
             let by_value = by_value.into_iter();
-            let by_value = by_value.map(|(value, sets)| (value.into(), sets)).collect();
+            let by_value = by_value.map(|(value, sets)| (value.into(), sets));
+            let by_value = by_value.collect();
             (key.into(), Postings { all, by_value })
         });
         Self {
