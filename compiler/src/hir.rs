@@ -11,6 +11,7 @@
 mod domain;
 pub mod flow;
 mod identities;
+pub(crate) mod index;
 pub mod judgement;
 pub mod resolution;
 pub mod spec;

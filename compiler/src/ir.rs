@@ -19,7 +19,6 @@
 //! The invariants of a program stand in [`verify`].
 
 mod classify;
-mod index;
 mod judge;
 pub(crate) mod kinds;
 mod partition;

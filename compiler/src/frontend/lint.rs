@@ -16,11 +16,15 @@ use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::frontend::kinds::Kind;
 use crate::hir::{Action, Direction, Policy, PolicySet, PortMatch, Rule, RuleOrigin, Tier};
 use crate::source::Span;
-use selected::Selected;
+use rayon::prelude::*;
+use selected::{Lacks, Selected};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where policies name their subjects, by where they stand.
 pub(super) type Subjects = BTreeMap<Span, Span>;
+
+/// How many policies are looked at by one thread: what their peers select is known of all of them.
+const SHARE: usize = 1_000;
 
 /// All lints.
 #[must_use]
@@ -32,13 +36,17 @@ pub(super) fn lint(
 ) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     if !cluster.pods().is_empty() {
-        let mut selected = Selected::of(cluster, refused);
-        for policy in &policies.policies {
-            diagnostics.extend(selected.subject(policy, subjects));
-        }
-        for (policy, rule, origin) in rules(policies) {
-            diagnostics.extend(selected.peers(policy, rule, origin));
-        }
+        let selected = Selected::of(cluster, refused);
+        let all = policies.policies.par_iter();
+        let of_subjects = all.filter_map(|policy| selected.subject(policy, subjects));
+        diagnostics.par_extend(of_subjects);
+        let shares = policies.policies.par_chunks(SHARE);
+        diagnostics.par_extend(shares.flat_map_iter(|share| {
+            let mut known = Lacks::default();
+            let rules = share.iter().flat_map(|policy| rules_of(policies, policy));
+            let found = rules.flat_map(|rule| selected.peers(&mut known, rule));
+            found.collect::<Vec<_>>()
+        }));
         if selected.knows_all_pods() {
             diagnostics.extend(port_names(cluster, policies));
         }
@@ -118,10 +126,16 @@ fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<Str
 }
 
 fn rules(policies: &PolicySet) -> impl Iterator<Item = (&Policy, &Rule, &RuleOrigin)> {
-    policies.policies.iter().flat_map(move |policy| {
-        let both = policy.rules.ingress.iter().chain(&policy.rules.egress);
-        both.filter_map(move |rule| Some((policy, rule, policies.origin(rule.id)?)))
-    })
+    let all = policies.policies.iter();
+    all.flat_map(|policy| rules_of(policies, policy))
+}
+
+fn rules_of<'p>(
+    policies: &'p PolicySet,
+    policy: &'p Policy,
+) -> impl Iterator<Item = (&'p Policy, &'p Rule, &'p RuleOrigin)> {
+    let both = policy.rules.ingress.iter().chain(&policy.rules.egress);
+    both.filter_map(move |rule| Some((policy, rule, policies.origin(rule.id)?)))
 }
 
 /// Policies of one tier and priority whose rules act differently: where both match a flow, the API leaves

@@ -2,9 +2,9 @@
 //!
 //! Which of them a selector selects is found once it is asked for: of many selectors nobody ever asks.
 
-use super::index::LabelIndex;
 use super::{Identity, id};
 use crate::cluster::{Cluster, Labels, LabelsId, NamespaceId};
+use crate::hir::index::LabelIndex;
 use crate::hir::{self, NamespaceSelector, PodSelector};
 use rustc_hash::FxHashMap;
 

@@ -1,37 +1,38 @@
 //! Whom subjects and peers select in the snapshot.
 //!
-//! Guarantee: a selector that several rules share is looked at once, and pods with the same labels in one namespace
-//! are one.
+//! Guarantee: a selector that several rules of a share of the policies have is looked at once, and pods with the same labels in
+//! one namespace are one.
 
 use super::{Subjects, meant};
 use crate::cluster::{Cluster, HostNetwork, LabelsId, Namespace, Node, NodeId};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::frontend::kinds::{Kind, Role};
+use crate::hir::index::LabelIndex;
 use crate::hir::spec::precedence::has_subject;
 use crate::hir::{
-    IdentitySelector, NamespaceSelector, Operator, Peer, PodSelector, Policy, PolicySet,
-    Requirement, Resolution, Rule, RuleOrigin, Selector, Subject, Tier,
+    IdentitySelector, NamespaceSelector, Peer, PodSelector, Policy, PolicySet, Requirement,
+    Resolution, Rule, RuleOrigin, Selector, Subject, Tier,
 };
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The pods of a snapshot, and what was found of them so far.
+/// The pods of a snapshot.
 pub(super) struct Selected<'a> {
     groups: Groups<'a>,
     unseen: Unseen<'a>,
-    /// What peers lack, and what to do.
-    peers: FxHashMap<&'a PodSelector, Option<Lack>>,
 }
 
 /// What a peer lacks, and what to do.
 type Lack = (&'static str, &'static str);
+
+/// What peers lack, by what they select.
+pub(super) type Lacks<'a> = FxHashMap<&'a PodSelector, Option<Lack>>;
 
 impl<'a> Selected<'a> {
     pub(super) fn of(cluster: &'a Cluster, refused: &'a [ObjectRef]) -> Self {
         Self {
             groups: Groups::of(cluster),
             unseen: Unseen::of(refused),
-            peers: FxHashMap::default(),
         }
     }
 
@@ -41,11 +42,7 @@ impl<'a> Selected<'a> {
     }
 
     /// A policy whose subject is empty, or host-networked pods only.
-    pub(super) fn subject(
-        &mut self,
-        policy: &'a Policy,
-        subjects: &Subjects,
-    ) -> Option<Diagnostic> {
+    pub(super) fn subject(&self, policy: &Policy, subjects: &Subjects) -> Option<Diagnostic> {
         let written = policy.subject.pods()?;
         if self.unseen.may_hold(written) || is_never(written) {
             return None;
@@ -110,16 +107,15 @@ impl<'a> Selected<'a> {
             .help("move the pods off the host network, or protect the node itself")
     }
 
-    /// Peers of a rule that are nobody.
-    pub(super) fn peers(
-        &mut self,
-        policy: &'a Policy,
-        rule: &'a Rule,
-        origin: &RuleOrigin,
+    /// Peers of a rule that are nobody. What was found is added to what is known of peers.
+    pub(super) fn peers<'p>(
+        &self,
+        known: &mut Lacks<'p>,
+        (policy, rule, origin): (&Policy, &'p Rule, &RuleOrigin),
     ) -> Vec<Diagnostic> {
         let peers = rule.peers.iter().flatten().zip(&origin.peers);
         let empty = peers.filter_map(|(peer, item)| {
-            let (label, help) = self.nobody(peer)?;
+            let (label, help) = self.nobody(known, peer)?;
             let path = format!("{}.{}", origin.path, item.path);
             Some(
                 Diagnostic::new(
@@ -136,20 +132,15 @@ impl<'a> Selected<'a> {
     }
 
     /// What a peer lacks, and what to do.
-    fn nobody(&mut self, peer: &'a Peer) -> Option<Lack> {
+    fn nobody<'p>(&self, known: &mut Lacks<'p>, peer: &'p Peer) -> Option<Lack> {
         match peer {
             Peer::Pods(pods) => {
-                let Self {
-                    groups,
-                    unseen,
-                    peers,
-                } = self;
                 let lack = || {
-                    let is_open = unseen.may_hold(pods) || is_never(pods);
-                    let is_nobody = !is_open && matches!(groups.selected(pods), Found::Nothing);
-                    is_nobody.then(|| groups.lack(pods))
+                    let is_open = self.unseen.may_hold(pods) || is_never(pods);
+                    let found = (!is_open).then(|| self.groups.selected(pods));
+                    matches!(found, Some(Found::Nothing)).then(|| self.groups.lack(pods))
                 };
-                *peers.entry(pods).or_insert_with(lack)
+                *known.entry(pods).or_insert_with(lack)
             }
             Peer::Nodes(nodes) => {
                 let cluster = self.groups.cluster;
@@ -303,11 +294,9 @@ struct Groups<'a> {
     named: FxHashMap<&'a str, usize>,
     namespaces: Vec<BTreeMap<LabelsId, bool>>,
     /// All labels of pods.
-    label_sets: Vec<LabelsId>,
-    /// The namespaces in which pods have them.
-    places: FxHashMap<LabelsId, Vec<(usize, bool)>>,
-    /// Those that have a value of a key, of the keys that were asked for.
-    by_label: FxHashMap<&'a str, FxHashMap<&'a str, Vec<LabelsId>>>,
+    label_sets: LabelIndex,
+    /// By label set: the namespaces in which pods have it.
+    places: Vec<Vec<(usize, bool)>>,
 }
 
 impl<'a> Groups<'a> {
@@ -320,22 +309,19 @@ impl<'a> Groups<'a> {
             }
         }
         let named = cluster.namespaces().iter().zip(0..);
-        let mut places: FxHashMap<LabelsId, Vec<(usize, bool)>> = FxHashMap::default();
+        let mut places: BTreeMap<LabelsId, Vec<(usize, bool)>> = BTreeMap::new();
         for (namespace, groups) in namespaces.iter().enumerate() {
             for (labels, hosts_only) in groups {
                 let of_labels = places.entry(*labels).or_default();
                 of_labels.push((namespace, *hosts_only));
             }
         }
-        let mut label_sets: Vec<LabelsId> = places.keys().copied().collect();
-        label_sets.sort_unstable();
         Self {
             cluster,
             named: named.map(|(own, index)| (&*own.name, index)).collect(),
             namespaces,
-            label_sets,
-            places,
-            by_label: FxHashMap::default(),
+            label_sets: LabelIndex::new(places.keys().map(|labels| cluster.labels(*labels))),
+            places: places.into_values().collect(),
         }
     }
 
@@ -360,13 +346,13 @@ impl<'a> Groups<'a> {
     }
 
     /// What a selector selects.
-    fn selected(&mut self, pods: &'a PodSelector) -> Found {
+    fn selected(&self, pods: &PodSelector) -> Found {
         let cluster = self.cluster;
-        let is_meant = |labels: &LabelsId| pods.pods.matches(cluster.labels(*labels));
         match &pods.namespaces {
             NamespaceSelector::Named(_) => {
                 let groups = self.governed(pods).flat_map(|(_, groups)| groups);
-                let groups = groups.filter(|(labels, _)| is_meant(labels));
+                let groups =
+                    groups.filter(|(labels, _)| pods.pods.matches(cluster.labels(**labels)));
                 Found::of(groups.map(|(_, hosts_only)| *hosts_only))
             }
             // Of many namespaces, most have no pod with the labels.
@@ -375,35 +361,14 @@ impl<'a> Groups<'a> {
                     let namespace = cluster.namespaces().get(namespace);
                     namespace.is_some_and(|one| selector.matches(cluster.labels(one.labels)))
                 };
-                let candidates = self.candidates(&pods.pods);
-                let sets = candidates.as_deref().unwrap_or(&self.label_sets);
-                let meant = sets.iter().filter(|labels| is_meant(labels));
-                let places = meant.filter_map(|labels| self.places.get(labels)).flatten();
+                let sets = self.label_sets.select(&pods.pods).into_iter();
+                let places = sets
+                    .filter_map(|set| self.places.get(set as usize))
+                    .flatten();
                 let places = places.filter(|(namespace, _)| is_among(*namespace));
                 Found::of(places.map(|(_, hosts_only)| *hosts_only))
             }
         }
-    }
-
-    /// The label sets that have a value which a selector asks for; `None` where it asks for none, and any set may do.
-    fn candidates(&mut self, selector: &'a Selector) -> Option<Vec<LabelsId>> {
-        let mut asked = selector.requirements.iter();
-        let (key, values) = asked.find_map(|one| match &one.operator {
-            Operator::In(values) => Some((&*one.key, values)),
-            Operator::NotIn(_) | Operator::Exists | Operator::DoesNotExist => None,
-        })?;
-        let (cluster, sets) = (self.cluster, &self.label_sets);
-        let of_key = self.by_label.entry(key).or_insert_with(|| {
-            let mut of_key: FxHashMap<&str, Vec<LabelsId>> = FxHashMap::default();
-            for labels in sets {
-                if let Some(value) = cluster.labels(*labels).get(key) {
-                    of_key.entry(value).or_default().push(*labels);
-                }
-            }
-            of_key
-        });
-        let sets = values.iter().filter_map(|value| of_key.get(&**value));
-        Some(sets.flatten().copied().collect())
     }
 
     /// What a peer lacks that selects nobody.

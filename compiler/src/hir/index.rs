@@ -1,17 +1,18 @@
 //! Which label sets a selector matches, by an inverted index.
 //!
 //! Input: label sets, then selectors. Guarantee: [`LabelIndex::select`] returns what asking
-//! [`hir::Selector::matches`](crate::hir::Selector::matches) of every label set would. The requirement that the fewest may meet
+//! [`Selector::matches`] of every label set would. The requirement that the fewest may meet
 //! gives candidates; where these are few the definition decides on each, else what each requirement leaves over is found by the
 //! index as well.
 
+use super::{Operator, Requirement, Selector};
 use crate::cluster::Labels;
-use crate::hir::{Operator, Requirement, Selector};
+use crate::source::to_u32;
 use rustc_hash::FxHashMap;
 
 /// Label sets by what is in them.
 #[derive(Debug)]
-pub(super) struct LabelIndex {
+pub(crate) struct LabelIndex {
     sets: Vec<Labels>,
     by_key: FxHashMap<Box<str>, Postings>,
 }
@@ -34,7 +35,7 @@ struct Found<'c> {
 const FEW: usize = 16;
 
 impl LabelIndex {
-    pub(super) fn new<'c>(sets: impl Iterator<Item = &'c Labels>) -> Self {
+    pub(crate) fn new<'c>(sets: impl Iterator<Item = &'c Labels>) -> Self {
         let sets: Vec<Labels> = sets.cloned().collect();
         let mut by_key: FxHashMap<&str, Found<'_>> = FxHashMap::default();
         for (labels, index) in sets.iter().zip(0..) {
@@ -57,7 +58,7 @@ impl LabelIndex {
     }
 
     /// The label sets that a selector matches, sorted.
-    pub(super) fn select(&self, selector: &Selector) -> Vec<u32> {
+    pub(crate) fn select(&self, selector: &Selector) -> Vec<u32> {
         let requirements = selector.requirements.iter();
         let (excluding, positive): (Vec<_>, Vec<_>) = requirements
             .map(|requirement| self.postings(requirement))
@@ -65,7 +66,7 @@ impl LabelIndex {
         let length = |lists: &[&[u32]]| lists.iter().map(|list| list.len()).sum::<usize>();
         let least = positive.iter().min_by_key(|(lists, _)| length(lists));
         let mut found = least.map_or_else(
-            || (0..super::id(self.sets.len())).collect(),
+            || (0..to_u32(self.sets.len())).collect(),
             |(lists, _)| merged(lists),
         );
         if found.len() <= FEW {
