@@ -308,13 +308,15 @@ pub(in crate::cli) fn each<T: Send>(
 /// A compiler, upon what a cache has of another compile.
 fn prepared<'s>(session: &'s Session, cache: Option<(&Cache, &[u8])>) -> Compiler<'s> {
     let loaded = &session.loaded;
-    let (written, program) = rayon::join(
+    let (written, (program, file)) = rayon::join(
         || Written::of(&loaded.cluster, &loaded.policies, &session.sources),
-        || session.program(),
+        || {
+            let kept = || cache.and_then(|(cache, _)| cache.ground());
+            rayon::join(|| session.program(), kept)
+        },
     );
-    let file = cache.and_then(|(cache, _)| cache.ground());
     let build = cache.map(|(_, build)| build);
-    let (compiler, found) = Compiler::upon(written, program, build, file.as_deref());
+    let (compiler, found) = Compiler::upon(written, program, build, file);
     if let Some((cache, _)) = cache.filter(|_| found == GroundFile::Unusable) {
         cache.refuse();
     }
