@@ -11,7 +11,7 @@ mod tables;
 
 pub use blame::Contribution;
 pub use cache::{Kept, KeptImages, NotRestored, ProvedCommon};
-pub use ground::GroundFile;
+pub use ground::{GroundFile, KeptGround};
 pub use tables::{Tables, Together};
 
 use crate::cluster::{Cluster, NodeId, PodId};
@@ -121,9 +121,10 @@ impl<'a> Written<'a> {
     /// Takes the policies of a snapshot.
     #[must_use]
     pub fn of(cluster: &'a Cluster, policies: &'a PolicySet, sources: &'a Sources) -> Self {
-        let (proof, world) = rayon::join(
-            || verify::Written::of(cluster, policies),
+        // What takes longer is begun first: the other is for a thread that has nothing else to do.
+        let (world, proof) = rayon::join(
             || image::Written::of(cluster, policies, sources),
+            || verify::Written::of(cluster, policies),
         );
         Self {
             cluster,

@@ -15,7 +15,7 @@ pub(crate) fn mixed(one: u64, other: u64) -> u64 {
 }
 
 /// Takes what `Hash` tells of things: where it is derived that is everything, and with the lengths of lists, so that no two things tell
-/// the same. It is the same on every machine, whatever the width and the order of the bytes of its numbers.
+/// the same. It is the same on every machine that orders the bytes of its numbers as maps of images are ordered, whatever their width.
 #[derive(Default)]
 pub(crate) struct Told(pub(crate) Vec<u8>);
 
@@ -95,7 +95,7 @@ mod tests {
         ];
         let digests: HashSet<[u8; 32]> = things.into_iter().map(told).collect();
         assert_eq!(digests.len(), things.len());
-        // The same on every machine.
+        // Whatever the width of numbers.
         let mut bytes = Told::default();
         (1_usize, -1_isize, Some("é"), 7_u16).hash(&mut bytes);
         let expected: [&[u8]; 5] = [

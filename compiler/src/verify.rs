@@ -12,7 +12,7 @@
 //! - *decisions* and *hairpins*: what the definition ([`crate::hir::spec`]), the program and the image say, for every
 //!   endpoint of the node, both directions, every leaf, and every packet at which a rule or the program changes; and about
 //!   what an endpoint sends to itself by way of a service (of nodes whose tables were made together, `Shared`);
-//! - the *open world*: the policies, leaves and endpoints that the image carries for what comes later, lifted back to what
+//! - the *open world*: the policies, leaves and endpoints that the image carries for what comes later, held to what
 //!   was written.
 //!
 //! The definition is asked once for all questions that it cannot tell apart, which is found out by asking it how each rule's

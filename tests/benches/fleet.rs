@@ -24,7 +24,7 @@ use verdict_compiler::bundle::{
     self, Blob, BundleError, Digest, Inputs, Manifest, Packed, Packer, Stored,
 };
 use verdict_compiler::cluster::NodeId;
-use verdict_compiler::compile::{Compiler, Kept, KeptImages, Together, Written};
+use verdict_compiler::compile::{Compiler, Kept, KeptGround, KeptImages, Together, Written};
 use verdict_compiler::frontend::settings::Settings;
 use verdict_compiler::ir::Program;
 use verdict_tests::asking::Asked;
@@ -206,14 +206,17 @@ impl Fleet {
 
 fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
     let (cluster, policies) = (&asked.loaded.cluster, &asked.loaded.policies);
-    let (program, written) = phase("resolving, and what is made meanwhile", || {
+    let (written, (program, ground)) = phase("resolving, and what is made meanwhile", || {
         rayon::join(
-            || Program::resolve(cluster, policies),
             || Written::of(cluster, policies, &asked.sources),
+            || {
+                let resolve = || Program::resolve(cluster, policies);
+                rayon::join(resolve, || cache.ground.map(KeptGround::of))
+            },
         )
     });
     let compiler = phase("preparing", || {
-        let (compiler, _) = Compiler::upon(written, &program, Some(b"bench"), cache.ground);
+        let (compiler, _) = Compiler::upon(written, &program, Some(b"bench"), ground);
         compiler
     });
     let (proved, prints) = phase("what images share, and fingerprints", || {

@@ -1,13 +1,16 @@
 //! Bundles: what is packed is read back, in whatever order it was packed; what is damaged or forged is refused; and what is
 //! said to differ between two images is what packets are told.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::sync::{Arc, Mutex};
 use verdict_abi::{Query, Use, decide};
 use verdict_compiler::bundle::{
-    BundleError, Changes, Decided, Digest, Examples, Manifest, Signer, Verifier, compare,
+    Blob, BundleError, Changes, Decided, Digest, Examples, Manifest, Packer, Signer, Stored,
+    Verifier, compare,
 };
 use verdict_compiler::hir::Direction;
-use verdict_compiler::image::Image;
+use verdict_compiler::image::{Image, Parts};
 use verdict_tests::bundles::{self, Bundled};
 use verdict_tests::generate::random::Random;
 use verdict_tests::generate::small;
@@ -120,6 +123,15 @@ fn manifests_that_no_compile_writes_are_told_apart() {
         sections.reverse();
     });
     assert!(shared.contains("its sections do not ascend"), "{shared}");
+    let many = said(&|value| {
+        let sections = value["shared"]["sections"].as_array_mut().unwrap();
+        let one = sections[0].clone();
+        *sections = (0..64).map(|_| one.clone()).collect();
+        for (section, kind) in sections.iter_mut().zip(1..) {
+            section["kind"] = kind.into();
+        }
+    });
+    assert!(many.contains("64 sections, and an image has 63"), "{many}");
     let older = said(&|value| value["version"] = 1.into());
     assert!(older.contains("compile it again"), "{older}");
     let digest = said(&|value| value["program"] = "x".into());
@@ -253,5 +265,43 @@ fn an_image_that_shares_nothing_is_named_as_a_whole() {
             assert!(one.whole && !node.is_empty());
         }
         assert!(shared.records().unwrap().iter().all(|one| !one.whole));
+    }
+}
+
+/// Who the endpoints are takes room by their number: where it is enough to be cut, it is cut whether the image is new or not.
+#[test]
+fn endpoints_are_packed_alike_whether_the_image_is_new_or_not() {
+    const SUBJECTS: u32 = 66;
+    let image = |endpoints: usize, seed: u64| {
+        let mut random = Random::new(seed);
+        let mut bytes =
+            |count: usize| -> Arc<[u8]> { (0..count).map(|_| random.below(256) as u8).collect() };
+        let mut parts = Parts::default();
+        parts.push(1, Arc::from(vec![7; 5_000]));
+        parts.push(SUBJECTS, bytes(endpoints));
+        parts
+    };
+    for (before, after) in [(100, 300_000), (300_000, 100), (300_000, 310_000), (50, 60)] {
+        let blobs: Mutex<BTreeMap<Digest, Vec<u8>>> = Mutex::default();
+        let put = |blob: &Blob, bytes: &[u8]| {
+            blobs.lock().unwrap().insert(blob.sha256, bytes.to_vec());
+            Ok::<(), BundleError>(())
+        };
+        let [old, new] = [image(before, 2), image(after, 3)];
+        let known = Packer::new(Vec::new(), put).add(Some("a"), 1, &old);
+        let expected = Packer::new(Vec::new(), put).add(Some("a"), 1, &new);
+        let stored = blobs.lock().unwrap().clone();
+        let fetch = |blob: &Blob| {
+            let found = stored.get(&blob.sha256).cloned();
+            found.ok_or(BundleError::Missing(blob.sha256))
+        };
+        let stored = Stored {
+            has: &|_| false,
+            fetch: &fetch,
+        };
+        let subjects = new.sections().last().unwrap();
+        let again =
+            Packer::new(Vec::new(), put).again(Some("a"), subjects, &known.unwrap(), stored);
+        assert_eq!(again.unwrap(), Some(expected.unwrap()), "{before} {after}");
     }
 }

@@ -7,7 +7,8 @@ use std::sync::{Barrier, Mutex};
 use verdict_compiler::bundle::{Blob, BundleError, Digest, Packer, Shared, Stored};
 use verdict_compiler::cluster::{NodeId, PodId};
 use verdict_compiler::compile::{
-    CompileError, Compiler, GroundFile, Kept, KeptImages, NotRestored, Together, Written,
+    CompileError, Compiler, GroundFile, Kept, KeptGround, KeptImages, NotRestored, Together,
+    Written,
 };
 use verdict_compiler::frontend::load::Loaded;
 use verdict_compiler::image::{Common, Limits, Parts, Resource};
@@ -80,7 +81,12 @@ fn compile(world: &World, loaded: &Loaded, cache: &mut Cache, counts: &mut Count
     let (cluster, policies) = (&loaded.cluster, &loaded.policies);
     let file = cache.ground.take();
     let written = Written::of(cluster, policies, &sources);
-    let (compiler, ground) = Compiler::upon(written, &program, Some(b"test"), file.as_deref());
+    let (compiler, ground) = Compiler::upon(
+        written,
+        &program,
+        Some(b"test"),
+        file.as_deref().map(KeptGround::of),
+    );
     let full = Compiler::new(cluster, policies, &sources, &program);
     match ground {
         GroundFile::Missing => assert!(file.is_none()),
@@ -547,7 +553,7 @@ fn leaves_are_taken_for_the_same_addresses_alone() {
         let program = ir::Program::resolve(cluster, policies);
         let upon = |build: &[u8], file: Option<&[u8]>| {
             let written = Written::of(cluster, policies, &sources);
-            Compiler::upon(written, &program, Some(build), file)
+            Compiler::upon(written, &program, Some(build), file.map(KeptGround::of))
         };
         let (compiler, found) = upon(b"test", None);
         assert_eq!(found, GroundFile::Missing);
@@ -619,9 +625,8 @@ fn of_what_is_damaged_nothing_is_taken() {
     let kept = KeptImages::read(&file, b"test").unwrap();
     assert_ne!(kept, KeptImages::default());
     assert_eq!(kept.write(b"test"), file);
-    // There is nothing in that of another verdict.
-    let other = KeptImages::read(&file, b"another");
-    assert_eq!(other, Some(KeptImages::default()));
+    // Nothing is taken of that of another verdict.
+    assert_eq!(KeptImages::read(&file, b"another"), None);
     for _ in 0..2000 {
         let mut damaged = file.clone();
         match random.below(3) {

@@ -4,7 +4,7 @@
 
 use super::{BundleError, Digest, MAX_BLOB};
 use crate::cluster::peer::{did_you_mean, list, nearest};
-use crate::image::{SUBJECTS, Told, digest_of, size_of};
+use crate::image::{MOST_SECTIONS, SUBJECTS, Told, digest_of, size_of};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -381,6 +381,7 @@ impl Record {
         let name = format!("the record of node `{of}`");
         let record: Self = versioned(&name, bytes)?;
         check(&name, &record.sections, &record.chunks)?;
+        hold_count(&name, record.with(shared).count())?;
         // Before any of these sizes is rounded up.
         let sizes = record.with(shared).map(|section| section.bytes);
         let given = sizes.fold(0_u64, u64::saturating_add);
@@ -445,10 +446,19 @@ fn merged<'s>(
 /// Refuses sections that no image has, and sizes that no blob has.
 fn check(of: &str, sections: &[SectionRecord], chunks: &[Part]) -> Result<(), BundleError> {
     chunks.iter().try_for_each(|part| part.blob().check())?;
-    if sections.is_sorted_by(|one, next| one.kind < next.kind) {
+    if !sections.is_sorted_by(|one, next| one.kind < next.kind) {
+        return Err(BundleError::malformed(of, "its sections do not ascend"));
+    }
+    hold_count(of, sections.len())
+}
+
+/// Refuses more sections than the header of an image has room for: it would not cover the rest.
+fn hold_count(of: &str, sections: usize) -> Result<(), BundleError> {
+    if sections <= MOST_SECTIONS {
         return Ok(());
     }
-    Err(BundleError::malformed(of, "its sections do not ascend"))
+    let why = format!("it has {sections} sections, and an image has {MOST_SECTIONS} at most");
+    Err(BundleError::malformed(of, why))
 }
 
 impl List {

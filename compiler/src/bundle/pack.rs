@@ -179,7 +179,8 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
         let is_same = *own == told;
         if !is_same {
             *own = told;
-            *part = self.group(&[subjects], false)?;
+            let is_cut = groups(&[told]).iter().any(|group| group.is_cut);
+            *part = self.group(&[subjects], is_cut)?;
         }
         for part in &record.chunks {
             if !self.recall(part, stored)? {

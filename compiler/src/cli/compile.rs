@@ -26,7 +26,6 @@ use crate::lir::Size;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::io::{self, Write};
-use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 /// How the name of the file of an image ends.
@@ -114,28 +113,36 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         return Err(Failure::Usage(message.into()));
     }
     let cache = compile.cache.as_deref().map(Cache::open).transpose()?;
-    let session = match &cache {
+    let answer = compiled(global, compile, cache.as_ref());
+    // Of what is not used something is to be said however the command ends: it is written anew as soon as texts are read.
+    cache::tell(global, cache.as_ref());
+    answer
+}
+
+fn compiled(
+    global: &Global,
+    compile: &Compile,
+    cache: Option<&Cache>,
+) -> Result<Answered, Failure> {
+    let session = match cache {
         Some(cache) => Session::open_by(global, &compile.inputs, |sources, settings| {
             cache.load(sources, settings)
         })?,
         None => Session::open(global, &compile.inputs),
     };
-    // The program ends with the command: to take a fleet's texts and objects apart would be for nothing.
-    let session = &*ManuallyDrop::new(session);
+    let session = &*session;
     match compile.target {
         Target::Image => ready(global, session, Session::imageable)?,
         Target::Cilium => ready(global, session, Session::answerable)?,
     }
     let how = How {
         by_node: compile.explain_passes,
-        cache: cache.as_ref(),
+        cache,
         whole: compile.out.is_some(),
         ..How::default()
     };
     if let Some(bundle) = &compile.bundle.check {
-        let answer = fleet::check(global, session, bundle, how, compile.format);
-        cache::tell(global, cache.as_ref());
-        return answer;
+        return fleet::check(global, session, bundle, how, compile.format);
     }
     let asked = asked_nodes(global, session, &compile.node)?;
     if let (Target::Cilium, Some(out)) = (compile.target, &compile.out) {
@@ -173,7 +180,6 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
         limits,
         taken,
     } = each(global, session, &asked, how, &take)?;
-    cache::tell(global, cache.as_ref());
     let mut images = Vec::with_capacity(nodes.len());
     let mut staged = Vec::new();
     let mut packed = Vec::new();

@@ -72,8 +72,7 @@ struct Entry {
 }
 
 impl KeptImages {
-    /// Reads the bytes of a file. There is nothing in that of another `build`; `None` where they are damaged, or have another
-    /// layout.
+    /// Reads the bytes of a file. `None` where they are damaged, have another layout, or are of another `build`.
     #[must_use]
     pub fn read(file: &[u8], build: &[u8]) -> Option<Self> {
         let (told, digest) = file.split_last_chunk::<32>()?;
@@ -87,7 +86,7 @@ impl KeptImages {
         }
         let file: File = postcard::from_bytes(rest).ok()?;
         if file.build != Digest::of(build) {
-            return Some(Self::default());
+            return None;
         }
         Some(Self {
             shared: file.shared,

@@ -18,6 +18,21 @@ const FORM: Form = Form {
     version: 1,
 };
 
+/// A file in which the ground of images was kept.
+#[derive(Debug)]
+pub struct KeptGround(
+    /// None where it is damaged.
+    Option<Vec<u32>>,
+);
+
+impl KeptGround {
+    /// Unpacks a file.
+    #[must_use]
+    pub fn of(file: &[u8]) -> Self {
+        Self(kept::unsealed(FORM, file))
+    }
+}
+
 /// What became of a file in which the ground of images was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroundFile {
@@ -46,17 +61,14 @@ impl<'a> Compiler<'a> {
         written: Written<'a>,
         program: &'a ir::Program,
         build: Option<&[u8]>,
-        file: Option<&[u8]>,
+        file: Option<KeptGround>,
     ) -> (Self, GroundFile) {
         let (cluster, policies) = (written.cluster, written.policies);
-        let (print, found) = rayon::join(
-            || build.map(|build| ground(build, cluster, policies, program)),
-            || file.map(|file| kept::unsealed(FORM, file)),
-        );
-        let (kept, told) = match found.zip(print.as_ref()) {
+        let print = build.map(|build| ground(build, cluster, policies, program));
+        let (kept, told) = match file.zip(print.as_ref()) {
             None => (None, GroundFile::Missing),
-            Some((None, _)) => (None, GroundFile::Unusable),
-            Some((Some(words), print)) => match words.split_first_chunk() {
+            Some((KeptGround(None), _)) => (None, GroundFile::Unusable),
+            Some((KeptGround(Some(words)), print)) => match words.split_first_chunk() {
                 Some((known, rest)) if *known == words_of(print) => {
                     let kept = read(rest, program);
                     let told = match kept {

@@ -16,6 +16,8 @@ pub(super) const ENTRIES: usize = 32;
 pub(super) const ENTRY: usize = 64;
 /// Where the digest of the header itself stands.
 pub(super) const HEADER_DIGEST: usize = PAGE - 32;
+/// How many sections the first page has room for.
+pub(crate) const MOST_SECTIONS: usize = (HEADER_DIGEST - ENTRIES) / ENTRY;
 
 /// A section as its entry tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

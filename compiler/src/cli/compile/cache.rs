@@ -4,7 +4,7 @@
 use super::super::Failure;
 use super::super::output;
 use crate::bundle::{Blob, BundleError, Digest, Shared};
-use crate::compile::{Compiler, Kept, KeptImages, Tables};
+use crate::compile::{Compiler, Kept, KeptGround, KeptImages, Tables};
 use crate::diagnostic::{Diagnostic, codes, counted};
 use crate::frontend::kept::{Keeping, SMALLEST};
 use crate::frontend::load::{self, Loaded};
@@ -197,8 +197,9 @@ impl Cache {
     }
 
     /// The leaves and addresses that are kept.
-    pub(super) fn ground(&self) -> Option<Vec<u8>> {
-        std::fs::read(self.folder.join(GROUND)).ok()
+    pub(super) fn ground(&self) -> Option<KeptGround> {
+        let file = std::fs::read(self.folder.join(GROUND)).ok()?;
+        Some(KeptGround::of(&file))
     }
 
     /// Keeps leaves and addresses in place of those that were kept.

@@ -308,13 +308,15 @@ pub(in crate::cli) fn each<T: Send>(
 /// A compiler, upon what a cache has of another compile.
 fn prepared<'s>(session: &'s Session, cache: Option<(&Cache, &[u8])>) -> Compiler<'s> {
     let loaded = &session.loaded;
-    let (written, program) = rayon::join(
+    let (written, (program, file)) = rayon::join(
         || Written::of(&loaded.cluster, &loaded.policies, &session.sources),
-        || session.program(),
+        || {
+            let kept = || cache.and_then(|(cache, _)| cache.ground());
+            rayon::join(|| session.program(), kept)
+        },
     );
-    let file = cache.and_then(|(cache, _)| cache.ground());
     let build = cache.map(|(_, build)| build);
-    let (compiler, found) = Compiler::upon(written, program, build, file.as_deref());
+    let (compiler, found) = Compiler::upon(written, program, build, file);
     if let Some((cache, _)) = cache.filter(|_| found == GroundFile::Unusable) {
         cache.refuse();
     }
@@ -354,7 +356,8 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
             let fingerprint = self.compiler.fingerprint(prints, *node, pods);
             let kept = common.and_then(|common| {
                 let kept = self.images.find(name(*node), &fingerprint)?;
-                Some(self.one(common, (*node, pods), name(*node), kept))
+                let of = (fingerprint, kept);
+                Some(self.one(common, (*node, pods), name(*node), of))
             });
             Ok((Some(fingerprint), kept.transpose()?.flatten()))
         };
@@ -367,7 +370,7 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
         common: &ProvedCommon,
         (node, pods): (Option<NodeId>, &[PodId]),
         name: Option<&str>,
-        kept: &Kept,
+        (fingerprint, kept): ([u8; 32], &Kept),
     ) -> Result<Option<Restored>, Failure> {
         let cache = self.cache;
         let compared = kept.compared;
@@ -387,6 +390,11 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
                 |stored: Stored<'_>| self.packer.again(name, &subjects, &kept.packed, stored);
             match stored(cache, self.has, again) {
                 Ok(Some(packed)) => {
+                    if packed.record != kept.packed.record {
+                        // The blobs of before are swept: the next compile is to find those of now.
+                        let packed = packed.clone();
+                        cache.keep(fingerprint, Kept { compared, packed });
+                    }
                     return Ok(Some(Restored {
                         artifact: None,
                         packed: Some(packed),
