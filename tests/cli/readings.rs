@@ -88,3 +88,22 @@ fn what_is_damaged_is_noted_and_written_anew() {
     }
     assert!(!compiled(&place, "e").stderr.contains("V0713"));
 }
+
+/// A pipe has no end, and a device none either: neither is read, and files stand in their places afterwards.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_noted_and_not_read() {
+    let place = place();
+    compiled(&place, "a");
+    for (name, round) in ["texts", "leaves", "images"]
+        .into_iter()
+        .zip(["b", "c", "d"])
+    {
+        let path = place.path(&format!("kept/{name}"));
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let ran = compiled(&place, round);
+        assert!(ran.stderr.contains("note[V0713]"), "{}", ran.stderr);
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+    }
+}

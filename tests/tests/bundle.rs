@@ -116,6 +116,10 @@ fn manifests_that_no_compile_writes_are_told_apart() {
     assert!(giant.contains("more than the"), "{giant}");
     let orphan = said(&|value| value["generation"] = 7.into());
     assert!(orphan.contains("has no parent"), "{orphan}");
+    let last = said(&|value| value["generation"] = u64::MAX.into());
+    assert!(last.contains("there is no generation 1844"), "{last}");
+    let control = said(&|value| value["fleet"] = "a\nb".into());
+    assert!(control.contains("control characters"), "{control}");
     let unknown = said(&|value| value["policy"] = "x".into());
     assert!(unknown.contains("unknown field"), "{unknown}");
     let shared = said(&|value| {

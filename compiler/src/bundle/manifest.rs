@@ -304,12 +304,17 @@ impl Manifest {
                 "its nodes do not ascend",
             ));
         }
-        if (manifest.generation == 1) != manifest.parent.is_none() || manifest.generation == 0 {
+        if [0, u64::MAX].contains(&manifest.generation) {
+            let why = format!("there is no generation {}", manifest.generation);
+            return Err(BundleError::malformed("the manifest", why));
+        }
+        if (manifest.generation == 1) != manifest.parent.is_none() {
             return Err(BundleError::malformed(
                 "the manifest",
                 "generation 1 has no parent, and each later one has",
             ));
         }
+        manifest.hold_names()?;
         // Fields in another order, or spaces, would give one content two digests.
         if manifest.write() != bytes {
             return Err(BundleError::malformed(
@@ -318,6 +323,19 @@ impl Manifest {
             ));
         }
         Ok(manifest)
+    }
+
+    /// Refuses names that would make lines of their own where they are shown.
+    fn hold_names(&self) -> Result<(), BundleError> {
+        let nodes = self.nodes.iter().filter_map(|node| node.name.as_deref());
+        let mut names = nodes.chain(self.fleet.as_deref()).chain([&*self.compiler]);
+        match names.find(|name| name.contains(char::is_control)) {
+            None => Ok(()),
+            Some(name) => {
+                let why = format!("the name {name:?} has control characters");
+                Err(BundleError::malformed("the manifest", why))
+            }
+        }
     }
 
     /// By what the nodes are sorted.

@@ -35,6 +35,8 @@ const TEXTS: &str = "texts";
 const UNASSIGNED: &str = "none";
 /// How the names of files begin that are being written.
 const TEMPORARY: &str = ".verdict-";
+/// No file of a cache has more: what a million pods leave is a tenth of it.
+const MOST_BYTES: u64 = 1 << 30;
 /// Nobody takes as long to write one.
 const ABANDONED: Duration = Duration::from_hours(1);
 
@@ -100,8 +102,8 @@ fn is_old(entry: &DirEntry) -> bool {
 impl Cache {
     /// A folder; it is made if it is not there.
     pub(super) fn open(folder: &Path) -> Result<Self, Failure> {
-        let failed = |error| Failure::Write(folder.to_owned(), error);
-        std::fs::create_dir_all(folder.join(BLOBS)).map_err(failed)?;
+        let blobs = folder.join(BLOBS);
+        std::fs::create_dir_all(&blobs).map_err(|error| Failure::Write(blobs, error))?;
         Ok(Self {
             folder: folder.to_owned(),
             build: OnceLock::new(),
@@ -120,7 +122,7 @@ impl Cache {
     /// What texts say. Those of which it is kept are not read, and what the others say is kept in its turn.
     pub(super) fn load(&self, sources: &Sources, settings: &Settings) -> Result<Loaded, Failure> {
         let path = self.folder.join(TEXTS);
-        let file = std::fs::read(&path).ok();
+        let file = self.read(&path);
         let keeping = self.build().map(|build| Keeping {
             build,
             file: file.as_deref(),
@@ -138,7 +140,7 @@ impl Cache {
 
     /// The images that are kept.
     pub(super) fn images(&self, build: &[u8]) -> KeptImages {
-        let Ok(file) = std::fs::read(self.folder.join(IMAGES)) else {
+        let Some(file) = self.read(&self.folder.join(IMAGES)) else {
             return KeptImages::default();
         };
         let found = KeptImages::read(&file, build);
@@ -146,6 +148,20 @@ impl Cache {
             self.refuse();
         }
         found.unwrap_or_default()
+    }
+
+    /// The bytes of a file. A pipe may have no end, and what is larger than any of these files is none of them: both are counted as
+    /// damaged, and not read.
+    fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        let known = std::fs::metadata(path).ok()?;
+        if !known.is_file() || known.len() > MOST_BYTES {
+            self.refuse();
+            return None;
+        }
+        let mut bytes = Vec::new();
+        let mut file = File::open(path).ok()?.take(MOST_BYTES);
+        file.read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// Counts a file of which nothing is taken.
@@ -183,7 +199,7 @@ impl Cache {
 
     /// The tables that are kept.
     pub(super) fn tables(&self, compiler: &Compiler<'_>, prints: &Fingerprints) -> Option<Tables> {
-        let file = std::fs::read(self.folder.join(TABLES)).ok()?;
+        let file = self.read(&self.folder.join(TABLES))?;
         let found = compiler.kept_tables(prints, &file);
         if found.is_none() {
             self.refuse();
@@ -198,7 +214,7 @@ impl Cache {
 
     /// The leaves and addresses that are kept.
     pub(super) fn ground(&self) -> Option<KeptGround> {
-        let file = std::fs::read(self.folder.join(GROUND)).ok()?;
+        let file = self.read(&self.folder.join(GROUND))?;
         Some(KeptGround::of(&file))
     }
 
@@ -242,7 +258,7 @@ impl Cache {
     /// The stored bytes of a blob. One that is damaged is gone after this, so that it is written anew.
     pub(super) fn fetch(&self, blob: &Blob) -> Result<Vec<u8>, BundleError> {
         let path = self.blob(&blob.sha256);
-        let bytes = std::fs::read(&path).map_err(|_| BundleError::Missing(blob.sha256))?;
+        let bytes = self.read(&path).ok_or(BundleError::Missing(blob.sha256))?;
         if blob.is_stored(&bytes) {
             // It need not be put there once more.
             self.name(blob);
