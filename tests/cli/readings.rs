@@ -107,3 +107,28 @@ fn what_is_no_file_is_noted_and_not_read() {
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
     }
 }
+
+/// A folder where a file is to stand cannot be written: the answer is the same, and it is said.
+#[test]
+fn what_cannot_be_kept_is_noted() {
+    let place = place();
+    compiled(&place, "a");
+    for (name, round) in ["texts", "leaves", "images", "tables"]
+        .into_iter()
+        .zip(["b", "c", "d", "e"])
+    {
+        edit(
+            &place,
+            "all/policies.yaml",
+            "metadata",
+            &format!("# {round}\nmetadata"),
+        );
+        let path = place.path(&format!("kept/{name}"));
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let ran = compiled(&place, round);
+        let told = format!("{name}` cannot be written: it is a folder");
+        assert!(ran.stderr.contains(&told), "{}", ran.stderr);
+        fs::remove_dir(&path).unwrap();
+    }
+}

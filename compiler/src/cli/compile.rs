@@ -127,7 +127,7 @@ fn compiled(
     let session = match cache {
         Some(cache) => Session::open_by(global, &compile.inputs, |sources, settings| {
             cache.load(sources, settings)
-        })?,
+        }),
         None => Session::open(global, &compile.inputs),
     };
     let session = &*session;

@@ -42,23 +42,18 @@ impl Session {
     /// Reads settings and manifests. A session lasts until the command ends: a million small boxes are given back by the end of the
     /// process sooner than one by one, and nothing of a session has anything to do when it goes.
     pub(super) fn open(global: &Global, inputs: &Inputs) -> ManuallyDrop<Self> {
-        let texts = Texts::read(global, inputs);
-        let loaded = texts.loaded(global, load::load);
-        ManuallyDrop::new(texts.say(global, loaded))
+        Self::open_by(global, inputs, load::load)
     }
 
     /// The same, by another way from texts to what they say.
-    ///
-    /// # Errors
-    /// Those of that way.
     pub(super) fn open_by(
         global: &Global,
         inputs: &Inputs,
-        load: impl FnOnce(&Sources, &Settings) -> Result<Loaded, Failure>,
-    ) -> Result<ManuallyDrop<Self>, Failure> {
+        load: impl FnOnce(&Sources, &Settings) -> Loaded,
+    ) -> ManuallyDrop<Self> {
         let texts = Texts::read(global, inputs);
-        let loaded = texts.loaded(global, load)?;
-        Ok(ManuallyDrop::new(texts.say(global, loaded)))
+        let loaded = texts.loaded(global, load);
+        ManuallyDrop::new(texts.say(global, loaded))
     }
 
     /// The policies resolved over the cluster: made once.
@@ -229,7 +224,7 @@ impl Texts {
         }
     }
 
-    fn loaded<T>(&self, global: &Global, load: impl FnOnce(&Sources, &Settings) -> T) -> T {
+    fn loaded(&self, global: &Global, load: impl FnOnce(&Sources, &Settings) -> Loaded) -> Loaded {
         let _progress = Progress::start(global, "checking");
         load(&self.sources, &self.settings.settings)
     }

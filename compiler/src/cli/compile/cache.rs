@@ -49,6 +49,8 @@ pub(in crate::cli) struct Cache {
     named: Mutex<BTreeSet<Digest>>,
     /// What this compile adds to the images that are kept.
     new: Mutex<Vec<([u8; 32], Kept)>>,
+    /// The first file that could not be written.
+    unwritten: Mutex<Option<(PathBuf, std::io::Error)>>,
 }
 
 fn build() -> Option<Vec<u8>> {
@@ -110,6 +112,7 @@ impl Cache {
             unusable: AtomicUsize::new(0),
             named: Mutex::default(),
             new: Mutex::default(),
+            unwritten: Mutex::default(),
         })
     }
 
@@ -120,7 +123,7 @@ impl Cache {
     }
 
     /// What texts say. Those of which it is kept are not read, and what the others say is kept in its turn.
-    pub(super) fn load(&self, sources: &Sources, settings: &Settings) -> Result<Loaded, Failure> {
+    pub(super) fn load(&self, sources: &Sources, settings: &Settings) -> Loaded {
         let path = self.folder.join(TEXTS);
         let file = self.read(&path);
         let keeping = self.build().map(|build| Keeping {
@@ -133,9 +136,9 @@ impl Cache {
             self.refuse();
         }
         if let Some(file) = readings.file {
-            self.write(path, &file)?;
+            self.write(path, &file);
         }
-        Ok(loaded)
+        loaded
     }
 
     /// The images that are kept.
@@ -182,7 +185,7 @@ impl Cache {
         before: KeptImages,
         shared: Shared,
         nodes: Option<&BTreeSet<Option<&str>>>,
-    ) -> Result<(), Failure> {
+    ) {
         let mut images = before.clone();
         for (fingerprint, kept) in std::mem::take(&mut *lock(&self.new)) {
             images.keep(fingerprint, kept);
@@ -191,10 +194,9 @@ impl Cache {
         if let Some(nodes) = nodes {
             images.retain(|node| nodes.contains(&node));
         }
-        if images == before {
-            return Ok(());
+        if images != before {
+            self.write(self.folder.join(IMAGES), &images.write(build));
         }
-        self.write(self.folder.join(IMAGES), &images.write(build))
     }
 
     /// The tables that are kept.
@@ -208,8 +210,8 @@ impl Cache {
     }
 
     /// Keeps tables in place of those that were kept.
-    pub(super) fn keep_tables(&self, file: &[u8]) -> Result<(), Failure> {
-        self.write(self.folder.join(TABLES), file)
+    pub(super) fn keep_tables(&self, file: &[u8]) {
+        self.write(self.folder.join(TABLES), file);
     }
 
     /// The leaves and addresses that are kept.
@@ -219,21 +221,22 @@ impl Cache {
     }
 
     /// Keeps leaves and addresses in place of those that were kept.
-    pub(super) fn keep_ground(&self, file: &[u8]) -> Result<(), Failure> {
-        self.write(self.folder.join(GROUND), file)
+    pub(super) fn keep_ground(&self, file: &[u8]) {
+        self.write(self.folder.join(GROUND), file);
     }
 
-    /// Not forced to the disk: a torn file is damaged, and nothing is taken of it.
-    fn write(&self, path: PathBuf, bytes: &[u8]) -> Result<(), Failure> {
+    /// Not forced to the disk: a torn file is damaged, and nothing is taken of it. What cannot be kept is made again by the next
+    /// compile; that one file could not be written is said at the end.
+    fn write(&self, path: PathBuf, bytes: &[u8]) {
         let mut builder = tempfile::Builder::new();
         let file = builder.prefix(TEMPORARY).tempfile_in(&self.folder);
         let written = file.and_then(|mut file| {
             file.write_all(bytes)?;
             file.persist(&path).map_err(|error| error.error)
         });
-        written
-            .map(drop)
-            .map_err(|error| Failure::Write(path, error))
+        if let Err(error) = written {
+            lock(&self.unwritten).get_or_insert((path, error));
+        }
     }
 
     fn blob(&self, digest: &Digest) -> PathBuf {
@@ -241,13 +244,12 @@ impl Cache {
     }
 
     /// Keeps a blob.
-    pub(super) fn put(&self, blob: &Blob, bytes: &[u8]) -> Result<(), Failure> {
+    pub(super) fn put(&self, blob: &Blob, bytes: &[u8]) {
         let path = self.blob(&blob.sha256);
         let is_there = || std::fs::metadata(&path).is_ok_and(|known| known.len() == blob.bytes);
-        if !self.name(blob) || is_there() {
-            return Ok(());
+        if self.name(blob) && !is_there() {
+            self.write(path, bytes);
         }
-        self.write(path, bytes)
     }
 
     /// Says that an image of this compile has a blob. False where that was said.
@@ -285,23 +287,31 @@ impl Cache {
         });
     }
 
-    /// What there is to say of files that were not used.
-    pub(super) fn note(&self) -> Option<Diagnostic> {
+    /// What there is to say of files that were not used, and of one that could not be written.
+    fn notes(&self) -> impl Iterator<Item = Diagnostic> {
+        let folder = self.folder.display();
         let count = self.unusable.load(Ordering::Relaxed);
-        if count == 0 {
-            return None;
-        }
-        let (folder, files) = (self.folder.display(), counted(count, "file"));
-        let message = format!("cache `{folder}`: {files} damaged, or written by another verdict");
-        let note = Diagnostic::new(&codes::CACHE_NOT_USED, message);
-        Some(note.help("nothing was taken of it, and it was written anew"))
+        let damaged = (count > 0).then(|| {
+            let files = counted(count, "file");
+            let message =
+                format!("cache `{folder}`: {files} damaged, or written by another verdict");
+            let note = Diagnostic::new(&codes::CACHE_NOT_USED, message);
+            note.help("nothing was taken of it, and it was written anew")
+        });
+        let unwritten = lock(&self.unwritten).take().map(|(path, error)| {
+            let (path, why) = (path.display(), output::reason(&error));
+            let message = format!("cache `{folder}`: `{path}` cannot be written: {why}");
+            let note = Diagnostic::new(&codes::CACHE_NOT_USED, message);
+            note.help("what is not kept is made again by the next compile")
+        });
+        damaged.into_iter().chain(unwritten)
     }
 }
 
 /// Says what there is to say, unless it is to be quiet.
 pub(super) fn tell(global: &super::Global, cache: Option<&Cache>) {
-    let note = cache.and_then(Cache::note).filter(|_| !global.common.quiet);
-    if let Some(note) = note {
+    let notes = cache.into_iter().flat_map(Cache::notes);
+    for note in notes.filter(|_| !global.common.quiet) {
         output::remark(&format!(
             "note[{}]: {}: {}\n",
             note.code.id,

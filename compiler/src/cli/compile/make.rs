@@ -160,7 +160,7 @@ pub(in crate::cli) fn each<T: Send>(
     };
     let put = |blob: &Blob, bytes: &[u8]| {
         if let Some(cache) = how.cache {
-            cache.put(blob, bytes)?;
+            cache.put(blob, bytes);
         }
         how.sink.map_or(Ok(()), |sink| sink(blob, bytes))
     };
@@ -268,10 +268,10 @@ pub(in crate::cli) fn each<T: Send>(
         if let Some(((cache, prints, ..), made)) = known.as_ref().zip(library.as_ref())
             && let Some(tables) = compiler.keep_tables(prints, made)
         {
-            cache.keep_tables(&tables)?;
+            cache.keep_tables(&tables);
         }
         if let Some((cache, file)) = how.cache.zip(compiler.keep_ground()) {
-            cache.keep_ground(&file)?;
+            cache.keep_ground(&file);
         }
         let shared = match &known {
             _ if !is_packed => Ok(Shared::default()),
@@ -285,7 +285,7 @@ pub(in crate::cli) fn each<T: Send>(
         if let Some((cache, _, build, images)) = known {
             let nodes = || wanted.iter().map(|(node, _)| name(*node)).collect();
             let nodes: Option<BTreeSet<_>> = asked.is_empty().then(nodes);
-            cache.keep_images(build, images, shared.clone(), nodes.as_ref())?;
+            cache.keep_images(build, images, shared.clone(), nodes.as_ref());
         }
         if let Some(cache) = how.cache.filter(|_| asked.is_empty()) {
             cache.sweep();
