@@ -54,13 +54,13 @@ impl Addresses {
 }
 
 impl Common {
-    /// The leaf of each run of addresses (its first address, ascending from 0), and the bytes of [`super::world()`].
+    /// The leaf of each run of addresses (its first address, ascending from 0), and the bytes of [`super::Written`].
     #[must_use]
     pub fn new(v4: &[(u32, LeafId)], v6: &[(u128, LeafId)], world: Vec<u8>) -> Self {
         Self::of(Addresses::of(v4, v6), world)
     }
 
-    /// Who each address is, and the bytes of [`super::world()`].
+    /// Who each address is, and the bytes of [`super::Written`].
     pub(crate) fn of(addresses: Addresses, world: Vec<u8>) -> Self {
         Self {
             addresses,
