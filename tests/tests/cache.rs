@@ -520,12 +520,7 @@ fn tables_are_taken_for_what_they_were_made_of_alone() {
         // Damaged ones, and those of another layout, are none at all.
         let mut random = Random::new(seed);
         for _ in 0..200 {
-            let mut damaged = file.clone();
-            match random.below(3) {
-                0 => damaged.truncate(random.below(file.len())),
-                1 => damaged.push(0),
-                _ => damaged[random.below(file.len())] ^= 1 << random.below(8),
-            }
+            let damaged = random.damaged(&file);
             assert!(compiler.kept_tables(&prints, &damaged).is_none());
         }
         // Words that are not those of tables are refused, or looked up without a panic.
@@ -568,12 +563,7 @@ fn leaves_are_taken_for_the_same_addresses_alone() {
         assert_eq!(upon(b"another", Some(&file)).1, GroundFile::Stale);
         let mut random = Random::new(seed);
         for _ in 0..200 {
-            let mut damaged = file.clone();
-            match random.below(3) {
-                0 => damaged.truncate(random.below(file.len())),
-                1 => damaged.push(0),
-                _ => damaged[random.below(file.len())] ^= 1 << random.below(8),
-            }
+            let damaged = random.damaged(&file);
             assert_eq!(upon(b"test", Some(&damaged)).1, GroundFile::Unusable);
         }
         // Words that are no leaves are refused, or looked up without a panic.
@@ -628,12 +618,7 @@ fn of_what_is_damaged_nothing_is_taken() {
     // Nothing is taken of that of another verdict.
     assert_eq!(KeptImages::read(&file, b"another"), None);
     for _ in 0..2000 {
-        let mut damaged = file.clone();
-        match random.below(3) {
-            0 => damaged.truncate(random.below(file.len())),
-            1 => damaged.push(0),
-            _ => damaged[random.below(file.len())] ^= 1 << random.below(8),
-        }
+        let damaged = random.damaged(&file);
         assert_eq!(KeptImages::read(&damaged, b"test"), None);
         // And in one that says that it is whole there is what can be read.
         if let Some((told, _)) = damaged.split_last_chunk::<32>() {

@@ -232,12 +232,7 @@ fn of_what_is_damaged_nothing_is_taken() {
     let (sources, settings, file) = kept();
     let mut random = Random::new(5);
     for round in 0..100 {
-        let mut damaged = file.clone();
-        match random.below(3) {
-            0 => damaged.truncate(random.below(file.len())),
-            1 => damaged.push(0),
-            _ => damaged[random.below(file.len())] ^= 1 << random.below(8),
-        }
+        let mut damaged = random.damaged(&file);
         // Another version of the layout, whole as it is.
         if round == 0 {
             damaged.clone_from(&file);

@@ -53,4 +53,22 @@ impl Random {
             list.swap(index, self.below(index + 1));
         }
     }
+
+    /// The bytes of a file of which some are cut off, or one more, or another one.
+    pub fn damaged(&mut self, file: &[u8]) -> Vec<u8> {
+        let mut damaged = file.to_vec();
+        match self.below(3) {
+            0 => damaged.truncate(self.below(file.len())),
+            1 => damaged.push(0),
+            _ => {
+                let (at, bit) = (self.below(file.len()), self.below(8));
+                damaged
+                    .iter_mut()
+                    .skip(at)
+                    .take(1)
+                    .for_each(|byte| *byte ^= 1 << bit);
+            }
+        }
+        damaged
+    }
 }
