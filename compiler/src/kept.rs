@@ -1,4 +1,4 @@
-//! Words that are kept between compiles: a file of them that is whole or not used, and how they are read.
+//! What is kept between compiles: files that are whole or not used; and files of words, and how these are read.
 //!
 //! Words are read without trust: whoever reads them looks at every number before it is used as one of something.
 
@@ -14,36 +14,51 @@ const MOST_BYTES: u64 = 1 << 30;
 #[derive(Clone, Copy)]
 pub(crate) struct Form {
     pub(crate) magic: &'static [u8; 8],
-    /// The version of the layout of its words.
+    /// The version of the layout of what comes behind.
     pub(crate) version: u32,
 }
 
-/// The bytes of a file; none where there are too many.
+impl Form {
+    /// The first bytes of a file.
+    pub(crate) fn begun(self) -> Vec<u8> {
+        [self.magic.as_slice(), &self.version.to_le_bytes()].concat()
+    }
+
+    /// What stands between the first bytes and the digest of a file that is whole.
+    pub(crate) fn whole(self, file: &[u8]) -> Option<&[u8]> {
+        let (told, digest) = file.split_last_chunk::<32>()?;
+        if <[u8; 32]>::from(Sha256::digest(told)) != *digest {
+            return None;
+        }
+        let told = told.strip_prefix(self.magic.as_slice())?;
+        told.strip_prefix(self.version.to_le_bytes().as_slice())
+    }
+}
+
+/// A file that says of itself that it is whole: its digest stands behind all else.
+pub(crate) fn closed(mut file: Vec<u8>) -> Vec<u8> {
+    let digest = Sha256::digest(&file);
+    file.extend(digest);
+    file
+}
+
+/// The bytes of a file of words; none where there are too many.
 pub(crate) fn sealed(form: Form, words: &[u32]) -> Option<Vec<u8>> {
     if words.len() as u64 * 4 > MOST_BYTES {
         return None;
     }
     let plain: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    let mut file = form.magic.to_vec();
-    file.extend(form.version.to_le_bytes());
+    let mut file = form.begun();
     file.extend((plain.len() as u64).to_le_bytes());
     file.extend(zstd::bulk::compress(&plain, LEVEL).ok()?);
-    let digest = Sha256::digest(&file);
-    file.extend(digest);
-    Some(file)
+    Some(closed(file))
 }
 
 /// The words of a file that is whole.
 pub(crate) fn unsealed(form: Form, file: &[u8]) -> Option<Vec<u32>> {
-    let (told, digest) = file.split_last_chunk::<32>()?;
-    if <[u8; 32]>::from(Sha256::digest(told)) != *digest {
-        return None;
-    }
-    let (magic, rest) = told.split_first_chunk::<8>()?;
-    let (version, rest) = rest.split_first_chunk::<4>()?;
-    let (length, packed) = rest.split_first_chunk::<8>()?;
+    let (length, packed) = form.whole(file)?.split_first_chunk::<8>()?;
     let length = u64::from_le_bytes(*length);
-    if magic != form.magic || u32::from_le_bytes(*version) != form.version || length > MOST_BYTES {
+    if length > MOST_BYTES {
         return None;
     }
     let plain = zstd::bulk::decompress(packed, usize::try_from(length).ok()?).ok()?;

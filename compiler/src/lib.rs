@@ -7,6 +7,7 @@
 
 mod ids;
 mod hash;
+mod lock;
 mod packed;
 pub mod invariant;
 pub mod source;

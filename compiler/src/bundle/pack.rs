@@ -8,6 +8,7 @@ use super::{
     SectionRecord, Shared,
 };
 use crate::image::{Limits, Part as Section, Parts, Resource};
+use crate::lock::lock;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Mutex;
 use verdict_abi::Config;
@@ -300,11 +301,6 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
         }
         Ok(blob)
     }
-}
-
-/// A lock whose holder never panics.
-fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl Packed {

@@ -5,10 +5,11 @@
 //! may ask.
 
 use super::{Labels, NamedPort, Protocol};
+use crate::lock::lock;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// What is shared.
 #[derive(Debug, Default)]
@@ -98,7 +99,7 @@ impl<T: ?Sized> Shared<T> {
         make: impl FnOnce() -> Arc<T>,
     ) -> Arc<T> {
         let hash = FxBuildHasher.hash_one(key);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         let alike = known.entry(hash).or_default();
         if let Some(shared) = alike.iter().find(|shared| is(shared)) {
             return Arc::clone(shared);

@@ -14,19 +14,20 @@ use crate::bundle::{
 use crate::cluster::{NodeId, PodId};
 use crate::hir::PerDirection;
 use crate::image::{DecodeError, Part, Resource, is_own};
+use crate::kept::{Form, closed};
 use crate::lir::{ChainId, Endpoint, Program, host_name};
 use crate::opt;
 use crate::verify::Fingerprints;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use verdict_abi::open::{Subjects, World};
 
-/// The first bytes.
-const MAGIC: &[u8; 8] = b"VERDICTC";
-/// The version of this layout.
-const VERSION: u32 = 3;
+/// How the file begins.
+const FORM: Form = Form {
+    magic: b"VERDICTC",
+    version: 3,
+};
 
 /// What is kept of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,16 +76,7 @@ impl KeptImages {
     /// Reads the bytes of a file. `None` where they are damaged, have another layout, or are of another `build`.
     #[must_use]
     pub fn read(file: &[u8], build: &[u8]) -> Option<Self> {
-        let (told, digest) = file.split_last_chunk::<32>()?;
-        if <[u8; 32]>::from(Sha256::digest(told)) != *digest {
-            return None;
-        }
-        let (magic, rest) = told.split_first_chunk::<8>()?;
-        let (version, rest) = rest.split_first_chunk::<4>()?;
-        if magic != MAGIC || u32::from_le_bytes(*version) != VERSION {
-            return None;
-        }
-        let file: File = postcard::from_bytes(rest).ok()?;
+        let file: File = postcard::from_bytes(FORM.whole(file)?).ok()?;
         if file.build != Digest::of(build) {
             return None;
         }
@@ -102,14 +94,8 @@ impl KeptImages {
             shared: self.shared.clone(),
             nodes: self.nodes.values().map(Entry::of).collect(),
         };
-        let mut file = Vec::new();
-        file.extend(MAGIC);
-        file.extend(VERSION.to_le_bytes());
         // Strings and numbers always have room in memory.
-        let mut file = postcard::to_extend(&told, file).unwrap_or_default();
-        let digest = Sha256::digest(&file);
-        file.extend(digest);
-        file
+        closed(postcard::to_extend(&told, FORM.begun()).unwrap_or_default())
     }
 
     /// What is kept of the image of a node for this proof.

@@ -17,6 +17,7 @@ mod write;
 use super::load::Read;
 use super::settings::Settings;
 use crate::cluster::interner::Interner;
+use crate::kept::Form;
 use crate::source::{Encoding, FileId, SourceFile, Sources};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,10 +25,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use take::{Kept, Unusable};
 use write::write;
 
-/// The first bytes.
-const MAGIC: &[u8; 8] = b"VERDICTR";
-/// The version of this layout.
-const VERSION: u32 = 1;
+/// How the file begins.
+const FORM: Form = Form {
+    magic: b"VERDICTR",
+    version: 1,
+};
 
 /// Texts of so many bytes are kept: one of fewer is read in a millisecond.
 pub const SMALLEST: usize = 64 << 10;

@@ -19,16 +19,9 @@ pub(crate) struct LabelIndex {
 
 /// Where a key occurs, as indices into the label sets: sorted.
 #[derive(Debug, Default)]
-struct Postings {
+struct Postings<T = Box<str>> {
     all: Vec<u32>,
-    by_value: FxHashMap<Box<str>, Vec<u32>>,
-}
-
-/// The same, by the texts as they stand in the sets.
-#[derive(Default)]
-struct Found<'c> {
-    all: Vec<u32>,
-    by_value: FxHashMap<&'c str, Vec<u32>>,
+    by_value: FxHashMap<T, Vec<u32>>,
 }
 
 /// So many candidates are sooner asked one by one than looked up.
@@ -37,7 +30,7 @@ const FEW: usize = 16;
 impl LabelIndex {
     pub(crate) fn new<'c>(sets: impl Iterator<Item = &'c Labels>) -> Self {
         let sets: Vec<Labels> = sets.cloned().collect();
-        let mut by_key: FxHashMap<&str, Found<'_>> = FxHashMap::default();
+        let mut by_key: FxHashMap<&str, Postings<&str>> = FxHashMap::default();
         for (labels, index) in sets.iter().zip(0..) {
             for (key, value) in labels.iter() {
                 let found = by_key.entry(key).or_default();
@@ -45,7 +38,7 @@ impl LabelIndex {
                 found.by_value.entry(value).or_default().push(index);
             }
         }
-        let by_key = by_key.into_iter().map(|(key, Found { all, by_value })| {
+        let by_key = by_key.into_iter().map(|(key, Postings { all, by_value })| {
             let by_value = by_value.into_iter();
             let by_value = by_value.map(|(value, sets)| (value.into(), sets));
             let by_value = by_value.collect();

@@ -10,10 +10,11 @@ use crate::hir::{
 };
 use crate::image::{seen, seen_pod};
 use crate::lir::LeafId;
+use crate::lock::lock;
 use crate::query::pod_view;
 use ipnet::IpNet;
 use rustc_hash::FxHashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use verdict_abi::open::{self, Net, Subjects, Who, World};
 
 impl Prover<'_> {
@@ -101,7 +102,7 @@ fn endpoints(
         "the endpoints",
         "the pods of the node",
     )?;
-    let mut known = proved.map(|proved| proved.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut known = proved.map(lock);
     for (pod, endpoint) in pods.iter().zip(0..) {
         let Some(of) = cluster.pod(*pod) else {
             continue;

@@ -20,10 +20,11 @@ use crate::hir::spec::Side;
 use crate::image::Image;
 use crate::lir::transport::{LAST, packet_from, parts, whole};
 use crate::lir::{Decision, LeafId};
+use crate::lock::lock;
 use crate::opt::{Library, Tabulated};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::Cell;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use verdict_abi::{
     Config, DIRECTORY_ENTRIES, PAGE_ENTRIES, Section, TO_DIRECTORY, Use, half, port_class, quarter,
 };
@@ -109,7 +110,7 @@ impl Shared {
     pub(crate) fn held(&self) -> Vec<(u32, u32, Held)> {
         let proofs = self.proofs.iter().filter_map(|((case, chain), proof)| {
             let apart = (*proof.apart.get()?)?;
-            let right = proof.aside.lock().unwrap_or_else(PoisonError::into_inner);
+            let right = lock(&proof.aside);
             let of = |is_itself: bool| {
                 let own = right
                     .right
@@ -255,12 +256,7 @@ impl OfCase<'_, '_> {
     /// A leaf that is the node of the endpoint, or the endpoint itself; `class` is that of the library.
     fn aside(&self, leaf: LeafId, class: u32, relation: Relation) -> Option<bool> {
         let is_itself = relation == Relation::Itself;
-        let proofs = || {
-            self.proof
-                .aside
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
+        let proofs = || lock(&self.proof.aside);
         if proofs().right.contains(&(leaf.0, is_itself)) {
             return Some(true);
         }

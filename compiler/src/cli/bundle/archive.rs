@@ -2,6 +2,7 @@
 
 use super::{CHUNKS, MANIFEST, chunk_path, generation_path};
 use crate::bundle::{BundleError, Digest};
+use crate::lock::lock;
 use crate::packed::Packed;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -72,10 +73,7 @@ impl Archive {
                 most,
             });
         }
-        let mut file = self
-            .file
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut file = lock(&self.file);
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(*at))
             .and_then(|_| (&mut *file).take(*size).read_to_end(&mut bytes))

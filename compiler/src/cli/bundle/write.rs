@@ -11,12 +11,13 @@ use super::open::Bundle;
 use super::problem::NotTaken;
 use super::{MANIFEST, STAGING, archive, blob_path, generation_path, place};
 use crate::bundle::{Blob, Digest, Manifest, Record, Signer};
+use crate::lock::lock;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::fs::{File, create_dir_all, rename};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use tempfile::TempDir;
 
 /// A bundle that is being written. What was written is gone where it is dropped without [`Writer::commit`].
@@ -296,11 +297,6 @@ fn in_the_way(path: &Path) -> Result<Bundle, NotTaken> {
         ))),
         NotTaken::Read(..) => error,
     })
-}
-
-/// A lock whose holder never panics.
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Does something to a path, and once more with its folder made where that is missing.

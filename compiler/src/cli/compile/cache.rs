@@ -9,6 +9,7 @@ use crate::diagnostic::{Diagnostic, codes, counted};
 use crate::frontend::kept::{Keeping, SMALLEST};
 use crate::frontend::load::{self, Loaded};
 use crate::frontend::settings::Settings;
+use crate::lock::lock;
 use crate::source::Sources;
 use crate::verify::Fingerprints;
 use sha2::{Digest as _, Sha256};
@@ -17,7 +18,7 @@ use std::fs::{DirEntry, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 /// The folder of the blobs.
@@ -77,11 +78,6 @@ fn hashed(path: &Path) -> std::io::Result<[u8; 32]> {
         }
         hasher.update(buffer.get(..read).unwrap_or_default());
     }
-}
-
-/// A lock whose holder never panics.
-fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Removes some of the files of a folder, which are told by name.

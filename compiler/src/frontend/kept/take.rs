@@ -1,10 +1,10 @@
 //! From a file to what texts say.
 
+use super::FORM;
 use super::record::{
     self, Block, File, Head, Name, Number, Owner, Place, SERVICE_KINDS, SEVERITIES, Said, Tables,
     Template,
 };
-use super::{MAGIC, VERSION};
 use crate::cluster::interner::{Interner, WrittenPort};
 use crate::cluster::object::{self, Object};
 use crate::cluster::{Labels, NamedPort, Protocol};
@@ -14,7 +14,6 @@ use crate::frontend::load::Read;
 use crate::source::{FileId, SourceFile, Span};
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
-use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
 /// What was found in a file.
@@ -41,7 +40,7 @@ struct Shared {
 impl<'f> Kept<'f> {
     /// Reads a file. Nothing is taken of one under another print.
     pub(in crate::frontend) fn read(file: &'f [u8], print: &[u8; 32], interner: &Interner) -> Self {
-        let found = whole(file).and_then(|told| {
+        let found = FORM.whole(file).and_then(|told| {
             let (own, rest) = told.split_first_chunk::<32>()?;
             if own != print {
                 return Some(Self::default());
@@ -81,16 +80,6 @@ impl<'f> Kept<'f> {
         };
         taker.read(says).map(Some).ok_or(Unusable)
     }
-}
-
-/// What stands between the version and the digest of a file that is whole.
-fn whole(file: &[u8]) -> Option<&[u8]> {
-    let (told, digest) = file.split_last_chunk::<32>()?;
-    if <[u8; 32]>::from(Sha256::digest(told)) != *digest {
-        return None;
-    }
-    let told = told.strip_prefix(MAGIC.as_slice())?;
-    told.strip_prefix(VERSION.to_le_bytes().as_slice())
 }
 
 impl Shared {

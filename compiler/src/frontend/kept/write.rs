@@ -1,18 +1,18 @@
 //! From what texts say to a file.
 
+use super::FORM;
 use super::record::{
     self, Block, File, Head, Name, Number, Owner, Pairs, Place, SERVICE_KINDS, SEVERITIES, Said,
     Tables, Template, Text, number_of,
 };
-use super::{MAGIC, VERSION};
 use crate::cluster::object::{self, Object};
 use crate::cluster::{Labels, NamedPort};
 use crate::diagnostic::{Diagnostic, Label, ObjectRef};
 use crate::frontend::load::Read;
+use crate::kept::closed;
 use crate::source::{Span, to_u32};
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,11 +33,9 @@ pub(in crate::frontend) fn write(
         tables: writer.tables(),
         texts: texts.collect(),
     };
-    let head = [MAGIC.as_slice(), &VERSION.to_le_bytes(), print].concat();
-    let mut bytes = postcard::to_extend(&file, head).ok()?;
-    let digest = Sha256::digest(&bytes);
-    bytes.extend(digest);
-    Some(bytes)
+    let mut head = FORM.begun();
+    head.extend(print);
+    Some(closed(postcard::to_extend(&file, head).ok()?))
 }
 
 /// Shared values by their addresses, which are nobody else's while they are held.
