@@ -25,7 +25,7 @@ pub use digest::Digest;
 pub use error::BundleError;
 pub use manifest::{
     Blob, Input, Inputs, LimitUsed, List, MAX_MANIFEST, Manifest, Node, Part, Record,
-    SectionRecord, Shared,
+    SectionRecord, Shared, UNASSIGNED,
 };
 pub use pack::{NotPacked, Packed, Packer, Stored, Used};
 pub use read::{

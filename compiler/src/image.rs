@@ -28,7 +28,7 @@ pub use decode::{Image, Known};
 pub(crate) use encode::{Addresses, by_action};
 pub use encode::{Common, encode, is_own};
 pub use error::DecodeError;
-pub(crate) use layout::{MOST_SECTIONS, SUBJECTS};
+pub(crate) use layout::{MOST_SECTIONS, SUBJECTS, WORLD};
 pub use layout::{digest_text, hex, section_name};
 pub use limits::{LimitError, Limits, Resource};
 pub use memory::Memory;

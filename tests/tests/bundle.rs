@@ -140,11 +140,47 @@ fn manifests_that_no_compile_writes_are_told_apart() {
     assert!(older.contains("compile it again"), "{older}");
     let digest = said(&|value| value["program"] = "x".into());
     assert!(digest.contains("64 hexadecimal digits"), "{digest}");
+    let program = said(&|value| value["program"] = Digest::of(b"x").to_string().into());
+    assert!(
+        program.contains("not what its images were compiled"),
+        "{program}"
+    );
+    for (field, word) in [("format", "layout"), ("abi", "tables")] {
+        let other = said(&|value| value[field] = 99.into());
+        assert!(
+            other.contains(&format!("the {word} of its images have version 99")),
+            "{other}"
+        );
+    }
     assert!(Manifest::read(b"").is_err());
     assert!(Manifest::read(&[b'['; 100_000]).is_err());
     let spaced = [text.as_slice(), b" "].concat();
     assert!(Manifest::read(&spaced).is_err());
     assert!(Manifest::read(text).is_ok());
+}
+
+#[test]
+fn no_image_has_more_of_anything_than_the_manifest_says() {
+    let bundled = bundles::of(&small::world(4), 4, false);
+    let manifest = bundled.read().unwrap();
+    for index in 0..manifest.limits.len() {
+        let mut forged = manifest.clone();
+        let limit = &mut forged.limits[index];
+        let Some(less) = limit.used.checked_sub(1) else {
+            continue;
+        };
+        limit.used = less;
+        let says = format!("no image has more than {less} {}", limit.of);
+        let images = forged.nodes.iter().map(|node| bundled.image(&forged, node));
+        let errors: Vec<String> = images
+            .filter_map(|image| Some(image.err()?.to_string()))
+            .collect();
+        assert!(!errors.is_empty(), "{says}");
+        assert!(
+            errors.iter().all(|error| error.contains(&says)),
+            "{errors:?}"
+        );
+    }
 }
 
 fn key(name: &str) -> String {

@@ -2,9 +2,9 @@
 //!
 //! Each is JSON with the fields in the order of the types, without spaces: equal content gives equal bytes.
 
-use super::{BundleError, Digest, MAX_BLOB};
+use super::{BundleError, Digest, MAX_BLOB, Used};
 use crate::cluster::peer::{did_you_mean, list, nearest};
-use crate::image::{MOST_SECTIONS, SUBJECTS, Told, digest_of, size_of};
+use crate::image::{MOST_SECTIONS, Resource, SUBJECTS, Told, WORLD, digest_of, size_of};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -16,6 +16,9 @@ pub(super) const VERSION: u32 = 2;
 pub const MAX_MANIFEST: u64 = 1 << 28;
 /// The most bytes of an image: a gibibyte of addresses of each family and as much for all else is more than a node can hold.
 const MAX_IMAGE: u64 = 4 << 30;
+
+/// What stands for the pods whose node is not known where nodes are named. No node has this name.
+pub const UNASSIGNED: &str = "_unassigned";
 
 /// How many nodes are named that may have been meant.
 const MOST_MEANT: usize = 3;
@@ -240,7 +243,7 @@ impl Node {
     /// Its name, or what stands for the pods whose node is not known.
     #[must_use]
     pub fn text(&self) -> &str {
-        self.name.as_deref().unwrap_or("_unassigned")
+        self.name.as_deref().unwrap_or(UNASSIGNED)
     }
 }
 
@@ -315,6 +318,7 @@ impl Manifest {
             ));
         }
         manifest.hold_names()?;
+        manifest.hold_layout()?;
         // Fields in another order, or spaces, would give one content two digests.
         if manifest.write() != bytes {
             return Err(BundleError::malformed(
@@ -336,6 +340,45 @@ impl Manifest {
                 Err(BundleError::malformed("the manifest", why))
             }
         }
+    }
+
+    /// Refuses images of another layout than is read, and a program that is not the one that its images carry.
+    fn hold_layout(&self) -> Result<(), BundleError> {
+        for (of, found, read) in [
+            ("layout", self.format, FORMAT_VERSION),
+            ("tables", self.abi, ABI_VERSION),
+        ] {
+            if found != read {
+                let why = format!(
+                    "the {of} of its images have version {found}, and {read} is read: compile it again"
+                );
+                return Err(BundleError::malformed("the manifest", why));
+            }
+        }
+        let mut sections = self.shared.sections.iter();
+        match sections.find(|section| section.kind == WORLD) {
+            Some(world) if world.sha256 != self.program => Err(BundleError::malformed(
+                "the manifest",
+                "its program is not what its images were compiled from",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Refuses an image that has more of something than the manifest says of any.
+    pub(super) fn hold_use(&self, of: &str, used: &Used) -> Result<(), BundleError> {
+        for limit in &self.limits {
+            let mut all = Resource::ALL.iter().zip(used);
+            let own = all.find(|(resource, _)| resource.to_string() == *limit.of);
+            if let Some((resource, own)) = own.filter(|(_, own)| **own > limit.used) {
+                let why = format!(
+                    "it says that no image has more than {} {resource}, and that of node `{of}` has {own}",
+                    limit.used
+                );
+                return Err(BundleError::malformed("the manifest", why));
+            }
+        }
+        Ok(())
     }
 
     /// By what the nodes are sorted.

@@ -323,7 +323,8 @@ impl Packed {
     }
 }
 
-fn used(image: &Parts) -> Used {
+/// How much an image has of everything that there is room for.
+pub(super) fn used(image: &Parts) -> Used {
     let config = image
         .sections()
         .first()
@@ -342,7 +343,10 @@ fn used(image: &Parts) -> Used {
         Resource::V4Entries => count(Config::V4Entries),
         Resource::V6Runs => count(Config::V6Runs),
         Resource::Pages => count(Config::Pages),
-        // Of all sections, once these are told.
-        Resource::SectionBytes => 0,
+        Resource::SectionBytes => {
+            let sections = image.sections().iter();
+            let sizes = sections.map(|section| section.bytes.len() as u64);
+            sizes.max().unwrap_or_default()
+        }
     })
 }

@@ -1,6 +1,7 @@
 //! From blobs back to images.
 
 use super::manifest::parsed;
+use super::pack::used;
 use super::{
     Blob, BundleError, Digest, Inputs, List, Manifest, Node, Part, Record, SectionRecord, Shared,
     open_blob,
@@ -193,5 +194,6 @@ pub fn image(fetch: &Fetch<'_>, manifest: &Manifest, node: &Node) -> Result<Vec<
     {
         return Err(other());
     }
+    manifest.hold_use(node.text(), &used(&parts))?;
     Ok(bytes)
 }

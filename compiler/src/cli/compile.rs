@@ -16,7 +16,7 @@ use super::dump::asked_nodes;
 use super::output::{self, Answer, Staged};
 use super::session::Session;
 use super::{Answered, Failure};
-use crate::bundle::Blob;
+use crate::bundle::{Blob, UNASSIGNED};
 use crate::cluster::Cluster;
 use crate::compile::{Artifact, CompileError, Contribution, NodeError};
 use crate::diagnostic::{Diagnostic, Severity, codes, counted};
@@ -30,9 +30,6 @@ use std::path::{Path, PathBuf};
 
 /// How the name of the file of an image ends.
 pub(super) const IMAGE_EXTENSION: &str = "image";
-
-/// The file of the pods whose node is not known. No node has this name.
-const UNASSIGNED: &str = "_unassigned";
 
 /// What was compiled.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -110,6 +107,16 @@ pub(super) fn run(global: &Global, compile: &Compile) -> Result<Answered, Failur
     let is_packed = compile.bundle.bundle.is_some() || compile.bundle.check.is_some();
     if compile.target == Target::Cilium && is_packed {
         let message = "`--target cilium` makes a folder of maps for each node, and no bundle";
+        return Err(Failure::Usage(message.into()));
+    }
+    if let Some((cache, bundle)) = compile
+        .cache
+        .as_deref()
+        .zip(compile.bundle.bundle.as_deref())
+        && output::is_within(cache, bundle)
+    {
+        let message =
+            "the cache cannot be in the bundle, where nothing is but the bundle's own files";
         return Err(Failure::Usage(message.into()));
     }
     let cache = compile.cache.as_deref().map(Cache::open).transpose()?;

@@ -6,7 +6,7 @@ use verdict_abi::{PAGE, Section};
 /// The section that is no map: the source table, as JSON.
 pub(super) const SOURCE: u32 = 64;
 /// No map either: the policies with their selectors, and who leaves are ([`verdict_abi::open::World`]).
-pub(super) const WORLD: u32 = 65;
+pub(crate) const WORLD: u32 = 65;
 /// No map either: who the endpoints are ([`verdict_abi::open::Subjects`]).
 pub(crate) const SUBJECTS: u32 = 66;
 

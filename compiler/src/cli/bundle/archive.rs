@@ -7,8 +7,13 @@ use crate::packed::Packed;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use verdict_abi::MAGIC;
+
+/// Where a tar archive says that it is one.
+pub(super) const TAR_MAGIC: Range<usize> = 257..262;
 
 /// Where the entries of an archive are: offset and size.
 #[derive(Debug)]
@@ -24,13 +29,24 @@ impl Archive {
             .seek(SeekFrom::End(0))
             .map_err(|error| unreadable(&error))?;
         file.rewind().map_err(|error| unreadable(&error))?;
-        let mut magic = [0; 4];
-        let found = file.read(&mut magic).map_err(|error| unreadable(&error))?;
-        if let Some(packed) = Packed::of(magic.get(..found).unwrap_or_default()) {
+        let mut start = Vec::new();
+        (&file)
+            .take(TAR_MAGIC.end as u64)
+            .read_to_end(&mut start)
+            .map_err(|error| unreadable(&error))?;
+        if let Some(packed) = Packed::of(&start) {
             let tool = packed.unpacker();
             return Err(wrong(&format!(
                 "it is compressed: unpack it with `{tool}` first"
             )));
+        }
+        if start.get(TAR_MAGIC) != Some(b"ustar") {
+            let what = if start.starts_with(&MAGIC) {
+                "the image of one node, which is no bundle"
+            } else {
+                "no bundle: neither a folder nor a tar archive"
+            };
+            return Err(wrong(&format!("it is {what}")));
         }
         file.rewind().map_err(|error| unreadable(&error))?;
         let mut entries = BTreeMap::new();

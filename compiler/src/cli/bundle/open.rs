@@ -3,7 +3,7 @@
 use super::super::Failure;
 use super::super::args::{BundleForm, Global};
 use super::super::compile::IMAGE_EXTENSION;
-use super::archive::Archive;
+use super::archive::{Archive, TAR_MAGIC};
 use super::oci::{INDEX_FILE, Image, Index, LAYOUT_FILE, parsed};
 use super::problem::NotTaken;
 use super::{MANIFEST, MANIFESTS, generation_path, place};
@@ -62,7 +62,7 @@ pub fn is_bundle(path: &Path) -> bool {
     if path.is_dir() {
         return true;
     }
-    let mut start = [0; 262];
+    let mut start = [0; TAR_MAGIC.end];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
     // One that is compressed is told to be that.
     read.is_ok() && (start.ends_with(b"ustar") || Packed::of(&start).is_some())
@@ -163,7 +163,7 @@ impl Bundle {
             };
             let bytes = file(&entry.path(), MAX_MANIFEST).map_err(|error| of_file(&error))?;
             let bytes = bytes.filter(|bytes| Digest::of(bytes) == digest);
-            let bytes = bytes.ok_or(BundleError::Damaged(digest))?;
+            let bytes = bytes.ok_or_else(|| damaged_generation(&entry.path()))?;
             all.push(Generation {
                 manifest: Manifest::read(&bytes)?,
                 files: ["json", "sig"]
@@ -235,6 +235,14 @@ fn found(path: &Path) -> Result<Bundle, NotOpened> {
         index,
         archive,
     })
+}
+
+fn damaged_generation(path: &Path) -> BundleError {
+    BundleError::Malformed {
+        of: format!("the older generation `{}`", path.display()).into(),
+        why: "it was changed after it was written: remove the file, and `image gc` what it named"
+            .into(),
+    }
 }
 
 fn no_manifest() -> BundleError {

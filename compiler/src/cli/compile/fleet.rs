@@ -6,7 +6,7 @@ use super::super::output::Answer;
 use super::super::session::Session;
 use super::super::{Answered, Failure, render};
 use super::{How, Image, ImageReport, Made, each};
-use crate::bundle::{Blob, Digest, Manifest, Packed, Record, Shared, Signer};
+use crate::bundle::{Blob, Digest, Manifest, Packed, Record, Shared, Signer, UNASSIGNED};
 use crate::diagnostic::counted;
 use crate::image::Limits;
 use rustc_hash::FxHashMap;
@@ -270,8 +270,7 @@ pub(super) fn check(
         nodes.any(|node| node.name.as_deref() == name.as_deref())
     };
     let missing = nodes.iter().filter(|(name, _)| !known(name));
-    let missing =
-        missing.map(|(name, _)| name.clone().unwrap_or_else(|| super::UNASSIGNED.to_owned()));
+    let missing = missing.map(|(name, _)| name.clone().unwrap_or_else(|| UNASSIGNED.to_owned()));
     report.missing = missing.collect();
     report.same = report.changed.is_empty() && report.missing.is_empty() && report.gone.is_empty();
     let answer = Answer::new(global);

@@ -3,7 +3,7 @@
 use super::super::Failure;
 use super::super::args::Global;
 use super::super::bundle::{Bundle, refused, say};
-use crate::bundle::{BundleError, Node, stored_bytes};
+use crate::bundle::{BundleError, Node, UNASSIGNED, stored_bytes};
 use crate::diagnostic::counted;
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -223,7 +223,7 @@ pub(super) fn print(bundle: &BundleReport, out: &mut dyn Write) -> io::Result<()
         writeln!(
             out,
             "    {}: {}, {} bytes in {}, which take {}",
-            node.node.as_deref().unwrap_or("not known"),
+            node.node.as_deref().unwrap_or(UNASSIGNED),
             counted(node.endpoints, "endpoint"),
             node.bytes,
             counted(node.chunks, "chunk"),

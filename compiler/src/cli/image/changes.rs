@@ -6,7 +6,7 @@ use super::super::output::Answer;
 use super::super::render::json;
 use super::super::{Answered, Failure};
 use super::explain::{SideReport, side};
-use crate::bundle::{BundleError, Change, Changes, Decided, Examples, Node, compare};
+use crate::bundle::{BundleError, Change, Changes, Decided, Examples, Node, UNASSIGNED, compare};
 use crate::diagnostic::counted;
 use crate::hir::Direction;
 use crate::image::Image;
@@ -247,7 +247,7 @@ fn print(report: &ImageDiffReport, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "the bundles are for different fleets")?;
     }
     for node in report.nodes.iter().take(SHOWN) {
-        let name = node.node.as_deref().unwrap_or("_unassigned");
+        let name = node.node.as_deref().unwrap_or(UNASSIGNED);
         match node.status {
             "gone" => writeln!(out, "{name}: gone")?,
             status => writeln!(

@@ -9,7 +9,7 @@ use super::super::render::json;
 use super::super::session::Session;
 use super::super::{Answered, Failure};
 use super::changes::{ChangeReport, packet, said, told};
-use crate::bundle::{BundleError, Changes, Examples, Verifier, compare};
+use crate::bundle::{BundleError, Changes, Examples, UNASSIGNED, Verifier, compare};
 use crate::diagnostic::{Diagnostic, counted};
 use crate::image::Image;
 use rayon::prelude::*;
@@ -201,7 +201,7 @@ fn against(global: &Global, session: &Session, bundle: &Bundle) -> Result<Agains
         let mut nodes = bundle.manifest.nodes.iter();
         let node = nodes.find(|node| node.name.as_deref() == name);
         let Some(node) = node else {
-            let node = name.unwrap_or("_unassigned").to_owned();
+            let node = name.unwrap_or(UNASSIGNED).to_owned();
             let told = "the bundle has no image of it".to_owned();
             return Ok((node.clone(), Some(FirstReport::general(node, "node", told))));
         };
