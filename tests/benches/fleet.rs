@@ -3,6 +3,8 @@
 //! `cargo bench -p verdict-tests --bench fleet`. 100,000 pods on 1,000 nodes, 10,000 policies, 2,000 label sets, both families;
 //! `VERDICT_BENCH_PODS`, `VERDICT_BENCH_NODES` and `VERDICT_BENCH_THREADS` set other numbers, `VERDICT_BENCH_PARTS` shows the parts of each
 //! compile, and `VERDICT_BENCH_AGAIN` asks, for a profiler, how often the compile of which all is kept is to be done, and nothing else then.
+//! `VERDICT_BENCH_POLICIES` asks how many policies are to change besides, one after the other, taken evenly from all that there are: what each costs
+//! hangs on how many nodes it governs a pod of.
 //! Two threads. Times are on the wall and of all threads, since
 //! other work on the machine stretches the former.
 //!
@@ -99,6 +101,11 @@ fn main() {
         tell(&before, &next);
         before = next;
     }
+    let policies = number("VERDICT_BENCH_POLICIES", 0);
+    if policies > 0 && again == 0 {
+        let (before, whole) = spent(|| compile(&read(), Cache::default()));
+        each_of(policies, &folder, &read, before, whole);
+    }
     std::fs::remove_dir_all(&folder).expect("the folder");
     println!("peak of memory: {:.0} MB", peak() / 1e6);
 }
@@ -181,6 +188,59 @@ fn change(folder: &std::path::Path) {
         changed.replace_range(at + port..at + port + 4, "8443");
         std::fs::write(file.path(), changed).expect("a manifest");
         return;
+    }
+}
+
+/// What it costs, with what was kept, that one policy changes: of some policies, one after the other. `whole` is what a compile
+/// of everything costs.
+fn each_of(
+    policies: usize,
+    folder: &std::path::Path,
+    read: &dyn Fn() -> Asked,
+    mut before: Fleet,
+    whole: [f64; 2],
+) {
+    let path = folder.join("policies.yaml");
+    let text = std::fs::read_to_string(&path).expect("policies");
+    let mut documents: Vec<String> = text.split("---\n").map(str::to_owned).collect();
+    let with_port = (0..documents.len()).filter(|index| {
+        let document = &documents[*index];
+        document.contains("kind: NetworkPolicy")
+            && document.contains("port: 8")
+            && !document.contains("endPort")
+    });
+    let with_port: Vec<usize> = with_port.collect();
+    let step = (with_port.len() / policies).max(1);
+    let mut costs: Vec<([f64; 2], usize)> = Vec::new();
+    for index in with_port.into_iter().step_by(step).take(policies) {
+        documents[index] = documents[index].replacen("port: 8", "port: 18", 1);
+        std::fs::write(&path, documents.join("---\n")).expect("policies");
+        let after = read();
+        let (next, spent) = spent(|| compile(&after, before.cache()));
+        costs.push((spent, next.packed.len() - next.taken));
+        before = next;
+    }
+    let count = costs.len().max(1);
+    let nodes: usize = costs.iter().map(|(_, nodes)| nodes).sum();
+    println!(
+        "{} policies changed, one after the other: {} nodes made anew on average",
+        costs.len(),
+        nodes / count
+    );
+    for (part, of) in ["on the wall", "of all threads"].into_iter().zip(0..) {
+        let mut shares: Vec<f64> = costs
+            .iter()
+            .map(|(spent, _)| spent[of] / whole[of])
+            .collect();
+        shares.sort_by(f64::total_cmp);
+        let mean = shares.iter().sum::<f64>() / count as f64;
+        let at = |share: usize| shares[(shares.len() - 1) * share / 100];
+        println!(
+            "  {part}: {mean:.3} of a whole compile on average; {:.3} half of them, {:.3} nine in ten, {:.3} all at most",
+            at(50),
+            at(90),
+            at(100)
+        );
     }
 }
 
@@ -335,10 +395,15 @@ fn phase<T>(what: &str, run: impl FnOnce() -> T) -> T {
     timed(&format!("  {what}"), run)
 }
 
-fn timed<T>(what: &str, run: impl FnOnce() -> T) -> T {
+/// What it takes to do something: seconds on the wall, and of all threads.
+fn spent<T>(run: impl FnOnce() -> T) -> (T, [f64; 2]) {
     let (start, before) = (Instant::now(), on_cpu());
     let made = run();
-    let (wall, cpu) = (start.elapsed().as_secs_f64(), on_cpu() - before);
+    (made, [start.elapsed().as_secs_f64(), on_cpu() - before])
+}
+
+fn timed<T>(what: &str, run: impl FnOnce() -> T) -> T {
+    let (made, [wall, cpu]) = spent(run);
     println!("{what:<36}{wall:>10.2} s on the wall{cpu:>10.2} s of all threads");
     made
 }
