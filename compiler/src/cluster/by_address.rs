@@ -69,3 +69,34 @@ pub(crate) fn v6(address: IpAddr) -> Option<u128> {
         IpAddr::V6(address) => Some(address.to_bits()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_value_of_an_address_stays() {
+        let texts = [
+            "10.0.0.1",
+            "::ffff:10.0.0.1",
+            "::a00:1",
+            "10.0.0.1",
+            "::a00:1",
+        ];
+        let addresses = texts.map(|text| text.parse::<IpAddr>().unwrap());
+        let mut values = ByAddress::default();
+        let firsts = addresses
+            .iter()
+            .zip(0..)
+            .map(|(address, value)| *values.or_insert(*address, value));
+        assert_eq!(firsts.collect::<Vec<_>>(), [0, 1, 2, 0, 2]);
+        assert_eq!(addresses.map(|address| values.get(address).copied()), {
+            [0, 1, 2, 0, 2].map(Some)
+        });
+        assert_eq!(values.get(IpAddr::V4(Ipv4Addr::LOCALHOST)), None);
+        let mut all: Vec<(IpAddr, i32)> = values.iter().map(|(at, value)| (at, *value)).collect();
+        all.sort();
+        let [v4, mapped, v6, ..] = addresses;
+        assert_eq!(all, [(v4, 0), (v6, 2), (mapped, 1)]);
+    }
+}
