@@ -6,6 +6,7 @@
 //! cluster are indices into its lists. What does not fit together is a diagnostic, never dropped in silence.
 
 mod blocks;
+mod by_address;
 pub mod build;
 mod dump;
 mod lookup;
@@ -19,6 +20,7 @@ pub use lookup::replica_name;
 
 use crate::ids::ids;
 use crate::source::Span;
+use by_address::ByAddress;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -335,7 +337,7 @@ pub struct Cluster {
     /// The pods of each workload, by [`WorkloadId`].
     pub(crate) workload_pods: Vec<Vec<PodId>>,
     pub(crate) services: Vec<Service>,
-    pub(crate) service_owners: rustc_hash::FxHashMap<IpAddr, ServiceId>,
+    pub(crate) service_owners: ByAddress<ServiceId>,
     pub(crate) service_accounts: Vec<ServiceAccount>,
     pub(crate) api_server_addresses: Vec<IpAddr>,
     pub(crate) block_groups: Vec<object::BlockGroup>,
@@ -344,9 +346,9 @@ pub struct Cluster {
     pub(crate) has_names: bool,
     pub(crate) label_sets: Vec<Labels>,
     pub(crate) port_sets: Vec<Box<[NamedPort]>>,
-    pub(crate) owners: rustc_hash::FxHashMap<IpAddr, Owner>,
+    pub(crate) owners: ByAddress<Owner>,
     /// The owners of an address behind the first, where it has several.
-    pub(crate) more_owners: rustc_hash::FxHashMap<IpAddr, Vec<Owner>>,
+    pub(crate) more_owners: ByAddress<Vec<Owner>>,
     pub(crate) pod_blocks: blocks::PodBlocks,
 }
 
@@ -435,20 +437,19 @@ impl Cluster {
 
     /// Every address that a pod or a node owns, in no order, and its [`Self::owner`].
     pub(crate) fn owned(&self) -> impl Iterator<Item = (IpAddr, Owner)> {
-        self.owners
-            .iter()
-            .map(|(address, owner)| (*address, *owner))
+        let owners = self.owners.iter();
+        owners.map(|(address, owner)| (address, *owner))
     }
 
     /// Who owns an address, of several the first; `None` is the outside.
     #[must_use]
     pub fn owner(&self, address: IpAddr) -> Option<Owner> {
-        self.owners.get(&address.to_canonical()).copied()
+        self.owners.get(address.to_canonical()).copied()
     }
 
     /// All who own an address: several pods, or several nodes, where the snapshot contradicts itself.
     pub fn owners(&self, address: IpAddr) -> impl Iterator<Item = Owner> + Clone {
-        let more = self.more_owners.get(&address.to_canonical());
+        let more = self.more_owners.get(address.to_canonical());
         self.owner(address)
             .into_iter()
             .chain(more.into_iter().flatten().copied())

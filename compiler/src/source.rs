@@ -112,11 +112,23 @@ impl SourceFile {
     /// [`TextError`] where the bytes are no text or too many.
     pub fn new(name: impl Into<Arc<str>>, bytes: Vec<u8>) -> Result<Self, TextError> {
         let (text, encoding) = decode(bytes)?;
+        Self::decoded(name.into(), text, encoding)
+    }
+
+    /// A text that was written in UTF-8.
+    ///
+    /// # Errors
+    /// [`TextError::TooLarge`].
+    pub fn of_text(name: impl Into<Arc<str>>, text: String) -> Result<Self, TextError> {
+        Self::decoded(name.into(), text, Encoding::Utf8)
+    }
+
+    fn decoded(name: Arc<str>, text: String, encoding: Encoding) -> Result<Self, TextError> {
         if text.len() > MAX_FILE_BYTES {
             return Err(TextError::TooLarge { given: text.len() });
         }
         Ok(Self {
-            name: name.into(),
+            name,
             text,
             encoding,
             line_starts: OnceLock::new(),

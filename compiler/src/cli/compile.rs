@@ -132,9 +132,12 @@ fn compiled(
     cache: Option<&Cache>,
 ) -> Result<Answered, Failure> {
     let session = match cache {
-        Some(cache) => Session::open_by(global, &compile.inputs, |sources, settings| {
-            cache.load(sources, settings)
-        }),
+        Some(cache) => Session::open_by(
+            global,
+            &compile.inputs,
+            || cache.readings(),
+            |kept, sources, settings| cache.load(&kept, sources, settings),
+        ),
         None => Session::open(global, &compile.inputs),
     };
     let session = &*session;

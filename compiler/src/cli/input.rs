@@ -284,14 +284,20 @@ fn text(item: &Item) -> Result<SourceFile, Box<Diagnostic>> {
         let diagnostic = Diagnostic::new(&codes::NOT_TEXT, format!("`{name}` is {what}"));
         return Err(Box::new(diagnostic.file(name).help(remedy)));
     }
-    // The line of a byte that does not decode is looked for before the bytes are given away.
-    let broken = match bytes.as_slice() {
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => None,
-        other => std::str::from_utf8(other).err(),
+    let read = match bytes.as_slice() {
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
+            SourceFile::new(name, bytes).map_err(|error| (error, String::new()))
+        }
+        _ => match String::from_utf8(bytes) {
+            Ok(text) => SourceFile::of_text(name, text).map_err(|error| (error, String::new())),
+            Err(error) => {
+                let offset = error.utf8_error().valid_up_to();
+                let broken = place(error.as_bytes(), offset);
+                Err((TextError::NotText { offset }, broken))
+            }
+        },
     };
-    let broken = broken.map(|error| place(&bytes, error.valid_up_to()));
-    SourceFile::new(name, bytes)
-        .map_err(|error| Box::new(no_text(name, error, broken.as_deref().unwrap_or_default())))
+    read.map_err(|(error, broken)| Box::new(no_text(name, error, &broken)))
 }
 
 /// What is read of standard input, a pipe or a device: none of them tells how much there is, and it may have no end.

@@ -42,16 +42,23 @@ impl Session {
     /// Reads settings and manifests. A session lasts until the command ends: a million small boxes are given back by the end of the
     /// process sooner than one by one, and nothing of a session has anything to do when it goes.
     pub(super) fn open(global: &Global, inputs: &Inputs) -> ManuallyDrop<Self> {
-        Self::open_by(global, inputs, load::load)
+        Self::open_by(
+            global,
+            inputs,
+            || (),
+            |(), sources, settings| load::load(sources, settings),
+        )
     }
 
-    /// The same, by another way from texts to what they say.
-    pub(super) fn open_by(
+    /// The same, by another way from texts to what they say, of which one part needs no texts.
+    pub(super) fn open_by<T: Send>(
         global: &Global,
         inputs: &Inputs,
-        load: impl FnOnce(&Sources, &Settings) -> Loaded,
+        prepare: impl FnOnce() -> T + Send,
+        load: impl FnOnce(T, &Sources, &Settings) -> Loaded,
     ) -> ManuallyDrop<Self> {
-        let texts = Texts::read(global, inputs);
+        let (texts, prepared) = rayon::join(|| Texts::read(global, inputs), prepare);
+        let load = |sources: &Sources, settings: &Settings| load(prepared, sources, settings);
         let loaded = texts.loaded(global, load);
         ManuallyDrop::new(texts.say(global, loaded))
     }

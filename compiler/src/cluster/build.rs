@@ -38,8 +38,8 @@ use std::net::IpAddr;
 /// Puts a cluster together of objects, which come in parts. `referred` are the namespaces that policies name, with the places where they do;
 /// `refused`, sorted, are the objects that had errors: that they are missing is known and not said again.
 #[must_use]
-pub fn build<S: AsRef<str>>(
-    objects: Vec<Vec<Object>>,
+pub fn build<S: AsRef<str> + Sync>(
+    mut objects: Vec<Vec<Object>>,
     referred: impl IntoIterator<Item = (S, Span)>,
     refused: &[ObjectRef],
 ) -> (Cluster, Vec<Diagnostic>) {
@@ -48,11 +48,15 @@ pub fn build<S: AsRef<str>>(
     let mut report = Report::default();
     let mut sets = Sets::default();
     let mut cluster = Cluster::default();
-    let mut declared = Declared::new(objects, refused, &mut report);
+    let mut declared = Declared::new(&mut objects, refused, &mut report);
 
-    cluster.namespaces = namespaces::build(&declared, referred, &mut sets, &mut report);
+    let (namespaces, nodes) = rayon::join(
+        || namespaces::implied(&declared, referred),
+        || nodes::implied(&declared),
+    );
+    cluster.namespaces = namespaces::build(&declared, namespaces, &mut sets, &mut report);
     cluster.service_accounts = namespaces::service_accounts(&declared, &cluster, &mut sets);
-    cluster.nodes = nodes::build(&declared, &mut sets, &mut report);
+    cluster.nodes = nodes::build(&declared, nodes, &mut sets, &mut report);
     let makers = workloads::build(&declared, &cluster, &mut report);
     cluster.workloads = makers.workloads;
     let pods = std::mem::take(&mut declared.pods);
@@ -65,13 +69,16 @@ pub fn build<S: AsRef<str>>(
     cluster.services = services::build(&declared, &pods.ports, &cluster, &mut report);
     cluster.service_owners = services::owners(&cluster, &mut report);
     cluster.api_server_addresses = services::api_server_addresses(&declared);
-    cluster.block_groups = std::mem::take(&mut declared.block_groups);
+    let groups = declared.block_groups.iter();
+    cluster.block_groups = groups.map(|group| (*group).clone()).collect();
     cluster.names = names(&declared.dns_snapshots);
     cluster.has_names = !declared.dns_snapshots.is_empty();
+    // A million small boxes are given back beside what comes next.
+    rayon::spawn(|| drop(objects));
     (cluster, report.finish())
 }
 
-fn names(snapshots: &[DnsSnapshot]) -> BTreeMap<Box<str>, Vec<IpAddr>> {
+fn names(snapshots: &[&DnsSnapshot]) -> BTreeMap<Box<str>, Vec<IpAddr>> {
     let mut names: BTreeMap<Box<str>, BTreeSet<IpAddr>> = BTreeMap::new();
     for (name, addresses) in snapshots.iter().flat_map(|snapshot| &snapshot.answers) {
         let known = names.entry(name.clone()).or_default();

@@ -81,13 +81,18 @@ impl Interner {
     }
 }
 
+/// How many locks there are, so that threads seldom wait for each other.
+const LOCKS: usize = 16;
+
 /// Shared values by the hash of what they are asked by.
 #[derive(Debug)]
-struct Shared<T: ?Sized>(Mutex<FxHashMap<u64, Vec<Arc<T>>>>);
+struct Shared<T: ?Sized>([Mutex<ByHash<T>>; LOCKS]);
+
+type ByHash<T> = FxHashMap<u64, Vec<Arc<T>>>;
 
 impl<T: ?Sized> Default for Shared<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Default::default())
     }
 }
 
@@ -99,7 +104,10 @@ impl<T: ?Sized> Shared<T> {
         make: impl FnOnce() -> Arc<T>,
     ) -> Arc<T> {
         let hash = FxBuildHasher.hash_one(key);
-        let mut known = lock(&self.0);
+        let Some(known) = self.0.get(hash as usize % LOCKS) else {
+            return make();
+        };
+        let mut known = lock(known);
         let alike = known.entry(hash).or_default();
         if let Some(shared) = alike.iter().find(|shared| is(shared)) {
             return Arc::clone(shared);

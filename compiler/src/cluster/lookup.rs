@@ -102,7 +102,7 @@ impl Cluster {
     /// The service that has an address, for the cluster or for the outside.
     #[must_use]
     pub fn service_by_address(&self, address: IpAddr) -> Option<ServiceId> {
-        self.service_owners.get(&address.to_canonical()).copied()
+        self.service_owners.get(address.to_canonical()).copied()
     }
 
     /// The workloads of a namespace, sorted by kind and name.

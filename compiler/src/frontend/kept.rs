@@ -19,6 +19,7 @@ use super::settings::Settings;
 use crate::cluster::interner::Interner;
 use crate::kept::Form;
 use crate::source::{Encoding, FileId, SourceFile, Sources};
+use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -43,6 +44,22 @@ pub struct Keeping<'k> {
     pub file: Option<&'k [u8]>,
     /// How many bytes a text has at least that is kept.
     pub smallest: usize,
+}
+
+impl Keeping<'_> {
+    /// Digests the texts that are kept, before each is asked for its own.
+    pub(super) fn digest(&self, sources: &Sources) {
+        let texts: Vec<&SourceFile> = sources.iter().map(|(_, text)| text).collect();
+        let fit = texts.into_par_iter().filter(|text| self.is_fit(text));
+        fit.for_each(|text| {
+            let _ = text.sha256();
+        });
+    }
+
+    /// Whether a text is one of those that are kept. What UTF-16 says hangs on more than its characters.
+    fn is_fit(&self, source: &SourceFile) -> bool {
+        source.text().len() >= self.smallest && source.encoding() == Encoding::Utf8
+    }
 }
 
 /// What became of [`Keeping`].
@@ -83,7 +100,7 @@ impl<'k> Known<'k> {
 
     /// What a text says, where that was kept.
     pub(super) fn take(&self, file: FileId, source: &SourceFile) -> Option<Read> {
-        if !self.is_fit(source) {
+        if !self.keeping.is_fit(source) {
             return None;
         }
         let taken = self.kept.take(file, source).unwrap_or_else(|Unusable| {
@@ -99,7 +116,8 @@ impl<'k> Known<'k> {
     pub(super) fn keep(self, sources: &Sources, texts: &[Vec<Read>]) -> Readings {
         let unusable = self.kept.unusable || self.is_wrong.load(Ordering::Relaxed);
         let texts = sources.iter().zip(texts);
-        let fit = texts.filter(|((_, source), parts)| self.is_fit(source) && is_kept(parts));
+        let fit =
+            texts.filter(|((_, source), parts)| self.keeping.is_fit(source) && is_kept(parts));
         let fit = fit.map(|((_, source), parts)| (source.sha256(), parts.as_slice()));
         let fit: BTreeMap<&[u8; 32], &[Read]> = fit.collect();
         let known: BTreeSet<&[u8; 32]> = self.kept.texts().collect();
@@ -110,11 +128,6 @@ impl<'k> Known<'k> {
             unusable,
             file: file.flatten(),
         }
-    }
-
-    /// Whether a text is one of those that are kept. What UTF-16 says hangs on more than its characters.
-    fn is_fit(&self, source: &SourceFile) -> bool {
-        source.text().len() >= self.keeping.smallest && source.encoding() == Encoding::Utf8
     }
 }
 

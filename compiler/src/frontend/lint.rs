@@ -74,43 +74,58 @@ fn port_names(cluster: &Cluster, policies: &PolicySet) -> Vec<Diagnostic> {
         .flat_map(|id| cluster.ports(id))
         .map(|port| (&*port.name, port.protocol.0))
         .collect();
+    let all = policies.policies.par_iter();
+    let found = all.flat_map_iter(|policy| {
+        let rules = rules_of(policies, policy);
+        let found = rules.flat_map(|rule| unknown_names(&known, rule));
+        found.collect::<Vec<_>>()
+    });
+    found.collect()
+}
+
+/// The port names of a rule that are not known, with their protocol.
+fn unknown_names(
+    known: &BTreeSet<(&str, u8)>,
+    (policy, rule, origin): (&Policy, &Rule, &RuleOrigin),
+) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     let is_known = |protocol: Option<Protocol>, name: &str| match protocol {
         Some(protocol) => known.contains(&(name, protocol.0)),
         None => known.range((name, 0)..=(name, u8::MAX)).next().is_some(),
     };
-    for (policy, rule, origin) in rules(policies) {
-        // An item without a protocol may stand for one of each: it matches where any of them does, and is told once.
-        let items = || rule.ports.iter().flatten().zip(&origin.ports);
-        let matching = items().filter(|(port, _)| match port {
-            PortMatch::Named { protocol, name } => is_known(*protocol, name),
-            PortMatch::Range { .. } => true,
-        });
-        let mut done: BTreeSet<Span> = matching.map(|(_, item)| item.span).collect();
-        for (port, item) in items() {
-            let PortMatch::Named { protocol, name } = port else {
-                continue;
-            };
-            if done.insert(item.span) {
-                let over = protocol
-                    .map(|protocol| format!(" over {protocol}"))
-                    .unwrap_or_default();
-                let same = |other: u8| protocol.is_none_or(|protocol| protocol.0 == other);
-                let names = known.iter().filter(|(_, other)| same(*other));
-                let help = meant(name, names.map(|(name, _)| *name)).unwrap_or_else(|| {
-                    "name the container port so, or write the number".to_owned()
-                });
-                diagnostics.push(
-                    Diagnostic::new(
-                        &codes::UNKNOWN_PORT_NAME,
-                        format!("no pod has a port named `{name}`{over}"),
-                    )
-                    .at(item.span, "this item matches nothing")
-                    .field(format!("{}.{}", origin.path, item.path))
-                    .object(policy.object.clone())
-                    .help(help),
-                );
-            }
+    // An item without a protocol may stand for one of each: it matches where any of them does, and is told once.
+    let items = || rule.ports.iter().flatten().zip(&origin.ports);
+    let is_matching = |port: &PortMatch| match port {
+        PortMatch::Named { protocol, name } => is_known(*protocol, name),
+        PortMatch::Range { .. } => true,
+    };
+    if items().all(|(port, _)| is_matching(port)) {
+        return diagnostics;
+    }
+    let matching = items().filter(|(port, _)| is_matching(port));
+    let mut done: BTreeSet<Span> = matching.map(|(_, item)| item.span).collect();
+    for (port, item) in items() {
+        let PortMatch::Named { protocol, name } = port else {
+            continue;
+        };
+        if done.insert(item.span) {
+            let over = protocol
+                .map(|protocol| format!(" over {protocol}"))
+                .unwrap_or_default();
+            let same = |other: u8| protocol.is_none_or(|protocol| protocol.0 == other);
+            let names = known.iter().filter(|(_, other)| same(*other));
+            let help = meant(name, names.map(|(name, _)| *name))
+                .unwrap_or_else(|| "name the container port so, or write the number".to_owned());
+            diagnostics.push(
+                Diagnostic::new(
+                    &codes::UNKNOWN_PORT_NAME,
+                    format!("no pod has a port named `{name}`{over}"),
+                )
+                .at(item.span, "this item matches nothing")
+                .field(format!("{}.{}", origin.path, item.path))
+                .object(policy.object.clone())
+                .help(help),
+            );
         }
     }
     diagnostics

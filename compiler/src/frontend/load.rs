@@ -22,6 +22,7 @@ use crate::diagnostic::{Diagnostic, ObjectRef, Severity, codes};
 use crate::hir::PolicySet;
 use crate::source::{FileId, SourceFile, Sources, Span};
 use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
 /// What the texts say.
@@ -78,7 +79,11 @@ pub fn load_with(
 ) -> (Loaded, Readings) {
     let (settings, diagnostics) = cilium_config::with_config_map(sources, settings);
     let interner = &Interner::default();
-    let known = keeping.map(|keeping| Known::new(keeping, &settings, interner));
+    let known = keeping.map(|keeping| {
+        let known = || Known::new(keeping, &settings, interner);
+        let (known, ()) = rayon::join(known, || keeping.digest(sources));
+        known
+    });
     let texts = sources.iter().collect::<Vec<_>>().into_par_iter();
     let mut texts: Vec<Vec<Read>> = texts
         .map(|(id, file)| {
@@ -134,17 +139,20 @@ fn finish(all: Read, objects: Vec<Vec<Object>>, settings: Settings) -> Loaded {
     };
     let subjects: lint::Subjects = place(|lowered| lowered.subject);
     let namespaces: BTreeMap<Span, Span> = place(|lowered| lowered.namespace);
-    let mut drafts = without_duplicates(drafts, &mut diagnostics);
-    let referred = drafts.iter().filter_map(|draft| {
-        let place = namespaces.get(&draft.span());
-        Some((
-            draft.object().namespace.as_deref()?,
-            *place.unwrap_or(&draft.span()),
-        ))
-    });
-    let (mut cluster, more) = build::build(objects, referred, &refused);
-    diagnostics.extend(more);
+    let drafts = without_duplicates(drafts, &mut diagnostics);
+    let referred = referred(&drafts, &namespaces);
     let semantics = settings.semantics();
+    // Policies wait for the cluster where there are services to look up in it.
+    let (ready, mut waiting) = if drafts.iter().any(Draft::has_services) {
+        (None, drafts)
+    } else {
+        (Some(drafts), Vec::new())
+    };
+    let ((mut cluster, more), ready) = rayon::join(
+        || build::build(objects, referred, &refused),
+        || ready.map(|drafts| lower::assemble(drafts, semantics)),
+    );
+    diagnostics.extend(more);
     cluster.host_network = semantics.host_network;
     let reading = lower::cilium::Reading {
         splits_keys_at_dots: settings.cilium.version == Version::V1_19,
@@ -152,16 +160,16 @@ fn finish(all: Read, objects: Vec<Vec<Object>>, settings: Settings) -> Loaded {
     };
     diagnostics.extend(lower::cilium::resolve_services(
         &cluster,
-        &mut drafts,
+        &mut waiting,
         reading,
     ));
-    let mut policies = lower::assemble(drafts, semantics);
+    let mut policies = ready.unwrap_or_else(|| lower::assemble(waiting, semantics));
     policies.resolution = resolution(&settings, &cluster, &policies);
     diagnostics.extend(not_modelled(&settings));
     diagnostics.extend(not_enforced(&settings));
     diagnostics.extend(conflicts::conflicts(&cluster, &policies));
     diagnostics.extend(lint::lint(&cluster, &policies, &subjects, &refused));
-    diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
+    diagnostics.par_sort_by(|a, b| a.order().cmp(&b.order()));
     Loaded {
         cluster,
         policies,
@@ -176,6 +184,21 @@ fn finish(all: Read, objects: Vec<Vec<Object>>, settings: Settings) -> Loaded {
         settings,
         secrets,
     }
+}
+
+/// The namespaces that policies name, with the first place of each. `places` are those where the policies do.
+fn referred(drafts: &[Draft], places: &BTreeMap<Span, Span>) -> Vec<(Box<str>, Span)> {
+    let mut first: FxHashMap<&str, Span> = FxHashMap::default();
+    for draft in drafts {
+        if let Some(name) = draft.object().namespace.as_deref() {
+            let span = draft.span();
+            let place = *places.get(&span).unwrap_or(&span);
+            let known = first.entry(name).or_insert(place);
+            *known = place.min(*known);
+        }
+    }
+    let first = first.into_iter();
+    first.map(|(name, place)| (name.into(), place)).collect()
 }
 
 /// A policy, and whether it has a name of its own.
@@ -462,7 +485,7 @@ fn without_duplicates(drafts: Vec<Lowered>, diagnostics: &mut Vec<Diagnostic>) -
     let (mut named, unnamed): (Vec<Lowered>, Vec<Lowered>) =
         drafts.into_iter().partition(|lowered| lowered.is_named);
     let mut kept: Vec<Draft> = Vec::with_capacity(named.len());
-    named.sort_by(|Lowered { draft: a, .. }, Lowered { draft: b, .. }| {
+    named.par_sort_by(|Lowered { draft: a, .. }, Lowered { draft: b, .. }| {
         (a.object(), a.span()).cmp(&(b.object(), b.span()))
     });
     for Lowered { draft, .. } in named {

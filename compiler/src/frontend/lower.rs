@@ -46,6 +46,12 @@ impl Draft {
     pub fn span(&self) -> Span {
         self.span
     }
+
+    /// Whether there are services among its peers, which are looked up in the cluster before [`assemble`].
+    pub(super) fn has_services(&self) -> bool {
+        let mut rules = self.rules.ingress.iter().chain(&self.rules.egress);
+        rules.any(|rule| !rule.services.is_empty())
+    }
 }
 
 #[derive(Debug)]

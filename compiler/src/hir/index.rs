@@ -53,14 +53,16 @@ impl LabelIndex {
     /// The label sets that a selector matches, sorted.
     pub(crate) fn select(&self, selector: &Selector) -> Vec<u32> {
         let requirements = selector.requirements.iter();
-        let (excluding, positive): (Vec<_>, Vec<_>) = requirements
+        let (excluding, mut positive): (Vec<_>, Vec<_>) = requirements
             .map(|requirement| self.postings(requirement))
             .partition(|(_, is_excluding)| *is_excluding);
         let length = |lists: &[&[u32]]| lists.iter().map(|list| list.len()).sum::<usize>();
-        let least = positive.iter().min_by_key(|(lists, _)| length(lists));
+        let least = positive.iter().enumerate();
+        let least = least.min_by_key(|(_, (lists, _))| length(lists));
+        let least = least.map(|(index, _)| index);
         let mut found = least.map_or_else(
             || (0..to_u32(self.sets.len())).collect(),
-            |(lists, _)| merged(lists),
+            |index| merged(&positive.swap_remove(index).0),
         );
         if found.len() <= FEW {
             found.retain(|index| {
@@ -106,7 +108,8 @@ impl LabelIndex {
 fn merged(lists: &[&[u32]]) -> Vec<u32> {
     let mut all = lists.concat();
     if lists.len() > 1 {
-        all.sort_unstable();
+        // Finds that they are lists that ascend.
+        all.sort();
     }
     all
 }

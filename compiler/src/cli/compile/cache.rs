@@ -54,6 +54,12 @@ pub(in crate::cli) struct Cache {
     unwritten: Mutex<Option<(PathBuf, std::io::Error)>>,
 }
 
+/// What was kept of texts.
+pub(super) struct CachedReadings<'c> {
+    build: Option<&'c [u8]>,
+    file: Option<Vec<u8>>,
+}
+
 fn build() -> Option<Vec<u8>> {
     let program = std::env::current_exe()
         .and_then(|path| hashed(&path))
@@ -118,11 +124,22 @@ impl Cache {
         self.build.get_or_init(build).as_deref()
     }
 
+    /// The file of what texts say, and what tells this verdict from others: what [`Self::load`] needs besides the texts.
+    pub(super) fn readings(&self) -> CachedReadings<'_> {
+        CachedReadings {
+            build: self.build(),
+            file: self.read(&self.folder.join(TEXTS)),
+        }
+    }
+
     /// What texts say. Those of which it is kept are not read, and what the others say is kept in its turn.
-    pub(super) fn load(&self, sources: &Sources, settings: &Settings) -> Loaded {
-        let path = self.folder.join(TEXTS);
-        let file = self.read(&path);
-        let keeping = self.build().map(|build| Keeping {
+    pub(super) fn load(
+        &self,
+        CachedReadings { build, file }: &CachedReadings<'_>,
+        sources: &Sources,
+        settings: &Settings,
+    ) -> Loaded {
+        let keeping = build.map(|build| Keeping {
             build,
             file: file.as_deref(),
             smallest: SMALLEST,
@@ -132,7 +149,7 @@ impl Cache {
             self.refuse();
         }
         if let Some(file) = readings.file {
-            self.write(path, &file);
+            self.write(self.folder.join(TEXTS), &file);
         }
         loaded
     }

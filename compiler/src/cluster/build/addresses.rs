@@ -5,57 +5,110 @@
 
 use super::pods;
 use super::report::Report;
-use crate::cluster::{Cluster, Node, NodeId, Owner, Pod, PodId};
+use crate::cluster::by_address::{self, ByAddress};
+use crate::cluster::{Cluster, NodeId, Owner, PodId};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::{Span, to_u32};
+use rayon::prelude::*;
 use rustc_hash::{FxBuildHasher, FxHashMap};
+use std::hash::Hash;
 use std::net::IpAddr;
 
 /// The first owner of each address, and the others of those that have several: pods beside pods, nodes beside
 /// nodes.
-pub(super) type Owners = (FxHashMap<IpAddr, Owner>, FxHashMap<IpAddr, Vec<Owner>>);
+pub(super) type Owners = (ByAddress<Owner>, ByAddress<Vec<Owner>>);
+
+/// A claim to an address that is another's.
+struct Contested {
+    /// The place of the claim among all.
+    place: usize,
+    first: Owner,
+    again: Owner,
+}
 
 pub(super) fn build(cluster: &Cluster, report: &mut Report) -> Owners {
-    let of_nodes = cluster.nodes.iter().map(|node| node.addresses.len());
-    let of_pods = cluster.pods.iter().map(|pod| pod.addresses.len());
-    let count = of_nodes.chain(of_pods).sum();
-    let mut owners = FxHashMap::with_capacity_and_hasher(count, FxBuildHasher);
-    let mut more: FxHashMap<IpAddr, Vec<Owner>> = FxHashMap::default();
-    for (index, node) in cluster.nodes.iter().enumerate() {
-        let id = NodeId(to_u32(index));
-        for address in &node.addresses {
-            let first = *owners.entry(*address).or_insert(Owner::Node(id));
-            report.extend(shared_by_nodes(cluster, *address, first, (id, node)));
-            if first != Owner::Node(id) {
-                more.entry(*address).or_default().push(Owner::Node(id));
+    let claims = claims(cluster);
+    let ((v4, mut contested), (v6, more_contested)) = rayon::join(
+        || of_family(&claims, by_address::v4),
+        || of_family(&claims, by_address::v6),
+    );
+    contested.extend(more_contested);
+    contested.sort_unstable_by_key(|claim| claim.place);
+    let mut more: ByAddress<Vec<Owner>> = ByAddress::default();
+    for Contested {
+        place,
+        first,
+        again,
+    } in contested
+    {
+        let Some((address, _)) = claims.get(place).copied() else {
+            continue;
+        };
+        report.extend(match again {
+            Owner::Node(id) => shared_by_nodes(cluster, address, first, id),
+            Owner::Pod(id) => shared_by_pod(cluster, address, first, id),
+        });
+        match (first, again) {
+            (Owner::Node(_), Owner::Pod(_)) => {}
+            (Owner::Node(_), Owner::Node(_)) | (Owner::Pod(_), _) => {
+                more.or_insert(address, Vec::new()).push(again);
             }
         }
     }
-    for (index, pod) in cluster.pods.iter().enumerate() {
-        let id = PodId(to_u32(index));
-        for address in pod.addresses.iter().filter(|_| !pod.host_network) {
-            let first = *owners.entry(*address).or_insert(Owner::Pod(id));
-            report.extend(shared_by_pod(cluster, *address, first, (id, pod)));
-            if let Owner::Pod(first) = first
-                && first != id
-            {
-                more.entry(*address).or_default().push(Owner::Pod(id));
-            }
+    (ByAddress::new(v4, v6), more)
+}
+
+/// The first owners of the addresses of a family, and the claims to these that come later.
+fn of_family<K: Eq + Hash>(
+    claims: &[(IpAddr, Owner)],
+    key: fn(IpAddr) -> Option<K>,
+) -> (FxHashMap<K, Owner>, Vec<Contested>) {
+    let of_family = || {
+        let claims = claims.iter().enumerate();
+        claims.filter_map(|(place, (address, owner))| Some((place, key(*address)?, *owner)))
+    };
+    let mut owners = FxHashMap::with_capacity_and_hasher(of_family().count(), FxBuildHasher);
+    let mut contested = Vec::new();
+    for (place, key, again) in of_family() {
+        let first = *owners.entry(key).or_insert(again);
+        if first != again {
+            contested.push(Contested {
+                place,
+                first,
+                again,
+            });
         }
     }
-    (owners, more)
+    (owners, contested)
+}
+
+/// Who claims which address, in their order.
+fn claims(cluster: &Cluster) -> Vec<(IpAddr, Owner)> {
+    fn all(addresses: &[IpAddr], owner: Owner) -> impl Iterator<Item = (IpAddr, Owner)> {
+        addresses.iter().map(move |address| (*address, owner))
+    }
+    let nodes = cluster.nodes.iter().zip((0..).map(NodeId));
+    let nodes = nodes.flat_map(|(node, id)| all(&node.addresses, Owner::Node(id)));
+    let pods = cluster.pods.par_iter().enumerate();
+    let pods = pods.filter(|(_, pod)| !pod.host_network);
+    let pods =
+        pods.flat_map_iter(|(index, pod)| all(&pod.addresses, Owner::Pod(PodId(to_u32(index)))));
+    let mut claims: Vec<(IpAddr, Owner)> = nodes.collect();
+    claims.par_extend(pods);
+    claims
 }
 
 fn shared_by_nodes(
     cluster: &Cluster,
     address: IpAddr,
     first: Owner,
-    (id, node): (NodeId, &Node),
+    again: NodeId,
 ) -> Option<Diagnostic> {
+    let node = cluster.node(again)?;
     let (Owner::Node(first), Some(span)) = (first, node.span) else {
         return None;
     };
-    let owner = cluster.node(first).filter(|_| first != id)?;
+    let owner = cluster.node(first)?;
     let message = format!(
         "nodes `{}` and `{}` both have the address `{address}`",
         owner.name, node.name
@@ -78,10 +131,10 @@ fn shared_by_pod(
     cluster: &Cluster,
     address: IpAddr,
     first: Owner,
-    (id, pod): (PodId, &Pod),
+    again: PodId,
 ) -> Option<Diagnostic> {
+    let pod = cluster.pod(again)?;
     match first {
-        Owner::Pod(first) if first == id => None,
         Owner::Pod(first) => {
             let name = pods::name(cluster, pod);
             let (owner, span) = pods::place(cluster, first)?;

@@ -10,27 +10,31 @@ use crate::cluster::object::{
 };
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::source::Span;
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
+use std::ops::Deref;
 
+/// Objects are large: they stay where they are.
 #[derive(Default)]
-pub(super) struct Declared<'r> {
+pub(super) struct Declared<'o> {
     /// Sorted.
-    refused: &'r [ObjectRef],
-    pub(super) namespaces: Vec<Namespace>,
-    pub(super) nodes: Vec<Node>,
-    pub(super) pods: Vec<Pod>,
-    pub(super) workloads: Vec<Workload>,
-    pub(super) services: Vec<Service>,
-    pub(super) endpoints: Vec<Endpoints>,
-    pub(super) service_accounts: Vec<ServiceAccount>,
-    pub(super) block_groups: Vec<BlockGroup>,
-    pub(super) dns_snapshots: Vec<DnsSnapshot>,
+    refused: &'o [ObjectRef],
+    pub(super) namespaces: Vec<&'o Namespace>,
+    pub(super) nodes: Vec<&'o Node>,
+    /// What the cluster has of them is taken out.
+    pub(super) pods: Vec<&'o mut Pod>,
+    pub(super) workloads: Vec<&'o Workload>,
+    pub(super) services: Vec<&'o Service>,
+    pub(super) endpoints: Vec<&'o Endpoints>,
+    pub(super) service_accounts: Vec<&'o ServiceAccount>,
+    pub(super) block_groups: Vec<&'o BlockGroup>,
+    pub(super) dns_snapshots: Vec<&'o DnsSnapshot>,
 }
 
-impl<'r> Declared<'r> {
+impl<'o> Declared<'o> {
     pub(super) fn new(
-        objects: Vec<Vec<Object>>,
-        refused: &'r [ObjectRef],
+        objects: &'o mut [Vec<Object>],
+        refused: &'o [ObjectRef],
         report: &mut Report,
     ) -> Self {
         let mut declared = Self {
@@ -39,7 +43,7 @@ impl<'r> Declared<'r> {
             pods: Vec::with_capacity(objects.iter().map(Vec::len).sum()),
             ..Self::default()
         };
-        for object in objects.into_iter().flatten() {
+        for object in objects.iter_mut().flatten() {
             declared.add(object);
         }
         sort_once(&mut declared.namespaces, report);
@@ -63,7 +67,7 @@ impl<'r> Declared<'r> {
         self.refused.binary_search_by(of).is_ok()
     }
 
-    fn add(&mut self, object: Object) {
+    fn add(&mut self, object: &'o mut Object) {
         match object {
             Object::Namespace(namespace) => self.namespaces.push(namespace),
             Object::Node(node) => self.nodes.push(node),
@@ -87,14 +91,20 @@ impl<'r> Declared<'r> {
     }
 }
 
-fn uses<T: object::Declared>(objects: &[T]) -> impl Iterator<Item = (&str, Span)> {
+fn uses<'a, T: object::Declared + 'a>(
+    objects: &'a [impl Deref<Target = T>],
+) -> impl Iterator<Item = (&'a str, Span)> {
     objects
         .iter()
         .map(|object| (object.id().namespace, object.span()))
 }
 
-fn sort_once<T: object::Declared>(objects: &mut Vec<T>, report: &mut Report) {
-    sort(objects);
+fn sort_once<T: object::Declared>(objects: &mut Vec<impl Deref<Target = T>>, report: &mut Report) {
+    // Most of what programs write is sorted.
+    let is_as_it_is = objects.is_sorted_by(|one, other| order(&**one) < order(&**other));
+    if is_as_it_is || sort(objects) == Names::Once {
+        return;
+    }
     objects.dedup_by(|again, first| {
         let same = again.id() == first.id() && has_own_name(first.id().name);
         if same {
@@ -104,30 +114,53 @@ fn sort_once<T: object::Declared>(objects: &mut Vec<T>, report: &mut Report) {
     });
 }
 
-/// Sorts objects: by namespace and kind first, of which there are few, so that most comparisons are of two names. Objects are
-/// large, so it is their keys that are moved about.
-fn sort<T: object::Declared>(objects: &mut Vec<T>) {
+/// By what objects are sorted.
+fn order<T: object::Declared>(object: &T) -> (&str, &str, &str) {
+    let Id {
+        kind,
+        namespace,
+        name,
+    } = object.id();
+    (namespace, kind, name)
+}
+
+/// Whether names stand once each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Names {
+    Once,
+    Again,
+}
+
+/// Sorts objects: by namespace and kind first, of which there are few, so that most comparisons are of two names.
+fn sort<T: object::Declared>(objects: &mut Vec<impl Deref<Target = T>>) -> Names {
     type Group<'o> = Vec<(&'o str, Span, usize)>;
     let mut groups: FxHashMap<(&str, &str), Group<'_>> = FxHashMap::default();
     for (index, object) in objects.iter().enumerate() {
-        let Id {
-            kind,
-            namespace,
-            name,
-        } = object.id();
+        let (namespace, kind, name) = order(&**object);
         let group = groups.entry((namespace, kind)).or_default();
         group.push((name, object.span(), index));
     }
     let mut groups: Vec<((&str, &str), Group<'_>)> = groups.into_iter().collect();
     groups.sort_unstable_by_key(|(key, _)| *key);
-    let mut order: Vec<usize> = Vec::with_capacity(objects.len());
-    for (_, mut group) in groups {
+    let names = groups.par_iter_mut().map(|(_, group)| {
         group.sort_unstable();
-        order.extend(group.into_iter().map(|(_, _, index)| index));
-    }
-    let mut unsorted: Vec<Option<T>> = std::mem::take(objects).into_iter().map(Some).collect();
+        if group.is_sorted_by(|(one, ..), (other, ..)| one < other) {
+            Names::Once
+        } else {
+            Names::Again
+        }
+    });
+    let names = names.reduce(|| Names::Once, Ord::max);
+    let order: Vec<usize> = groups
+        .into_iter()
+        .flat_map(|(_, group)| group)
+        .map(|(_, _, index)| index)
+        .collect();
+    let unsorted = std::mem::take(objects).into_iter();
+    let mut unsorted: Vec<_> = unsorted.map(Some).collect();
     let sorted = order.into_iter();
     objects.extend(sorted.filter_map(|index| unsorted.get_mut(index)?.take()));
+    names
 }
 
 /// Whether a name is the object's own: what `generateName` gives, the server completes, and ours need none.

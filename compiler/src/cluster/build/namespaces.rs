@@ -15,12 +15,11 @@ use std::sync::Arc;
 /// Every cluster has this namespace; manifests that name none mean it.
 const DEFAULT_NAMESPACE: &str = "default";
 
-pub(super) fn build<'d, 'r: 'd>(
+/// The namespaces that are used and not defined, with the first place of each.
+pub(super) fn implied<'d, 'r: 'd>(
     declared: &'d Declared<'_>,
     referred: impl IntoIterator<Item = (&'r str, Span)>,
-    sets: &mut Sets,
-    report: &mut Report,
-) -> Vec<Namespace> {
+) -> BTreeMap<&'d str, Span> {
     let mut places: FxHashMap<&str, Span> = FxHashMap::default();
     let referred = referred
         .into_iter()
@@ -32,9 +31,17 @@ pub(super) fn build<'d, 'r: 'd>(
     for namespace in &declared.namespaces {
         places.remove(&*namespace.name);
     }
-    let places = BTreeMap::from_iter(places);
-    report_undefined(declared, &places, report);
-    let implied = places
+    places.into_iter().collect()
+}
+
+pub(super) fn build(
+    declared: &Declared<'_>,
+    implied: BTreeMap<&str, Span>,
+    sets: &mut Sets,
+    report: &mut Report,
+) -> Vec<Namespace> {
+    report_undefined(declared, &implied, report);
+    let implied = implied
         .into_keys()
         .map(|name| (Box::from(name), Arc::default(), None));
     let defined = declared.namespaces.iter().map(|namespace| {

@@ -15,14 +15,17 @@ use std::sync::Arc;
 /// The kind of owner that static pods have.
 pub(super) const NODE_KIND: &str = "Node";
 
-pub(super) fn build(declared: &Declared, sets: &mut Sets, report: &mut Report) -> Vec<Node> {
-    let mut nodes: Vec<Node> = declared
-        .nodes
-        .iter()
-        .map(|node| from_declared(node, sets))
-        .collect();
-    nodes.extend(implied(declared, report).into_iter().map(|name| Node {
-        name,
+pub(super) fn build(
+    declared: &Declared<'_>,
+    implied: BTreeMap<&str, Span>,
+    sets: &mut Sets,
+    report: &mut Report,
+) -> Vec<Node> {
+    report_undefined(declared, &implied, report);
+    let defined = declared.nodes.iter();
+    let mut nodes: Vec<Node> = defined.map(|node| from_declared(node, sets)).collect();
+    nodes.extend(implied.into_keys().map(|name| Node {
+        name: name.into(),
         labels: sets.labels(&Arc::default()),
         addresses: Vec::new(),
         pod_cidrs: Vec::new(),
@@ -43,7 +46,8 @@ fn from_declared(node: &object::Node, sets: &mut Sets) -> Node {
     }
 }
 
-fn implied(declared: &Declared, report: &mut Report) -> Vec<Box<str>> {
+/// The nodes on which pods run and which are not defined, with the first place of each.
+pub(super) fn implied<'d>(declared: &'d Declared<'_>) -> BTreeMap<&'d str, Span> {
     let mut places: FxHashMap<&str, Span> = FxHashMap::default();
     for pod in &declared.pods {
         if let Some(name) = name_for(pod) {
@@ -54,9 +58,12 @@ fn implied(declared: &Declared, report: &mut Report) -> Vec<Box<str>> {
     for node in &declared.nodes {
         places.remove(&*node.name);
     }
-    let places = BTreeMap::from_iter(places);
+    places.into_iter().collect()
+}
+
+fn report_undefined(declared: &Declared<'_>, places: &BTreeMap<&str, Span>, report: &mut Report) {
     let mut undefined = Tally::default();
-    for (name, span) in &places {
+    for (name, span) in places {
         if !declared.is_refused(NODE_KIND, None, name) {
             undefined.add(*span, || (*name).to_owned());
         }
@@ -67,7 +74,6 @@ fn implied(declared: &Declared, report: &mut Report) -> Vec<Box<str>> {
         "nodes on which pods run are not defined",
         "no label of it is known: add its Node object if a policy selects nodes",
     ));
-    places.into_keys().map(Box::from).collect()
 }
 
 /// The name of the node on which a pod runs. A static pod is owned by it.
@@ -96,13 +102,13 @@ fn find(nodes: &[Node], name: &str) -> Option<usize> {
     nodes.binary_search_by(|node| (*node.name).cmp(name)).ok()
 }
 
-fn add_shown_addresses(nodes: &mut [Node], pods: &[Pod]) {
+fn add_shown_addresses(nodes: &mut [Node], pods: &[&mut Pod]) {
     let without: Vec<bool> = nodes.iter().map(|node| node.addresses.is_empty()).collect();
     let mut known: FxHashSet<(usize, IpAddr)> = FxHashSet::default();
     for (index, node) in nodes.iter().enumerate() {
         known.extend(node.addresses.iter().map(|address| (index, *address)));
     }
-    let shows_any = |pod: &&Pod| {
+    let shows_any = |pod: &&&mut Pod| {
         !pod.host_addresses.is_empty() || pod.template.host_network && !pod.addresses.is_empty()
     };
     for pod in pods.iter().filter(shows_any) {

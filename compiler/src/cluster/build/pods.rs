@@ -6,42 +6,57 @@ use super::report::{Report, Tally};
 use super::sets::Sets;
 use super::workloads::StandIn;
 use crate::cluster::object::{self, Template};
-use crate::cluster::{Cluster, NamedPort, NamespaceId, Node, NodeId, Pod, PodId, WorkloadId};
+use crate::cluster::{
+    Cluster, LabelsId, NamedPort, NamespaceId, Node, NodeId, Pod, PodId, PortsId, WorkloadId,
+};
 use crate::diagnostic::codes;
 use crate::source::{Span, to_u32};
+use rayon::prelude::*;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub(super) struct Pods {
+pub(super) struct Pods<'o> {
     /// Sorted by namespace and name, stand-ins behind others of their name.
     pub(super) pods: Vec<Pod>,
     /// The named ports of each pod in the order in which a name is looked up.
-    pub(super) ports: Vec<Arc<[NamedPort]>>,
+    pub(super) ports: Vec<&'o [NamedPort]>,
     /// The pods of each workload: the unfinished ones, or else all.
     pub(super) of_workload: Vec<Vec<PodId>>,
 }
 
-pub(super) fn build(
-    declared: Vec<object::Pod>,
+pub(super) fn build<'o>(
+    declared: Vec<&'o mut object::Pod>,
     makers: Vec<Option<WorkloadId>>,
-    stand_ins: Vec<StandIn>,
+    stand_ins: Vec<StandIn<'o>>,
     cluster: &Cluster,
     sets: &mut Sets,
-) -> Pods {
-    let mut pods: Vec<(Pod, Arc<[NamedPort]>)> =
-        Vec::with_capacity(declared.len() + stand_ins.len());
+) -> Pods<'o> {
     let stood_in = stand_ins
         .into_iter()
         .filter_map(|stand_in| from_stand_in(stand_in, cluster, sets));
-    pods.extend(stood_in);
+    let stood_in: Vec<(Pod, &[NamedPort])> = stood_in.collect();
+    let shared = declared.iter().map(|pod| Shared::of(pod, sets));
+    let shared: Vec<Shared> = shared.collect();
     let nodes = nodes::ByName::new(&cluster.nodes);
-    let mut namespaces = InTurn::of(cluster);
-    for (pod, maker) in declared.into_iter().zip(makers) {
-        let place = (namespaces.find(&pod.namespace), nodes.of_pod(&pod));
-        pods.extend(from_declared(pod, place, maker, cluster, sets));
+    let all = (declared, makers, shared).into_par_iter();
+    let made = all.map_init(
+        || InTurn::of(cluster),
+        |namespaces, (pod, maker, shared)| {
+            // Every namespace of a pod is there.
+            let namespace = namespaces.find(&pod.namespace);
+            let namespace = namespace.unwrap_or(NamespaceId(u32::MAX));
+            let place = (namespace, nodes.of_pod(pod));
+            from_declared(pod, place, maker, shared, cluster)
+        },
+    );
+    let (mut pods, mut ports): (Vec<Pod>, Vec<&[NamedPort]>) = Default::default();
+    made.unzip_into_vecs(&mut pods, &mut ports);
+    if !stood_in.is_empty() || !pods.is_sorted_by_key(order) {
+        let made = pods.into_iter().zip(ports);
+        let mut all: Vec<(Pod, &[NamedPort])> = stood_in.into_iter().chain(made).collect();
+        all.sort_by(|(one, _), (other, _)| order(one).cmp(&order(other)));
+        (pods, ports) = all.into_iter().unzip();
     }
-    pods.sort_by(|(one, _), (other, _)| order(one).cmp(&order(other)));
-    let (pods, ports): (Vec<Pod>, _) = pods.into_iter().unzip();
     Pods {
         of_workload: by_workload(&pods, cluster.workloads.len()),
         pods,
@@ -49,52 +64,66 @@ pub(super) fn build(
     }
 }
 
+/// What a pod has in common with others.
+#[derive(Clone, Copy)]
+struct Shared {
+    labels: LabelsId,
+    ports: PortsId,
+}
+
+impl Shared {
+    fn of(pod: &object::Pod, sets: &mut Sets) -> Self {
+        Self {
+            labels: sets.labels(&pod.template.labels),
+            ports: sets.ports(&pod.template.ports),
+        }
+    }
+}
+
 fn order(pod: &Pod) -> impl Ord {
     (pod.namespace, &*pod.name, pod.stand_in, pod.workload)
 }
 
-fn from_declared(
-    pod: object::Pod,
-    (namespace, node): (Option<NamespaceId>, Option<NodeId>),
+fn from_declared<'o>(
+    pod: &'o mut object::Pod,
+    (namespace, node): (NamespaceId, Option<NodeId>),
     workload: Option<WorkloadId>,
+    shared: Shared,
     cluster: &Cluster,
-    sets: &mut Sets,
-) -> Option<(Pod, Arc<[NamedPort]>)> {
-    let template = pod.template;
-    let addresses = match (
-        pod.finished,
-        template.host_network && pod.addresses.is_empty(),
-    ) {
+) -> (Pod, &'o [NamedPort]) {
+    let template = &pod.template;
+    let addresses = std::mem::take(&mut pod.addresses);
+    let addresses = match (pod.finished, template.host_network && addresses.is_empty()) {
         (true, _) => Box::default(),
         (false, true) => node_addresses(cluster, node).into(),
-        (false, false) => one_of_each_family_first(pod.addresses),
+        (false, false) => one_of_each_family_first(addresses),
     };
     let made = Pod {
-        namespace: namespace?,
-        name: pod.name,
-        labels: sets.labels(&template.labels),
+        namespace,
+        name: std::mem::take(&mut pod.name),
+        labels: shared.labels,
         addresses,
-        ports: sets.ports(&template.ports),
+        ports: shared.ports,
         host_network: template.host_network,
         node,
         workload,
         stand_in: false,
         finished: pod.finished,
-        service_account: template.service_account,
+        service_account: Arc::clone(&template.service_account),
         span: pod.span,
     };
-    Some((made, template.ports))
+    (made, &template.ports)
 }
 
-fn from_stand_in(
+fn from_stand_in<'o>(
     StandIn {
         workload,
         template,
         span,
-    }: StandIn,
+    }: StandIn<'o>,
     cluster: &Cluster,
     sets: &mut Sets,
-) -> Option<(Pod, Arc<[NamedPort]>)> {
+) -> Option<(Pod, &'o [NamedPort])> {
     let maker = cluster.workload(workload)?;
     let node = template
         .node
@@ -104,17 +133,17 @@ fn from_stand_in(
         namespace: maker.namespace,
         name: maker.name.clone(),
         labels: sets.labels(&template.labels),
-        addresses: on_node(&template, cluster, node),
+        addresses: on_node(template, cluster, node),
         ports: sets.ports(&template.ports),
         host_network: template.host_network,
         node,
         workload: Some(workload),
         stand_in: true,
         finished: false,
-        service_account: template.service_account,
+        service_account: Arc::clone(&template.service_account),
         span,
     };
-    Some((made, template.ports))
+    Some((made, &template.ports))
 }
 
 fn on_node(template: &Template, cluster: &Cluster, node: Option<NodeId>) -> Box<[IpAddr]> {

@@ -5,6 +5,7 @@
 
 use super::declared::Declared;
 use super::report::{Report, Tally};
+use crate::cluster::by_address::ByAddress;
 use crate::cluster::object::{self, EndpointPort, Endpoints, Target};
 use crate::cluster::{
     Cluster, Labels, LabelsId, NamedPort, NamespaceId, PodId, Service, ServiceId, ServicePort,
@@ -14,7 +15,6 @@ use crate::source::to_u32;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// The namespace and name of the service that stands for the API server.
 const API_SERVER: (&str, &str) = ("default", "kubernetes");
@@ -22,7 +22,7 @@ const API_SERVER: (&str, &str) = ("default", "kubernetes");
 /// `ports` are the named ports of each pod in the order in which a name is looked up.
 pub(super) fn build(
     declared: &Declared,
-    ports: &[Arc<[NamedPort]>],
+    ports: &[&[NamedPort]],
     cluster: &Cluster,
     report: &mut Report,
 ) -> Vec<Service> {
@@ -122,13 +122,13 @@ fn unresolved(service: &object::Service, port: &object::ServicePort, name: &str)
 /// Finds pods by label, and their ports by name.
 struct Selection<'a> {
     cluster: &'a Cluster,
-    ports: &'a [Arc<[NamedPort]>],
+    ports: &'a [&'a [NamedPort]],
     /// Pods with the same labels, so that a selector is tried once for each label set.
     alike: BTreeMap<(NamespaceId, LabelsId), Vec<PodId>>,
 }
 
 impl<'a> Selection<'a> {
-    fn new(cluster: &'a Cluster, ports: &'a [Arc<[NamedPort]>]) -> Self {
+    fn new(cluster: &'a Cluster, ports: &'a [&'a [NamedPort]]) -> Self {
         let mut alike: BTreeMap<_, Vec<PodId>> = BTreeMap::new();
         for (index, pod) in cluster.pods.iter().enumerate() {
             if !pod.finished {
@@ -188,12 +188,13 @@ impl<'a> Selection<'a> {
 type ByService<'a> = FxHashMap<(&'a str, &'a str), Vec<&'a Endpoints>>;
 
 /// The EndpointSlices of each service, or else its Endpoints.
-fn by_service(endpoints: &[Endpoints]) -> ByService<'_> {
+fn by_service<'a>(endpoints: &[&'a Endpoints]) -> ByService<'a> {
     let mut found = ByService::default();
     for slice in [true, false] {
         let mut more = ByService::default();
         for endpoints in endpoints
             .iter()
+            .copied()
             .filter(|endpoints| endpoints.slice == slice)
         {
             if let Some(service) = &endpoints.service {
@@ -240,12 +241,12 @@ fn report_undefined(declared: &Declared, report: &mut Report) {
 }
 
 /// Which service has which address. External addresses may be shared; of cluster addresses that is a fault.
-pub(super) fn owners(cluster: &Cluster, report: &mut Report) -> FxHashMap<IpAddr, ServiceId> {
-    let mut owners = FxHashMap::default();
+pub(super) fn owners(cluster: &Cluster, report: &mut Report) -> ByAddress<ServiceId> {
+    let mut owners = ByAddress::default();
     for (index, service) in cluster.services.iter().enumerate() {
         let id = ServiceId(to_u32(index));
         for address in &service.addresses {
-            let first = *owners.entry(*address).or_insert(id);
+            let first = *owners.or_insert(*address, id);
             if first != id {
                 report.extend(shared(cluster, *address, first, service));
             }
@@ -253,7 +254,7 @@ pub(super) fn owners(cluster: &Cluster, report: &mut Report) -> FxHashMap<IpAddr
     }
     for (index, service) in cluster.services.iter().enumerate() {
         for address in &service.external_addresses {
-            owners.entry(*address).or_insert(ServiceId(to_u32(index)));
+            owners.or_insert(*address, ServiceId(to_u32(index)));
         }
     }
     owners

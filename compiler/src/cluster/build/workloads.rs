@@ -12,6 +12,7 @@ use crate::cluster::object::{self, Id, Pod, Template};
 use crate::cluster::{Cluster, Labels, NamespaceId, Workload, WorkloadId};
 use crate::diagnostic::codes;
 use crate::source::{Span, to_u32};
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
@@ -20,19 +21,19 @@ use std::collections::BTreeMap;
 const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
 /// The workloads, and what they have to do with pods.
-pub(super) struct Makers {
+pub(super) struct Makers<'o> {
     /// Sorted by namespace, kind and name.
     pub(super) workloads: Vec<Workload>,
     /// The workload of each declared pod.
     pub(super) of_pod: Vec<Option<WorkloadId>>,
     /// The workloads without pods.
-    pub(super) stand_ins: Vec<StandIn>,
+    pub(super) stand_ins: Vec<StandIn<'o>>,
 }
 
 /// A workload without pods, and the pod that it would create.
-pub(super) struct StandIn {
+pub(super) struct StandIn<'o> {
     pub(super) workload: WorkloadId,
-    pub(super) template: Template,
+    pub(super) template: &'o Template,
     pub(super) span: Span,
 }
 
@@ -46,27 +47,26 @@ struct Top<'a> {
     pod: Option<Span>,
 }
 
-pub(super) fn build(declared: &Declared, cluster: &Cluster, report: &mut Report) -> Makers {
+pub(super) fn build<'o>(
+    declared: &Declared<'o>,
+    cluster: &Cluster,
+    report: &mut Report,
+) -> Makers<'o> {
     let chains = Chains::new(&declared.workloads);
     let mut tops: BTreeMap<Key<'_>, Top<'_>> = BTreeMap::new();
-    for workload in &declared.workloads {
+    for workload in declared.workloads.iter().copied() {
         if let Some(key) = chains.key_of_workload(workload, cluster) {
             tops.entry(key).or_default().add_workload(key, workload);
         }
     }
-    let mut namespaces = InTurn::of(cluster);
-    let keys: Vec<Option<Key<'_>>> = declared
-        .pods
-        .iter()
-        .map(|pod| chains.key_of_pod(pod, &mut namespaces))
-        .collect();
+    let pods = declared.pods.par_iter().map_init(
+        || InTurn::of(cluster),
+        |namespaces, pod| (chains.key_of_pod(pod, namespaces), pod.span),
+    );
+    let pods: Vec<(Option<Key<'_>>, Span)> = pods.collect();
     // Sorted by name, the pods of a workload stand together.
-    let pods: Vec<(Option<Key<'_>>, Span)> = keys
-        .iter()
-        .copied()
-        .zip(declared.pods.iter().map(|pod| pod.span))
-        .collect();
-    for run in pods.chunk_by(|(one, _), (other, _)| one == other) {
+    let runs = || pods.chunk_by(|(one, _), (other, _)| one == other);
+    for run in runs() {
         if let Some((Some(key), _)) = run.first() {
             let spans = run.iter().map(|(_, span)| *span);
             tops.entry(*key).or_default().add_pods(spans);
@@ -79,9 +79,11 @@ pub(super) fn build(declared: &Declared, cluster: &Cluster, report: &mut Report)
         .map(|(index, key)| (*key, WorkloadId(to_u32(index))))
         .collect();
     Makers {
-        of_pod: keys
-            .iter()
-            .map(|key| ids.get(key.as_ref()?).copied())
+        of_pod: runs()
+            .flat_map(|run| {
+                let key = run.first().and_then(|(key, _)| key.as_ref());
+                std::iter::repeat_n(key.and_then(|key| ids.get(key).copied()), run.len())
+            })
             .collect(),
         stand_ins: tops
             .values()
@@ -126,11 +128,11 @@ impl<'a> Top<'a> {
         self.pod = self.pod.into_iter().chain(spans).min();
     }
 
-    fn stand_in(&self, workload: WorkloadId) -> Option<StandIn> {
+    fn stand_in(&self, workload: WorkloadId) -> Option<StandIn<'a>> {
         let maker = self.template.filter(|_| self.pod.is_none())?;
         Some(StandIn {
             workload,
-            template: maker.template.clone(),
+            template: &maker.template,
             span: maker.span,
         })
     }
@@ -142,10 +144,10 @@ struct Chains<'a> {
 }
 
 impl<'a> Chains<'a> {
-    fn new(workloads: &'a [object::Workload]) -> Self {
+    fn new(workloads: &[&'a object::Workload]) -> Self {
         let known = workloads
             .iter()
-            .map(|workload| (object::Declared::id(workload), workload))
+            .map(|workload| (object::Declared::id(*workload), *workload))
             .collect();
         Self { known }
     }

@@ -4,7 +4,7 @@
 //! one namespace are one.
 
 use super::{Subjects, meant};
-use crate::cluster::{Cluster, HostNetwork, LabelsId, Namespace, Node, NodeId};
+use crate::cluster::{Cluster, HostNetwork, LabelsId, Node, NodeId};
 use crate::diagnostic::{Diagnostic, ObjectRef, codes};
 use crate::frontend::kinds::{Kind, Role};
 use crate::hir::index::LabelIndex;
@@ -13,6 +13,7 @@ use crate::hir::{
     IdentitySelector, NamespaceSelector, Peer, PodSelector, Policy, PolicySet, Requirement,
     Resolution, Rule, RuleOrigin, Selector, Subject, Tier,
 };
+use crate::source::to_u32;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -293,6 +294,8 @@ struct Groups<'a> {
     /// By name, where each stands.
     named: FxHashMap<&'a str, usize>,
     namespaces: Vec<BTreeMap<LabelsId, bool>>,
+    /// The labels of each namespace.
+    namespace_labels: LabelIndex,
     /// All labels of pods.
     label_sets: LabelIndex,
     /// By label set: the namespaces in which pods have it.
@@ -316,8 +319,11 @@ impl<'a> Groups<'a> {
                 of_labels.push((namespace, *hosts_only));
             }
         }
+        let labels = cluster.namespaces().iter();
+        let labels = labels.map(|namespace| cluster.labels(namespace.labels));
         Self {
             cluster,
+            namespace_labels: LabelIndex::new(labels),
             named: named.map(|(own, index)| (&*own.name, index)).collect(),
             namespaces,
             label_sets: LabelIndex::new(places.keys().map(|labels| cluster.labels(*labels))),
@@ -325,41 +331,26 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// The namespaces that a selector means.
-    fn governed(
-        &self,
-        pods: &PodSelector,
-    ) -> impl Iterator<Item = (&Namespace, &BTreeMap<LabelsId, bool>)> {
-        let (among, labels) = match &pods.namespaces {
-            NamespaceSelector::Named(name) => {
-                let own = self.named.get(&**name);
-                (own.map_or(0..0, |index| *index..index + 1), None)
-            }
-            NamespaceSelector::Labels(selector) => (0..self.namespaces.len(), Some(selector)),
-        };
-        let namespaces = self.cluster.namespaces().get(among.clone());
-        let groups = self.namespaces.get(among).into_iter().flatten();
-        let namespaces = namespaces.into_iter().flatten().zip(groups);
-        namespaces.filter(move |(namespace, _)| {
-            labels.is_none_or(|labels| labels.matches(self.cluster.labels(namespace.labels)))
-        })
-    }
-
     /// What a selector selects.
     fn selected(&self, pods: &PodSelector) -> Found {
-        let cluster = self.cluster;
         match &pods.namespaces {
-            NamespaceSelector::Named(_) => {
-                let groups = self.governed(pods).flat_map(|(_, groups)| groups);
+            NamespaceSelector::Named(name) => {
+                let own = self.named.get(&**name);
+                let groups = own.and_then(|index| self.namespaces.get(*index));
+                let groups = groups.into_iter().flatten();
                 let groups =
-                    groups.filter(|(labels, _)| pods.pods.matches(cluster.labels(**labels)));
+                    groups.filter(|(labels, _)| pods.pods.matches(self.cluster.labels(**labels)));
                 Found::of(groups.map(|(_, hosts_only)| *hosts_only))
             }
             // Of many namespaces, most have no pod with the labels.
             NamespaceSelector::Labels(selector) => {
+                let namespaces = self.namespace_labels.select(selector);
+                if namespaces.is_empty() {
+                    return Found::Nothing;
+                }
                 let is_among = |namespace: usize| {
-                    let namespace = cluster.namespaces().get(namespace);
-                    namespace.is_some_and(|one| selector.matches(cluster.labels(one.labels)))
+                    let namespace = to_u32(namespace);
+                    namespaces.binary_search(&namespace).is_ok()
                 };
                 let sets = self.label_sets.select(&pods.pods).into_iter();
                 let places = sets
@@ -371,9 +362,19 @@ impl<'a> Groups<'a> {
         }
     }
 
+    /// Whether a selector means any namespace.
+    fn has_namespace(&self, pods: &PodSelector) -> bool {
+        match &pods.namespaces {
+            NamespaceSelector::Named(name) => self.named.contains_key(&**name),
+            NamespaceSelector::Labels(selector) => {
+                !self.namespace_labels.select(selector).is_empty()
+            }
+        }
+    }
+
     /// What a peer lacks that selects nobody.
     fn lack(&self, peer: &PodSelector) -> Lack {
-        if self.governed(peer).next().is_none() {
+        if !self.has_namespace(peer) {
             (
                 "no namespace has these labels",
                 "compare them with the labels of the namespaces: what manifests do not define has no labels but its name",

@@ -92,7 +92,7 @@ pub(in crate::frontend) fn resolve(
 ) -> Vec<Diagnostic> {
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     for draft in drafts {
-        let object = draft.object.clone();
+        let object = &draft.object;
         let rules = &mut draft.rules;
         for rule in rules.ingress.iter_mut().chain(&mut rules.egress) {
             if rule.services.is_empty() {
