@@ -70,10 +70,10 @@ impl Hasher for Told {
     }
 }
 
-/// The SHA-256 digest of what `Hash` tells of a thing.
-pub(crate) fn digest(thing: &impl Hash) -> [u8; 32] {
-    let mut told = Told::default();
-    thing.hash(&mut told);
+/// The SHA-256 digest of what `Hash` tells of a thing, which is told into what is given: many are told there one after another.
+pub(crate) fn digest_by(told: &mut Told, thing: &impl Hash) -> [u8; 32] {
+    told.0.clear();
+    thing.hash(told);
     Sha256::digest(&told.0).into()
 }
 
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn things_that_differ_tell_different_bytes() {
-        let told = |thing: &[&[&str]]| digest(&thing);
+        let told = |thing: &[&[&str]]| digest_by(&mut Told::default(), &thing);
         let things: [&[&[&str]]; 6] = [
             &[],
             &[&[]],
