@@ -14,6 +14,30 @@ pub(crate) fn mixed(one: u64, other: u64) -> u64 {
     (low as u64) ^ (high as u64) ^ one.rotate_left(32) ^ other
 }
 
+/// What was found for the thing before: where things come in a row, many are found as that was.
+#[derive(Debug)]
+pub(crate) struct Latest<K, V>(Option<(K, V)>);
+
+impl<K, V> Default for Latest<K, V> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<K: Copy + PartialEq, V: Copy> Latest<K, V> {
+    /// What belongs to a key, which is found where the key before was another.
+    pub(crate) fn get(&mut self, key: K, find: impl FnOnce(K) -> V) -> V {
+        match self.0 {
+            Some((known, found)) if known == key => found,
+            Some(_) | None => {
+                let found = find(key);
+                self.0 = Some((key, found));
+                found
+            }
+        }
+    }
+}
+
 /// Takes what `Hash` tells of things: where it is derived that is everything, and with the lengths of lists, so that no two things tell
 /// the same. It is the same on every machine that orders the bytes of its numbers as maps of images are ordered, whatever their width.
 #[derive(Default)]
@@ -70,10 +94,10 @@ impl Hasher for Told {
     }
 }
 
-/// The SHA-256 digest of what `Hash` tells of a thing.
-pub(crate) fn digest(thing: &impl Hash) -> [u8; 32] {
-    let mut told = Told::default();
-    thing.hash(&mut told);
+/// The SHA-256 digest of what `Hash` tells of a thing, which is told into what is given: many are told there one after another.
+pub(crate) fn digest_by(told: &mut Told, thing: &impl Hash) -> [u8; 32] {
+    told.0.clear();
+    thing.hash(told);
     Sha256::digest(&told.0).into()
 }
 
@@ -84,7 +108,7 @@ mod tests {
 
     #[test]
     fn things_that_differ_tell_different_bytes() {
-        let told = |thing: &[&[&str]]| digest(&thing);
+        let told = |thing: &[&[&str]]| digest_by(&mut Told::default(), &thing);
         let things: [&[&[&str]]; 6] = [
             &[],
             &[&[]],

@@ -32,6 +32,7 @@ pub(crate) use layout::{MOST_SECTIONS, SUBJECTS, WORLD};
 pub use layout::{digest_text, hex, section_name};
 pub use limits::{LimitError, Limits, Resource};
 pub use memory::Memory;
+pub(crate) use open::seen_by;
 pub use open::{Written, seen, seen_pod};
 pub use parts::{Part, Parts};
 pub(crate) use parts::{Told, digest_of, size_of};

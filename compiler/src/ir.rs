@@ -73,9 +73,8 @@ pub struct Program {
     members: members::Members,
     pub(crate) peers: Vec<Peers>,
     pub(crate) ports: Vec<Ports>,
-    pub(crate) tables: Vec<Table>,
-    /// By [`IdentityId`].
-    pub(crate) table_of: Vec<TableId>,
+    /// Once they are asked for: a compile of which all is kept asks for none.
+    tables: OnceLock<Tables>,
     pub(crate) addresses: AddressClasses,
     /// The first port of each class.
     pub(crate) port_classes: Partition<u16>,
@@ -203,6 +202,14 @@ pub(crate) struct ProtocolPorts {
     pub(crate) whole: bool,
 }
 
+/// What governs, each list of policies once.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) list: Vec<Table>,
+    /// By [`IdentityId`].
+    pub(crate) of_identity: Vec<TableId>,
+}
+
 /// What governs an identity: the same for all identities that the same policies select.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -316,7 +323,7 @@ impl Program {
             policies: self.policies.len(),
             rules: self.rules.len(),
             selectors: self.selectors.len(),
-            tables: self.tables.len(),
+            tables: self.tables().list.len(),
             address_classes: self.addresses.v4.len() + self.addresses.v6.len(),
             port_classes: self.port_classes.len(),
         }
@@ -380,8 +387,8 @@ impl Program {
             Some(kinds) => kinds.tables_of_pod(pod),
             None => {
                 let identity = self.identity_of(pod);
-                let table = identity.and_then(|identity| self.table_of.get(identity.index()));
-                table.copied().into_iter().collect()
+                let table = identity.and_then(|identity| self.table_of(identity));
+                table.into_iter().collect()
             }
         }
     }
@@ -432,12 +439,21 @@ impl Program {
         pod.map(Owner::Pod).or_else(|| node().map(Owner::Node))
     }
 
-    fn table_at(&self, table: TableId) -> Option<&Table> {
-        self.tables.get(table.index())
+    /// What governs.
+    pub(crate) fn tables(&self) -> &Tables {
+        self.tables.get_or_init(|| self.make_tables())
+    }
+
+    pub(crate) fn table_at(&self, table: TableId) -> Option<&Table> {
+        self.tables().list.get(table.index())
+    }
+
+    pub(crate) fn table_of(&self, identity: IdentityId) -> Option<TableId> {
+        self.tables().of_identity.get(identity.index()).copied()
     }
 
     /// What pods with an identity are governed by.
     fn table(&self, identity: IdentityId) -> Option<&Table> {
-        self.table_at(*self.table_of.get(identity.index())?)
+        self.table_at(self.table_of(identity)?)
     }
 }

@@ -47,11 +47,21 @@ pub(crate) fn sealed(form: Form, words: &[u32]) -> Option<Vec<u8>> {
     if words.len() as u64 * 4 > MOST_BYTES {
         return None;
     }
-    let plain: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let plain = bytes_of(words);
     let mut file = form.begun();
     file.extend((plain.len() as u64).to_le_bytes());
     file.extend(zstd::bulk::compress(&plain, LEVEL).ok()?);
     Some(closed(file))
+}
+
+/// The bytes of words.
+pub(crate) fn bytes_of(words: &[u32]) -> Vec<u8> {
+    let mut bytes = vec![0; words.len() * 4];
+    let (places, _) = bytes.as_chunks_mut::<4>();
+    for (place, word) in places.iter_mut().zip(words) {
+        *place = word.to_le_bytes();
+    }
+    bytes
 }
 
 /// The words of a file that is whole.

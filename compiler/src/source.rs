@@ -98,7 +98,7 @@ pub struct SourceFile {
     name: Arc<str>,
     text: String,
     encoding: Encoding,
-    line_starts: OnceLock<Vec<u32>>,
+    lines: OnceLock<Lines>,
     sha256: OnceLock<[u8; 32]>,
     /// What is not to be shown, ascending.
     secrets: Vec<Range<u32>>,
@@ -131,7 +131,7 @@ impl SourceFile {
             name,
             text,
             encoding,
-            line_starts: OnceLock::new(),
+            lines: OnceLock::new(),
             sha256: OnceLock::new(),
             secrets: Vec::new(),
         })
@@ -166,16 +166,11 @@ impl SourceFile {
     /// a carriage return, or both.
     #[must_use]
     pub fn line_starts(&self) -> &[u32] {
-        self.line_starts.get_or_init(|| {
-            let bytes = self.text.as_bytes();
-            let breaks = memchr::memchr2_iter(b'\n', b'\r', bytes).filter(|at| {
-                let both = bytes.get(*at..at + 2);
-                both != Some(b"\r\n")
-            });
-            std::iter::once(0)
-                .chain(breaks.map(|at| to_u32(at + 1)))
-                .collect()
-        })
+        &self.lines().starts
+    }
+
+    fn lines(&self) -> &Lines {
+        self.lines.get_or_init(|| Lines::of(self.text.as_bytes()))
     }
 
     /// Whether a part of the text is not to be shown.
@@ -203,8 +198,46 @@ impl SourceFile {
 
     /// The line of a byte offset alone, from 1.
     fn line(&self, offset: u32) -> u32 {
-        let starts = self.line_starts();
-        to_u32(starts.partition_point(|start| *start <= offset).max(1))
+        self.lines().before(offset).max(1)
+    }
+}
+
+/// Where the lines of a text start.
+#[derive(Debug)]
+struct Lines {
+    starts: Vec<u32>,
+    /// By block of the text: how many lines start in front of it. So a line is looked for among those of one block alone.
+    by_block: Vec<u32>,
+}
+
+/// A block has two to the power of this many bytes.
+const BLOCK: u32 = 9;
+
+impl Lines {
+    fn of(bytes: &[u8]) -> Self {
+        let breaks = memchr::memchr2_iter(b'\n', b'\r', bytes).filter(|at| {
+            let both = bytes.get(*at..at + 2);
+            both != Some(b"\r\n")
+        });
+        let starts = std::iter::once(0).chain(breaks.map(|at| to_u32(at + 1)));
+        let starts: Vec<u32> = starts.collect();
+        let mut by_block = Vec::with_capacity((bytes.len() >> BLOCK) + 1);
+        for (start, index) in starts.iter().zip(0..) {
+            let block = (start >> BLOCK) as usize;
+            by_block.resize(by_block.len().max(block + 1), index);
+        }
+        Self { starts, by_block }
+    }
+
+    /// How many lines start at an offset or in front of it.
+    fn before(&self, offset: u32) -> u32 {
+        let block = (offset >> BLOCK) as usize;
+        let count = to_u32(self.starts.len());
+        let [first, end] =
+            [block, block + 1].map(|block| self.by_block.get(block).copied().unwrap_or(count));
+        let own = self.starts.get(first as usize..end as usize);
+        let own = own.map_or(0, |own| own.partition_point(|start| *start <= offset));
+        first + to_u32(own)
     }
 }
 
@@ -324,6 +357,27 @@ mod tests {
         assert_eq!(file.location(5), Location { line: 1, column: 5 });
         assert_eq!(file.location(7), Location { line: 2, column: 1 });
         assert_eq!(file.location(99), Location { line: 2, column: 1 });
+    }
+
+    #[test]
+    fn the_line_of_an_offset_is_that_of_the_last_start_in_front_of_it() {
+        let blocks = "x".repeat(3 << BLOCK);
+        let lines = "\n".repeat(2 << BLOCK);
+        for text in [
+            "",
+            "\n",
+            "a\r\nb\r",
+            &lines,
+            &blocks,
+            &format!("{blocks}\ny{lines}{blocks}\n"),
+        ] {
+            let file = SourceFile::new("x", text.into()).unwrap();
+            let starts = file.line_starts();
+            for offset in (0..to_u32(text.len()) + 3).chain([u32::MAX]) {
+                let expected = starts.partition_point(|start| *start <= offset);
+                assert_eq!(file.line(offset), to_u32(expected), "{offset}");
+            }
+        }
     }
 
     #[test]

@@ -133,7 +133,7 @@ pub(crate) struct Written<'a> {
 
 impl<'a> Written<'a> {
     pub(crate) fn of(cluster: &'a Cluster, policies: &'a PolicySet) -> Self {
-        let mut lists = matches::Lists::default();
+        let mut lists = matches::Lists::of_rules(policies.origins.len());
         Self {
             subjects: subjects::Subjects::of(cluster, policies, &mut lists),
             keys: keys::Keys::of(cluster, policies),

@@ -240,10 +240,10 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
 
     /// Takes what was stored before as it is. False where it cannot be fetched, or is something else.
     fn recall(&self, part: &Part, stored: Stored<'_>) -> Result<bool, NotPacked<E>> {
-        if lock(&self.stored).contains(&part.blob().sha256) {
-            return Ok(true);
-        }
         if let Part::List(blob) = part {
+            if lock(&self.stored).contains(&blob.sha256) {
+                return Ok(true);
+            }
             let Ok(list) = list(stored.fetch, blob) else {
                 return Ok(false);
             };

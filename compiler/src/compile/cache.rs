@@ -105,15 +105,22 @@ impl KeptImages {
         (own == fingerprint).then_some(kept)
     }
 
-    /// Keeps the image of a node in place of what was kept of it.
-    pub fn keep(&mut self, fingerprint: [u8; 32], kept: Kept) {
+    /// Keeps the image of a node in place of what was kept of it. Returns whether that is something else.
+    pub fn keep(&mut self, fingerprint: [u8; 32], kept: Kept) -> bool {
         let name = kept.packed.node.name.clone();
-        self.nodes.insert(name, (fingerprint, kept));
+        let new = (fingerprint, kept);
+        if self.nodes.get(&name) == Some(&new) {
+            return false;
+        }
+        self.nodes.insert(name, new);
+        true
     }
 
-    /// Keeps those of some nodes alone.
-    pub fn retain(&mut self, is_kept: impl Fn(Option<&str>) -> bool) {
+    /// Keeps those of some nodes alone. Returns whether there were others.
+    pub fn retain(&mut self, is_kept: impl Fn(Option<&str>) -> bool) -> bool {
+        let before = self.nodes.len();
         self.nodes.retain(|name, _| is_kept(name.as_deref()));
+        self.nodes.len() < before
     }
 }
 

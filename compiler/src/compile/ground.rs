@@ -64,22 +64,20 @@ impl<'a> Compiler<'a> {
         file: Option<KeptGround>,
     ) -> (Self, GroundFile) {
         let (cluster, policies) = (written.cluster, written.policies);
-        let print = build.map(|build| ground(build, cluster, policies, program));
-        let (kept, told) = match file.zip(print.as_ref()) {
-            None => (None, GroundFile::Missing),
-            Some((KeptGround(None), _)) => (None, GroundFile::Unusable),
-            Some((KeptGround(Some(words)), print)) => match words.split_first_chunk() {
-                Some((known, rest)) if *known == words_of(print) => {
-                    let kept = read(rest, program);
-                    let told = match kept {
-                        Some(_) => GroundFile::Taken,
-                        None => GroundFile::Unusable,
-                    };
-                    (kept, told)
-                }
-                Some(_) => (None, GroundFile::Stale),
-                None => (None, GroundFile::Unusable),
-            },
+        let words = file.as_ref().and_then(|file| file.0.as_ref());
+        let words = words.and_then(|words| words.split_first_chunk());
+        // Mostly it is of these, and is read while that is found out.
+        let (print, kept) = rayon::join(
+            || build.map(|build| ground(build, cluster, policies, program)),
+            || words.and_then(|(_, rest)| read(rest, program)),
+        );
+        let (kept, told) = match (file.as_ref().zip(print.as_ref()), words) {
+            (None, _) => (None, GroundFile::Missing),
+            (Some((_, print)), Some((known, _))) if *known != words_of(print) => {
+                (None, GroundFile::Stale)
+            }
+            (Some(_), _) if kept.is_some() => (kept, GroundFile::Taken),
+            (Some(_), _) => (None, GroundFile::Unusable),
         };
         let mut compiler = match kept {
             None => Self::with(written, Lowering::new(cluster, program)),

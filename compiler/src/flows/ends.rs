@@ -128,7 +128,8 @@ impl<'a> Ends<'a> {
     ) -> Self {
         let mut chains = Chains::default();
         let of_table: Vec<PerDirection<ChainId>> = program
-            .tables
+            .tables()
+            .list
             .iter()
             .map(|table| PerDirection {
                 ingress: chains.id(vec![&table.chains.ingress]),
@@ -288,7 +289,7 @@ impl<'a> Making<'a> {
         let program = self.program;
         let (groups, chains): ([Option<u32>; 2], Chained) = match &program.kinds {
             None => {
-                let table = program.table_of.get(identity.index()).copied();
+                let table = program.table_of(identity);
                 let group = self.groups.of.get(identity.index()).copied();
                 ([group; 2], [self.chains_at(table); 2])
             }
@@ -376,9 +377,7 @@ impl<'a> Making<'a> {
         if let [] | [_] = tables[..] {
             return self.chains_at(tables.first().copied());
         }
-        let tables = tables
-            .iter()
-            .filter_map(|id| program.tables.get(id.index()));
+        let tables = tables.iter().filter_map(|id| program.table_at(*id));
         let mut of = |direction| {
             let chains = tables.clone().map(|table| table.chains.get(direction));
             self.chains.id(chains.collect())
@@ -481,10 +480,11 @@ fn groups(program: &Program, of_table: &[PerDirection<ChainId>]) -> Groups {
     };
     let mut of: Vec<u32> = match &program.kinds {
         None => {
-            let identities = program.identities.iter().enumerate();
+            let identities = program.identities.iter();
             identities
-                .map(|(index, identity)| {
-                    let chains = chains_of(program.table_of.get(index));
+                .zip(&program.tables().of_identity)
+                .map(|(identity, table)| {
+                    let chains = chains_of(Some(table));
                     add((chains, names.then_some(identity.ports)))
                 })
                 .collect()

@@ -9,6 +9,7 @@ use super::{Operator, Requirement, Selector};
 use crate::cluster::Labels;
 use crate::source::to_u32;
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
 
 /// Label sets by what is in them.
 #[derive(Debug)]
@@ -57,13 +58,12 @@ impl LabelIndex {
             .map(|requirement| self.postings(requirement))
             .partition(|(_, is_excluding)| *is_excluding);
         let length = |lists: &[&[u32]]| lists.iter().map(|list| list.len()).sum::<usize>();
-        let least = positive.iter().enumerate();
-        let least = least.min_by_key(|(_, (lists, _))| length(lists));
-        let least = least.map(|(index, _)| index);
-        let mut found = least.map_or_else(
-            || (0..to_u32(self.sets.len())).collect(),
-            |index| merged(&positive.swap_remove(index).0),
-        );
+        let sizes = positive.iter().map(|(lists, _)| length(lists));
+        let least = sizes.enumerate().min_by_key(|(_, size)| *size);
+        let mut found = match least {
+            None => (0..to_u32(self.sets.len())).collect(),
+            Some((least, _)) => merged(&positive.swap_remove(least).0).into_owned(),
+        };
         if found.len() <= FEW {
             found.retain(|index| {
                 let labels = self.sets.get(*index as usize);
@@ -72,11 +72,12 @@ impl LabelIndex {
             return found;
         }
         for (lists, is_excluding) in positive.iter().chain(&excluding) {
-            let mut met = merged(lists).into_iter().peekable();
+            let met = merged(lists);
+            let mut met = met.iter().peekable();
             // Both ascend.
             found.retain(|index| {
-                while met.next_if(|own| own < index).is_some() {}
-                (met.peek() == Some(index)) != *is_excluding
+                while met.next_if(|own| *own < index).is_some() {}
+                (met.peek() == Some(&index)) != *is_excluding
             });
         }
         found
@@ -105,13 +106,14 @@ impl LabelIndex {
 }
 
 /// The members of all lists, ascending.
-fn merged(lists: &[&[u32]]) -> Vec<u32> {
-    let mut all = lists.concat();
-    if lists.len() > 1 {
-        // Finds that they are lists that ascend.
-        all.sort();
+fn merged<'l>(lists: &[&'l [u32]]) -> Cow<'l, [u32]> {
+    if let [one] = lists {
+        return Cow::Borrowed(one);
     }
-    all
+    let mut all = lists.concat();
+    // Each ascends: that is what a stable sort makes use of.
+    all.sort();
+    Cow::Owned(all)
 }
 
 #[cfg(test)]

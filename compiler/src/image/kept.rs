@@ -3,7 +3,7 @@
 use super::encode::Addresses;
 use super::parts::Part;
 use super::trie::Near;
-use crate::kept::{Words, write_list};
+use crate::kept::{Words, bytes_of, write_list};
 use verdict_abi::Section;
 
 impl Addresses {
@@ -23,8 +23,8 @@ impl Addresses {
         let root = words.one()?;
         let [entry, first, bits] = *words.some(3)?.first_chunk()?;
         let mut part = |section: Section| {
-            let bytes = words.list()?.iter().flat_map(|word| word.to_le_bytes());
-            Some(Part::new(section as u32, bytes.collect::<Vec<u8>>()))
+            let bytes = bytes_of(words.list()?);
+            Some(Part::new(section as u32, bytes))
         };
         let [a, b, c, d, e] = Section::OF_LEAVES;
         Some(Self {

@@ -4,69 +4,70 @@
 //! free number from there on. So a new thing moves those next to it at most, and the sections of an image that name others by
 //! their numbers stay the same but there. A third of the numbers at least are nothing's.
 
-use crate::hash::digest;
+use crate::hash::{Told, digest_by};
 use crate::lir::number;
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
 use std::hash::Hash;
 
 /// Below so many things no number is left out.
 const FEW: usize = 64;
 
-/// Things with their numbers.
-#[derive(Debug)]
-pub(super) struct Slots<K> {
-    numbers: FxHashMap<K, u32>,
-    /// By number.
-    things: Vec<Option<K>>,
+/// The numbers of some things, which are given by their places in a list.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    /// By place.
+    numbers: Vec<u32>,
+    /// By number: the place.
+    places: Vec<Option<u32>>,
 }
 
-impl<K: Copy + Eq + Hash + Send> Slots<K> {
-    /// Numbers things, equal ones once, whatever their order. What makes them differ is what `Hash` tells of them.
-    pub(super) fn of(things: impl Iterator<Item = K>) -> Self {
-        let mut numbers: FxHashMap<K, u32> = things.map(|thing| (thing, 0)).collect();
-        let found = numbers.iter_mut().zip(0..);
-        let found = found.map(|((thing, place), index)| {
-            *place = index;
-            (index, *thing)
-        });
-        let found: Vec<(u32, K)> = found.collect();
-        let mut found: Vec<([u8; 32], u32, K)> = found
-            .into_par_iter()
-            .map(|(index, thing)| (digest(&thing), index, thing))
-            .collect();
-        found.sort_unstable_by_key(|(digest, ..)| *digest);
+impl Slots {
+    /// Numbers things, each of which is there once, whatever their order. What makes them differ is what `Hash` tells of them.
+    pub(super) fn of(things: impl IndexedParallelIterator<Item: Hash>) -> Self {
+        let found = things
+            .enumerate()
+            .map_init(Told::default, |told, (place, thing)| {
+                (digest_by(told, &thing), number(place))
+            });
+        let mut found: Vec<([u8; 32], u32)> = found.collect();
+        found.sort_unstable_by_key(|(digest, _)| *digest);
         let homes = if found.len() < FEW {
             0
         } else {
             (found.len() + found.len() / 2).next_power_of_two().ilog2()
         };
-        let mut things: Vec<Option<K>> = Vec::new();
-        let mut of_found = vec![0; found.len()];
-        for (digest, index, thing) in found {
+        let mut places: Vec<Option<u32>> = Vec::new();
+        let mut numbers = vec![u32::MAX; found.len()];
+        for (digest, place) in found {
             let [first, second, third, fourth, ..] = digest;
             let upper = u32::from_be_bytes([first, second, third, fourth]);
             let home = u64::from(upper) << homes >> u32::BITS;
-            things.resize(things.len().max(home as usize), None);
-            if let Some(slot) = of_found.get_mut(index as usize) {
-                *slot = number(things.len());
+            places.resize(places.len().max(home as usize), None);
+            if let Some(slot) = numbers.get_mut(place as usize) {
+                *slot = number(places.len());
             }
-            things.push(Some(thing));
+            places.push(Some(place));
         }
-        for place in numbers.values_mut() {
-            *place = of_found.get(*place as usize).copied().unwrap_or(u32::MAX);
-        }
-        Self { numbers, things }
+        Self { numbers, places }
     }
 
-    /// The number of a thing that is there.
-    pub(super) fn number(&self, thing: K) -> u32 {
-        self.numbers.get(&thing).copied().unwrap_or(u32::MAX)
+    /// The number of the thing at a place.
+    pub(super) fn number(&self, place: u32) -> u32 {
+        self.numbers
+            .get(place as usize)
+            .copied()
+            .unwrap_or(u32::MAX)
     }
 
-    /// By number: what some make of the things, and `T::default` where there is none.
-    pub(super) fn made<T>(&self, make: impl Fn(K) -> T, none: impl Fn() -> T) -> Vec<T> {
-        let things = self.things.iter();
+    /// By number: what some make of the things, and `none` where there is no thing.
+    pub(super) fn made<K, T>(
+        &self,
+        things: &[K],
+        make: impl Fn(&K) -> T,
+        none: impl Fn() -> T,
+    ) -> Vec<T> {
+        let places = self.places.iter();
+        let things = places.map(|place| things.get((*place)? as usize));
         things
             .map(|thing| thing.map_or_else(&none, &make))
             .collect()
@@ -80,22 +81,25 @@ mod tests {
 
     #[test]
     fn a_new_thing_moves_few_others() {
-        let before = Slots::of(0..5_000);
-        let after = Slots::of((0..5_000).chain([7_777]).rev());
-        let moved = (0..5_000).filter(|thing| before.number(*thing) != after.number(*thing));
+        let things: Vec<u32> = (0..5_000).collect();
+        let more: Vec<u32> = (0..5_000).chain([7_777]).rev().collect();
+        let (before, after) = (Slots::of(things.par_iter()), Slots::of(more.par_iter()));
+        let numbers = |of: &Slots, things: &[u32]| of.made(things, |own| Some(*own), || None);
+        let moved = (0..5_000).filter(|thing| before.number(*thing) != after.number(5_000 - thing));
         let moved = moved.count();
         assert!(moved < 40, "{moved} are moved");
-        assert!(before.things.len() < 10_000, "{}", before.things.len());
-        let numbers: FxHashSet<u32> = (0..5_000).map(|thing| before.number(thing)).collect();
-        assert_eq!(numbers.len(), 5_000);
-        for (number, thing) in before.made(Some, || None).into_iter().zip(0..) {
+        assert!(before.places.len() < 10_000, "{}", before.places.len());
+        let found: FxHashSet<u32> = (0..5_000).map(|thing| before.number(thing)).collect();
+        assert_eq!(found.len(), 5_000);
+        for (number, thing) in numbers(&before, &things).into_iter().zip(0..) {
             assert!(number.is_none_or(|own| before.number(own) == thing));
         }
     }
 
     #[test]
     fn few_things_have_no_gaps() {
-        assert_eq!(Slots::of(0..60).things.len(), 60);
-        assert_eq!(Slots::<u32>::of([].into_iter()).things.len(), 0);
+        let things: Vec<u32> = (0..60).collect();
+        assert_eq!(Slots::of(things.par_iter()).places.len(), 60);
+        assert_eq!(Slots::of([0; 0].par_iter()).places.len(), 0);
     }
 }

@@ -6,7 +6,9 @@
 use super::judge::{NamedPorts, Other, Question};
 use super::kinds::{From, Kinds};
 use super::tiers::{self, Effect, LastOf, Outcomes};
-use super::{Chain, ClassId, KindId, Policy, Program, Rule, RuleRange, Step, Table, TableId, id};
+use super::{
+    Chain, ClassId, KindId, Policy, Program, Rule, RuleRange, Step, Table, TableId, Tables, id,
+};
 use crate::cluster::{NodeId, Protocol};
 use crate::hir::flow::{Address, Endpoint, EndpointKind, Flow, PodView, Transport};
 use crate::hir::spec::precedence::{has_subject, matches::peer_matches, order};
@@ -14,6 +16,7 @@ use crate::hir::spec::{self, Exemption, Side, Truth, Verdict};
 use crate::hir::{self, Action, Auth, Direction, Mode, PortMatch, RuleId, Tier};
 use crate::identity::{Identity, key};
 use rustc_hash::FxHashMap;
+use std::sync::OnceLock;
 
 /// The packet that asks for smaller ones: type and code of ICMPv4.
 pub(crate) const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
@@ -256,7 +259,7 @@ impl Program {
     }
 
     pub(super) fn table_of_kind(&self, kind: KindId) -> Option<&Table> {
-        self.tables.get(self.table_id_of_kind(kind)?.index())
+        self.table_at(self.table_id_of_kind(kind)?)
     }
 
     /// What governs a kind.
@@ -415,12 +418,15 @@ impl Program {
                 });
             table_of.push(table);
         }
-        self.tables = tables;
         let identities = self.identities.iter();
-        self.table_of = identities
+        let of_identity = identities
             .map(|identity| table_of.get(identity.kind.index()).copied())
             .map(|table| table.unwrap_or(TableId(0)))
             .collect();
+        self.tables = OnceLock::from(Tables {
+            list: tables,
+            of_identity,
+        });
         if let Some(kinds) = &mut self.kinds {
             kinds.table_of = table_of;
         }

@@ -1,7 +1,7 @@
 //! From a cluster and a policy set to a program.
 //!
-//! Cost: one step per pod, one evaluation per distinct selector of a subject, and one step for each identity that a policy
-//! selects; what selectors of peers select is found once it is asked for.
+//! Cost: one step per pod, and one per rule. What selectors select is found once it is asked for; and so is who governs whom, by one
+//! evaluation per distinct selector of a subject, and one step for each identity that a policy selects.
 
 use super::kinds::Kinds;
 use super::members::Members;
@@ -12,9 +12,10 @@ use super::tiers::LastOf;
 use super::{
     AddressClasses, BlockFamilies, Chain, Identity, IdentityId, KindId, Peers, PeersId, Policy,
     Ports, PortsId, Program, ProtocolPorts, Rule, RuleRange, Selector, SelectorId, Step, Table,
-    TableId, id,
+    TableId, Tables, id,
 };
 use crate::cluster::{Cluster, HostNetwork, NamedPort, Pod, PodId, Protocol};
+use crate::hash::Latest;
 use crate::hir::spec::precedence::is_named_port;
 use crate::hir::spec::precedence::matches::may_be_behind;
 use crate::hir::{
@@ -42,6 +43,9 @@ impl Program {
         };
         let (identities, of_pod) = identities(cluster, &mut kinds);
         let mut resolver = Resolver::new(cluster, addresses, kinds, &identities);
+        // Most are of one rule alone: room for them is made once.
+        resolver.peers_ids.reserve(set.origins.len());
+        resolver.pod_selector_ids.reserve(set.origins.len());
         let mut policies = Vec::with_capacity(set.policies.len());
         let mut rules = Vec::with_capacity(set.origins.len());
         for policy in &set.policies {
@@ -65,22 +69,20 @@ impl Program {
             members,
             peers,
             ports,
-            tables: Vec::new(),
-            table_of: Vec::new(),
+            tables: OnceLock::new(),
             addresses,
             port_classes: port_classes(cluster, set),
             cidr_matches_pods: set.semantics.cidr_matches_pods,
             kinds,
         };
-        match program.kinds {
-            None => program.make_tables(),
-            Some(_) => program.make_tables_of_kinds(),
+        if program.kinds.is_some() {
+            program.make_tables_of_kinds();
         }
         program
     }
 
-    /// One table for each list of governing policies that occurs.
-    fn make_tables(&mut self) {
+    /// One table for each list of governing policies that occurs, where rules are resolved by isolation.
+    pub(super) fn make_tables(&self) -> Tables {
         let mut governing: Vec<Vec<u32>> = vec![Vec::new(); self.identities.len()];
         for (index, policy) in self.policies.iter().enumerate() {
             let subject = self.selectors.get(policy.subject.index());
@@ -91,17 +93,16 @@ impl Program {
             }
         }
         let mut known: FxHashMap<Vec<u32>, TableId> = FxHashMap::default();
-        for list in governing {
-            let table = match known.entry(list) {
-                Entry::Occupied(entry) => *entry.get(),
-                Entry::Vacant(entry) => {
-                    let table = self.make_table(entry.key());
-                    let new = TableId(id(self.tables.len()));
-                    self.tables.push(table);
-                    *entry.insert(new)
-                }
-            };
-            self.table_of.push(table);
+        let mut list = Vec::new();
+        let of_identity = governing.into_iter().map(|governing| {
+            *known.entry(governing).or_insert_with_key(|governing| {
+                list.push(self.make_table(governing));
+                TableId(id(list.len() - 1))
+            })
+        });
+        Tables {
+            of_identity: of_identity.collect(),
+            list,
         }
     }
 
@@ -190,7 +191,13 @@ fn identities(
         .zip((0..).map(PodId))
         .map(|(pod, id)| identity(cluster, kinds, id, pod))
         .collect();
-    let distinct: FxHashSet<Identity> = of_pod.iter().flatten().copied().collect();
+    let mut distinct: FxHashSet<Identity> = FxHashSet::default();
+    let mut latest = Latest::default();
+    for identity in of_pod.iter().flatten() {
+        latest.get(*identity, |identity| {
+            distinct.insert(identity);
+        });
+    }
     let mut identities: Vec<Identity> = distinct.into_iter().collect();
     identities.sort_unstable();
     let ids: FxHashMap<Identity, IdentityId> = identities
@@ -198,9 +205,10 @@ fn identities(
         .enumerate()
         .map(|(index, identity)| (*identity, IdentityId(id(index))))
         .collect();
+    let mut latest = Latest::default();
     let of_pod = of_pod
         .iter()
-        .map(|identity| ids.get(identity.as_ref()?).copied())
+        .map(|identity| latest.get((*identity)?, |identity| ids.get(&identity).copied()))
         .collect();
     (identities, of_pod)
 }
@@ -320,18 +328,16 @@ impl<'c> Resolver<'c> {
     }
 
     fn selector(&mut self, selector: &'c PodSelector, hosts_are_pods: bool) -> SelectorId {
+        let selectors = &mut self.selectors;
         let key = (selector, hosts_are_pods);
-        if let Some(known) = self.pod_selector_ids.get(&key) {
-            return *known;
-        }
-        let new = SelectorId(id(self.selectors.len()));
-        self.selectors.push(Selector {
-            written: Subject::Pods(selector.clone()),
-            hosts_are_pods,
-            selected: OnceLock::new(),
-        });
-        self.pod_selector_ids.insert(key, new);
-        new
+        *self.pod_selector_ids.entry(key).or_insert_with(|| {
+            selectors.push(Selector {
+                written: Subject::Pods(selector.clone()),
+                hosts_are_pods,
+                selected: OnceLock::new(),
+            });
+            SelectorId(id(selectors.len() - 1))
+        })
     }
 
     /// A subject by the labels of identities: its identities are found by kind, where tables are made.
@@ -379,14 +385,14 @@ impl<'c> Resolver<'c> {
     }
 
     fn peers(&mut self, written: &'c [Peer], hosts_are_pods: bool) -> PeersId {
-        let key = (written, hosts_are_pods);
-        if let Some(known) = self.peers_ids.get(&key) {
-            return *known;
-        }
-        let peers = self.resolve_peers(written, hosts_are_pods);
         let new = PeersId(id(self.peers.len()));
+        match self.peers_ids.entry((written, hosts_are_pods)) {
+            Entry::Occupied(known) => return *known.get(),
+            Entry::Vacant(entry) => entry.insert(new),
+        };
+        // No list is in another.
+        let peers = self.resolve_peers(written, hosts_are_pods);
         self.peers.push(peers);
-        self.peers_ids.insert(key, new);
         new
     }
 

@@ -20,7 +20,7 @@
 
 use super::kinds::Kinds;
 use super::tiers::LastOf;
-use super::{Identity, IdentityId, KindId, Peers, Program, RuleRange, Step, Table};
+use super::{Identity, IdentityId, KindId, Peers, Program, RuleRange, Step, Table, Tables};
 use crate::cluster::{Cluster, HostNetwork, PodId};
 use crate::hir::flow::PodView;
 use crate::hir::spec::precedence::matches::peer_matches;
@@ -48,7 +48,7 @@ pub fn verify(program: &Program, cluster: &Cluster, set: &PolicySet) -> Result<(
 fn by_isolation(program: &Program, cluster: &Cluster) -> Result<(), Violation> {
     selectors(program, cluster)?;
     tables(program)?;
-    for table in &program.tables {
+    for table in &program.tables().list {
         for direction in [Direction::Ingress, Direction::Egress] {
             chain(program, table, direction)?;
         }
@@ -152,9 +152,10 @@ fn selectors(program: &Program, cluster: &Cluster) -> Result<(), Violation> {
 
 fn tables(program: &Program) -> Result<(), Violation> {
     let count = program.identities.len();
-    ensure(program.table_of.len() == count, 4, "identities")?;
-    for (identity, table) in (0_u32..).map(IdentityId).zip(&program.table_of) {
-        let table = program.tables.get(table.index());
+    let Tables { list, of_identity } = program.tables();
+    ensure(of_identity.len() == count, 4, "identities")?;
+    for (identity, table) in (0_u32..).map(IdentityId).zip(of_identity) {
+        let table = list.get(table.index());
         let selecting = (0_u32..).zip(&program.policies).filter(|(_, policy)| {
             let subject = program.selectors.get(policy.subject.index());
             subject.is_some_and(|subject| program.selected(subject).contains(identity.0))
@@ -165,11 +166,7 @@ fn tables(program: &Program) -> Result<(), Violation> {
         });
         ensure(same, 4, identity)?;
     }
-    let mut lists: Vec<&[u32]> = program
-        .tables
-        .iter()
-        .map(|table| &*table.governing)
-        .collect();
+    let mut lists: Vec<&[u32]> = list.iter().map(|table| &*table.governing).collect();
     lists.sort_unstable();
     ensure(lists.is_sorted_by(|a, b| a < b), 4, "tables")
 }

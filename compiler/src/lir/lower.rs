@@ -243,7 +243,7 @@ impl<'l> Lower<'l, '_> {
         direction: Direction,
         ports: Option<crate::cluster::PortsId>,
     ) -> Option<ChainId> {
-        let resolved = self.from.program.tables.get(table.index())?;
+        let resolved = self.from.program.table_at(table)?;
         let chain = resolved.chains.get(direction);
         let by_name = direction == Direction::Ingress && self.goes_by_name(chain);
         let key = ChainKey {

@@ -10,7 +10,7 @@
 use super::subjects::Case;
 use super::{Prover, Subject};
 use crate::cluster::{LabelsId, NamespaceId, Owner, Pod, PodId, PortsId};
-use crate::hash::Told;
+use crate::hash::{Latest, Told};
 use crate::hir::flow::{EndpointKind, PodView};
 use crate::hir::{Direction, PerDirection, Policy, Rule};
 use crate::image::Part;
@@ -54,12 +54,8 @@ impl Fingerprints {
     }
 }
 
-/// What is told of pods with others, but for where they run: namespace, labels, named ports, service account.
-type Kind<'a> = (NamespaceId, LabelsId, PortsId, &'a str);
-
-fn kind(pod: &Pod) -> Kind<'_> {
-    (pod.namespace, pod.labels, pod.ports, &pod.service_account)
-}
+/// What is told of pods with others, but for where they run: namespace, labels, named ports, service account; and their cases.
+type Kind<'a> = (NamespaceId, LabelsId, PortsId, &'a str, [Option<u32>; 2]);
 
 /// Takes the words of `Debug`, what `Hash` tells, and bytes.
 pub(super) struct Words {
@@ -68,11 +64,17 @@ pub(super) struct Words {
     waiting: Told,
 }
 
-/// How many bytes wait.
-const WAITING: usize = 1 << 12;
+/// How many bytes wait: as many as most things that are told have.
+const WAITING: usize = 1 << 14;
 
 /// How many ends are told together.
 const TOGETHER: usize = 256;
+
+/// No number of anything.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// In place of a digest that is there by all that is known.
+const NO_PRINT: Print = [0; 32];
 
 impl fmt::Write for Words {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -109,7 +111,7 @@ impl Words {
     }
 
     /// Adds a thing by what `Hash` tells of it.
-    fn add_thing(&mut self, thing: &impl Hash) {
+    pub(super) fn add_thing(&mut self, thing: &impl Hash) {
         thing.hash(&mut self.waiting);
         if self.waiting.0.len() >= WAITING {
             self.flush();
@@ -135,8 +137,8 @@ impl Words {
         for address in addresses {
             match address {
                 IpAddr::V4(address) => {
-                    self.add_bytes(&[4]);
-                    self.add_bytes(&address.octets());
+                    let [a, b, c, d] = address.octets();
+                    self.add_bytes(&[4, a, b, c, d]);
                 }
                 IpAddr::V6(address) => {
                     self.add_bytes(&[6]);
@@ -158,9 +160,22 @@ impl Words {
         self.add_bytes(print);
     }
 
+    /// Adds what is told of cases.
+    fn add_cases(&mut self, told: &[Print], cases: [Option<u32>; 2]) {
+        for case in cases {
+            let print = case.and_then(|case| told.get(case as usize));
+            self.add_print(print.unwrap_or(&NO_PRINT));
+        }
+    }
+
     pub(super) fn print(mut self) -> Print {
+        self.next_print()
+    }
+
+    /// The digest of what was added, and nothing of it with what comes next.
+    pub(super) fn next_print(&mut self) -> Print {
         self.flush();
-        self.digest.finalize().into()
+        self.digest.finalize_reset().into()
     }
 }
 
@@ -183,10 +198,10 @@ impl Prover<'_> {
             words.add(&answer);
         }
         words.add(&self.ends.examples.len());
-        let ends = self.ends.examples.par_chunks(TOGETHER).map(|ends| {
-            let mut words = Words::new();
+        let ends = self.ends.examples.par_chunks(TOGETHER);
+        let ends = ends.map_init(Words::new, |words, ends| {
             ends.iter().for_each(|end| words.add_thing(end));
-            words.print()
+            words.next_print()
         });
         for print in ends.collect::<Vec<_>>() {
             words.add_print(&print);
@@ -201,14 +216,19 @@ impl Prover<'_> {
         let classes = &lowering.resolved().addresses;
         words.add_thing(&(classes.v4.starts(), classes.v6.starts()));
         let policies = self.policies.policies.par_iter();
-        let policies: Vec<Print> = policies
-            .map(|policy| self.policy(sources, policy))
-            .collect();
+        let policies = policies.map_init(Words::new, |words, policy| {
+            self.add_policy(words, sources, policy);
+            words.next_print()
+        });
+        let policies: Vec<Print> = policies.collect();
         let cases = self.subjects.cases.par_iter();
-        let of_cases = cases.clone().map(|case| case_print(&policies, case));
+        let of_cases = cases.clone().map_init(Words::new, |words, case| {
+            add_case(words, &policies, case);
+            words.next_print()
+        });
         let of_cases: Vec<Print> = of_cases.collect();
-        let proofs = cases.zip(&of_cases).map(|(case, print)| {
-            let mut words = Words::new();
+        let proofs = cases.zip(&of_cases);
+        let proofs = proofs.map_init(Words::new, |words, (case, print)| {
             words.add_print(&of_all);
             words.add_print(print);
             let ports = match &case.subject {
@@ -216,29 +236,47 @@ impl Prover<'_> {
                 EndpointKind::Pod(_) | EndpointKind::Node(_) | EndpointKind::Outside => None,
             };
             words.add(&ports.filter(|_| case.direction == Direction::Ingress));
-            words.print()
+            words.next_print()
         });
         let mut known: FxHashMap<Kind<'_>, u32> = FxHashMap::default();
+        let mut latest = Latest::default();
         let mut kinds: Vec<PodId> = Vec::new();
         let kind_of = self.cluster.pods().iter().zip(0..).map(|(pod, index)| {
-            *known.entry(kind(pod)).or_insert_with(|| {
-                kinds.push(PodId(index));
-                number(kinds.len() - 1)
+            let cases = self.cases_of(Owner::Pod(PodId(index)));
+            let account = &*pod.service_account;
+            let kind = (pod.namespace, pod.labels, pod.ports, account, cases);
+            latest.get(kind, |kind| {
+                *known.entry(kind).or_insert_with(|| {
+                    kinds.push(PodId(index));
+                    number(kinds.len() - 1)
+                })
             })
         });
         let kind_of: Vec<u32> = kind_of.collect();
+        let kinds = kinds.par_iter().map_init(Words::new, |words, pod| {
+            self.add_kind(words, &of_cases, *pod);
+            words.next_print()
+        });
         Fingerprints {
             common: words.print(),
             proofs: proofs.collect(),
-            cases: of_cases,
             policies,
-            kinds: kinds.par_iter().map(|pod| self.kind_print(*pod)).collect(),
+            kinds: kinds.collect(),
             kind_of,
+            cases: of_cases,
         }
     }
 
-    /// What is told of a pod with others of its kind.
-    fn kind_print(&self, pod: PodId) -> Print {
+    /// The cases of a pod or a node.
+    fn cases_of(&self, of: Owner) -> [Option<u32>; 2] {
+        [Direction::Ingress, Direction::Egress].map(|direction| {
+            let case = self.subjects.case(of, direction);
+            case.map(|(number, _)| number)
+        })
+    }
+
+    /// Adds what is told of a pod with others of its kind.
+    fn add_kind(&self, words: &mut Words, cases: &[Print], pod: PodId) {
         let own = self.cluster.pod(pod);
         let view = own.map(|own| PodView {
             id: None,
@@ -246,14 +284,13 @@ impl Prover<'_> {
             host: None,
             ..pod_view(self.cluster, pod, own)
         });
-        let mut words = Words::new();
         words.add_thing(&view);
-        words.print()
+        words.add_cases(cases, self.cases_of(Owner::Pod(pod)));
     }
 
-    /// A policy with everything that a decision or its name can hang on, but for its number and those of its rules: only their
+    /// Adds a policy with everything that a decision or its name can hang on, but for its number and those of its rules: only their
     /// order means something.
-    fn policy(&self, sources: &Sources, policy: &Policy) -> Print {
+    fn add_policy(&self, words: &mut Words, sources: &Sources, policy: &Policy) {
         let Policy {
             id: _,
             object,
@@ -264,8 +301,7 @@ impl Prover<'_> {
             isolates,
             rules,
         } = policy;
-        let mut words = Words::new();
-        words.add_thing(&object.to_string());
+        words.add_thing(object);
         words.add_thing(&sources.line(*span));
         words.add_thing(&(tier, priority, subject, isolates.ingress, isolates.egress));
         let PerDirection { ingress, egress } = rules;
@@ -284,20 +320,16 @@ impl Prover<'_> {
                 words.add_thing(&origin.map(|origin| (&origin.path, sources.line(origin.span))));
             }
         }
-        words.print()
     }
 
     /// Adds the leaves at which a pod is. Of a pod that has a network of its own they hang on nothing but its identity and the classes of
-    /// its addresses, since the list of leaves is told already.
+    /// its addresses, which are told, since the list of leaves is told already, and where the classes begin.
     fn add_own_leaves(&self, words: &mut Words, lowering: &Lowering<'_>, id: PodId, pod: &Pod) {
-        let program = lowering.resolved();
-        match program.identity_of(id).filter(|_| !pod.host_network) {
-            Some(identity) => {
-                words.add_number(identity.0);
-                for address in &pod.addresses {
-                    words.add_number(program.addresses.class(*address).0);
-                }
-            }
+        let identity = lowering.resolved().identity_of(id);
+        let identity = identity.filter(|_| !pod.host_network);
+        words.add_bytes(&[identity.is_some().into()]);
+        match identity {
+            Some(identity) => words.add_number(identity.0),
             None => words.add_leaves(&self.own_leaves(lowering, id)),
         }
     }
@@ -316,50 +348,45 @@ impl Prover<'_> {
         let known = node.and_then(|node| self.cluster.node(node));
         words.add(&(node, known.map(|node| &node.name)));
         words.add(&self.ends.of_node(node));
-        for pod in pods {
-            let Some(own) = self.cluster.pod(*pod) else {
-                continue;
-            };
-            words.add_text(&own.name);
-            words.add_addresses(&own.addresses);
-            self.add_own_leaves(&mut words, lowering, *pod, own);
-            words.add_number(own.node.map_or(u32::MAX, |node| node.0));
+        let pods = pods
+            .iter()
+            .filter_map(|pod| Some((*pod, self.cluster.pod(*pod)?)));
+        let pods: Vec<(PodId, &Pod)> = pods.collect();
+        words.add_count(pods.len());
+        // One thing of all after another: what lies apart in memory is waited for together.
+        for (pod, own) in &pods {
+            words.add_number(own.node.map_or(NONE, |node| node.0));
             words.add_bytes(&[own.host_network.into()]);
+            self.add_own_leaves(&mut words, lowering, *pod, own);
             if own.host_network {
                 words.add(&pod_view(self.cluster, *pod, own).host);
             }
-            let cases = [Direction::Ingress, Direction::Egress].map(|direction| {
-                let case = self.subjects.case(Owner::Pod(*pod), direction);
-                case.and_then(|(number, _)| of.cases.get(number as usize))
-            });
+        }
+        for (_, own) in &pods {
+            words.add_text(&own.name);
+        }
+        for (_, own) in &pods {
+            words.add_addresses(&own.addresses);
+        }
+        for (pod, _) in &pods {
             let kind = of.kind_of.get(pod.index());
             let kind = kind.and_then(|kind| of.kinds.get(*kind as usize));
-            let prints = [kind].into_iter().chain(cases);
-            for print in prints {
-                // Each of them is there.
-                words.add_print(print.unwrap_or(&[0; 32]));
-            }
+            words.add_print(kind.unwrap_or(&NO_PRINT));
         }
         let host = lowering.host(node);
         if let Some((id, own)) = host.and_then(|id| Some((id, self.cluster.node(id)?))) {
             words.add(&(&own.name, &own.addresses));
-            for direction in [Direction::Ingress, Direction::Egress] {
-                let case = self.subjects.case(Owner::Node(id), direction);
-                let case = case.and_then(|(number, _)| of.cases.get(number as usize));
-                words.add_print(case.unwrap_or(&[0; 32]));
-            }
+            words.add_cases(&of.cases, self.cases_of(Owner::Node(id)));
         }
         words.print()
     }
 }
 
-fn case_print(policies: &[Print], case: &Case<'_>) -> Print {
-    let mut words = Words::new();
+fn add_case(words: &mut Words, policies: &[Print], case: &Case<'_>) {
     words.add(&(case.direction, case.by_name));
     for policy in &case.governing {
-        words.add_print(policies.get(policy.id.index()).unwrap_or(&[0; 32]));
+        words.add_print(policies.get(policy.id.index()).unwrap_or(&NO_PRINT));
     }
-    words.print()
 }
 
 impl Subject<'_> {

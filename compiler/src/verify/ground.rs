@@ -6,10 +6,12 @@
 //! here, which is what most changes are.
 
 use super::ends::AddressCells;
-use super::fingerprint::{Print, Words};
+use super::fingerprint::{NONE, Print, Words};
 use crate::cluster::{Cluster, Namespace, Node, Owner, Pod, PodId};
 use crate::hir::PolicySet;
 use crate::ir::Program;
+use crate::lir::number;
+use rayon::prelude::*;
 
 /// The digest. `build` tells apart what found the leaves.
 pub(crate) fn ground(
@@ -24,7 +26,7 @@ pub(crate) fn ground(
     let (cells, classes) = (AddressCells::of(cluster, policies), &program.addresses);
     add_starts(&mut words, (&cells.v4, &cells.v6));
     add_starts(&mut words, (classes.v4.starts(), classes.v6.starts()));
-    words.add(&program.identities());
+    words.add_thing(&program.identities());
     words.add(&cluster.host_network());
     words.add_count(cluster.label_sets.len());
     for labels in &cluster.label_sets {
@@ -34,7 +36,7 @@ pub(crate) fn ground(
             words.add_text(value);
         }
     }
-    words.add(&cluster.port_sets);
+    words.add_thing(&cluster.port_sets);
     words.add_count(cluster.namespaces().len());
     for namespace in cluster.namespaces() {
         let Namespace {
@@ -59,11 +61,29 @@ pub(crate) fn ground(
         words.add_addresses(addresses);
     }
     words.add_count(cluster.pods().len());
-    for (pod, id) in cluster.pods().iter().zip((0..).map(PodId)) {
-        add_pod(&mut words, pod);
-        words.add_number(program.identity_of(id).map_or(NONE, |identity| identity.0));
-    }
-    // In the order in which the addresses were taken in: another order is another digest, and nothing worse.
+    let (pods, owned) = rayon::join(|| pods(cluster, program), || owned(cluster));
+    pods.iter().for_each(|print| words.add_print(print));
+    words.add_print(&owned);
+    words.print()
+}
+
+/// The pods, some by some.
+fn pods(cluster: &Cluster, program: &Program) -> Vec<Print> {
+    let together = cluster.pods().par_chunks(TOGETHER).enumerate();
+    let prints = together.map_init(Words::new, |words, (index, pods)| {
+        let ids = (number(index * TOGETHER)..).map(PodId);
+        for (pod, id) in pods.iter().zip(ids) {
+            add_pod(words, pod);
+            words.add_number(program.identity_of(id).map_or(NONE, |identity| identity.0));
+        }
+        words.next_print()
+    });
+    prints.collect()
+}
+
+/// Who owns each address, in the order in which these were taken in: another order is another digest, and nothing worse.
+fn owned(cluster: &Cluster) -> Print {
+    let mut words = Words::new();
     for (address, owner) in cluster.owned() {
         words.add_addresses(&[address]);
         let (kind, id) = match owner {
@@ -76,8 +96,8 @@ pub(crate) fn ground(
     words.print()
 }
 
-/// No number of anything.
-const NONE: u32 = u32::MAX;
+/// How many pods are told together.
+const TOGETHER: usize = 1 << 12;
 
 fn add_pod(words: &mut Words, pod: &Pod) {
     let Pod {

@@ -67,6 +67,14 @@ impl<T: Clone + Eq + std::hash::Hash> Known<T> {
 }
 
 impl<'a> Lists<'a> {
+    /// With room for the lists of so many rules: most are of one alone.
+    pub(super) fn of_rules(count: usize) -> Self {
+        let mut lists = Self::default();
+        lists.peers.ids.reserve(count);
+        lists.peer_lists.ids.reserve(count);
+        lists
+    }
+
     /// The list of peers and the list of ports of a rule, and the direction where ports are matched by it.
     pub(super) fn add(&mut self, tier: Tier, rule: &'a Rule, way: Option<Direction>) -> (u32, u32) {
         let of_namespace = tier == Tier::Namespace;

@@ -3,19 +3,20 @@
 //! What is read from the bytes is compared with what is written, part by part. Nothing that wrote the sections is used.
 
 use super::{Check, Mismatch, Prover, Subject, enforcement, mismatch};
-use crate::cluster::{Cluster, LabelsId, NamespaceId, NodeId, PodId, PortsId, Protocol};
+use crate::cluster::{Cluster, Labels, LabelsId, NamespaceId, NodeId, PodId, PortsId, Protocol};
 use crate::hir::{
     self, Direction, DomainPattern, IpBlock, NamespaceSelector, Operator, PodSelector, PortMatch,
     Requirement, RuleId, Selector, Tier,
 };
-use crate::image::{seen, seen_pod};
+use crate::image::{seen_by, seen_pod};
 use crate::lir::LeafId;
 use crate::lock::lock;
 use crate::query::pod_view;
 use ipnet::IpNet;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
-use verdict_abi::open::{self, Net, Subjects, Who, World};
+use verdict_abi::open::{self, LabelSet, Net, Subjects, Who, World};
 
 impl Prover<'_> {
     /// Compares the policies, the leaves and the endpoints. Of these the endpoints alone are the node's own: a section `world` that
@@ -74,14 +75,14 @@ fn common(subject: Subject<'_>) -> Result<(), Box<Mismatch>> {
             .map(|(name, addresses)| (name, addresses)));
     ensure(
         general,
-        "the policies, settings and answers",
+        format_args!("the policies, settings and answers"),
         "those of the inputs",
     )?;
     for (own, policy) in world.policies.iter().zip(written) {
         let same = is_policy(world, own, policy) && places(subject, own, policy);
         ensure(
             same,
-            &format!("policy `{}`", policy.object),
+            format_args!("policy `{}`", policy.object),
             "as it is written",
         )?;
     }
@@ -99,7 +100,7 @@ fn endpoints(
     let node = node.map(|node| node.0);
     ensure(
         subjects.identities.len() == pods.len(),
-        "the endpoints",
+        format_args!("the endpoints"),
         "the pods of the node",
     )?;
     let mut known = proved.map(lock);
@@ -126,7 +127,7 @@ fn endpoints(
         let found = subjects.pod(world, endpoint);
         ensure(
             found == Some(expected),
-            &format!("endpoint {endpoint}"),
+            format_args!("endpoint {endpoint}"),
             "its pod",
         )?;
         if let Some((known, name)) = known.as_mut().zip(name) {
@@ -136,13 +137,13 @@ fn endpoints(
     Ok(())
 }
 
-fn ensure(holds: bool, of: &str, expected: &str) -> Result<(), Box<Mismatch>> {
+fn ensure(holds: bool, of: fmt::Arguments<'_>, expected: &str) -> Result<(), Box<Mismatch>> {
     if holds {
         return Ok(());
     }
     Err(mismatch::general(
         Check::OpenWorld,
-        of,
+        of.to_string(),
         expected,
         "something else",
     ))
@@ -156,14 +157,28 @@ fn known(subject: Subject<'_>, world: &World) -> Result<(), Box<Mismatch>> {
     let written = written.map(|own| (&own.name, labels(own.labels)));
     let found = world.namespaces.iter();
     let found = found.map(|own| (&own.name, world.label_set(own.labels).clone()));
-    ensure(written.eq(found), "the namespaces", "those of the cluster")?;
+    ensure(
+        written.eq(found),
+        format_args!("the namespaces"),
+        "those of the cluster",
+    )?;
     let written = cluster.nodes().iter().map(|node| labels(node.labels));
     let found = world.nodes.iter().map(|own| world.label_set(*own).clone());
-    ensure(written.eq(found), "the nodes", "those of the cluster")
+    ensure(
+        written.eq(found),
+        format_args!("the nodes"),
+        "those of the cluster",
+    )
 }
 
 /// Who each leaf is. Where a pod runs tells nothing of a leaf.
 fn leaves(subject: Subject<'_>, world: &World) -> Result<(), Box<Mismatch>> {
+    // Many leaves have the same labels.
+    let mut known: FxHashMap<*const Labels, LabelSet> = FxHashMap::default();
+    let mut labels = |of: &Labels| {
+        let labels = known.entry(std::ptr::from_ref(of));
+        labels.or_insert_with(|| world.labels(of.iter())).clone()
+    };
     for leaf in 0..crate::lir::number(subject.lowering.leaves().list().len()) {
         let example = subject
             .lowering
@@ -174,9 +189,9 @@ fn leaves(subject: Subject<'_>, world: &World) -> Result<(), Box<Mismatch>> {
             Who::Node(node) => Who::Node(node),
             Who::Outside => Who::Outside,
         };
-        let expected = example.map(|end| placeless(seen(world, &end).who));
+        let expected = example.map(|end| placeless(seen_by(world, &end, &mut labels).who));
         let found = world.leaf(leaf).map(placeless);
-        ensure(found == expected, &format!("leaf {leaf}"), "who it is")?;
+        ensure(found == expected, format_args!("leaf {leaf}"), "who it is")?;
     }
     Ok(())
 }
@@ -202,7 +217,7 @@ fn is_policy(world: &World, own: &open::Policy, policy: &hir::Policy) -> bool {
         open::Tier::Namespace => Tier::Namespace,
         open::Tier::Baseline => Tier::Baseline,
     };
-    let head = *own.name == policy.object.to_string()
+    let head = is_shown(&own.name, &policy.object)
         && (tier, own.priority) == (policy.tier, policy.priority)
         && own.isolates == [policy.isolates.ingress, policy.isolates.egress]
         && match (own.subject, policy.subject.pods()) {
@@ -301,6 +316,22 @@ fn is_selector(world: &World, number: u32, written: &Selector) -> bool {
     };
     let own = world.selectors.get(number as usize);
     own.is_some_and(|own| all(own, &written.requirements, is_requirement))
+}
+
+/// Whether a text is what a thing shows itself as.
+fn is_shown(own: &str, thing: &impl fmt::Display) -> bool {
+    let mut rest = Rest(own);
+    write!(rest, "{thing}").is_ok() && rest.0.is_empty()
+}
+
+/// What is left of a text, from whose front goes what is written as long as it stands there.
+struct Rest<'t>(&'t str);
+
+impl fmt::Write for Rest<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(text).ok_or(fmt::Error)?;
+        Ok(())
+    }
 }
 
 fn is_text(world: &World, number: u32, written: &str) -> bool {

@@ -9,6 +9,7 @@ use super::matches::Lists;
 use super::partition::Partition;
 use super::{Prover, enforcement};
 use crate::cluster::{Cluster, LabelsId, NamespaceId, Node, NodeId, Owner, Pod, PodId, PortsId};
+use crate::hash::Latest;
 use crate::hir::flow::{Address, EndpointKind, NodeView, PodView};
 use crate::hir::spec::precedence::has_subject;
 use crate::hir::spec::precedence::matches::pods;
@@ -145,6 +146,7 @@ impl<'a> Subjects<'a> {
             wide: FxHashMap::default(),
         };
         let mut known: FxHashMap<(Governed<'_>, PortsId), PerDirection<u32>> = FxHashMap::default();
+        let mut latest = Latest::default();
         let of_pod = cluster
             .pods()
             .iter()
@@ -164,7 +166,9 @@ impl<'a> Subjects<'a> {
                         named,
                     )
                 };
-                *known.entry((kind, pod.ports)).or_insert_with(both)
+                latest.get((kind, pod.ports), |key| {
+                    *known.entry(key).or_insert_with(both)
+                })
             });
         let of_pod = of_pod.collect();
         let mut of_node = Vec::new();
@@ -340,11 +344,18 @@ fn governing<'c>(
         }
     }
     let mut kinds: FxHashMap<Governed<'_>, PodId> = FxHashMap::default();
+    let mut latest = Latest::default();
     for (pod, index) in cluster.pods().iter().zip(0..) {
         let kind = governed(PodId(index), pod, enforcement);
-        kinds.entry(kind).or_insert(PodId(index));
+        latest.get(kind, |kind| {
+            kinds.entry(kind).or_insert(PodId(index));
+        });
     }
-    let kinds: Vec<(Governed<'_>, PodId)> = kinds.into_iter().collect();
+    let mut kinds: Vec<(Governed<'_>, PodId)> = kinds.into_iter().collect();
+    if enforcement.is_none() {
+        // Those of a namespace are asked one after another, while its policies are at hand. Nobody is split then.
+        kinds.sort_unstable_by_key(|(_, pod)| *pod);
+    }
     let found = kinds.into_par_iter().filter_map(|(kind, id)| {
         let written = cluster.pod(id)?;
         let pod = pod_view(cluster, id, written);

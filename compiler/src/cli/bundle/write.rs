@@ -31,7 +31,7 @@ pub(in crate::cli) struct Writer {
     /// The files that wait there, as they are named from the bundle.
     waiting: Mutex<Vec<PathBuf>>,
     /// All blobs of the new generation.
-    blobs: Mutex<BTreeMap<Digest, Blob>>,
+    blobs: Mutex<FxHashMap<Digest, Blob>>,
     /// Those of an archive.
     contents: Mutex<BTreeMap<Digest, Vec<u8>>>,
     /// Held while something is written into a folder.
@@ -190,7 +190,8 @@ impl Writer {
         let known = same.and_then(|same| same.signature.clone());
         let signature = signer.map(|signer| signer.sign(&text).to_vec()).or(known);
         let old = parent.map(|parent| parent.blobs_with(records).unwrap_or_default());
-        let blobs = lock(&self.blobs).clone();
+        let blobs = std::mem::take(&mut *lock(&self.blobs));
+        let blobs: BTreeMap<Digest, Blob> = blobs.into_iter().collect();
         let is_new = |digest: &Digest| !old.as_ref().is_some_and(|old| old.contains_key(digest));
         let new: Vec<&Blob> = blobs.values().filter(|blob| is_new(&blob.sha256)).collect();
         let sum =

@@ -12,6 +12,7 @@ use crate::frontend::settings::Settings;
 use crate::lock::lock;
 use crate::source::Sources;
 use crate::verify::Fingerprints;
+use rustc_hash::FxHashSet;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{DirEntry, File};
@@ -47,10 +48,10 @@ pub(in crate::cli) struct Cache {
     build: OnceLock<Option<Vec<u8>>>,
     unusable: AtomicUsize,
     /// The blobs of this compile.
-    named: Mutex<BTreeSet<Digest>>,
+    named: Mutex<FxHashSet<Digest>>,
     /// What this compile adds to the images that are kept.
     new: Mutex<Vec<([u8; 32], Kept)>>,
-    /// The first file that could not be written.
+    /// Of the files that could not be written that whose path is the least, so that it is the same whatever the number of threads.
     unwritten: Mutex<Option<(PathBuf, std::io::Error)>>,
 }
 
@@ -199,15 +200,16 @@ impl Cache {
         shared: Shared,
         nodes: Option<&BTreeSet<Option<&str>>>,
     ) {
-        let mut images = before.clone();
-        for (fingerprint, kept) in std::mem::take(&mut *lock(&self.new)) {
-            images.keep(fingerprint, kept);
-        }
+        let mut images = before;
+        let mut is_changed = images.shared != shared;
         images.shared = shared;
-        if let Some(nodes) = nodes {
-            images.retain(|node| nodes.contains(&node));
+        for (fingerprint, kept) in std::mem::take(&mut *lock(&self.new)) {
+            is_changed |= images.keep(fingerprint, kept);
         }
-        if images != before {
+        if let Some(nodes) = nodes {
+            is_changed |= images.retain(|node| nodes.contains(&node));
+        }
+        if is_changed {
             self.write(self.folder.join(IMAGES), &images.write(build));
         }
     }
@@ -248,7 +250,10 @@ impl Cache {
             file.persist(&path).map_err(|error| error.error)
         });
         if let Err(error) = written {
-            lock(&self.unwritten).get_or_insert((path, error));
+            let mut unwritten = lock(&self.unwritten);
+            if unwritten.as_ref().is_none_or(|(known, _)| path < *known) {
+                *unwritten = Some((path, error));
+            }
         }
     }
 

@@ -264,25 +264,34 @@ pub(in crate::cli) fn each<T: Send>(
             Err(NotMade::Packed(error)) => return Err(not_packed(global, error)),
         }
     }
-    if problems.is_empty() {
-        if let Some(((cache, prints, ..), made)) = known.as_ref().zip(library.as_ref())
-            && let Some(tables) = compiler.keep_tables(prints, made)
-        {
-            cache.keep_tables(&tables);
-        }
+    if !problems.is_empty() {
+        explain::say(global, session, &problems);
+        return Err(Failure::Input);
+    }
+    let (prints, images) = known
+        .map(|(cache, prints, build, images)| (prints, (cache, build, images)))
+        .unzip();
+    let keep_tables = || {
         if let Some((cache, file)) = how.cache.zip(compiler.keep_ground()) {
             cache.keep_ground(&file);
         }
-        let shared = match &known {
+        let tables = prints.as_ref().zip(library.as_ref());
+        let tables = tables.and_then(|(prints, made)| compiler.keep_tables(prints, made));
+        if let Some((cache, tables)) = how.cache.zip(tables) {
+            cache.keep_tables(&tables);
+        }
+    };
+    let keep_images = || {
+        let shared = match &images {
             _ if !is_packed => Ok(Shared::default()),
-            Some((cache, _, _, images)) => {
+            Some((cache, _, images)) => {
                 let again = |stored: Stored<'_>| packer.shared(&images.shared, stored);
                 stored(cache, how.has, again)
             }
             None => packer.shared(&Shared::default(), Stored::NOTHING),
         };
-        let shared = shared.map_err(|error| not_packed(global, error))?;
-        if let Some((cache, _, build, images)) = known {
+        let shared = shared?;
+        if let Some((cache, build, images)) = images {
             let nodes = || wanted.iter().map(|(node, _)| name(*node)).collect();
             let nodes: Option<BTreeSet<_>> = asked.is_empty().then(nodes);
             cache.keep_images(build, images, shared.clone(), nodes.as_ref());
@@ -291,18 +300,18 @@ pub(in crate::cli) fn each<T: Send>(
             cache.sweep();
         }
         let inputs = how.sink.map(|_| packer.inputs(&inputs(session)));
-        let inputs = inputs.transpose();
-        return Ok(Made {
-            nodes: taken,
-            inputs: inputs.map_err(|error| not_packed(global, error))?,
-            shared,
-            program: Digest::new(compiler.compiled().digest),
-            limits: compiler.limits(),
-            taken: from_cache,
-        });
-    }
-    explain::say(global, session, &problems);
-    Err(Failure::Input)
+        Ok((shared, inputs.transpose()?))
+    };
+    let (kept, ()) = rayon::join(keep_images, keep_tables);
+    let (shared, inputs) = kept.map_err(|error| not_packed(global, error))?;
+    Ok(Made {
+        nodes: taken,
+        inputs,
+        shared,
+        program: Digest::new(compiler.compiled().digest),
+        limits: compiler.limits(),
+        taken: from_cache,
+    })
 }
 
 /// A compiler, upon what a cache has of another compile.
