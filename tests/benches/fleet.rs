@@ -311,25 +311,38 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
         fetch: &fetch,
     };
     let mut images = KeptImages::default();
-    let restored: Vec<_> = phase("taking", || {
+    let (restored, tables) = phase("taking", || {
         if let Some(file) = cache.images {
             images = KeptImages::read(file, b"bench").expect("kept images");
         }
         let images = &images;
-        let nodes = nodes.par_iter();
-        let taken = nodes.map(|(node, pods)| {
-            let fingerprint = compiler.fingerprint(&prints, *node, pods);
-            let Some(kept) = images.find(name(*node), &fingerprint) else {
-                return (fingerprint, None);
-            };
-            let subjects = compiler.subjects_of(*node, pods);
-            let held = compiler.hold(&common, (*node, pods), &subjects, kept);
-            held.expect("endpoints that are right");
-            let packed = packer.again(name(*node), &subjects, &kept.packed, stored);
-            let packed = packed.expect("a packed image");
-            (fingerprint, packed.map(|packed| (packed, kept.compared)))
-        });
-        taken.collect()
+        let prints_of = nodes.par_iter();
+        let prints_of = prints_of.map(|(node, pods)| compiler.fingerprint(&prints, *node, pods));
+        let prints_of: Vec<[u8; 32]> = prints_of.collect();
+        let mut found = nodes.iter().zip(&prints_of);
+        let is_found = |((node, _), print): (&(Option<NodeId>, _), _)| {
+            images.find(name(*node), print).is_some()
+        };
+        let tables = cache.tables.filter(|_| !found.all(is_found));
+        let taken = nodes
+            .par_iter()
+            .zip(&prints_of)
+            .map(|((node, pods), print)| {
+                let fingerprint = *print;
+                let Some(kept) = images.find(name(*node), &fingerprint) else {
+                    return (fingerprint, None);
+                };
+                let subjects = compiler.subjects_of(*node, pods);
+                let held = compiler.hold(&common, (*node, pods), &subjects, kept);
+                held.expect("endpoints that are right");
+                let packed = packer.again(name(*node), &subjects, &kept.packed, stored);
+                let packed = packed.expect("a packed image");
+                (fingerprint, packed.map(|packed| (packed, kept.compared)))
+            });
+        rayon::join(
+            || taken.collect::<Vec<_>>(),
+            || tables.and_then(|file| compiler.kept_tables(&prints, file)),
+        )
     });
     let missing = nodes
         .iter()
@@ -338,9 +351,7 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
     let missing: Vec<_> = missing.map(|(group, _)| group).collect();
     let taken = nodes.len() - missing.len();
     let library = phase("tabulating", || {
-        let kept = cache.tables.filter(|_| !missing.is_empty());
-        let kept = kept.and_then(|file| compiler.kept_tables(&prints, file));
-        compiler.library_with(kept, missing.into_iter())
+        compiler.library_with(tables, missing.into_iter())
     });
     let made: Vec<([u8; 32], Kept)> = phase("making", || {
         let made = nodes.par_iter().zip(restored);
@@ -356,7 +367,7 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
         made.collect()
     });
     let packed: Vec<Packed> = made.iter().map(|(_, kept)| kept.packed.clone()).collect();
-    let (manifest, kept) = phase("keeping images", || {
+    let keep_images = || {
         let shared = packer.shared(&images.shared, stored);
         images.shared = shared.expect("what images share");
         for (fingerprint, kept) in made {
@@ -366,12 +377,16 @@ fn compile(asked: &Asked, cache: Cache<'_>) -> Fleet {
         let program = Digest::new(compiler.compiled().digest);
         let manifest = Manifest::new(program, inputs, images.shared.clone());
         (manifest, images.write(b"bench"))
-    });
-    let tables = phase("keeping tables", || {
+    };
+    let keep_tables = || {
         let made = library.as_ref().filter(|_| taken < nodes.len());
         made.and_then(|made| compiler.keep_tables(&prints, made))
+    };
+    let ((manifest, kept), (tables, ground)) = phase("keeping", || {
+        rayon::join(keep_images, || {
+            rayon::join(keep_tables, || compiler.keep_ground())
+        })
     });
-    let ground = phase("keeping leaves", || compiler.keep_ground());
     let kinds = library.as_ref().map_or(0, Together::taken);
     drop(packer);
     Fleet {

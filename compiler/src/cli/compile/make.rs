@@ -14,7 +14,6 @@ use crate::compile::{
     Together, Written,
 };
 use crate::image::Limits;
-use crate::verify::Fingerprints;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::mem::ManuallyDrop;
@@ -182,7 +181,7 @@ pub(in crate::cli) fn each<T: Send>(
     });
     let (known, proved) = known.unzip();
     let proved = proved.flatten();
-    let kept = match &known {
+    let (kept, tables) = match &known {
         Some((cache, prints, _, images)) => {
             let keeping = Keeping {
                 compiler: &compiler,
@@ -192,9 +191,23 @@ pub(in crate::cli) fn each<T: Send>(
                 has: how.has,
                 whole: how.whole,
             };
-            keeping.all(prints, proved.as_ref(), &wanted, &name)?
+            let prints_of: Vec<[u8; 32]> = wanted
+                .par_iter()
+                .map(|(node, pods)| compiler.fingerprint(prints, *node, pods))
+                .collect();
+            let mut found = wanted.iter().zip(&prints_of);
+            let is_found = |((node, _), print): (&(Option<NodeId>, _), _)| {
+                images.find(name(*node), print).is_some()
+            };
+            // Where an image is not there, tables are to be: they are read while other images are taken.
+            let is_any_missing = !found.all(is_found);
+            let (kept, tables) = rayon::join(
+                || keeping.all(&prints_of, proved.as_ref(), &wanted, &name),
+                || (is_any_missing && !how.by_node).then(|| cache.tables(&compiler, prints)),
+            );
+            (kept?, tables)
         }
-        None => wanted.iter().map(|_| (None, None)).collect(),
+        None => (wanted.iter().map(|_| (None, None)).collect(), None),
     };
     let missing = wanted
         .iter()
@@ -203,8 +216,11 @@ pub(in crate::cli) fn each<T: Send>(
     let missing: Vec<_> = missing.map(|(group, _)| group).cloned().collect();
     let library = (!how.by_node && !missing.is_empty())
         .then(|| {
-            let tables = known.as_ref();
-            let tables = tables.and_then(|(cache, prints, ..)| cache.tables(&compiler, prints));
+            let read = || {
+                let (cache, prints, ..) = known.as_ref()?;
+                cache.tables(&compiler, prints)
+            };
+            let tables = tables.unwrap_or_else(read);
             compiler.library_with(tables, missing.iter())
         })
         .flatten();
@@ -356,13 +372,13 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
     /// What the cache has of the images of some nodes.
     fn all<'n>(
         &self,
-        prints: &Fingerprints,
+        prints: &[[u8; 32]],
         common: Option<&ProvedCommon>,
         wanted: &[(Option<NodeId>, Vec<PodId>)],
         name: &(impl Fn(Option<NodeId>) -> Option<&'n str> + Sync),
     ) -> Result<Vec<KeptNode>, Failure> {
-        let find = |(node, pods): &(Option<NodeId>, Vec<PodId>)| {
-            let fingerprint = self.compiler.fingerprint(prints, *node, pods);
+        let find = |((node, pods), print): (&(Option<NodeId>, Vec<PodId>), &[u8; 32])| {
+            let fingerprint = *print;
             let kept = common.and_then(|common| {
                 let kept = self.images.find(name(*node), &fingerprint)?;
                 let of = (fingerprint, kept);
@@ -370,7 +386,7 @@ impl<S: Fn(&Blob, &[u8]) -> Result<(), Failure> + Sync> Keeping<'_, '_, S> {
             });
             Ok((Some(fingerprint), kept.transpose()?.flatten()))
         };
-        wanted.par_iter().map(find).collect()
+        wanted.par_iter().zip(prints).map(find).collect()
     }
 
     /// An image of which everything is kept. `None` where something is missing or damaged.
