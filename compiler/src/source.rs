@@ -100,6 +100,7 @@ pub struct SourceFile {
     encoding: Encoding,
     lines: OnceLock<Lines>,
     sha256: OnceLock<[u8; 32]>,
+    print: OnceLock<[u8; 32]>,
     /// What is not to be shown, ascending.
     secrets: Vec<Range<u32>>,
 }
@@ -133,6 +134,7 @@ impl SourceFile {
             encoding,
             lines: OnceLock::new(),
             sha256: OnceLock::new(),
+            print: OnceLock::new(),
             secrets: Vec::new(),
         })
     }
@@ -154,6 +156,17 @@ impl SourceFile {
     pub fn sha256(&self) -> &[u8; 32] {
         self.sha256
             .get_or_init(|| Sha256::digest(self.text.as_bytes()).into())
+    }
+
+    /// The digest by which a text that was read before is known again, made on first use.
+    pub(crate) fn print(&self) -> &[u8; 32] {
+        let text = self.text.as_bytes();
+        self.print.get_or_init(|| crate::kept::print(text))
+    }
+
+    /// Takes the SHA-256 digest that was found of this text before, so that it is not made.
+    pub(crate) fn has_sha256(&self, digest: [u8; 32]) {
+        self.sha256.get_or_init(|| digest);
     }
 
     /// How the text was written in the bytes that were given.

@@ -109,6 +109,49 @@ fn no_more_is_unpacked_than_an_image_says_that_it_has() {
 }
 
 #[test]
+fn an_older_generation_of_another_layout_keeps_nothing_from_the_next() {
+    let place = Place::new();
+    place.ends(0, "compile old.yaml --bundle a");
+    with_manifest(&place, |manifest| manifest.abi -= 1);
+    let said = place.refused(1, "V0705", "image verify a");
+    assert!(
+        said.contains("the tables of its images have version"),
+        "{said}"
+    );
+    // The next is written upon it, and counts from there.
+    place.ends(0, "compile new.yaml --bundle a");
+    assert_eq!(manifest(&place, "a").generation, 2);
+    for line in [
+        "image verify a",
+        "image inspect a",
+        "image gc a --keep 1",
+        "image verify a",
+    ] {
+        place.ends(0, line);
+    }
+}
+
+#[test]
+fn an_older_generation_that_was_changed_is_named_by_its_file() {
+    let place = Place::new();
+    place.ends(0, "compile old.yaml --bundle a");
+    let first = manifest(&place, "a").write();
+    let first = format!("a/manifests/{}.json", Digest::of(&first));
+    place.ends(0, "compile new.yaml --bundle a");
+    fs::write(place.path(&first), "{}").unwrap();
+    let said = place.refused(2, "V0705", "image gc a");
+    assert!(said.contains(&first), "{said}");
+    assert!(
+        said.replace("\n  │ ", " ").contains("remove that file"),
+        "{said}"
+    );
+    place.ends(0, "image verify a");
+    fs::remove_file(place.path(&first)).unwrap();
+    place.ends(0, "image gc a");
+    place.ends(0, "image verify a");
+}
+
+#[test]
 fn what_does_not_belong_together_is_no_image() {
     let place = Place::new();
     place.ends(0, "compile new.yaml --bundle b");

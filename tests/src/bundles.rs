@@ -50,10 +50,6 @@ pub fn of_common(world: &World, seed: u64, backwards: bool, common: Vec<Part>) -
     let program = ir::Program::resolve(&loaded.cluster, &loaded.policies);
     let compiler = Compiler::new(&loaded.cluster, &loaded.policies, &sources, &program);
     let blobs: Mutex<BTreeMap<Digest, Vec<u8>>> = Mutex::default();
-    // A manifest names the program that its shared sections carry.
-    let compiled = compiler.compiled();
-    let carried = common.iter().find(|part| part.kind == compiled.kind);
-    let program = Digest::new(carried.unwrap_or(compiled).digest);
     let packer = Packer::new(
         common,
         |blob: &Blob, bytes: &[u8]| -> Result<(), BundleError> {
@@ -80,6 +76,7 @@ pub fn of_common(world: &World, seed: u64, backwards: bool, common: Vec<Part>) -
     }
     let inputs = packer.inputs(&Inputs::default()).expect("inputs");
     let shared = packer.shared(&Shared::default(), Stored::NOTHING);
+    let program = Digest::new(compiler.compiled().digest);
     let mut manifest = Manifest::new(program, inputs, shared.expect("shared sections"));
     Packed::list(packed, Limits::default(), &mut manifest);
     drop(packer);

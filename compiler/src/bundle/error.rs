@@ -21,6 +21,8 @@ pub enum BundleError {
         /// The version that is read.
         read: u32,
     },
+    /// An older generation of it is not the one that its name says: the file that was changed.
+    OldGeneration(Box<str>),
     /// Something is larger than anything of its kind can be.
     TooLarge {
         /// What.
@@ -88,6 +90,10 @@ impl fmt::Display for BundleError {
                     "{of} has {given} bytes, more than the {most} that it may have"
                 )
             }
+            Self::OldGeneration(file) => write!(
+                f,
+                "its older generation `{file}` was changed after it was written"
+            ),
             Self::Missing(digest) => write!(f, "chunk {digest} is missing"),
             Self::Damaged(digest) => {
                 write!(

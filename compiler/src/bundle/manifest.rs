@@ -4,7 +4,7 @@
 
 use super::{BundleError, Digest, MAX_BLOB, Used};
 use crate::cluster::peer::{did_you_mean, list, nearest};
-use crate::image::{MOST_SECTIONS, Resource, SUBJECTS, Told, WORLD, digest_of, size_of};
+use crate::image::{MOST_SECTIONS, Resource, SUBJECTS, Told, digest_of, size_of};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -318,7 +318,6 @@ impl Manifest {
             ));
         }
         manifest.hold_names()?;
-        manifest.hold_layout()?;
         // Fields in another order, or spaces, would give one content two digests.
         if manifest.write() != bytes {
             return Err(BundleError::malformed(
@@ -342,40 +341,44 @@ impl Manifest {
         }
     }
 
-    /// Refuses images of another layout than is read, and a program that is not the one that its images carry.
-    fn hold_layout(&self) -> Result<(), BundleError> {
-        for (of, found, read) in [
+    /// Holds what it says of its images to one of them: the versions of its layout and tables, the program that it carries, and how much of
+    /// everything it has at most. What a verdict that lays images out otherwise says of its own is not asked before one is read.
+    pub(super) fn hold_image(
+        &self,
+        of: &str,
+        program: &Digest,
+        used: &Used,
+    ) -> Result<(), BundleError> {
+        let wrong = |why: String| Err(BundleError::malformed("the manifest", why));
+        for (what, said, found) in [
             ("layout", self.format, FORMAT_VERSION),
             ("tables", self.abi, ABI_VERSION),
         ] {
-            if found != read {
-                let why = format!(
-                    "the {of} of its images have version {found}, and {read} is read: compile it again"
-                );
-                return Err(BundleError::malformed("the manifest", why));
+            if said != found {
+                return wrong(format!(
+                    "it says that the {what} of its images have version {said}, and those of node `{of}` have {found}"
+                ));
             }
         }
-        let mut sections = self.shared.sections.iter();
-        match sections.find(|section| section.kind == WORLD) {
-            Some(world) if world.sha256 != self.program => Err(BundleError::malformed(
-                "the manifest",
-                "its program is not what its images were compiled from",
-            )),
-            Some(_) | None => Ok(()),
+        if self.program != *program {
+            return wrong(format!(
+                "its program is not what the image of node `{of}` was compiled from"
+            ));
         }
-    }
-
-    /// Refuses an image that has more of something than the manifest says of any.
-    pub(super) fn hold_use(&self, of: &str, used: &Used) -> Result<(), BundleError> {
-        for limit in &self.limits {
-            let mut all = Resource::ALL.iter().zip(used);
-            let own = all.find(|(resource, _)| resource.to_string() == *limit.of);
-            if let Some((resource, own)) = own.filter(|(_, own)| **own > limit.used) {
-                let why = format!(
-                    "it says that no image has more than {} {resource}, and that of node `{of}` has {own}",
-                    limit.used
-                );
-                return Err(BundleError::malformed("the manifest", why));
+        for (resource, own) in Resource::ALL.into_iter().zip(used) {
+            let name = resource.to_string();
+            let mut said = self.limits.iter().filter(|limit| *limit.of == *name);
+            match (said.next(), said.next()) {
+                (Some(limit), None) if *own <= limit.used => {}
+                (Some(limit), None) => {
+                    return wrong(format!(
+                        "it says that no image has more than {} {name}, and that of node `{of}` has {own}",
+                        limit.used
+                    ));
+                }
+                (None, _) | (Some(_), Some(_)) => {
+                    return wrong(format!("it does not say once how many {name} an image has"));
+                }
             }
         }
         Ok(())

@@ -194,11 +194,8 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
         } else {
             self.store(&written(&record))?
         };
-        Ok(Some(self.packed(node, record, blob, before.used)))
-    }
-
-    /// An image of this record.
-    fn packed(&self, node: Option<&str>, record: Record, blob: Blob, mut used: Used) -> Packed {
+        // The sections that all images share may be larger now.
+        let mut used = before.used;
         let sizes = record.with(&self.told).map(|section| section.bytes);
         let largest = sizes.max().unwrap_or_default();
         for (slot, resource) in used.iter_mut().zip(Resource::ALL) {
@@ -206,6 +203,11 @@ impl<E, S: Fn(&Blob, &[u8]) -> Result<(), E>> Packer<S> {
                 *slot = largest;
             }
         }
+        Ok(Some(self.packed(node, record, blob, used)))
+    }
+
+    /// An image of this record.
+    fn packed(&self, node: Option<&str>, record: Record, blob: Blob, used: Used) -> Packed {
         Packed {
             node: Node {
                 name: node.map(Into::into),

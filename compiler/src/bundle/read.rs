@@ -6,7 +6,7 @@ use super::{
     Blob, BundleError, Digest, Inputs, List, Manifest, Node, Part, Record, SectionRecord, Shared,
     open_blob,
 };
-use crate::image::{Image, Parts};
+use crate::image::{Image, Parts, WORLD};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
@@ -194,6 +194,10 @@ pub fn image(fetch: &Fetch<'_>, manifest: &Manifest, node: &Node) -> Result<Vec<
     {
         return Err(other());
     }
-    manifest.hold_use(node.text(), &used(&parts))?;
+    let mut sections = parts.sections().iter();
+    let world = sections.find(|section| section.kind == WORLD);
+    // Without it this is no image.
+    let program = Digest::new(world.ok_or_else(other)?.digest);
+    manifest.hold_image(node.text(), &program, &used(&parts))?;
     Ok(bytes)
 }

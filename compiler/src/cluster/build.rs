@@ -73,7 +73,7 @@ pub fn build<S: AsRef<str> + Sync>(
     cluster.block_groups = groups.map(|group| (*group).clone()).collect();
     cluster.names = names(&declared.dns_snapshots);
     cluster.has_names = !declared.dns_snapshots.is_empty();
-    // A million small boxes are given back beside what comes next.
+    // A million small boxes are given back when a thread has nothing better to do, and nobody waits for it.
     rayon::spawn(|| drop(objects));
     (cluster, report.finish())
 }

@@ -79,6 +79,8 @@ impl<'a> Compiler<'a> {
             (Some(_), _) if kept.is_some() => (kept, GroundFile::Taken),
             (Some(_), _) => (None, GroundFile::Unusable),
         };
+        // What is not used is not held while leaves are found anew.
+        drop(file);
         let mut compiler = match kept {
             None => Self::with(written, Lowering::new(cluster, program)),
             Some(kept) => {

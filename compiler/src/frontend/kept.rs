@@ -29,7 +29,7 @@ use write::write;
 /// How the file begins.
 const FORM: Form = Form {
     magic: b"VERDICTR",
-    version: 1,
+    version: 2,
 };
 
 /// Texts of so many bytes are kept: one of fewer is read in a millisecond.
@@ -52,7 +52,7 @@ impl Keeping<'_> {
         let texts: Vec<&SourceFile> = sources.iter().map(|(_, text)| text).collect();
         let fit = texts.into_par_iter().filter(|text| self.is_fit(text));
         fit.for_each(|text| {
-            let _ = text.sha256();
+            let _ = text.print();
         });
     }
 
@@ -118,8 +118,8 @@ impl<'k> Known<'k> {
         let texts = sources.iter().zip(texts);
         let fit =
             texts.filter(|((_, source), parts)| self.keeping.is_fit(source) && is_kept(parts));
-        let fit = fit.map(|((_, source), parts)| (source.sha256(), parts.as_slice()));
-        let fit: BTreeMap<&[u8; 32], &[Read]> = fit.collect();
+        let fit = fit.map(|((_, source), parts)| (source.print(), (source, parts.as_slice())));
+        let fit: BTreeMap<&[u8; 32], (&SourceFile, &[Read])> = fit.collect();
         let known: BTreeSet<&[u8; 32]> = self.kept.texts().collect();
         let is_as_it_was = !unusable && fit.keys().eq(&known);
         let file = (!is_as_it_was).then(|| write(&fit, &self.print));

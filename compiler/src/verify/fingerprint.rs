@@ -322,8 +322,8 @@ impl Prover<'_> {
         }
     }
 
-    /// Adds the leaves at which a pod is. Of a pod that has a network of its own they hang on nothing but its identity and the classes of
-    /// its addresses, which are told, since the list of leaves is told already, and where the classes begin.
+    /// Adds the leaves at which a pod is. Of a pod that has a network of its own they hang on nothing but its identity and its addresses,
+    /// which are told beside this, and on the list of leaves and where classes of addresses begin, which are told already.
     fn add_own_leaves(&self, words: &mut Words, lowering: &Lowering<'_>, id: PodId, pod: &Pod) {
         let identity = lowering.resolved().identity_of(id);
         let identity = identity.filter(|_| !pod.host_network);

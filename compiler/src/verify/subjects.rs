@@ -352,10 +352,8 @@ fn governing<'c>(
         });
     }
     let mut kinds: Vec<(Governed<'_>, PodId)> = kinds.into_iter().collect();
-    if enforcement.is_none() {
-        // Those of a namespace are asked one after another, while its policies are at hand. Nobody is split then.
-        kinds.sort_unstable_by_key(|(_, pod)| *pod);
-    }
+    // Those of a namespace are asked one after another, while its policies are at hand; and who is split is told in one order.
+    kinds.sort_unstable_by_key(|(_, pod)| *pod);
     let found = kinds.into_par_iter().filter_map(|(kind, id)| {
         let written = cluster.pod(id)?;
         let pod = pod_view(cluster, id, written);

@@ -163,7 +163,10 @@ impl Bundle {
             };
             let bytes = file(&entry.path(), MAX_MANIFEST).map_err(|error| of_file(&error))?;
             let bytes = bytes.filter(|bytes| Digest::of(bytes) == digest);
-            let bytes = bytes.ok_or_else(|| damaged_generation(&entry.path()))?;
+            let bytes = bytes.ok_or_else(|| {
+                let file = entry.path().display().to_string();
+                BundleError::OldGeneration(file.into())
+            })?;
             all.push(Generation {
                 manifest: Manifest::read(&bytes)?,
                 files: ["json", "sig"]
@@ -235,14 +238,6 @@ fn found(path: &Path) -> Result<Bundle, NotOpened> {
         index,
         archive,
     })
-}
-
-fn damaged_generation(path: &Path) -> BundleError {
-    BundleError::Malformed {
-        of: format!("the older generation `{}`", path.display()).into(),
-        why: "it was changed after it was written: remove the file, and `image gc` what it named"
-            .into(),
-    }
 }
 
 fn no_manifest() -> BundleError {

@@ -54,6 +54,10 @@ pub(in crate::cli) fn refused(path: &Path, error: &BundleError) -> Diagnostic {
             &codes::NO_BUNDLE,
             "compile it again, or fetch it again from where it came",
         ),
+        BundleError::OldGeneration(_) => (
+            &codes::NO_BUNDLE,
+            "remove that file, and `verdict image gc` the chunks that it named; the generation in force is not touched by that",
+        ),
         BundleError::Missing(_) => (
             &codes::CHUNK_MISSING,
             "fetch it again from where it came: a bundle is copied with all its chunks",

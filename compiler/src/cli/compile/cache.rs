@@ -13,7 +13,6 @@ use crate::lock::lock;
 use crate::source::Sources;
 use crate::verify::Fingerprints;
 use rustc_hash::FxHashSet;
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{DirEntry, File};
 use std::io::{Read as _, Write as _};
@@ -34,7 +33,7 @@ const GROUND: &str = "leaves";
 /// The file of what the texts say.
 const TEXTS: &str = "texts";
 /// The file of the pods whose node is not known, as it was named where each node had a file. Those of others were named by digests.
-const UNASSIGNED: &str = "none";
+const OLD_UNASSIGNED: &str = "none";
 /// How the names of files begin that are being written.
 const TEMPORARY: &str = ".verdict-";
 /// No file of a cache has more: what a million pods leave is a tenth of it.
@@ -73,10 +72,10 @@ fn build() -> Option<Vec<u8>> {
 /// How many bytes of the program are held at once: those of a whole program are new pages, which cost more than hashing them.
 const AT_ONCE: usize = 1 << 16;
 
-/// The SHA-256 digest of a file.
+/// The BLAKE3 digest of a file.
 fn hashed(path: &Path) -> std::io::Result<[u8; 32]> {
     let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
+    let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; AT_ONCE];
     loop {
         let read = file.read(&mut buffer)?;
@@ -301,7 +300,7 @@ impl Cache {
             if name.starts_with(TEMPORARY) {
                 return is_old(entry);
             }
-            name == UNASSIGNED || name.parse::<Digest>().is_ok()
+            name == OLD_UNASSIGNED || name.parse::<Digest>().is_ok()
         });
     }
 

@@ -42,8 +42,11 @@ pub(super) fn build<'o>(
     let made = all.map_init(
         || InTurn::of(cluster),
         |namespaces, (pod, maker, shared)| {
-            // Every namespace of a pod is there.
             let namespace = namespaces.find(&pod.namespace);
+            debug_assert!(
+                namespace.is_some(),
+                "every namespace of a pod is there: `namespaces::implied`"
+            );
             let namespace = namespace.unwrap_or(NamespaceId(u32::MAX));
             let place = (namespace, nodes.of_pod(pod));
             from_declared(pod, place, maker, shared, cluster)

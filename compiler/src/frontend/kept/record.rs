@@ -45,7 +45,9 @@ pub(super) struct Tables<'a> {
 /// What a text says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Text<'a> {
-    /// The SHA-256 digest of the text.
+    /// The [digest](crate::kept::print) of the text by which it is known again.
+    pub(super) print: [u8; 32],
+    /// Its SHA-256 digest.
     pub(super) sha256: [u8; 32],
     /// A [`Head`], and as many objects as it says.
     #[serde(borrow)]

@@ -23,7 +23,13 @@ pub(in crate::frontend) struct Kept<'f> {
     pub(in crate::frontend) unusable: bool,
     tables: Shared,
     /// By the digest of the text.
-    texts: FxHashMap<[u8; 32], &'f [u8]>,
+    texts: FxHashMap<[u8; 32], Known<'f>>,
+}
+
+/// What is known of a text.
+struct Known<'f> {
+    sha256: [u8; 32],
+    says: &'f [u8],
 }
 
 /// Bytes that say nothing that a text could.
@@ -46,7 +52,10 @@ impl<'f> Kept<'f> {
                 return Some(Self::default());
             }
             let file: File<'f> = postcard::from_bytes(rest).ok()?;
-            let texts = file.texts.iter().map(|text| (text.sha256, text.says));
+            let texts = file.texts.iter().map(|text| {
+                let (sha256, says) = (text.sha256, text.says);
+                (text.print, Known { sha256, says })
+            });
             Some(Self {
                 unusable: false,
                 tables: Shared::of(&file.tables, interner),
@@ -70,7 +79,7 @@ impl<'f> Kept<'f> {
         file: FileId,
         source: &SourceFile,
     ) -> Result<Option<Read>, Unusable> {
-        let Some(says) = self.texts.get(source.sha256()) else {
+        let Some(known) = self.texts.get(source.print()) else {
             return Ok(None);
         };
         let taker = Taker {
@@ -78,7 +87,9 @@ impl<'f> Kept<'f> {
             file,
             text: source.text(),
         };
-        taker.read(says).map(Some).ok_or(Unusable)
+        let read = taker.read(known.says).ok_or(Unusable)?;
+        source.has_sha256(known.sha256);
+        Ok(Some(read))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cluster::{Labels, NamedPort};
 use crate::diagnostic::{Diagnostic, Label, ObjectRef};
 use crate::frontend::load::Read;
 use crate::kept::closed;
-use crate::source::{Span, to_u32};
+use crate::source::{SourceFile, Span, to_u32};
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -18,15 +18,16 @@ use std::sync::Arc;
 
 /// A file of what texts say, by the digests of these, under the print of a run; `None` where it cannot be written down.
 pub(in crate::frontend) fn write(
-    texts: &BTreeMap<&[u8; 32], &[Read]>,
+    texts: &BTreeMap<&[u8; 32], (&SourceFile, &[Read])>,
     print: &[u8; 32],
 ) -> Option<Vec<u8>> {
     let mut writer = Writer::default();
-    let says = texts.values().map(|parts| writer.text(parts));
+    let says = texts.values().map(|(_, parts)| writer.text(parts));
     let says = says.collect::<Result<Vec<_>, _>>().ok()?;
-    let texts = texts.keys().zip(&says);
-    let texts = texts.map(|(sha256, says)| Text {
-        sha256: **sha256,
+    let texts = texts.iter().zip(&says);
+    let texts = texts.map(|((print, (source, _)), says)| Text {
+        print: **print,
+        sha256: *source.sha256(),
         says,
     });
     let file = File {
