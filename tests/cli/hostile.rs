@@ -135,8 +135,8 @@ fn an_older_generation_of_another_layout_keeps_nothing_from_the_next() {
 fn an_older_generation_that_was_changed_is_named_by_its_file() {
     let place = Place::new();
     place.ends(0, "compile old.yaml --bundle a");
-    let first = manifest(&place, "a").write();
-    let first = format!("a/manifests/{}.json", Digest::of(&first));
+    let digest = Digest::of(&manifest(&place, "a").write());
+    let first = format!("a/manifests/{digest}.json");
     place.ends(0, "compile new.yaml --bundle a");
     fs::write(place.path(&first), "{}").unwrap();
     let said = place.refused(2, "V0705", "image gc a");
