@@ -140,11 +140,8 @@ fn an_older_generation_that_was_changed_is_named_by_its_file() {
     place.ends(0, "compile new.yaml --bundle a");
     fs::write(place.path(&first), "{}").unwrap();
     let said = place.refused(2, "V0705", "image gc a");
-    assert!(said.contains(&first), "{said}");
-    assert!(
-        said.replace("\n  │ ", " ").contains("remove that file"),
-        "{said}"
-    );
+    assert!(said.contains(&format!("{digest}.json")), "{said}");
+    assert!(said.contains("remove that file"), "{said}");
     place.ends(0, "image verify a");
     fs::remove_file(place.path(&first)).unwrap();
     place.ends(0, "image gc a");
