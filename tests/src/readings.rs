@@ -29,6 +29,10 @@ pub fn next(sources: &Sources, settings: &Settings, file: &mut Option<Vec<u8>>) 
     let expected = load(sources, settings);
     // Not one part of it is another: the order of all diagnostics, labels by number, tables by hash.
     assert_eq!(format!("{loaded:?}"), format!("{expected:?}"));
+    for (_, source) in sources.iter() {
+        let digest = <[u8; 32]>::from(Sha256::digest(source.text()));
+        assert_eq!(*source.sha256(), digest, "{}", source.name());
+    }
     if let Some(new) = &readings.file {
         *file = Some(new.clone());
     }
@@ -39,7 +43,13 @@ pub fn next(sources: &Sources, settings: &Settings, file: &mut Option<Vec<u8>>) 
 #[must_use]
 pub fn sealed(mut file: Vec<u8>) -> Vec<u8> {
     file.truncate(file.len().saturating_sub(32));
-    let digest = Sha256::digest(&file);
-    file.extend(digest);
+    closed(file)
+}
+
+/// A file of a cache that lacks the digest at its end, with it.
+#[must_use]
+pub fn closed(mut file: Vec<u8>) -> Vec<u8> {
+    let digest = blake3::hash(&file);
+    file.extend(digest.as_bytes());
     file
 }

@@ -1,7 +1,6 @@
 //! What is kept of images between compiles: over random edits the result is that of a full compile, much of it is kept, and of what
 //! is damaged nothing is taken.
 
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::{Barrier, Mutex};
 use verdict_compiler::bundle::{Blob, BundleError, Digest, Packer, Shared, Stored};
@@ -18,6 +17,7 @@ use verdict_compiler::verify::{Check, Fingerprints};
 use verdict_tests::generate::edit::edited;
 use verdict_tests::generate::random::Random;
 use verdict_tests::generate::{World, cilium, small};
+use verdict_tests::readings::closed;
 
 /// What is kept: a file of the images of all nodes, and blobs.
 #[derive(Default)]
@@ -595,9 +595,7 @@ fn forged(file: &[u8], random: &mut Random) -> Vec<u8> {
     }
     let mut forged = file[..HEAD].to_vec();
     forged.extend(zstd::bulk::compress(&plain, 1).unwrap());
-    let digest = Sha256::digest(&forged);
-    forged.extend(digest);
-    forged
+    closed(forged)
 }
 
 #[test]
@@ -622,7 +620,7 @@ fn of_what_is_damaged_nothing_is_taken() {
         assert_eq!(KeptImages::read(&damaged, b"test"), None);
         // And in one that says that it is whole there is what can be read.
         if let Some((told, _)) = damaged.split_last_chunk::<32>() {
-            let forged = [told, &Sha256::digest(told)].concat();
+            let forged = closed(told.to_vec());
             let _ = KeptImages::read(&forged, b"test");
         }
     }
