@@ -71,16 +71,15 @@ impl<'a> Compiler<'a> {
             || build.map(|build| ground(build, cluster, policies, program)),
             || words.and_then(|(_, rest)| read(rest, program)),
         );
-        let (kept, told) = match (file.as_ref().zip(print.as_ref()), words) {
-            (None, _) => (None, GroundFile::Missing),
-            (Some((_, print)), Some((known, _))) if *known != words_of(print) => {
-                (None, GroundFile::Stale)
-            }
-            (Some(_), _) if kept.is_some() => (kept, GroundFile::Taken),
-            (Some(_), _) => (None, GroundFile::Unusable),
+        let told = match (file.as_ref().zip(print.as_ref()), words) {
+            (None, _) => GroundFile::Missing,
+            (Some((_, print)), Some((known, _))) if *known != words_of(print) => GroundFile::Stale,
+            (Some(_), _) if kept.is_some() => GroundFile::Taken,
+            (Some(_), _) => GroundFile::Unusable,
         };
         // What is not used is not held while leaves are found anew.
         drop(file);
+        let kept = kept.filter(|_| told == GroundFile::Taken);
         let mut compiler = match kept {
             None => Self::with(written, Lowering::new(cluster, program)),
             Some(kept) => {

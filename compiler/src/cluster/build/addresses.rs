@@ -22,6 +22,7 @@ pub(super) type Owners = (ByAddress<Owner>, ByAddress<Vec<Owner>>);
 struct Contested {
     /// The place of the claim among all.
     place: usize,
+    address: IpAddr,
     first: Owner,
     again: Owner,
 }
@@ -36,14 +37,12 @@ pub(super) fn build(cluster: &Cluster, report: &mut Report) -> Owners {
     contested.sort_unstable_by_key(|claim| claim.place);
     let mut more: ByAddress<Vec<Owner>> = ByAddress::default();
     for Contested {
-        place,
+        place: _,
+        address,
         first,
         again,
     } in contested
     {
-        let Some((address, _)) = claims.get(place).copied() else {
-            continue;
-        };
         report.extend(match again {
             Owner::Node(id) => shared_by_nodes(cluster, address, first, id),
             Owner::Pod(id) => shared_by_pod(cluster, address, first, id),
@@ -65,15 +64,18 @@ fn of_family<K: Eq + Hash>(
 ) -> (FxHashMap<K, Owner>, Vec<Contested>) {
     let of_family = || {
         let claims = claims.iter().enumerate();
-        claims.filter_map(|(place, (address, owner))| Some((place, key(*address)?, *owner)))
+        claims.filter_map(|(place, (address, owner))| {
+            Some(((place, *address), key(*address)?, *owner))
+        })
     };
     let mut owners = FxHashMap::with_capacity_and_hasher(of_family().count(), FxBuildHasher);
     let mut contested = Vec::new();
-    for (place, key, again) in of_family() {
+    for ((place, address), key, again) in of_family() {
         let first = *owners.entry(key).or_insert(again);
         if first != again {
             contested.push(Contested {
                 place,
+                address,
                 first,
                 again,
             });
