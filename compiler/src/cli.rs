@@ -259,7 +259,9 @@ fn bundles(command: &Command) -> Vec<&PathBuf> {
         Command::Image(args::Image::Diff(diff)) => vec![&diff.old, &diff.new],
         Command::Image(args::Image::Extract(extract)) => vec![&extract.bundle],
         Command::Image(args::Image::Gc(gc)) => vec![&gc.bundle],
-        Command::Image(_)
+        Command::Image(args::Image::Inspect { images, .. }) => images.iter().collect(),
+        Command::Image(args::Image::Explain(explain)) => vec![&explain.image],
+        Command::Image(args::Image::Audit(_))
         | Command::Check(_)
         | Command::Explain(_)
         | Command::List(_)

@@ -114,10 +114,7 @@ fn an_older_generation_of_another_layout_keeps_nothing_from_the_next() {
     place.ends(0, "compile old.yaml --bundle a");
     with_manifest(&place, |manifest| manifest.abi -= 1);
     let said = place.refused(1, "V0705", "image verify a");
-    assert!(
-        said.contains("the tables of its images have version"),
-        "{said}"
-    );
+    assert!(said.contains("the tables of its images version"), "{said}");
     // The next is written upon it, and counts from there.
     place.ends(0, "compile new.yaml --bundle a");
     assert_eq!(manifest(&place, "a").generation, 2);
@@ -128,6 +125,30 @@ fn an_older_generation_of_another_layout_keeps_nothing_from_the_next() {
         "image verify a",
     ] {
         place.ends(0, line);
+    }
+}
+
+#[test]
+fn what_is_not_named_as_a_chunk_is_none_that_may_go() {
+    let place = Place::new();
+    place.ends(0, "compile old.yaml --bundle a");
+    let chunk = Digest::of(b"left").to_string();
+    let left = format!("a/chunks/{}/{chunk}", &chunk[..2]);
+    let own = [
+        "a/chunks/docs/letter",
+        "a/chunks/.note",
+        "a/manifests/notes.txt",
+    ];
+    for path in own.into_iter().chain([left.as_str()]) {
+        let path = place.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "left").unwrap();
+    }
+    let said = place.ends(0, "image gc a").stdout;
+    assert!(said.contains("and 1 chunk, 4 bytes"), "{said}");
+    assert!(!place.path(&left).exists());
+    for path in own {
+        assert!(place.path(path).exists(), "{path}");
     }
 }
 

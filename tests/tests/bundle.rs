@@ -189,12 +189,12 @@ fn what_a_manifest_says_of_its_images_is_held_to_them() {
     );
     let layout = said_of(&bundled, |forged| forged.format += 1);
     assert!(
-        layout.contains("that the layout of its images have version"),
+        layout.contains("it gives the layout of its images version"),
         "{layout}"
     );
     let tables = said_of(&bundled, |forged| forged.abi -= 1);
     assert!(
-        tables.contains("that the tables of its images have version"),
+        tables.contains("it gives the tables of its images version"),
         "{tables}"
     );
 }

@@ -356,7 +356,7 @@ impl Manifest {
         ] {
             if said != found {
                 return wrong(format!(
-                    "it says that the {what} of its images have version {said}, and those of node `{of}` have {found}"
+                    "it gives the {what} of its images version {said}, and that of node `{of}` has {found}"
                 ));
             }
         }

@@ -511,7 +511,7 @@ pub struct Compile {
     #[arg(long, value_enum, default_value_t = ImageFormat::Human)]
     pub format: ImageFormat,
     /// Keep there images that were proved and what large manifests of the cluster say, and take from there what would be made or read
-    /// again; the result is the same. With `--target cilium` only what manifests say is kept.
+    /// again; the images are the same. With `--target cilium` only what manifests say is kept.
     #[arg(long, value_name = "DIR", conflicts_with = "explain_passes")]
     pub cache: Option<PathBuf>,
     /// A bundle.

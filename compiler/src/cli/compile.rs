@@ -152,7 +152,8 @@ fn compiled(
         ..How::default()
     };
     if let Some(bundle) = &compile.bundle.check {
-        return fleet::check(global, session, bundle, how, compile.format);
+        let of = (bundle.as_path(), compile.bundle.fleet.as_deref());
+        return fleet::check(global, session, of, how, compile.format);
     }
     let asked = asked_nodes(global, session, &compile.node)?;
     if let (Target::Cilium, Some(out)) = (compile.target, &compile.out) {

@@ -13,20 +13,44 @@ pub struct CompileBundle {
     #[arg(long, value_name = "BUNDLE", conflicts_with = "node")]
     pub bundle: Option<PathBuf>,
     /// The form of the bundle; without it that of what is there, `tar` for a name that ends so, and else `dir`.
-    #[arg(long, value_enum, value_name = "FORM", requires = "bundle")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        requires = "bundle",
+        conflicts_with = "check"
+    )]
     pub bundle_format: Option<BundleForm>,
     /// The bundle that the new one replaces, where that is at another place: its generation is the next, and its fleet the same.
-    #[arg(long, value_name = "BUNDLE", requires = "bundle")]
+    #[arg(
+        long,
+        value_name = "BUNDLE",
+        requires = "bundle",
+        conflicts_with = "check"
+    )]
     pub parent: Option<PathBuf>,
-    /// The fleet that the bundle is for, by any name.
-    #[arg(long, value_name = "NAME", requires = "bundle")]
+    /// The fleet that the bundle is for, by any name; with `--check` it is to be for that one.
+    #[arg(long, value_name = "NAME", requires = "bundle", value_parser = fleet_name)]
     pub fleet: Option<String>,
     /// Sign the manifest with this ed25519 private key (PKCS #8, PEM).
-    #[arg(long, value_name = "KEY", requires = "bundle")]
+    #[arg(
+        long,
+        value_name = "KEY",
+        requires = "bundle",
+        conflicts_with = "check"
+    )]
     pub sign: Option<PathBuf>,
     /// Write nothing, and say whether this bundle is what the manifests say.
     #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["bundle", "node", "explain_passes"])]
     pub check: Option<PathBuf>,
+}
+
+/// A name that a bundle can have, and that is shown in a line.
+fn fleet_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err("a fleet has a name without control characters".into());
+    }
+    Ok(text.to_owned())
 }
 
 /// The forms of a bundle.

@@ -6,7 +6,7 @@ use super::oci::{Descriptor, INDEX_FILE};
 use super::open::{Bundle, Generation};
 use super::write::{folder_of, lock_folder, name_of};
 use super::{CHUNKS, MANIFESTS, STAGING, generation_path, place};
-use crate::bundle::{self, BundleError};
+use crate::bundle::{self, BundleError, Digest};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -139,8 +139,17 @@ fn rewrite_index(bundle: &Bundle, named: &BTreeSet<PathBuf>) -> Result<(), NotRe
         .map_err(|error| Failure::Write(path, error).into())
 }
 
-/// The files that may go.
+/// The files that may go: those that are named as a bundle names its own.
 fn candidates(bundle: &Bundle) -> Vec<PathBuf> {
+    let is_named = |path: &PathBuf| {
+        let end = path.extension().and_then(|end| end.to_str());
+        let name = match end {
+            Some("json" | "sig") => path.file_stem(),
+            Some(_) | None => path.file_name(),
+        };
+        let name = name.and_then(|name| name.to_str());
+        name.is_some_and(|name| name.parse::<Digest>().is_ok())
+    };
     let folders: &[&str] = match bundle.form {
         BundleForm::Dir | BundleForm::Tar => &[CHUNKS, MANIFESTS],
         BundleForm::Oci => &["blobs/sha256"],
@@ -149,7 +158,10 @@ fn candidates(bundle: &Bundle) -> Vec<PathBuf> {
         .iter()
         .flat_map(|folder| WalkDir::new(bundle.path.join(folder)));
     let files = walk.flatten().filter(|entry| entry.file_type().is_file());
-    files.map(walkdir::DirEntry::into_path).collect()
+    files
+        .map(walkdir::DirEntry::into_path)
+        .filter(is_named)
+        .collect()
 }
 
 /// Folders that a compile left that was ended: in the bundle, and beside it one that was to become it. Who still writes there holds

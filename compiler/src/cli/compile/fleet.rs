@@ -232,11 +232,17 @@ pub(in crate::cli) struct CheckBundleReport {
 pub(super) fn check(
     global: &Global,
     session: &Session,
-    path: &Path,
+    (path, fleet): (&Path, Option<&str>),
     how: How<'_>,
     format: ImageFormat,
 ) -> Result<Answered, Failure> {
     let bundle = Bundle::open(global, path)?;
+    if let Some(asked) = fleet
+        && bundle.manifest.fleet.as_deref() != Some(asked)
+    {
+        say(global, &[other_fleet(&bundle, asked)]);
+        return Err(Failure::Input);
+    }
     let take = |image: Image<'_>| Ok((image.node.map(str::to_owned), image.digest()));
     let Made { nodes, .. } = each(global, session, &[], how, &take)?;
     let mut report = CheckBundleReport {

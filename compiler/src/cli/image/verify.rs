@@ -37,6 +37,9 @@ pub(in crate::cli) struct VerifyReport {
     holds: bool,
     /// `checked`, `wrong`, `not checked` (no `--verify-key`), or `none`.
     signature: &'static str,
+    /// What was left out of the policies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    incomplete: Vec<String>,
     /// What is wrong with the bundle by itself.
     problems: Vec<ProblemReport>,
     /// How it stands to the manifests, where these were given.
@@ -124,6 +127,12 @@ pub(super) fn run(global: &Global, verify: &ImageVerify) -> Result<Answered, Fai
         nodes: bundle.manifest.nodes.len(),
         holds,
         signature,
+        incomplete: bundle
+            .manifest
+            .incomplete
+            .iter()
+            .map(|text| text.to_string())
+            .collect(),
         problems: problems
             .iter()
             .map(|problem| ProblemReport {
@@ -308,6 +317,9 @@ fn print(report: &VerifyReport, out: &mut dyn Write) -> io::Result<()> {
         report.manifest.get(..16).unwrap_or_default()
     )?;
     writeln!(out, "  signature: {}", report.signature)?;
+    for left_out in &report.incomplete {
+        writeln!(out, "  incomplete: {}", super::clean(left_out))?;
+    }
     for problem in &report.problems {
         writeln!(out, "  {}: {}", problem.code, problem.message)?;
     }
