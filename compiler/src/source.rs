@@ -112,24 +112,20 @@ impl SourceFile {
     /// # Errors
     /// [`TextError`] where the bytes are no text or too many.
     pub fn new(name: impl Into<Arc<str>>, bytes: Vec<u8>) -> Result<Self, TextError> {
+        Self::decoded(name, bytes).map_err(|(error, _)| error)
+    }
+
+    /// The same; with the error come the bytes that were to be UTF-8 and are not.
+    pub(crate) fn decoded(
+        name: impl Into<Arc<str>>,
+        bytes: Vec<u8>,
+    ) -> Result<Self, (TextError, Vec<u8>)> {
         let (text, encoding) = decode(bytes)?;
-        Self::decoded(name.into(), text, encoding)
-    }
-
-    /// A text that was written in UTF-8.
-    ///
-    /// # Errors
-    /// [`TextError::TooLarge`].
-    pub fn of_text(name: impl Into<Arc<str>>, text: String) -> Result<Self, TextError> {
-        Self::decoded(name.into(), text, Encoding::Utf8)
-    }
-
-    fn decoded(name: Arc<str>, text: String, encoding: Encoding) -> Result<Self, TextError> {
         if text.len() > MAX_FILE_BYTES {
-            return Err(TextError::TooLarge { given: text.len() });
+            return Err((TextError::TooLarge { given: text.len() }, Vec::new()));
         }
         Ok(Self {
-            name,
+            name: name.into(),
             text,
             encoding,
             lines: OnceLock::new(),
@@ -165,7 +161,7 @@ impl SourceFile {
     }
 
     /// Takes the SHA-256 digest that was found of this text before, so that it is not made.
-    pub(crate) fn has_sha256(&self, digest: [u8; 32]) {
+    pub(crate) fn set_sha256(&self, digest: [u8; 32]) {
         self.sha256.get_or_init(|| digest);
     }
 
@@ -331,17 +327,21 @@ pub(crate) fn to_u64(value: usize) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
 }
 
-fn decode(bytes: Vec<u8>) -> Result<(String, Encoding), TextError> {
-    match bytes.as_slice() {
-        [0xFF, 0xFE, rest @ ..] => Ok((utf16(rest, u16::from_le_bytes)?, Encoding::Utf16Le)),
-        [0xFE, 0xFF, rest @ ..] => Ok((utf16(rest, u16::from_be_bytes)?, Encoding::Utf16Be)),
-        _ => match String::from_utf8(bytes) {
-            Ok(text) => Ok((text, Encoding::Utf8)),
-            Err(error) => Err(TextError::NotText {
-                offset: error.utf8_error().valid_up_to(),
-            }),
-        },
-    }
+/// The text of some bytes, or why they are none; then the bytes as well where they were to be UTF-8.
+fn decode(bytes: Vec<u8>) -> Result<(String, Encoding), (TextError, Vec<u8>)> {
+    let of_utf16 = |error| (error, Vec::new());
+    let (text, encoding) = match bytes.as_slice() {
+        [0xFF, 0xFE, rest @ ..] => (utf16(rest, u16::from_le_bytes), Encoding::Utf16Le),
+        [0xFE, 0xFF, rest @ ..] => (utf16(rest, u16::from_be_bytes), Encoding::Utf16Be),
+        _ => {
+            let text = String::from_utf8(bytes).map_err(|error| {
+                let offset = error.utf8_error().valid_up_to();
+                (TextError::NotText { offset }, error.into_bytes())
+            })?;
+            return Ok((text, Encoding::Utf8));
+        }
+    };
+    Ok((text.map_err(of_utf16)?, encoding))
 }
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, TextError> {

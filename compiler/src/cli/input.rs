@@ -284,20 +284,8 @@ fn text(item: &Item) -> Result<SourceFile, Box<Diagnostic>> {
         let diagnostic = Diagnostic::new(&codes::NOT_TEXT, format!("`{name}` is {what}"));
         return Err(Box::new(diagnostic.file(name).help(remedy)));
     }
-    let read = match bytes.as_slice() {
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
-            SourceFile::new(name, bytes).map_err(|error| (error, String::new()))
-        }
-        _ => match String::from_utf8(bytes) {
-            Ok(text) => SourceFile::of_text(name, text).map_err(|error| (error, String::new())),
-            Err(error) => {
-                let offset = error.utf8_error().valid_up_to();
-                let broken = place(error.as_bytes(), offset);
-                Err((TextError::NotText { offset }, broken))
-            }
-        },
-    };
-    read.map_err(|(error, broken)| Box::new(no_text(name, error, &broken)))
+    SourceFile::decoded(name, bytes)
+        .map_err(|(error, bytes)| Box::new(no_text(name, error, &bytes)))
 }
 
 /// What is read of standard input, a pipe or a device: none of them tells how much there is, and it may have no end.
@@ -387,16 +375,17 @@ fn place(bytes: &[u8], offset: usize) -> String {
 
 const SPLIT: &str = "split it, or leave out what network policy does not need";
 
-fn no_text(name: &str, error: TextError, broken: &str) -> Diagnostic {
+/// `bytes` are those that were to be UTF-8 and are not.
+fn no_text(name: &str, error: TextError, bytes: &[u8]) -> Diagnostic {
     let (code, message, help) = match error {
-        TextError::NotText { offset } if broken.is_empty() => (
+        TextError::NotText { offset } if bytes.is_empty() => (
             &codes::NOT_TEXT,
             format!("`{name}` starts as UTF-16 does, but is none at offset {offset}"),
             "save it as UTF-8, or leave it out if it is no manifest",
         ),
-        TextError::NotText { .. } => (
+        TextError::NotText { offset } => (
             &codes::NOT_TEXT,
-            format!("`{name}` is not UTF-8: {broken}"),
+            format!("`{name}` is not UTF-8: {}", place(bytes, offset)),
             "convert it to UTF-8 (for example `iconv -f ISO-8859-1 -t UTF-8`), or leave it out if it is no manifest",
         ),
         TextError::TooLarge { given } => (

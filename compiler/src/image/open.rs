@@ -186,7 +186,7 @@ impl<K: Eq + Hash, T> Interned<K, T> {
 #[derive(Default)]
 struct Named<'p> {
     selectors: Interned<&'p hir::Selector, &'p hir::Selector>,
-    pods: Interned<Pods<'p>, (&'p hir::PodSelector, Pods<'p>)>,
+    pods: Interned<Pods<'p>, &'p hir::PodSelector>,
     peers: Interned<Vec<End<'p>>, &'p [hir::Peer]>,
     ports: Interned<&'p [PortMatch], &'p [PortMatch]>,
     /// By policy: the place of its subject.
@@ -264,7 +264,7 @@ impl<'p> Named<'p> {
             },
             pods: self.selector(&selector.pods),
         };
-        self.pods.add(key, |key| (selector, *key))
+        self.pods.add(key, |_| selector)
     }
 
     fn peers(&mut self, peers: &'p [hir::Peer]) -> u32 {
@@ -356,7 +356,7 @@ impl<'p> Texts<'p> {
             ..
         } = named;
         selectors.kept.iter().for_each(|own| found.selector(own));
-        let namespaces = pods.kept.iter().map(|(_, pods)| pods.namespaces);
+        let namespaces = pods.known.keys().map(|pods| pods.namespaces);
         namespaces.for_each(|own| found.namespaces(own));
         let ends = peers.known.keys().flatten();
         ends.for_each(|end| found.end(*end));
@@ -410,7 +410,7 @@ impl<'m, 'p> Made<'m, 'p> {
             ..
         } = named;
         let selectors = || Slots::of(selectors.kept.par_iter());
-        let pods = || Slots::of(pods.kept.par_iter().map(|(own, _)| own));
+        let pods = || Slots::of(pods.kept.par_iter());
         let peers = || Slots::of(peers.kept.par_iter());
         let ports = || Slots::of(ports.kept.par_iter());
         let slots = |of: &dyn Fn() -> Slots| if is_closed { Slots::default() } else { of() };
@@ -438,8 +438,8 @@ impl<'m, 'p> Made<'m, 'p> {
             namespaces: open::NamespaceSelector::Labels(0),
             pods: 0,
         };
-        let pods = |(_, pods): &(_, Pods<'_>)| self.pods(*pods);
-        world.pod_selectors = self.pods.made(&named.pods.kept, pods, nothing);
+        let pods = |own: &&Pods<'_>| self.pods(**own);
+        world.pod_selectors = self.pods.made(&named.pods.keys(), pods, nothing);
         let peers = |ends: &&Vec<End<'_>>| self.peers(ends);
         world.peers = self.peers.made(&named.peers.keys(), peers, Vec::new);
         let ports = |own: &&[PortMatch]| self.ports(own);

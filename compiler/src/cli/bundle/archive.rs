@@ -13,7 +13,14 @@ use std::sync::Mutex;
 use verdict_abi::MAGIC;
 
 /// Where a tar archive says that it is one.
-pub(super) const TAR_MAGIC: Range<usize> = 257..262;
+const TAR_MAGIC: Range<usize> = 257..262;
+/// How many of the first bytes tell it.
+pub(super) const TAR_START: usize = TAR_MAGIC.end;
+
+/// Whether a file that begins so is a tar archive.
+pub(super) fn is_tar(start: &[u8]) -> bool {
+    start.get(TAR_MAGIC) == Some(b"ustar")
+}
 
 /// Where the entries of an archive are: offset and size.
 #[derive(Debug)]
@@ -31,7 +38,7 @@ impl Archive {
         file.rewind().map_err(|error| unreadable(&error))?;
         let mut start = Vec::new();
         (&file)
-            .take(TAR_MAGIC.end as u64)
+            .take(TAR_START as u64)
             .read_to_end(&mut start)
             .map_err(|error| unreadable(&error))?;
         if let Some(packed) = Packed::of(&start) {
@@ -40,7 +47,7 @@ impl Archive {
                 "it is compressed: unpack it with `{tool}` first"
             )));
         }
-        if start.get(TAR_MAGIC) != Some(b"ustar") {
+        if !is_tar(&start) {
             let what = if start.starts_with(&MAGIC) {
                 "the image of one node, which is no bundle"
             } else {

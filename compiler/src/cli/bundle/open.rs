@@ -3,7 +3,7 @@
 use super::super::Failure;
 use super::super::args::{BundleForm, Global};
 use super::super::compile::IMAGE_EXTENSION;
-use super::archive::{Archive, TAR_MAGIC};
+use super::archive::{Archive, TAR_START, is_tar};
 use super::oci::{INDEX_FILE, Image, Index, LAYOUT_FILE, parsed};
 use super::problem::NotTaken;
 use super::{MANIFEST, MANIFESTS, generation_path, place};
@@ -62,10 +62,10 @@ pub fn is_bundle(path: &Path) -> bool {
     if path.is_dir() {
         return true;
     }
-    let mut start = [0; TAR_MAGIC.end];
+    let mut start = [0; TAR_START];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
     // One that is compressed is told to be that.
-    read.is_ok() && (start.ends_with(b"ustar") || Packed::of(&start).is_some())
+    read.is_ok() && (is_tar(&start) || Packed::of(&start).is_some())
 }
 
 impl Bundle {

@@ -100,16 +100,18 @@ pub(in crate::cli) fn refused(path: &Path, error: &BundleError) -> Diagnostic {
 }
 
 /// What is said of a bundle that is for another fleet than the one that is asked for.
-pub(in crate::cli) fn other_fleet(bundle: &Bundle, asked: &str) -> Diagnostic {
-    let name = bundle.path.display().to_string();
+pub(in crate::cli) fn other_fleet(bundle: &Bundle, asked: &str) -> Option<Diagnostic> {
     let found = bundle.manifest.fleet.as_deref();
+    if found == Some(asked) {
+        return None;
+    }
+    let name = bundle.path.display().to_string();
     let found = found.map_or("no fleet in particular".to_owned(), |fleet| {
         format!("fleet `{fleet}`")
     });
     let message = format!("bundle `{name}` is for {found}, not for fleet `{asked}`");
-    Diagnostic::new(&codes::OTHER_FLEET, message)
-        .file(name)
-        .help("name the bundle of this fleet, or another `--fleet`")
+    let problem = Diagnostic::new(&codes::OTHER_FLEET, message).file(name);
+    Some(problem.help("name the bundle of this fleet, or another `--fleet`"))
 }
 
 /// What is said of a bundle that is older than was asked for.

@@ -57,10 +57,9 @@ pub fn take(path: &Path, node: &str, terms: &Terms) -> Result<Taken, NotTaken> {
         (None, None) => Signed::No,
     };
     let manifest = &bundle.manifest;
-    if let Some(fleet) = &terms.fleet
-        && manifest.fleet.as_deref() != Some(&**fleet)
-    {
-        return Err(other_fleet(&bundle, fleet).into());
+    let asked = terms.fleet.as_deref();
+    if let Some(problem) = asked.and_then(|asked| other_fleet(&bundle, asked)) {
+        return Err(problem.into());
     }
     if let Some(problem) = terms.at_least.and_then(|least| expired(&bundle, least)) {
         return Err(problem.into());

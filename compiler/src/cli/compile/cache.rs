@@ -69,21 +69,12 @@ fn build() -> Option<Vec<u8>> {
     Some(build)
 }
 
-/// How many bytes of the program are held at once: those of a whole program are new pages, which cost more than hashing them.
-const AT_ONCE: usize = 1 << 16;
-
-/// The BLAKE3 digest of a file.
+/// The BLAKE3 digest of a file, of which few bytes are held at once: those of a whole program are new pages, which cost more than
+/// hashing them.
 fn hashed(path: &Path) -> std::io::Result<[u8; 32]> {
-    let mut file = File::open(path)?;
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; AT_ONCE];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(hasher.finalize().into());
-        }
-        hasher.update(buffer.get(..read).unwrap_or_default());
-    }
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize().into())
 }
 
 /// Removes some of the files of a folder, which are told by name.

@@ -91,9 +91,9 @@ impl Fleet {
         let known = before.and_then(|bundle| bundle.manifest.fleet.clone());
         let asked: Option<Box<str>> = options.fleet.as_deref().map(Into::into);
         if let (Some(asked), Some(before)) = (&asked, before)
-            && known.as_ref() != Some(asked)
+            && let Some(problem) = other_fleet(before, asked)
         {
-            say(global, &[other_fleet(before, asked)]);
+            say(global, &[problem]);
             return Err(Failure::Input);
         }
         Ok(Self {
@@ -237,10 +237,8 @@ pub(super) fn check(
     format: ImageFormat,
 ) -> Result<Answered, Failure> {
     let bundle = Bundle::open(global, path)?;
-    if let Some(asked) = fleet
-        && bundle.manifest.fleet.as_deref() != Some(asked)
-    {
-        say(global, &[other_fleet(&bundle, asked)]);
+    if let Some(problem) = fleet.and_then(|asked| other_fleet(&bundle, asked)) {
+        say(global, &[problem]);
         return Err(Failure::Input);
     }
     let take = |image: Image<'_>| Ok((image.node.map(str::to_owned), image.digest()));

@@ -99,10 +99,8 @@ pub(super) fn run(global: &Global, verify: &ImageVerify) -> Result<Answered, Fai
     let bundle = Bundle::open(global, &verify.bundle)?;
     let mut problems = Vec::new();
     let signature = signature(&bundle, key.as_ref(), &mut problems);
-    if let Some(fleet) = &verify.terms.fleet
-        && bundle.manifest.fleet.as_deref() != Some(fleet)
-    {
-        problems.push(other_fleet(&bundle, fleet));
+    if let Some(fleet) = &verify.terms.fleet {
+        problems.extend(other_fleet(&bundle, fleet));
     }
     if let Some(least) = verify.terms.at_least {
         problems.extend(expired(&bundle, least));

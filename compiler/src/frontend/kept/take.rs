@@ -88,7 +88,7 @@ impl<'f> Kept<'f> {
             text: source.text(),
         };
         let read = taker.read(known.says).ok_or(Unusable)?;
-        source.has_sha256(known.sha256);
+        source.set_sha256(known.sha256);
         Ok(Some(read))
     }
 }
